@@ -1,0 +1,63 @@
+"""The one way to fail: an exception with a message, a hint and an exit status.
+
+The message says what happened and to which file; the hint says what to do about it. The command
+line prints both and exits with the status; nobody else needs to know the numbers.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """The documented exit statuses of the command (docs/exit-status.md)."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    IN_USE = 3
+    REFUSED = 4
+    RESIDUE = 5
+
+
+class UncloneError(Exception):
+    """Something failed; the image is as it was."""
+
+    status = ExitStatus.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(UncloneError):
+    """The request itself makes no sense: a missing file, options that contradict each other."""
+
+    status = ExitStatus.USAGE
+
+
+class InUseError(UncloneError):
+    """Another process holds a lock on the image."""
+
+    status = ExitStatus.IN_USE
+
+
+class RefusedError(UncloneError):
+    """The image or guest is not one that can be changed safely."""
+
+    status = ExitStatus.REFUSED
+
+
+class ResidueError(UncloneError):
+    """Verification read something back that should be gone."""
+
+    status = ExitStatus.RESIDUE
+
+
+class ToolError(UncloneError):
+    """An external program failed; the message quotes its own words."""
+
+
+class EngineError(UncloneError):
+    """An engine could not do what it was asked (its words are in the message)."""

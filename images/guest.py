@@ -1,0 +1,320 @@
+"""`Guest`: the one interface between ``sanitize`` and ``images``.
+
+A guest is its file system tree, mounted as it would mount itself, plus the devices underneath.
+Paths are guest paths. Symlinks resolve inside the guest root, exactly as they would for a process
+chrooted there, and so can never reach the host; ``..`` stops at the root. Which engine is behind
+it cannot be seen from here.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from images.volumes import FileSystem, Identifier, Kind, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from images.layout import Layout
+    from images.volumes import CheckResult, IdentifierKind, Member, Volumes
+
+#: As the kernel's: more symlinks than this in one lookup is a loop.
+MAX_SYMLINKS = 40
+
+#: Read no more of a file than this unless the caller asks; guests may hold files of any size.
+READ_LIMIT = 16 * 1024 * 1024
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+class Guest:
+    """An opened guest. Reads are cached until the next change made through this object."""
+
+    def __init__(self, volumes: Volumes, layout: Layout) -> None:
+        self._volumes = volumes
+        self.layout = layout
+        self._stats: dict[str, Stat | OSError] = {}
+        self._scans: dict[str, Mapping[str, Kind]] = {}
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that carries the operations out."""
+        return self._volumes.engine
+
+    # -- looking at paths ------------------------------------------------------------------
+    def resolve(self, path: str) -> str:
+        """Return the physical path of *path*, with every symlink followed inside the guest.
+
+        The last component need not exist. Raises ``OSError(ELOOP)`` on a symlink loop,
+        ``NotADirectoryError`` and ``FileNotFoundError`` for the components before the last.
+        """
+        return self._resolve(path, follow_last=True)
+
+    def lstat(self, path: str) -> Stat | None:
+        """The inode at *path* without following a final symlink; None when there is none."""
+        try:
+            return self._lstat(self._resolve(path, follow_last=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def stat(self, path: str) -> Stat | None:
+        """The inode at *path*, symlinks followed; None when there is none (or a symlink loop)."""
+        try:
+            return self._lstat(self.resolve(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None
+            raise
+
+    def exists(self, path: str) -> bool:
+        """Whether anything is at *path*, a dangling symlink included."""
+        return self.lstat(path) is not None
+
+    def is_file(self, path: str) -> bool:
+        """Whether *path* leads to a regular file."""
+        found = self.stat(path)
+        return found is not None and found.kind is Kind.FILE
+
+    def is_dir(self, path: str) -> bool:
+        """Whether *path* leads to a directory."""
+        found = self.stat(path)
+        return found is not None and found.kind is Kind.DIRECTORY
+
+    def list(self, path: str) -> Sequence[str]:
+        """The sorted names in the directory at *path*; empty when it is not a directory."""
+        return sorted(self._scan(path))
+
+    def glob(self, pattern: str) -> Sequence[str]:
+        """The sorted guest paths that match *pattern*: ``*``, ``?``, ``[...]`` per component.
+
+        Hidden names match like any others. Directories in the pattern may be symlinks; the paths
+        returned are spelled as the pattern spells them. A pattern without wildcards returns the
+        path itself when something is there.
+        """
+        found = [""]
+        for part in _parts(pattern):
+            if _MAGIC.search(part):
+                matches = re.compile(fnmatch.translate(part)).match
+                found = [f"{base}/{n}" for base in found for n in self._scan(base) if matches(n)]
+            else:
+                found = [f"{base}/{part}" for base in found if self._has(base, part)]
+        return sorted(path for path in found if path)
+
+    def readlink(self, path: str) -> str:
+        """The text of the symlink at *path*."""
+        return self._volumes.readlink(self._resolve(path, follow_last=False))
+
+    # -- reading ---------------------------------------------------------------------------
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """The content of the regular file at *path*, at most *limit* bytes.
+
+        Raises ``FileNotFoundError`` when there is none, ``IsADirectoryError`` or
+        ``OSError(EINVAL)`` when it is something else (a device node is never opened).
+        """
+        physical = self.resolve(path)
+        found = self._lstat(physical)
+        if found.kind is Kind.DIRECTORY:
+            raise IsADirectoryError(errno.EISDIR, "is a directory in the guest", path)
+        if found.kind is not Kind.FILE:
+            raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
+        return self._volumes.read(physical, limit)
+
+    def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
+        """As :meth:`read`, decoded as UTF-8 such that encoding gives the same bytes back."""
+        return self.read(path, limit).decode("utf-8", "surrogateescape")
+
+    def text_or_empty(self, path: str, limit: int = READ_LIMIT) -> str:
+        """The text of *path*, or "" when it is not a readable regular file."""
+        try:
+            return self.read_text(path, limit)
+        except OSError:
+            return ""
+
+    def xattrs(self, path: str) -> Mapping[str, bytes]:
+        """The extended attributes of *path* (a final symlink is not followed)."""
+        return self._volumes.get_xattrs(self._resolve(path, follow_last=False))
+
+    def walk(
+        self, path: str, *, exclude: Iterable[str] = (), limit: int = READ_LIMIT
+    ) -> Iterator[Member]:
+        """Every inode below directory *path* with the first *limit* bytes of each file."""
+        if self.is_dir(path):
+            yield from self._volumes.walk(self.resolve(path), exclude=tuple(exclude), limit=limit)
+
+    # -- changing --------------------------------------------------------------------------
+    def write(self, path: str, content: bytes) -> None:
+        """Replace the content of an existing regular file, in place; owner, mode, label stay."""
+        physical = self.resolve(path)
+        if self._lstat(physical).kind is not Kind.FILE:
+            raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
+        self._changed()
+        self._volumes.write(physical, content)
+
+    def create(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        like: str = "",
+        mode: int = 0o644,
+        uid: int = 0,
+        gid: int = 0,
+    ) -> None:
+        """Make a regular file. *like* names a path whose owner and SELinux label it takes.
+
+        *mode* always holds; *uid* and *gid* are those of *like* when that exists.
+        """
+        pattern = self.lstat(like) if like else None
+        labels = self.xattrs(like) if pattern else {}
+        if pattern:
+            uid, gid = pattern.uid, pattern.gid
+        physical = self._resolve(path, follow_last=False)
+        self._changed()
+        self._volumes.create(physical, content, mode=mode, uid=uid, gid=gid)
+        if "security.selinux" in labels:
+            self._volumes.set_xattr(physical, "security.selinux", labels["security.selinux"])
+
+    def remove(self, path: str) -> None:
+        """Remove what is at *path*: a file, a symlink itself, or a whole tree.
+
+        A mount point cannot be removed; what is on it is, and the directory stays.
+        """
+        physical = self._resolve(path, follow_last=False)
+        below = [m for m in self.layout.mounts if m == physical or m.startswith(f"{physical}/")]
+        if physical == "/":
+            raise OSError(errno.EPERM, "refusing to remove the guest root", path)
+        if below:
+            for name in self.list(physical):
+                self.remove(f"{physical}/{name}")
+            return
+        self._changed()
+        self._volumes.remove(physical)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename within one file system of the guest."""
+        source = self._resolve(old, follow_last=False)
+        target = self._resolve(new, follow_last=False)
+        self._changed()
+        self._volumes.rename(source, target)
+
+    def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
+        """Make one directory."""
+        physical = self._resolve(path, follow_last=False)
+        self._changed()
+        self._volumes.make_directory(physical, mode=mode, uid=uid, gid=gid)
+
+    def make_symlink(self, path: str, target: str) -> None:
+        """Make a symlink at *path* with *target* as its text."""
+        physical = self._resolve(path, follow_last=False)
+        self._changed()
+        self._volumes.make_symlink(physical, target)
+
+    def set_owner(self, path: str, *, uid: int, gid: int) -> None:
+        """Change owner and group (of a symlink itself)."""
+        physical = self._resolve(path, follow_last=False)
+        self._changed()
+        self._volumes.set_owner(physical, uid=uid, gid=gid)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Change the permission bits of what *path* leads to."""
+        physical = self.resolve(path)
+        self._changed()
+        self._volumes.set_mode(physical, mode)
+
+    # -- devices ---------------------------------------------------------------------------
+    def file_systems(self) -> Sequence[FileSystem]:
+        """Every file system, swap area and container on the guest's disks."""
+        return self._volumes.file_systems()
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """Every device-level identifier, read now."""
+        return self._volumes.identifiers()
+
+    def set_identifier(self, kind: IdentifierKind, device: str, value: str) -> None:
+        """Set one identifier; read it back with :meth:`identifiers`."""
+        self._changed()
+        self._volumes.set_identifier(Identifier(kind, device, value))
+
+    def reopen(self, *, read_only: bool) -> Sequence[CheckResult]:
+        """Unmount, check every mounted file system, mount again. What is read next is on disk."""
+        self._changed()
+        self._volumes.unmount_all()
+        results = [self._volumes.check(device, repair=False) for device in self.layout.checkable]
+        self.layout.mount(self._volumes, read_only=read_only)
+        return results
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _changed(self) -> None:
+        self._stats.clear()
+        self._scans.clear()
+
+    def _lstat(self, physical: str) -> Stat:
+        known = self._stats.get(physical)
+        if known is None:
+            try:
+                known = self._volumes.lstat(physical)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                known = error
+            self._stats[physical] = known
+        if isinstance(known, OSError):
+            raise known
+        return known
+
+    def _scan(self, path: str) -> Mapping[str, Kind]:
+        if not self.is_dir(path or "/"):
+            return {}
+        physical = self.resolve(path or "/")
+        if physical not in self._scans:
+            self._scans[physical] = self._volumes.scan(physical)
+        return self._scans[physical]
+
+    def _has(self, base: str, name: str) -> bool:
+        # The listing of a directory answers for every name in it: one call instead of many.
+        return self.exists(f"{base}/{name}") if name == ".." else name in self._scan(base)
+
+    def _resolve(self, path: str, *, follow_last: bool) -> str:
+        pending = _parts(path)
+        done: list[str] = []
+        links = 0
+        while pending:
+            name = pending.pop(0)
+            if name == "..":
+                done = done[:-1]
+                continue
+            physical = "/" + "/".join([*done, name])
+            if not pending and not follow_last:
+                return physical
+            try:
+                found = self._lstat(physical)
+            except FileNotFoundError:
+                if pending:
+                    raise
+                return physical
+            if found.kind is Kind.SYMLINK:
+                links += 1
+                if links > MAX_SYMLINKS:
+                    raise OSError(errno.ELOOP, "too many levels of symbolic links", path)
+                target = self._volumes.readlink(physical)
+                if target.startswith("/"):
+                    done = []
+                pending = _parts(target) + pending
+                continue
+            if pending and found.kind is not Kind.DIRECTORY:
+                raise NotADirectoryError(errno.ENOTDIR, "is not a directory in the guest", physical)
+            done.append(name)
+        return "/" + "/".join(done)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in {"", "."}]
+
+
+def parent(path: str) -> str:
+    """The directory part of a guest path."""
+    return posixpath.dirname(path) or "/"

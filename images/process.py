@@ -1,0 +1,75 @@
+"""The one way to run a program: explicit argv, captured output, a time limit, quoted errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from images.errors import ToolError, UncloneError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Debian package that holds each program this project starts; for "not found" messages.
+PACKAGES = {
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
+}
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    timeout: float = 600,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    keep_open: Sequence[int] = (),
+    ok: Sequence[int] = (0,),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run *argv* to its end and return the completed process with its output as bytes.
+
+    The child dies with this process, even when this process is killed (``setpriv --pdeathsig``),
+    so that nothing keeps writing to an image behind the back of the next run. File descriptors
+    in *keep_open* are inherited: an image lock then lives as long as its last user.
+
+    Raises :class:`ToolError` when the program is missing, exceeds *timeout* seconds, or exits with
+    a status not in *ok*; the message quotes stderr and stdout, because some tools (``tune2fs``)
+    report refusals on stdout.
+    """
+    command = [os.fspath(a) for a in argv]
+    program = command[0]
+    if shutil.which(program) is None:
+        package = PACKAGES.get(program, program)
+        raise ToolError(
+            f"{program} is not installed", hint=f"On Debian or Ubuntu: apt-get install {package}"
+        )
+    try:
+        done = subprocess.run(
+            ["setpriv", "--pdeathsig", "KILL", "--", *command],
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            pass_fds=tuple(keep_open),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{program} did not finish within {timeout:.0f} s and was stopped") from None
+    except OSError as error:
+        raise UncloneError(f"cannot start {program}: {error.strerror}") from error
+    if done.returncode not in ok:
+        raise ToolError(f"{program} failed ({_ending(done.returncode)}): {_words(done)}")
+    return done
+
+
+def _ending(returncode: int) -> str:
+    return f"status {returncode}" if returncode >= 0 else f"killed by signal {-returncode}"
+
+
+def _words(done: subprocess.CompletedProcess[bytes]) -> str:
+    spoken = [part.decode("utf-8", "replace").strip() for part in (done.stderr, done.stdout)]
+    return printable(" / ".join(part for part in spoken if part)) or "it said nothing"

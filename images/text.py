@@ -1,0 +1,20 @@
+"""Text that came from a guest or a tool, made safe to show to a person."""
+
+from __future__ import annotations
+
+
+def printable(text: str, limit: int = 2000) -> str:
+    """Return *text* with control characters and undecodable bytes shown as escapes.
+
+    Guest file names are ``str`` with surrogate escapes (PEP 383) and may hold anything: newlines
+    that forge a line of our output, terminal escape sequences, bytes that are not UTF-8.
+    """
+    shown = "".join(c if c.isprintable() else _escape(c) for c in text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte smuggled through by surrogateescape
+        return f"\\x{code - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,0 +1,187 @@
+"""What an engine provides: the volumes of one guest, reached by primitive operations.
+
+:class:`Volumes` is the seam between the engines (``images/engines/``) and everything above. It is
+deliberately small and literal: one inode, one device, one call. Symlink resolution, globbing,
+caching and searching are written once, on top of it, in :mod:`images.guest`, so that every engine
+answers the same question the same way.
+
+Paths are absolute guest paths as ``str`` (undecodable bytes as PEP 383 surrogates), and
+*physical*: no component before the last is a symlink, and no operation follows a symlink in the
+last one. Failures of a path operation are the built-in ``OSError`` subclasses a local file system
+would raise (``FileNotFoundError``, ``NotADirectoryError``, ``OSError(ENOSPC)`` ...); failures of
+the engine itself are :class:`images.errors.EngineError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+class Kind(StrEnum):
+    """What an inode is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    OTHER = "other"  # device node, socket, fifo
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One inode as ``lstat`` sees it. ``mode`` holds the permission bits only (07777)."""
+
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    links: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """One thing that can be mounted, swapped to, or opened, and how it can be referred to.
+
+    ``device`` is the engine's name for it (``/dev/sda1``, ``/dev/vg/root``,
+    ``btrfsvol:/dev/sda2/@home``); it means nothing outside the engine session. ``type`` is blkid's
+    word (``ext4``, ``vfat``, ``swap``, ``crypto_LUKS``; ``unknown`` when there is none). Text
+    fields are empty when the thing does not exist.
+    """
+
+    device: str
+    type: str
+    uuid: str = ""
+    label: str = ""
+    partition_uuid: str = ""
+    partition_label: str = ""
+    size: int = 0  # bytes
+
+
+class IdentifierKind(StrEnum):
+    """The kinds of identifier that live on a device rather than in a file."""
+
+    FILE_SYSTEM_UUID = "file-system-uuid"
+    SWAP_UUID = "swap-uuid"
+    VFAT_SERIAL = "vfat-serial"
+    PARTITION_GUID = "partition-guid"
+    DISK_GUID = "disk-guid"
+    MBR_DISK_ID = "mbr-disk-id"
+    LUKS_UUID = "luks-uuid"
+    LVM_PV_UUID = "lvm-pv-uuid"
+    LVM_VG_UUID = "lvm-vg-uuid"
+    MD_UUID = "md-uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One identifier on one device, spelled as the field's own tools print it."""
+
+    kind: IdentifierKind
+    device: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A file system check: ``clean`` is the verdict, ``words`` what the checker printed."""
+
+    device: str
+    clean: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One inode met by :meth:`Volumes.walk`, with a regular file's content."""
+
+    path: str
+    stat: Stat
+    content: bytes | None = None
+    link_target: str = ""
+
+
+class Volumes(Protocol):
+    """One opened guest, as an engine sees it. Closing it writes everything to the overlay."""
+
+    #: The engine's name, for reports.
+    engine: str
+
+    # -- devices ---------------------------------------------------------------------------
+    def file_systems(self) -> Sequence[FileSystem]:
+        """Everything with a file system signature, in disk and partition order."""
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """Every device-level identifier, read now from the device."""
+
+    def set_identifier(self, identifier: Identifier) -> None:
+        """Set one identifier. The caller reads it back: a tool's exit status proves nothing."""
+
+    def check(self, device: str, *, repair: bool) -> CheckResult:
+        """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+
+    # -- mounting --------------------------------------------------------------------------
+    def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
+        """Mount *device* at *mount_point* of the guest root ("/" first). May replay a journal."""
+
+    def unmount_all(self) -> None:
+        """Unmount everything and write it to the devices, so that what is read next is real."""
+
+    # -- reading ---------------------------------------------------------------------------
+    def lstat(self, path: str) -> Stat:
+        """The inode at *path*."""
+
+    def scan(self, path: str) -> Mapping[str, Kind]:
+        """The names in directory *path* (without ``.`` and ``..``) and what each is."""
+
+    def readlink(self, path: str) -> str:
+        """The target text of the symlink at *path*."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The first *limit* bytes of the regular file at *path*."""
+
+    def get_xattrs(self, path: str) -> Mapping[str, bytes]:
+        """The extended attributes of *path* (``security.selinux``, ACLs ...)."""
+
+    def walk(self, path: str, *, exclude: Sequence[str], limit: int) -> Iterator[Member]:
+        """Every inode below directory *path*, on mounted file systems below it too.
+
+        Directories in *exclude* (physical paths) are left out; of a regular file at most *limit*
+        bytes of content are given. The order is unspecified.
+        """
+
+    # -- writing ---------------------------------------------------------------------------
+    def write(self, path: str, content: bytes) -> None:
+        """Replace the content of the regular file at *path*: same inode, owner, mode, xattrs."""
+
+    def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
+        """Make a regular file; ``FileExistsError`` when the name is taken."""
+
+    def remove(self, path: str) -> None:
+        """Remove the file, symlink or whole tree at *path*."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename within one file system, replacing a file at *new*."""
+
+    def make_directory(self, path: str, *, mode: int, uid: int, gid: int) -> None:
+        """Make one directory."""
+
+    def make_symlink(self, path: str, target: str) -> None:
+        """Make a symlink at *path* that holds *target* as its text."""
+
+    def set_owner(self, path: str, *, uid: int, gid: int) -> None:
+        """Change owner and group."""
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Change the permission bits."""
+
+    def set_xattr(self, path: str, name: str, value: bytes) -> None:
+        """Set one extended attribute."""
+
+    # -- the end ---------------------------------------------------------------------------
+    def close(self) -> None:
+        """Write everything out and let go of the disks. Safe to call twice."""

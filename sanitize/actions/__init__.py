@@ -1,0 +1,23 @@
+"""What can be done to a guest: one file per action, each able to apply and to verify itself.
+
+A :class:`sanitize.change.Change` names its action; :data:`ACTIONS` finds it. To add an action,
+copy one of the files beside this one and add a line to the table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from images.guest import Guest
+    from sanitize.change import Change
+
+
+class Action(Protocol):
+    """One way of changing a guest, and of proving that it was changed."""
+
+    def apply(self, guest: Guest, change: Change) -> str:
+        """Do it. Returns the new value when it is only known now (a fingerprint), else ""."""
+
+    def verify(self, guest: Guest, change: Change, learned: str) -> str:
+        """Read it back from the reopened guest. Returns what is wrong, or "" when it is done."""
