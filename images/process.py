@@ -58,7 +58,9 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ToolError(f"{program} did not finish within {timeout:.0f} s and was stopped") from None
+        raise ToolError(
+            f"{program} did not finish within {timeout:.0f} s and was stopped"
+        ) from None
     except OSError as error:
         raise UncloneError(f"cannot start {program}: {error.strerror}") from error
     if done.returncode not in ok:
