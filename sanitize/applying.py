@@ -1,0 +1,36 @@
+"""Carry a plan out against a guest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError
+from images.text import printable
+from sanitize.actions import ACTIONS
+from sanitize.report import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.change import Plan
+
+
+def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
+    """Do every change of *plan*, in order; stop at the first that fails.
+
+    Raises :class:`EngineError` naming the step, the path and the reason. The caller throws the
+    overlay away then, so nothing is ever half done.
+    """
+    outcomes = []
+    for change in plan.changes:
+        try:
+            learned = ACTIONS[change.action].apply(guest, change)
+        except OSError as error:
+            raise EngineError(
+                f"{change.step}: cannot {change.action} {printable(change.target)} in the guest: "
+                f"{error.strerror or error}",
+                hint=f"Look at the path in the guest, or leave it out with --disable {change.step}.",
+            ) from error
+        outcomes.append(Outcome(change, learned))
+    return tuple(outcomes)

@@ -1,0 +1,99 @@
+"""Which steps run, and the plan they add up to. Reads the guest, changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError, UsageError
+from images.guest import parent
+from sanitize.catalogue import load as load_catalogue
+from sanitize.change import Level, Plan
+from sanitize.facts import Facts
+from sanitize.step import Profile
+from sanitize.steps import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from images.guest import Guest
+    from sanitize.change import Change, StepPlan
+    from sanitize.step import Options, Step
+
+
+def all_steps(options: Options) -> Sequence[Step]:
+    """Every step there is: the code steps first, then the catalogue, then the person's own rows."""
+    steps: tuple[Step, ...] = (*STEPS, *load_catalogue(options.catalogues))
+    ids = {step.info.id for step in steps}
+    unknown = sorted((options.enable | options.disable) - ids)
+    if unknown:
+        raise UsageError(
+            f"there is no step called {unknown[0]}", hint="`unclone steps` lists them all."
+        )
+    return steps
+
+
+def is_selected(step: Step, options: Options) -> bool:
+    """Whether *step* runs: disabled by name, enabled by name, else its profile and default."""
+    info = step.info
+    if info.id in options.disable:
+        return False
+    if info.id in options.enable:
+        return True
+    if info.off_because:
+        return False
+    return info.profile is Profile.IDENTITY or options.profile is Profile.GOLDEN
+
+
+def make_plan(guest: Guest, options: Options) -> Plan:
+    """The plan for *guest*: what ``--dry-run`` prints, and exactly what is then applied.
+
+    Raises :class:`RefusedError` when a step meets something it cannot change safely, and, with
+    ``strict``, when anything would be kept.
+    """
+    facts = Facts(guest)
+    parts = [
+        step.plan(guest, facts, options) for step in all_steps(options) if is_selected(step, options)
+    ]
+    plan = Plan(
+        profile=options.profile.value,
+        changes=tuple(_without_covered(guest, parts)),
+        notes=tuple(note for part in parts for note in part.notes),
+        retired=tuple(dict.fromkeys(retired for part in parts for retired in part.retired)),
+    )
+    kept = [note for note in plan.notes if note.level is Level.KEPT]
+    if options.strict and kept:
+        raise RefusedError(
+            f"{len(kept)} identities cannot be changed safely: {kept[0].text}",
+            hint="Without --strict they are kept and the report names them.",
+        )
+    return plan
+
+
+def _without_covered(guest: Guest, parts: Iterable[StepPlan]) -> Iterable[Change]:
+    """Drop changes inside trees that another change removes, and second removals of one path."""
+    changes = [change for part in parts for change in part.changes]
+    places = {id(change): _physical(guest, change.target) for change in changes}
+    removed = {places[id(c)] for c in changes if c.action == "remove"}
+    seen: set[str] = set()
+    for change in changes:
+        place = places[id(change)]
+        covered = any(above in removed for above in _above(place))
+        again = place in seen if change.action == "remove" else place in removed
+        if not covered and not again:
+            yield change
+        if change.action == "remove":
+            seen.add(place)
+
+
+def _physical(guest: Guest, target: str) -> str:
+    """The one spelling of a path, so that two steps meeting through a symlink are noticed."""
+    try:
+        folder = guest.resolve(parent(target))
+    except OSError:
+        return target
+    return f"{folder.rstrip('/')}/{target.rsplit('/', 1)[-1]}"
+
+
+def _above(path: str) -> Iterable[str]:
+    while (path := parent(path)) != "/":
+        yield path

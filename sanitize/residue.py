@@ -1,0 +1,96 @@
+"""The residue scan: is an old identifier still somewhere in the guest?
+
+What a rule rewrote, its own action verifies. This scan is for what no rule knows: it reads every
+file in the places where configuration, boot and state live, and looks for every spelling of every
+retired identifier, in contents and in names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sanitize.spellings import spellings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from images.volumes import Member
+    from sanitize.change import Retired
+
+#: Where identity is kept. Programs and package data (/usr) are the same on every machine.
+ROOTS = ("/etc", "/boot", "/efi", "/var/lib", "/var/spool", "/root", "/usr/local/etc")
+
+#: Below the roots, and as large as the guest itself: package databases, other machines' images.
+EXCLUDED = (
+    "/var/lib/apt/lists",
+    "/var/lib/containerd",
+    "/var/lib/containers/storage",
+    "/var/lib/docker/image",
+    "/var/lib/docker/overlay2",
+    "/var/lib/dpkg",
+    "/var/lib/flatpak",
+    "/var/lib/libvirt/images",
+    "/var/lib/lxc",
+    "/var/lib/lxd",
+    "/var/lib/machines",
+    "/var/lib/plocate",
+    "/var/lib/rpm",
+    "/var/lib/snapd/snaps",
+    "/usr/lib/sysimage/rpm",
+)
+
+#: What the next boot reads: an old identifier left here is an error, elsewhere a warning.
+READ_AT_BOOT = re.compile(
+    r"/(boot|efi)/|/etc/(machine-id|fstab|crypttab|kernel/|default/grub|cmdline\.d/|systemd/)"
+    r"|/var/lib/dbus/machine-id"
+)
+
+#: Bytes of each file that are read; larger files are data, not configuration.
+CONTENT_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """An old identifier found after the change. ``line`` is 1-based; 0 means the path itself."""
+
+    kind: str
+    value: str
+    path: str
+    line: int
+    read_at_boot: bool
+
+
+def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
+    """Every place below :data:`ROOTS` that still holds one of *retired*, sorted by path."""
+    owners = {spelled: old for old in retired for spelled in spellings(old.value)}
+    if not owners:
+        return ()
+    pattern = re.compile(b"|".join(map(re.escape, sorted(owners))))
+    found: dict[Residue, None] = {}
+    for member in _members(guest):
+        for spelled, line in _matches(pattern, member):
+            old = owners[spelled]
+            at_boot = READ_AT_BOOT.match(member.path) is not None
+            found[Residue(old.kind, old.value, member.path, line, at_boot)] = None
+    return sorted(found, key=lambda r: (r.path, r.line, r.kind))
+
+
+def _members(guest: Guest) -> Iterator[Member]:
+    walked: list[str] = []
+    for root in ROOTS:
+        physical = guest.resolve(root)
+        if guest.is_dir(root) and not any(f"{physical}/".startswith(f"{w}/") for w in walked):
+            walked.append(physical)
+            yield from guest.walk(root, exclude=EXCLUDED, limit=CONTENT_LIMIT)
+
+
+def _matches(pattern: re.Pattern[bytes], member: Member) -> Iterator[tuple[bytes, int]]:
+    for match in pattern.finditer(member.path.encode("utf-8", "surrogateescape")):
+        yield match.group(), 0
+    for match in pattern.finditer(member.link_target.encode("utf-8", "surrogateescape")):
+        yield match.group(), 0
+    for match in pattern.finditer(member.content or b""):
+        yield match.group(), (member.content or b"").count(b"\n", 0, match.start()) + 1

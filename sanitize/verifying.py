@@ -1,0 +1,66 @@
+"""Read everything back: an exit status is never taken as proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError, ResidueError
+from images.text import printable
+from sanitize.actions import ACTIONS
+from sanitize.report import Verification
+from sanitize.residue import find_residue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.change import Plan
+    from sanitize.report import Outcome
+    from sanitize.residue import Residue
+
+
+def verify(
+    guest: Guest, plan: Plan, outcomes: Sequence[Outcome], *, strict: bool = False
+) -> Verification:
+    """Reopen the guest from its disks, check its file systems, and re-read every change.
+
+    Raises :class:`EngineError` when a file system is not clean, :class:`ResidueError` when a
+    change cannot be read back or an old identifier is left where the next boot reads it (with
+    *strict*: anywhere).
+    """
+    checks = tuple(guest.reopen(read_only=True))
+    for check in checks:
+        if not check.clean:
+            raise EngineError(
+                f"the file system on {check.device} is not clean: {printable(check.words, 400)}",
+                hint="It was damaged before: repair it from the guest's own rescue mode "
+                "(fsck -f), then run again.",
+            )
+    problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
+    if problems:
+        raise ResidueError(
+            f"{len(problems)} changes could not be read back: {problems[0]}",
+            hint="Please report this: the image is as it was.",
+        )
+    residue = tuple(find_residue(guest, plan.retired))
+    blocking = [found for found in residue if found.read_at_boot or strict]
+    if blocking:
+        raise ResidueError(
+            f"the old {blocking[0].kind} is still in {len(blocking)} places: "
+            + ", ".join(_place(found) for found in blocking[:5]),
+            hint="Nothing knows how to change it there. Correct it in the guest, or disable the "
+            "step to keep the identifier.",
+        )
+    return Verification(checks, residue)
+
+
+def _problem(guest: Guest, outcome: Outcome) -> str:
+    change = outcome.change
+    try:
+        return ACTIONS[change.action].verify(guest, change, outcome.learned)
+    except OSError as error:
+        return f"{printable(change.target)}: {error.strerror or error}"
+
+
+def _place(found: Residue) -> str:
+    return f"{printable(found.path)}:{found.line}" if found.line else printable(found.path)
