@@ -81,8 +81,10 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
 def _members(guest: Guest) -> Iterator[Member]:
     walked: list[str] = []
     for root in ROOTS:
+        if not guest.is_dir(root):
+            continue
         physical = guest.resolve(root)
-        if guest.is_dir(root) and not any(f"{physical}/".startswith(f"{w}/") for w in walked):
+        if not any(f"{physical}/".startswith(f"{w}/") for w in walked):
             walked.append(physical)
             yield from guest.walk(root, exclude=EXCLUDED, limit=CONTENT_LIMIT)
 

@@ -11,7 +11,6 @@ import errno
 import os
 import shutil
 import stat
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from images.errors import EngineError
@@ -21,6 +20,7 @@ from images.volumes import CheckResult, FileSystem, Identifier, Kind, Member, St
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 
 def guest_at(folder: Path) -> Guest:

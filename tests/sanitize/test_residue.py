@@ -1,0 +1,61 @@
+"""The residue scan finds what no rule knows, in every spelling, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sanitize.change import Retired
+from sanitize.residue import CONTENT_LIMIT, Residue, find_residue
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ID = "0123456789abcdef0123456789abcdef"
+DASHED = "01234567-89ab-cdef-0123-456789abcdef"
+RETIRED = Retired("machine-id", "machine-id", ID)
+
+
+def scan(folder: Path) -> list[tuple[str, int, bool]]:
+    found = find_residue(guest_at(folder), [RETIRED])
+    assert all(isinstance(r, Residue) and r.value == ID for r in found)
+    return [(r.path, r.line, r.read_at_boot) for r in found]
+
+
+@pytest.mark.parametrize("spelled", [ID, ID.upper(), DASHED, DASHED.upper()])
+def test_every_spelling_is_found_with_its_line(tmp_path: Path, spelled: str) -> None:
+    plant(tmp_path, {"/etc/app/agent.conf": f"# agent\n\nhost = {spelled}\n"})
+    assert scan(tmp_path) == [("/etc/app/agent.conf", 3, False)]
+
+
+def test_names_and_link_targets_count(tmp_path: Path) -> None:
+    plant(tmp_path, {f"/var/lib/app/{ID}": None, "/etc/l": f"-> /srv/{ID}"})
+    assert scan(tmp_path) == [("/etc/l", 0, False), (f"/var/lib/app/{ID}", 0, False)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/boot/loader/entries/a.conf", "/etc/machine-id", "/etc/kernel/cmdline", "/etc/fstab",
+     "/boot/efi/EFI/debian/grub.cfg", "/var/lib/dbus/machine-id", "/etc/default/grub"],
+)  # fmt: skip
+def test_what_the_next_boot_reads_is_told_apart(tmp_path: Path, path: str) -> None:
+    plant(tmp_path, {path: ID})
+    assert scan(tmp_path) == [(path, 1, True)]
+
+
+def test_places_that_are_not_configuration_are_not_read(tmp_path: Path) -> None:
+    plant(tmp_path, {"/var/lib/dpkg/info/x": ID, "/home/u/f": ID, "/usr/share/doc/f": ID})
+    plant(tmp_path, {"/etc/huge": b"x" * CONTENT_LIMIT + ID.encode()})
+    assert scan(tmp_path) == []
+
+
+def test_nothing_retired_reads_nothing(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/f": ID})
+    assert list(find_residue(guest_at(tmp_path), [])) == []
+
+
+def test_a_symlinked_boot_is_read_once(tmp_path: Path) -> None:
+    plant(tmp_path, {"/boot/f": ID, "/efi": "-> boot"})
+    assert scan(tmp_path) == [("/boot/f", 1, True)]
