@@ -1,0 +1,57 @@
+# `make` alone lists the targets. Every target installs what it needs first, and only what is missing.
+
+PYTHON := /usr/bin/python3# the interpreter Debian's libguestfs binding belongs to
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -p tests.support.no_skips
+SYSTEM_PACKAGES := yes# "no": the system packages are your own business
+# Where the built guest and the demo's images are kept between runs.
+export UNCLONE_TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/unclone-tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format bench system-packages venv clean distclean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: venv ## Build a real Debian guest, copy it twice, sanitise both, show the difference
+	@$(BIN)/python examples/demo/demo.py
+
+test: venv ## Every test: real guests, real boots (about half an hour without KVM)
+	@$(PYTEST)
+
+test-fast: venv ## The tests that start no virtual machine (under two minutes)
+	@$(PYTEST) -m "not appliance and not guest and not boot"
+
+lint: venv ## ruff and strict mypy (the tests run them too)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: venv ## Let ruff format the code and fix what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: venv ## Wall time against virt-sysprep on copies of the same image
+	@$(BIN)/python benchmarks/sanitize_vs_virt_sysprep.py
+
+system-packages: ## Install the Debian packages that are missing (as root, or with sudo)
+ifneq ($(SYSTEM_PACKAGES),no)
+	@.ci/install-system-packages
+endif
+
+venv: .venv/.complete ## The virtual environment with unclone and its development tools
+
+# The libguestfs binding is not on PyPI, so the environment looks through to the system's packages.
+# The stamp comes last: an environment whose installation was interrupted is made again.
+.venv/.complete: pyproject.toml | system-packages
+	@echo "Making .venv"
+	@$(PYTHON) -m venv --clear --system-site-packages .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean: ## Remove what was generated here (not the cached guest)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the cached guest and the demo's images as well
+	rm -rf "$(UNCLONE_TEST_CACHE)"/debian-12-* "$(UNCLONE_TEST_CACHE)"/demo
