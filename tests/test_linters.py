@@ -1,0 +1,165 @@
+"""The rules of the house, as tests: what a linter or a look at the imports can decide."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("unclone", "sanitize", "seeds", "images")
+
+#: Which rooms a room may import. Arrows run one way.
+ARROWS = {
+    "unclone": {"sanitize", "seeds", "images"},
+    "sanitize": {"images"},
+    "seeds": set(),
+    "images": set(),
+}
+
+MODULE_LINES = 400
+README_LINES = 150
+
+#: Words that promise work instead of doing it, and phrases that belong in no program.
+FORBIDDEN = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
+
+TEXT = {".md", ".py", ".sh", ".toml", ".yaml", ".yml", ".json", ".txt", ".cfg", ".hcl", ""}
+
+
+def tracked() -> list[Path]:
+    """Every text file of the project that is not ignored, committed already or not."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    ).stdout.decode()
+    paths = [ROOT / name for name in listed.split("\0") if name]
+    return [path for path in paths if path.is_file() and path.suffix in TEXT]
+
+
+def modules(*rooms: str) -> list[Path]:
+    return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["ruff", "check", "--no-cache", "."], id="ruff-check"),
+        pytest.param(["ruff", "format", "--no-cache", "--check", "."], id="ruff-format"),
+        pytest.param(["mypy"], id="mypy-strict"),
+    ],
+)
+def test_linter_is_content(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
+@pytest.mark.parametrize("path", modules(*ROOMS), ids=name)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    others = imported_rooms(ast.parse(path.read_text())) - {room}
+    assert others <= ARROWS[room], f"{room} must not import {others - ARROWS[room]}"
+
+
+def imported_rooms(tree: ast.AST) -> set[str]:
+    """Return the top-level names of this project that *tree* imports, wherever it does."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found & {*ROOMS, "tests", "examples", "benchmarks"}
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("import images.errors", {"images"}),
+        ("def f():\n    from sanitize.step import Step", {"sanitize"}),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import seeds", {"seeds"}),
+        ("import json, unclone.cli as cli", {"unclone"}),
+        ("from tests.support import tree", {"tests"}),
+    ],
+)
+def test_the_import_reader_sees_every_form(source: str, rooms: set[str]) -> None:
+    assert imported_rooms(ast.parse(source)) == rooms
+
+
+def test_only_the_engine_imports_the_guestfs_binding() -> None:
+    importers = {
+        name(path)
+        for path in modules(*ROOMS)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import) and any(alias.name == "guestfs" for alias in node.names)
+    }
+    assert importers <= {"images/engines/guestfs/appliance.py"}
+
+
+@pytest.mark.parametrize("path", modules(*ROOMS, "tests", "examples", "benchmarks"), ids=name)
+def test_module_is_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MODULE_LINES
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+def test_nothing_is_promised_instead_of_done() -> None:
+    promises = [
+        f"{name(path)}:{number}: {line.strip()}"
+        for path in tracked()
+        if path != Path(__file__).resolve()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if FORBIDDEN.search(line)
+    ]
+    assert promises == []
+
+
+def test_nothing_binary_is_kept() -> None:
+    binaries = [name(path) for path in tracked() if b"\0" in path.read_bytes()]
+    assert binaries == []
+
+
+def test_every_make_target_says_what_it_does() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony is not None
+    told = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
+    assert set(phony[1].split()) == told
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_readme_commands_are_make_targets(target: str) -> None:
+    assert f"make {target}" in (ROOT / "README.md").read_text()
+    dry = subprocess.run(
+        ["make", "--dry-run", "SYSTEM_PACKAGES=no", target],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert dry.returncode == 0, dry.stderr.decode()
+
+
+def test_ci_runs_the_readme_test_command() -> None:
+    assert re.search(r"\bmake\b.*\btest\b", (ROOT / ".ci/run").read_text())
+
+
+@pytest.mark.parametrize("script", [".ci/run", ".ci/install-system-packages"])
+def test_ci_scripts_can_be_executed_and_parsed(script: str) -> None:
+    assert (ROOT / script).stat().st_mode & 0o111
+    done = subprocess.run(["bash", "-n", ROOT / script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
