@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from sanitize.actions.clear import Clear
+from sanitize.actions.drop_lines import DropLines
+from sanitize.actions.remove import Remove
+from sanitize.actions.truncate import Truncate
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from images.guest import Guest
     from sanitize.change import Change
 
@@ -21,3 +28,12 @@ class Action(Protocol):
 
     def verify(self, guest: Guest, change: Change, learned: str) -> str:
         """Read it back from the reopened guest. Returns what is wrong, or "" when it is done."""
+
+
+#: Every action by the name a change gives it; ``tests/sanitize`` exercises each.
+ACTIONS: Mapping[str, Action] = {
+    "clear": Clear(),
+    "drop-lines": DropLines(),
+    "remove": Remove(),
+    "truncate": Truncate(),
+}

@@ -1,0 +1,125 @@
+"""From the path patterns of a row to what is really there, and safe to touch.
+
+A pattern is a guest path with ``*``, ``?`` and ``[...]`` per component, and two additions:
+
+- ``~/`` at the start stands for every home directory: root's, those below ``/home``, and those
+  that ``/etc/passwd`` names.
+- ``/etc/**/*~`` stands for every regular file of that name below ``/etc``, at any depth.
+
+What is found is physical: no component before the last is a symlink. A pattern that meets a
+symlinked directory leads somewhere its author did not mean (``/etc/ipa -> /etc`` would turn
+``/etc/ipa/*`` into everything in ``/etc``), so such a match is reported and left alone, except
+through the few links that distributions themselves make.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.guest import parent
+from images.volumes import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from images.guest import Guest
+
+#: Symlinked directories that are the same place by the distribution's own design.
+#: References: file-hierarchy(7) for /var/run and /var/lock; OSTree "Adapting existing
+#: mainstream distributions" for /home, /root, /srv and /opt.
+SAME_PLACE = (
+    ("/var/run", "/run"),
+    ("/var/lock", "/run/lock"),
+    ("/home", "/var/home"),
+    ("/root", "/var/roothome"),
+    ("/srv", "/var/srv"),
+    ("/opt", "/var/opt"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``targets`` are sorted physical paths; ``astray`` are matches behind a symlinked folder."""
+
+    targets: tuple[str, ...]
+    astray: tuple[str, ...]
+
+
+def find(guest: Guest, patterns: Iterable[str], spared: Sequence[str] = ()) -> Found:
+    """Everything that *patterns* match; trees in *spared* (physical paths) are not searched."""
+    targets: set[str] = set()
+    astray: dict[str, str] = {}
+    for pattern in patterns:
+        for spelled in _expand(guest, pattern, spared):
+            folder = guest.resolve(parent(spelled))
+            physical = f"{folder.rstrip('/')}/{spelled.rsplit('/', 1)[-1]}"
+            if folder in _spellings(parent(spelled)):
+                targets.add(physical)
+            else:
+                astray[spelled] = physical
+    lost = {spelled for spelled, physical in astray.items() if physical not in targets}
+    return Found(tuple(sorted(targets)), tuple(sorted(lost)))
+
+
+def any_exists(guest: Guest, patterns: Iterable[str]) -> bool:
+    """Whether something matches one of *patterns*, wherever symlinks lead."""
+    return any(True for pattern in patterns for _ in _expand(guest, pattern, ()))
+
+
+def outermost(targets: Iterable[str]) -> list[str]:
+    """*targets* without those inside another: removing a folder covers what is in it."""
+    kept: list[str] = []
+    for path in sorted(targets, key=lambda p: p.split("/")):
+        if not kept or not path.startswith(f"{kept[-1]}/"):
+            kept.append(path)
+    return sorted(kept)
+
+
+def around(guest: Guest, target: str, spared: Sequence[str]) -> Iterator[str]:
+    """*target*, or, when something inside it is spared, everything in it but that."""
+    if target in spared:
+        return
+    if not any(path.startswith(f"{target}/") for path in spared):
+        yield target
+        return
+    for name in guest.list(target):
+        yield from around(guest, f"{target}/{name}", spared)
+
+
+def _expand(guest: Guest, pattern: str, spared: Sequence[str]) -> Iterator[str]:
+    if pattern.startswith("~/"):
+        for home in _homes(guest):
+            yield from guest.glob(glob.escape(home) + pattern[1:])
+    elif "/**/" in pattern:
+        above, name = pattern.split("/**/")
+        for folder in guest.glob(above):
+            for member in guest.walk(folder, exclude=spared, limit=0):
+                if member.stat.kind is Kind.FILE and fnmatch.fnmatchcase(
+                    member.path.rsplit("/", 1)[-1], name
+                ):
+                    yield member.path
+    else:
+        yield from guest.glob(pattern)
+
+
+def _homes(guest: Guest) -> Sequence[str]:
+    """Physical home directories. Those of system accounts count: a deploy key is a key."""
+    named = ["/root", *guest.glob("/home/*")]
+    if guest.is_file("/etc/passwd"):
+        fields = (line.split(":") for line in guest.read_text("/etc/passwd").splitlines())
+        homes = {f[5] for f in fields if len(f) >= 7 and f[5].startswith("/")}
+        named += [path for home in homes for path in guest.glob(glob.escape(home))]
+    return sorted({guest.resolve(home) for home in named if guest.is_dir(home)} - {"/"})
+
+
+def _spellings(folder: str) -> set[str]:
+    """*folder* as it is spelled, and as the distribution may have moved it."""
+    moved = {
+        real + folder.removeprefix(spelled)
+        for spelled, real in SAME_PLACE
+        if folder == spelled or folder.startswith(f"{spelled}/")
+    }
+    return {folder, *moved}

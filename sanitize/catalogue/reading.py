@@ -1,0 +1,156 @@
+"""Rows from YAML text; what is wrong with it is said with file, row and field.
+
+References: JSON Schema 2020-12 (``schema.json``), YAML 1.1 as PyYAML's safe loader reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from images.errors import UsageError
+from images.text import printable
+from sanitize.catalogue.row import Row, When
+from sanitize.step import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from jsonschema.exceptions import ValidationError
+
+HINT = "docs/catalogue.md describes the format."
+
+
+def read_rows(text: str, name: str, *, checked: bool = False) -> tuple[Row, ...]:
+    """The rows in *text*, in its order; *name* is the file's, for messages.
+
+    *checked* skips the checks, for text that a test has proven.
+    """
+    try:
+        data = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"{name} is not valid YAML: {printable(str(error), 400)}", hint=HINT
+        ) from error
+    if not checked:
+        _check(data, name)
+    return tuple(_row(item) for item in data)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
+    """A safe loader that refuses a key given twice: the second would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 (PyYAML's)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} is there twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _row(item: Mapping[str, Any]) -> Row:
+    when = item.get("when", {})
+    return Row(
+        id=item["id"],
+        title=_folded(item["title"]),
+        why=_folded(item["why"]),
+        action=item["action"],
+        paths=tuple(item["paths"]),
+        sources=tuple(item["sources"]),
+        profile=Profile(item.get("profile", Profile.IDENTITY)),
+        off_because=_folded(item.get("off_because", "")),
+        when=When(**{key: tuple(value) for key, value in when.items()}),
+        excepts=tuple(item.get("except", ())),
+        lines=tuple(item.get("lines", ())),
+    )
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _check(data: object, name: str) -> None:
+    errors = sorted(_validator().iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
+    if errors:
+        error = errors[0]
+        place = _place(data, [*error.absolute_path])
+        raise UsageError(f"{name}: {place}{_words(error)}", hint=HINT)
+    assert isinstance(data, list)  # noqa: S101 (the schema's first word)
+    ids: set[str] = set()
+    for item in data:
+        if item["id"] in ids:
+            raise UsageError(f"{name}: row {item['id']}: id: is there twice", hint=HINT)
+        ids.add(item["id"])
+        for field, problem in _more_problems(item):
+            raise UsageError(f"{name}: row {item['id']}: {field}: {problem}", hint=HINT)
+
+
+def _more_problems(item: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What JSON Schema cannot say."""
+    for number, line in enumerate(item.get("lines", ())):
+        try:
+            re.compile(line)
+        except re.error as error:
+            yield f"lines[{number}]", f"is not a regular expression: {error}"
+    for field in ("paths", "except"):
+        for number, pattern in enumerate(item.get(field, ())):
+            deep = [part for part in pattern.split("/") if "**" in part]
+            one_deep = deep == ["**"] and re.fullmatch(r"[^~].*/\*\*/[^/]+", pattern)
+            if deep and not one_deep:
+                yield f"{field}[{number}]", "** stands alone and only before the last component"
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    schema = json.loads(files(__package__).joinpath("schema.json").read_text("utf-8"))
+    return Draft202012Validator(schema)
+
+
+def _place(data: object, path: list[str | int]) -> str:
+    """``row popcon: paths[1]: `` for a path of JSON keys; a row without an id has its number."""
+    if not path or not isinstance(data, list) or not isinstance(path[0], int):
+        return ""
+    item = data[path[0]]
+    has_id = isinstance(item, dict) and isinstance(item.get("id"), str)
+    row = printable(item["id"], 80) if has_id else f"number {path[0] + 1}"
+    field = ""
+    for key in path[1:]:
+        field += f"[{key}]" if isinstance(key, int) else f".{key}" if field else str(key)
+    return f"row {row}: {field}: " if field else f"row {row}: "
+
+
+def _words(error: ValidationError) -> str:
+    value = printable(str(error.instance), 80)
+    match error.validator:
+        case "additionalProperties":
+            known = error.schema["properties"]
+            unknown = next(key for key in error.instance if key not in known)
+            return f"{printable(str(unknown), 80)}: no such field"
+        case "required":
+            missing = next(key for key in error.validator_value if key not in error.instance)
+            return f"{missing}: is missing"
+        case "enum":
+            return f"{value} is none of {', '.join(error.validator_value)}"
+        case "type":
+            return f"has to be {_TYPES[error.validator_value]}"
+        case "pattern":
+            about = error.schema.get("description", "")
+            return f"{value} is not allowed here{'. ' if about else ''}{about}"
+        case None:  # a field that this action does not take
+            return f"does not go with this action{_AND.get(str(error.absolute_path[-1]), '')}"
+        case _:
+            return printable(error.message, 200)
+
+
+_TYPES = {"array": "a list", "object": "a mapping", "string": "a string"}
+_AND = {"except": "; remove FOLDER/* takes exceptions", "lines": "; drop-lines takes it"}

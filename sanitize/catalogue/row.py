@@ -1,0 +1,152 @@
+"""One row of the catalogue, and the step it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.guest import READ_LIMIT, parent
+from images.text import printable
+from images.volumes import Kind
+from sanitize.actions.drop_lines import read_whole, split
+from sanitize.catalogue.paths import any_exists, around, find, outermost
+from sanitize.change import Change, Level, Note, StepPlan
+from sanitize.step import Profile, StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from images.guest import Guest
+    from images.volumes import Stat
+    from sanitize.facts import Facts
+    from sanitize.step import Options
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """All of what is given has to hold. ``exists``: something matches one of the globs."""
+
+    exists: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # nothing matches any of the globs
+    distro: tuple[str, ...] = ()  # one of these is the guest's ID or in its ID_LIKE
+
+    def holds(self, guest: Guest, facts: Facts) -> bool:
+        """Whether the row applies to *guest*."""
+        return (
+            (not self.distro or not facts.distro_ids.isdisjoint(self.distro))
+            and (not self.exists or any_exists(guest, self.exists))
+            and not any_exists(guest, self.missing)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as its YAML says it (docs/catalogue.md has the fields)."""
+
+    id: str
+    title: str
+    why: str
+    action: str
+    paths: tuple[str, ...]
+    sources: tuple[str, ...]
+    profile: Profile = Profile.IDENTITY
+    off_because: str = ""
+    when: When = When()
+    excepts: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueStep:
+    """A row as a :class:`sanitize.step.Step`."""
+
+    row: Row
+
+    @property
+    def info(self) -> StepInfo:
+        """What ``unclone steps`` says about it."""
+        row = self.row
+        return StepInfo(row.id, row.title, row.why, row.sources, row.profile, row.off_because)
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002 (protocol)
+        """One change per path, sorted; a note for each match that is left alone."""
+        if not self.row.when.holds(guest, facts):
+            return StepPlan()
+        spared = find(guest, self.row.excepts).targets
+        found = find(guest, self.row.paths, spared)
+        notes = [self._left_alone(path, "lies behind a symlinked folder") for path in found.astray]
+        changes: dict[str, Change] = {}
+        for target in self._targets(guest, found.targets, spared):
+            decided = self._decide(guest, target)
+            if isinstance(decided, Note):
+                notes.append(decided)
+            elif decided:
+                changes[decided.target] = decided  # a link and its target are one file
+        return StepPlan(tuple(changes.values()), tuple(notes))
+
+    def _targets(
+        self, guest: Guest, targets: Iterable[str], spared: tuple[str, ...]
+    ) -> Iterator[str]:
+        if self.row.action != "remove":
+            yield from (t for t in targets if not _inside(t, spared))
+            return
+        for target in outermost(t for t in targets if not _inside(t, spared)):
+            yield from around(guest, target, spared)
+
+    def _decide(self, guest: Guest, target: str) -> Change | Note | None:
+        found = guest.lstat(target)
+        if found is None:
+            return None
+        if self.row.action == "remove":
+            return self._change(target, _described(guest, target, found))
+        if found.kind is Kind.SYMLINK:
+            # Follow it only to a neighbour; a link further away was not made for this row.
+            led = guest.stat(target)
+            physical = guest.resolve(target) if led else ""
+            if not led or parent(physical) != parent(target):
+                return self._left_alone(target, "is a symlink that leads elsewhere")
+            target, found = physical, led
+        if self.row.action == "clear":
+            return self._clear(guest, target, found)
+        if found.kind is not Kind.FILE or not found.size:
+            return None
+        if self.row.action == "truncate":
+            return self._change(target, _described(guest, target, found))
+        if found.size > READ_LIMIT:
+            return self._left_alone(target, "is too big to be edited")
+        _, dropped = split(read_whole(guest, target), self.row.lines)
+        return self._change(target, _count(dropped, "line")) if dropped else None
+
+    def _clear(self, guest: Guest, target: str, found: Stat) -> Change | None:
+        if found.kind is not Kind.DIRECTORY or not guest.list(target):
+            return None
+        return self._change(target, _described(guest, target, found))
+
+    def _change(self, target: str, old: str) -> Change:
+        row = self.row
+        details = {"lines": list(row.lines)} if row.lines else {}
+        return Change(row.id, row.action, target, row.why, old=old, details=details)
+
+    def _left_alone(self, path: str, reason: str) -> Note:
+        kept = self.row.profile is Profile.IDENTITY
+        text = f"{printable(path)} {reason}; it is left alone"
+        return Note(self.row.id, Level.KEPT if kept else Level.WARNING, text)
+
+
+def _inside(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _described(guest: Guest, path: str, found: Stat) -> str:
+    if found.kind is Kind.DIRECTORY:
+        entries = len(guest.list(path))
+        return f"directory, {entries} {'entry' if entries == 1 else 'entries'}"
+    if found.kind is Kind.SYMLINK:
+        return f"symlink to {printable(guest.readlink(path), 200)}"
+    if found.kind is Kind.FILE:
+        return f"regular file, {_count(found.size, 'byte')}"
+    return "special file"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
