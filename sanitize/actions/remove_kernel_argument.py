@@ -1,0 +1,41 @@
+"""Take one argument out of every kernel command line in a file.
+
+Details: ``kind`` (a :class:`sanitize.kernel_arguments.ArgumentKind`), ``name`` (the argument's),
+``keep`` (values it may have), ``later`` (the file's path at the end of the run, when a later
+change renames it).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize import grubenv
+from sanitize.kernel_arguments import ArgumentKind, values, without
+
+if TYPE_CHECKING:
+    from images.guest import Guest
+    from sanitize.change import Change
+
+
+class RemoveKernelArgument:
+    """Afterwards no line of the file has the argument. Everything else is as it was."""
+
+    def apply(self, guest: Guest, change: Change) -> str:
+        """Edit the text; a GRUB environment block keeps its size."""
+        kind = ArgumentKind(change.details["kind"])
+        text = guest.read_text(change.target)
+        changed = without(text, kind, change.details["name"], keep=change.details["keep"])
+        if kind is ArgumentKind.GRUBENV:
+            changed = grubenv.refit(changed, len(text.encode("utf-8", "surrogateescape")))
+        if changed != text:
+            guest.write(change.target, changed.encode("utf-8", "surrogateescape"))
+        return ""
+
+    def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002
+        """Parse the file again."""
+        path = change.details.get("later") or change.target
+        kind = ArgumentKind(change.details["kind"])
+        name = change.details["name"]
+        left = set(values(guest.read_text(path), kind, name)) - set(change.details["keep"])
+        return f"{printable(path)} still has {name}=" if left else ""

@@ -1,0 +1,80 @@
+"""Replace exact strings inside a text file; every other byte stays.
+
+Details: ``replacements``, a list of ``{"old", "new", "count"}`` where *count* is how often *old*
+is there; ``block``, true for a GRUB environment block, whose size must not change.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, TypedDict
+
+from images.guest import READ_LIMIT
+from images.text import printable
+from sanitize import grubenv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.change import Change
+
+
+class Replacement(TypedDict):
+    """One string for another, *count* times."""
+
+    old: str
+    new: str
+    count: int
+
+
+class ReplaceText:
+    """Afterwards every *old* string is its *new* one. Applying it twice is applying it once."""
+
+    def apply(self, guest: Guest, change: Change) -> str:
+        """Replace all at once, so that no *new* string is taken for an *old* one."""
+        text = _read(guest, change.target)
+        changed = replaced(text, _replacements(change))
+        if change.details.get("block"):
+            changed = grubenv.refit(changed, len(text.encode("utf-8", "surrogateescape")))
+        if changed != text:
+            guest.write(change.target, changed.encode("utf-8", "surrogateescape"))
+        return ""
+
+    def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002
+        """No old string is left, and the new ones are there at least as often as they replaced."""
+        text = _read(guest, change.target)
+        for one in _replacements(change):
+            if one["old"] not in one["new"] and one["old"] in text:
+                return f"{printable(change.target)} still has {printable(one['old'], 80)}"
+            if one["new"] and text.count(one["new"]) < one["count"]:
+                return f"{printable(change.target)} lacks {printable(one['new'], 80)}"
+        return ""
+
+
+def replaced(text: str, replacements: Sequence[Replacement]) -> str:
+    """*text* with every replacement made in one pass, the longest match first."""
+    ordered = sorted(replacements, key=lambda one: len(one["old"]), reverse=True)
+    pieces: list[str] = []
+    rest = text
+    while rest:
+        hits = [(at, one) for one in ordered if (at := rest.find(one["old"])) >= 0]
+        if not hits:
+            break
+        at, one = min(hits, key=lambda hit: hit[0])
+        pieces += [rest[:at], one["new"]]
+        rest = rest[at + len(one["old"]) :]
+    return "".join([*pieces, rest])
+
+
+def _replacements(change: Change) -> Sequence[Replacement]:
+    found: Sequence[Replacement] = change.details["replacements"]
+    return found
+
+
+def _read(guest: Guest, path: str) -> str:
+    stat = guest.stat(path)
+    if stat is not None and stat.size > READ_LIMIT:
+        # What is written back must be the whole file.
+        raise OSError(errno.EFBIG, "is too large for a text file", path)
+    return guest.read_text(path)

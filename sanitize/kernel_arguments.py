@@ -1,0 +1,297 @@
+"""Kernel command lines of a guest: where they are kept, what they say, and editing them.
+
+Finding (:func:`find`) is apart from reading (:func:`arguments`) and editing (:func:`without`),
+which work on text and know nothing of guests. Edits are lossless: everything but the argument
+itself and one neighbouring blank stays byte for byte.
+
+References: UAPI Group, "Boot Loader Specification" (type 1 entries) and "Unified Kernel Image";
+GRUB manual (grub.cfg, Environment block, /etc/default/grub); kernel-install(8); SYSLINUX manual;
+Documentation/admin-guide/kernel-parameters.rst (quoting, ``-`` equals ``_`` in names).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sanitize import grubenv, pe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from images.guest import Guest
+
+
+class ArgumentKind(StrEnum):
+    """How a file holds kernel arguments."""
+
+    GRUB_CFG = "grub.cfg"  # `linux /vmlinuz ARGS`, `set default_kernelopts="ARGS"`
+    GRUBENV = "grubenv"  # `kernelopts=ARGS` in a block of fixed size
+    ENTRY = "entry"  # Boot Loader Specification type 1: `options ARGS`
+    EXTLINUX = "extlinux"  # `APPEND ARGS`
+    FIRMWARE = "firmware"  # the whole file is what the kernel gets (Raspberry Pi)
+    TEMPLATE = "template"  # the whole file is what the next kernel's entry will get
+    ASSIGNMENTS = "assignments"  # `GRUB_CMDLINE_LINUX="ARGS"`
+    UKI = "uki"  # section .cmdline of a unified kernel image; read, never edited here
+
+
+#: Boot partitions' usual places. The same file system may be reachable under two of them.
+BOOT_ROOTS = ("/boot", "/boot/efi", "/efi", "/boot/firmware")
+
+#: Where each kind is found. Paths that lead to the same file count once.
+PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
+    ArgumentKind.GRUB_CFG: (
+        "/boot/grub/grub.cfg",
+        "/boot/grub2/grub.cfg",
+        "/boot/grub/custom.cfg",
+        "/boot/grub2/custom.cfg",
+        "/boot/grub2/user.cfg",
+        *(f"{root}/EFI/*/{name}" for root in BOOT_ROOTS for name in ("grub.cfg", "custom.cfg")),
+    ),
+    ArgumentKind.GRUBENV: (
+        "/boot/grub/grubenv",
+        "/boot/grub2/grubenv",
+        *(f"{root}/EFI/*/grubenv" for root in BOOT_ROOTS),
+    ),
+    ArgumentKind.ENTRY: tuple(f"{root}/loader/entries/*.conf" for root in BOOT_ROOTS),
+    ArgumentKind.EXTLINUX: (
+        "/boot/extlinux/extlinux.conf",
+        "/boot/extlinux.conf",
+        "/boot/syslinux/*.cfg",
+        "/boot/syslinux.cfg",
+        *(f"{root}/EFI/syslinux/*.cfg" for root in BOOT_ROOTS),
+    ),
+    ArgumentKind.FIRMWARE: ("/boot/cmdline.txt", "/boot/firmware/cmdline.txt"),
+    ArgumentKind.TEMPLATE: (
+        "/etc/kernel/cmdline",
+        "/usr/lib/kernel/cmdline",
+        "/etc/cmdline.d/*.conf",
+        "/etc/kernel/cmdline.d/*.conf",
+    ),
+    ArgumentKind.ASSIGNMENTS: (
+        "/etc/default/grub",
+        "/etc/default/grub.d/*.cfg",
+        "/etc/sysconfig/grub",
+        "/etc/sysconfig/grub2",
+        "/etc/sysconfig/bootloader",
+        "/etc/default/flash-kernel",
+        "/etc/update-extlinux.conf",
+    ),
+    ArgumentKind.UKI: tuple(f"{root}/EFI/Linux/*.efi" for root in BOOT_ROOTS),
+}
+
+#: No file of arguments is larger; what is, is not one.
+TEXT_LIMIT = 4 * 1024 * 1024
+
+#: A UKI's .cmdline comes before its kernel and initrd; further in than this it is not looked for.
+UKI_LIMIT = 128 * 1024 * 1024
+
+#: One word of a command line: quotes protect blanks, an unpaired quote is a plain character.
+_WORD = re.compile(r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|\\[^\r\n]|[^\s"'\\]|["'\\])+""")
+
+_LINE = r"(?P<arguments>(?:\\\r?\n|[^\r\n])*)"
+_QUOTED = r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"';]*))"""
+_REGIONS: Mapping[ArgumentKind, tuple[re.Pattern[str], ...]] = {
+    ArgumentKind.GRUB_CFG: (
+        re.compile(rf"(?m)^[ \t]*(?:linux|linux16|linuxefi|kernel)[ \t]+(?P<image>\S+){_LINE}"),
+        re.compile(rf"(?m)^[ \t]*(?:set[ \t]+)?(?:default_)?kernelopts={_QUOTED}", re.DOTALL),
+    ),
+    ArgumentKind.GRUBENV: (re.compile(r"(?m)^(?:kernelopts|tuned_params)=(?P<arguments>[^\n]*)"),),
+    ArgumentKind.ENTRY: (re.compile(rf"(?m)^[ \t]*options(?=[ \t]){_LINE}"),),
+    ArgumentKind.EXTLINUX: (re.compile(rf"(?mi)^[ \t]*append(?=[ \t]){_LINE}"),),
+    ArgumentKind.FIRMWARE: (re.compile(r"(?m)^(?![ \t]*#)(?P<arguments>[^\r\n]+)"),),
+    ArgumentKind.TEMPLATE: (re.compile(r"(?m)^(?![ \t]*#)(?P<arguments>[^\r\n]+)"),),
+    ArgumentKind.ASSIGNMENTS: (
+        re.compile(
+            r"(?m)^[ \t]*(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|\w*_APPEND|LINUX_KERNEL_CMDLINE\w*"
+            rf"|default_kernel_opts)\+?={_QUOTED}",
+            re.DOTALL,
+        ),
+    ),
+    ArgumentKind.UKI: (re.compile(r"(?P<arguments>[^\0]*)", re.DOTALL),),
+}
+_GROUPS = ("arguments", "double", "single", "bare")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelArgumentFile:
+    """One file of the guest that holds kernel arguments."""
+
+    path: str
+    kind: ArgumentKind
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """One line a boot loader hands to a kernel, variables of GRUB's environment filled in."""
+
+    path: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UkiCommandLine:
+    """The command line inside a unified kernel image."""
+
+    text: str
+    signed: bool
+
+
+def find(guest: Guest) -> tuple[KernelArgumentFile, ...]:
+    """Every regular file in :data:`PLACES`, each once however many paths lead to it."""
+    found: dict[str, KernelArgumentFile] = {}
+    for kind, patterns in PLACES.items():
+        for pattern in patterns:
+            for path in guest.glob(pattern):
+                if guest.is_file(path):
+                    found.setdefault(guest.resolve(path), KernelArgumentFile(path, kind))
+    return tuple(found.values())
+
+
+def read(guest: Guest, file: KernelArgumentFile) -> str:
+    """The text of *file* (of a UKI: its .cmdline); "" when it is too large to be one."""
+    if file.kind is ArgumentKind.UKI:
+        inside = read_uki(guest, file.path)
+        return inside.text if inside else ""
+    stat = guest.stat(file.path)
+    if stat is None or stat.size > TEXT_LIMIT:
+        return ""
+    return guest.text_or_empty(file.path, TEXT_LIMIT)
+
+
+def read_uki(guest: Guest, path: str) -> UkiCommandLine | None:
+    """The command line inside the UKI at *path*; None when it has none."""
+    image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
+    section = image.sections.get(".cmdline") if image else None
+    if image is None or section is None or section.offset + section.size > UKI_LIMIT:
+        return None
+    content = guest.read(path, section.offset + section.size)[section.offset :]
+    return UkiCommandLine(content.rstrip(b"\0").decode("utf-8", "surrogateescape"), image.signed)
+
+
+def arguments(text: str, kind: ArgumentKind) -> list[list[str]]:
+    """The arguments in *text*, unquoted, one list per command line it holds."""
+    return [_words(text[start:end]) for start, end, _ in _regions(text, kind)]
+
+
+def values(text: str, kind: ArgumentKind, name: str) -> list[str]:
+    """Every value that argument *name* is given in *text*."""
+    return [
+        word.partition("=")[2]
+        for line in arguments(text, kind)
+        for word in line
+        if _is_named(word, name)
+    ]
+
+
+def without(text: str, kind: ArgumentKind, name: str, *, keep: Collection[str] = ()) -> str:
+    """*text* without the argument *name*, unless its value is in *keep*. Idempotent."""
+    cuts: list[tuple[int, int]] = []
+    for start, end, line_start in _regions(text, kind):
+        doomed = [
+            match
+            for match in _WORD.finditer(text, start, end)
+            if _is_named(plain := _unquoted(match.group()), name)
+            and plain.partition("=")[2] not in keep
+        ]
+        alone = len(doomed) == len(_words(text[start:end]))
+        if doomed and alone and kind is ArgumentKind.ENTRY:
+            # A key without a value ends the parsing of an entry in some versions of GRUB.
+            cuts.append((line_start, _after_newline(text, end)))
+            continue
+        cuts += [_with_blank(text, start, end, match) for match in doomed]
+    for cut_start, cut_end in reversed(_merged(cuts)):
+        text = text[:cut_start] + text[cut_end:]
+    return text
+
+
+def command_lines(texts: Iterable[tuple[KernelArgumentFile, str]]) -> tuple[CommandLine, ...]:
+    """Every command line a boot loader hands to a kernel, out of all the files found."""
+    texts = tuple(texts)
+    known: dict[str, str] = {}
+    for file, text in texts:
+        if file.kind is ArgumentKind.GRUBENV:
+            known.update(grubenv.variables(text))
+        if file.kind is ArgumentKind.GRUB_CFG:
+            match = _REGIONS[ArgumentKind.GRUB_CFG][1].search(text)
+            if match:
+                known.setdefault("default_kernelopts", match.group("double") or "")
+    known.setdefault("kernelopts", known.get("default_kernelopts", ""))
+    return tuple(
+        CommandLine(file.path, tuple(_words(_expanded(line, known))))
+        for file, text in texts
+        for line in _booted_lines(text, file.kind)
+    )
+
+
+# -- helpers -------------------------------------------------------------------------------
+def _booted_lines(text: str, kind: ArgumentKind) -> Iterator[str]:
+    """The raw command lines that reach a kernel; templates and variables do not by themselves."""
+    if kind in {ArgumentKind.TEMPLATE, ArgumentKind.ASSIGNMENTS, ArgumentKind.GRUBENV}:
+        return
+    if kind is ArgumentKind.ENTRY:
+        yield " ".join(text[start:end] for start, end, _ in _regions(text, kind))
+        return
+    for match in _REGIONS[kind][0].finditer(text):
+        if "memtest" not in (match.groupdict().get("image") or ""):
+            yield match.group("arguments")
+
+
+def _regions(text: str, kind: ArgumentKind) -> Sequence[tuple[int, int, int]]:
+    """Where arguments are: start, end, and the start of the line or assignment they belong to."""
+    found = []
+    for pattern in _REGIONS[kind]:
+        for match in pattern.finditer(text):
+            groups = match.groupdict()
+            name = next(group for group in _GROUPS if groups.get(group) is not None)
+            found.append((match.start(name), match.end(name), match.start()))
+    return sorted(set(found))
+
+
+def _words(text: str) -> list[str]:
+    return [_unquoted(match.group()) for match in _WORD.finditer(text)]
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"""\\(.)|["']""", r"\1", word)
+
+
+def _is_named(word: str, name: str) -> bool:
+    given, equals, _ = word.partition("=")
+    return bool(equals) and given.replace("-", "_") == name.replace("-", "_")
+
+
+def _with_blank(text: str, start: int, end: int, match: re.Match[str]) -> tuple[int, int]:
+    """The word and the blanks before it; at the start of a region, those after it."""
+    before = match.start()
+    while before > start and text[before - 1] in " \t":
+        before -= 1
+    after = match.end()
+    if before == start and not (before < match.start() and after < end):
+        while after < end and text[after] in " \t":
+            after += 1
+    return before, after
+
+
+def _merged(cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(cuts):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _after_newline(text: str, end: int) -> int:
+    for newline in ("\r\n", "\n"):
+        if text.startswith(newline, end):
+            return end + len(newline)
+    return end
+
+
+def _expanded(line: str, known: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda m: known.get(m.group(1) or m.group(2), ""), line)

@@ -1,0 +1,217 @@
+"""The machine-ids of a guest as they are now, and what the person wants instead.
+
+They are in two files, and may be baked into a kernel command line as well. Every step around the
+machine-id asks here which ids this run takes away, so that all of them agree.
+
+References: machine-id(5); kernel-command-line(7); systemd src/shared/machine-id-setup.c (the order
+in which PID 1 looks for an id); dbus-uuidgen(1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError, UsageError
+from images.text import printable
+from images.volumes import Kind
+from sanitize.kernel_arguments import ArgumentKind, values
+
+if TYPE_CHECKING:
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.kernel_arguments import KernelArgumentFile
+    from sanitize.step import Options
+
+STEP = "machine-id"
+KERNEL_STEP = "kernel-machine-id"
+SYSTEMD = "/etc/machine-id"
+DBUS = "/var/lib/dbus/machine-id"
+
+#: On the kernel command line it overrides a valid file; ``firmware`` (systemd 257) names no id.
+ARGUMENT = "systemd.machine_id"
+HARMLESS = ("firmware",)
+
+#: A valid file has 33 bytes. What is larger is something else and is never read.
+SIZE_LIMIT = 4096
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_DASHED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class State(StrEnum):
+    """What a machine-id file can be."""
+
+    ABSENT = "absent"
+    EMPTY = "empty"
+    UNINITIALIZED = "uninitialized"
+    ID = "id"
+    #: A symlink into /run, which is made anew at every boot.
+    VOLATILE = "volatile"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineIdFile:
+    """One of the two files. *id* is set in state ID; *physical* is where the content is."""
+
+    path: str
+    state: State
+    id: str = ""
+    is_link: bool = False
+    physical: str = ""
+
+
+class Mode(StrEnum):
+    """What is to become of ``/etc/machine-id``; SET is ``random`` or 32 given digits."""
+
+    AUTO = "auto"
+    REMOVE = "remove"
+    EMPTY = "empty"
+    UNINITIALIZED = "uninitialized"
+    SET = "set"
+
+
+def requested(facts: Facts, options: Options) -> tuple[Mode, str]:
+    """The mode asked for, and the new id when it is known beforehand.
+
+    Raises :class:`UsageError` for anything but the documented values.
+    """
+    asked = options.machine_id
+    if asked == "random":
+        return Mode.SET, facts.fresh_machine_id
+    if _ID.fullmatch(asked) and asked.strip("0"):
+        return Mode.SET, asked
+    if asked in set(Mode) - {Mode.SET}:
+        return Mode(asked), ""
+    raise UsageError(
+        f"{printable(asked)} is not a machine-id mode",
+        hint="Use auto, remove, empty, uninitialized, random, or 32 lower-case hex digits that "
+        "are not all zero.",
+    )
+
+
+def retiring(guest: Guest, facts: Facts, options: Options) -> tuple[str, ...]:
+    """The ids this run takes away: in the two files, or on a kernel command line.
+
+    Not among them is the id that is asked for, and one that stays on a kernel command line. Empty
+    when the machine-id step is disabled: what is named after an id that stays, stays too.
+    """
+    if STEP in options.disable:
+        return ()
+    _, new = requested(facts, options)
+    stays = {new}
+    found = [read_systemd(guest).id, read_dbus(guest).id]
+    for file, text in facts.kernel_argument_texts:
+        fixed = file.kind is ArgumentKind.UKI or KERNEL_STEP in options.disable
+        (stays.add if fixed else found.append)(baked_id(file, text))
+    return tuple(dict.fromkeys(old for old in found if old and old not in stays))
+
+
+def baked(file: KernelArgumentFile, text: str) -> list[str]:
+    """The values of ``systemd.machine_id=`` in one file, but for those that name no id."""
+    return [v for v in values(text, file.kind, ARGUMENT) if v not in HARMLESS]
+
+
+def baked_id(file: KernelArgumentFile, text: str) -> str:
+    """The first valid id that one file gives on a kernel command line, or ""."""
+    ids = (_parse(value)[1] for value in baked(file, text))
+    return next((one for one in ids if one), "")
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* is a machine-id as systemd writes it."""
+    return _ID.fullmatch(text) is not None
+
+
+def read_systemd(guest: Guest) -> MachineIdFile:
+    """``/etc/machine-id``. Raises :class:`RefusedError` when it is not what the name promises."""
+    found = guest.lstat(SYSTEMD)
+    if found is None:
+        return MachineIdFile(SYSTEMD, State.ABSENT)
+    is_link = found.kind is Kind.SYMLINK
+    physical = _resolved(guest, SYSTEMD) if is_link else SYSTEMD
+    named = SYSTEMD
+    if is_link:
+        named = f"{SYSTEMD} -> {printable(guest.readlink(SYSTEMD), 200)}"
+        if physical.startswith("/run/"):
+            return MachineIdFile(SYSTEMD, State.VOLATILE, is_link=True, physical=physical)
+        found = guest.stat(SYSTEMD)
+        if found is None:
+            raise _refused(f"{named} is a symlink that leads nowhere in the guest")
+    if found.kind is not Kind.FILE:
+        raise _refused(f"{named} is a {_word(found.kind)}, not a file")
+    if found.size > SIZE_LIMIT:
+        raise _refused(f"{named} has {found.size} bytes, too many for a machine-id")
+    state, value = _parse(guest.read_text(SYSTEMD, SIZE_LIMIT))
+    if state is None:
+        raise _refused(f"{named} holds something that is not a machine-id")
+    return MachineIdFile(SYSTEMD, state, value, is_link, physical)
+
+
+def read_dbus(guest: Guest) -> MachineIdFile:
+    """D-Bus' copy. A link that leads to ``/etc/machine-id`` has no state of its own: ABSENT.
+
+    A regular file counts whatever it holds; it is removed, and an id in it is retired.
+    """
+    found = guest.lstat(DBUS)
+    if found is None or _place(guest, DBUS) == _place(guest, SYSTEMD):
+        return MachineIdFile(DBUS, State.ABSENT)
+    if found.kind is Kind.SYMLINK:
+        try:
+            physical = guest.resolve(DBUS)
+        except OSError:
+            physical = ""
+        if physical and physical in {_place(guest, SYSTEMD), _resolved_or_empty(guest, SYSTEMD)}:
+            return MachineIdFile(DBUS, State.ABSENT, is_link=True, physical=physical)
+        return MachineIdFile(DBUS, State.VOLATILE, is_link=True, physical=physical)
+    if found.kind is not Kind.FILE:
+        raise _refused(f"{DBUS} is a {_word(found.kind)}, not a file")
+    text = guest.text_or_empty(DBUS, SIZE_LIMIT) if found.size <= SIZE_LIMIT else ""
+    state, value = _parse(text)
+    return MachineIdFile(DBUS, state or State.EMPTY, value, physical=_place(guest, DBUS))
+
+
+def _parse(text: str) -> tuple[State | None, str]:
+    """The state *text* stands for, and the id as 32 lower-case digits; None when it is neither."""
+    word = text.strip().lower()
+    if not word:
+        return State.EMPTY, ""
+    if word == "uninitialized":
+        return State.UNINITIALIZED, ""
+    if _DASHED.fullmatch(word) or _ID.fullmatch(word):
+        return State.ID, word.replace("-", "")
+    return None, ""
+
+
+def _refused(message: str) -> RefusedError:
+    return RefusedError(
+        message,
+        hint=f"Look at it in the guest and correct it, or leave it alone with --disable {STEP}.",
+    )
+
+
+def _resolved(guest: Guest, path: str) -> str:
+    try:
+        return guest.resolve(path)
+    except OSError as error:
+        target = printable(guest.readlink(path), 200)
+        raise _refused(f"{path} -> {target} cannot be followed: {error.strerror}") from None
+
+
+def _resolved_or_empty(guest: Guest, path: str) -> str:
+    try:
+        return guest.resolve(path)
+    except OSError:
+        return ""
+
+
+def _place(guest: Guest, path: str) -> str:
+    """Where the name *path* itself is, its folder's symlinks followed and its own not."""
+    folder, _, name = path.rpartition("/")
+    return f"{_resolved_or_empty(guest, folder).rstrip('/')}/{name}"
+
+
+def _word(kind: Kind) -> str:
+    return "device or socket" if kind is Kind.OTHER else kind.value

@@ -1,0 +1,24 @@
+"""The steps that are code, because their decision needs more than paths.
+
+Each has the same shape as a row of the catalogue (:class:`sanitize.step.Step`). The order is the
+order of their changes: an argument is edited in a boot entry before the entry is renamed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanitize.steps.boot_entries import BootEntries
+from sanitize.steps.journal import Journal
+from sanitize.steps.kernel_machine_id import KernelMachineId
+from sanitize.steps.machine_id import MachineId
+
+if TYPE_CHECKING:
+    from sanitize.step import Step
+
+STEPS: tuple[Step, ...] = (
+    MachineId(),
+    KernelMachineId(),
+    BootEntries(),
+    Journal(),
+)

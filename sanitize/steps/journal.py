@@ -1,0 +1,45 @@
+"""Journal folders of the old machine-id: ``/var/log/journal/<id>`` and ``<id>.<namespace>``.
+
+journald never adopts another id's folder, so they would only stay behind, with the old id in
+their names and in every file. (All journals go with the catalogue's rows for golden images.)
+
+References: systemd-journald.service(8); journald.conf(5); systemd.exec(5) ``LogNamespace=``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanitize import machine_ids
+from sanitize.change import Change, StepPlan
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.step import Options
+
+FOLDER = "/var/log/journal"
+
+
+class Journal:
+    """Removes the folders that carry a retired id, and no others."""
+
+    info = StepInfo(
+        id="journal-folders",
+        title="journal folders of the old machine-id",
+        why="the journal keeps one folder per machine-id, and never uses the old one again",
+        sources=("systemd-journald.service(8)", "machine-id(5)"),
+    )
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+        """One removal per folder."""
+        ids = machine_ids.retiring(guest, facts, options)
+        return StepPlan(
+            tuple(
+                Change(self.info.id, "remove", f"{FOLDER}/{name}", self.info.why, old=old)
+                for name in guest.list(FOLDER)
+                for old in ids
+                if name == old or name.startswith(f"{old}.")
+            )
+        )
