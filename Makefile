@@ -14,7 +14,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: venv ## Build a real Debian guest, copy it twice, sanitise both, show the difference
-	@$(BIN)/python examples/demo/demo.py
+	@$(BIN)/python -m examples.demo.demo
 
 test: venv ## Every test: real guests, real boots (about half an hour without KVM)
 	@$(PYTEST)
@@ -32,7 +32,7 @@ format: venv ## Let ruff format the code and fix what it can
 	@$(BIN)/ruff format .
 
 bench: venv ## Wall time against virt-sysprep on copies of the same image
-	@$(BIN)/python benchmarks/sanitize_vs_virt_sysprep.py
+	@$(BIN)/python -m benchmarks.sanitize_vs_virt_sysprep
 
 system-packages: ## Install the Debian packages that are missing (as root, or with sudo)
 ifneq ($(SYSTEM_PACKAGES),no)

@@ -57,9 +57,9 @@ WantedBy=graphical.target
 CLOUD_CONFIG = """\
 datasource_list: [NoCloud, None]
 ssh_genkeytypes: [ed25519, ecdsa]
-cloud_init_modules: [seed_random, write-files, set_hostname, update_hostname, users-groups, ssh]
+cloud_init_modules: [seed_random, write-files, set_hostname, update_hostname, ssh]
 cloud_config_modules: [runcmd]
-cloud_final_modules: [scripts-user, ssh-authkey-fingerprints, final-message]
+cloud_final_modules: [scripts-user, final-message]
 """
 
 
@@ -186,7 +186,7 @@ def _cloud_init(overlay: _Overlay) -> None:
     overlay.file(f"{state}/user-data.txt", "#cloud-config\n", 0o600)
     overlay.file(f"{state}/datasource", "DataSourceNone: DataSourceNone\n")
     overlay.file(f"{state}/boot-finished", "42.42 - v. 22.4.2\n")
-    for module in ("config_ssh", "config_set_hostname", "config_users_groups"):
+    for module in ("config_ssh", "config_set_hostname", "config_seed_random"):
         overlay.file(f"{state}/sem/{module}", "1: 2\n")
     overlay.file("/var/log/cloud-init.log", f"instance-id {INSTANCE}\n", 0o640)
 

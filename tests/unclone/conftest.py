@@ -1,0 +1,51 @@
+"""The real guest and two sanitised copies of it, made once for every test that looks at them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.guests import debian
+from tests.support import command, readback
+from tests.support.clones import Clone, Clones
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What identifies the guest that tests/guests builds; read before and after.
+IDENTITY = (
+    "/etc/machine-id",
+    "/var/lib/dbus/machine-id",
+    "/etc/ssh/ssh_host_rsa_key.pub",
+    "/etc/ssh/ssh_host_ecdsa_key.pub",
+    "/etc/ssh/ssh_host_ed25519_key.pub",
+    "/var/lib/systemd/random-seed",
+    "/var/lib/dhcp/dhclient.ens3.leases",
+    "/var/lib/cloud/data/instance-id",
+)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The guest as it was built; read-only, shared by all tests."""
+    return debian.cached(print)
+
+
+@pytest.fixture(scope="session")
+def clones(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Clones:
+    """Two copies of the guest, each sanitised by the command in a process of its own."""
+    folder = tmp_path_factory.mktemp("clones")
+    made = []
+    for name in ("web-01", "web-02"):
+        image = folder / f"{name}.qcow2"
+        shutil.copyfile(golden, image)
+        done = command.unclone("sanitize", "--json", image)
+        assert done.returncode == 0, done.stderr
+        made.append(Clone(image, json.loads(done.stdout)["results"][0]))
+    claimed = {path for clone in made for path in clone.paths_of_changes()}
+    paths = (*IDENTITY, *sorted(claimed - set(IDENTITY)))
+    before, *after = readback.read([golden, *(clone.image for clone in made)], paths)
+    return Clones(golden, before, (made[0], made[1]), (after[0], after[1]))

@@ -1,0 +1,102 @@
+"""Two sanitised copies boot the real way (OVMF, GRUB, systemd) and are two machines.
+
+An untouched copy boots beside them, to show that it is unclone that makes the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import readback
+from tests.support.qemu import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.support.clones import Clones
+
+    Facts = Mapping[str, str]
+
+# Three guests boot at the same time, under software emulation, on perhaps two processors.
+pytestmark = [
+    pytest.mark.boot,
+    pytest.mark.guest,
+    pytest.mark.appliance,
+    pytest.mark.timeout(2400),
+]
+
+BOOT_LIMIT = 1500  # seconds; a guest alone on two processors takes about 100
+
+AN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@pytest.fixture(scope="module")
+def running(clones: Clones, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Facts]:
+    """What each machine told about itself, by name."""
+    folder = tmp_path_factory.mktemp("boots")
+    images: dict[str, Path] = {
+        "untouched": clones.golden,
+        **{clone.image.stem: clone.image for clone in clones.pair},
+    }
+    with ExitStack() as stack:
+        started = {
+            name: stack.enter_context(Machine(image, folder / name))
+            for name, image in images.items()
+        }
+        return {name: machine.facts(BOOT_LIMIT) for name, machine in started.items()}
+
+
+def machine_ids(facts: Facts) -> set[str]:
+    """Every answer a running machine gives to the question for its id, from whoever is asked."""
+    askable = ("machine-id", "dbus-machine-id", "systemd-machine-id", "bus-machine-id")
+    return {facts[key] for key in askable}
+
+
+def host_keys(facts: Facts) -> dict[str, str]:
+    return {key: value for key, value in facts.items() if key.startswith("host-key-")}
+
+
+def test_an_untouched_copy_is_the_old_machine(clones: Clones, running: Mapping[str, Facts]) -> None:
+    assert machine_ids(running["untouched"]) == {clones.before["/etc/machine-id"].text}
+    old = clones.before["/etc/ssh/ssh_host_ed25519_key.pub"].content
+    key = running["untouched"]["host-key-ssh_host_ed25519_key"]
+    assert key == readback.fingerprint(old)
+
+
+@pytest.mark.parametrize("name", ["web-01", "web-02"])
+def test_a_sanitised_guest_is_a_new_machine(
+    clones: Clones, running: Mapping[str, Facts], name: str
+) -> None:
+    facts = running[name]
+    (new,) = machine_ids(facts)  # the same one wherever it is asked for
+    assert AN_ID.fullmatch(new)
+    assert new != clones.before["/etc/machine-id"].text
+    assert facts["machine-id-kind"] == "file"
+    assert host_keys(facts)
+    assert set(host_keys(facts).values()).isdisjoint(host_keys(running["untouched"]).values())
+
+
+@pytest.mark.parametrize("name", ["web-01", "web-02"])
+def test_a_sanitised_guest_is_well(running: Mapping[str, Facts], name: str) -> None:
+    facts = running[name]
+    assert facts["sshd"] == "active"  # nobody is locked out
+    assert facts["failed-units"] == ""
+    assert facts["root-options"].startswith("rw")
+    assert facts["kernel"] == running["untouched"]["kernel"]
+    assert facts["root-uuid"] == running["untouched"]["root-uuid"]
+
+
+@pytest.mark.parametrize("name", ["web-01", "web-02"])
+def test_the_journal_is_the_new_machines(running: Mapping[str, Facts], name: str) -> None:
+    assert running[name]["journal"] == running[name]["machine-id"]
+
+
+def test_the_copies_differ(running: Mapping[str, Facts]) -> None:
+    first, second = running["web-01"], running["web-02"]
+    assert machine_ids(first).isdisjoint(machine_ids(second))
+    assert set(host_keys(first).values()).isdisjoint(host_keys(second).values())

@@ -1,0 +1,173 @@
+"""A real Debian guest after ``unclone sanitize``, judged by other people's tools only."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import readback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tests.support.clones import Clones, Contents
+    from tests.support.readback import Found
+
+# The first test of a session may have to build the guest, and always makes the two copies.
+pytestmark = [pytest.mark.guest, pytest.mark.appliance, pytest.mark.timeout(1800)]
+
+BOTH = pytest.mark.parametrize("which", [0, 1], ids=["web-01", "web-02"])
+MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+AN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def test_the_guest_has_an_identity_to_lose(clones: Clones) -> None:
+    """Otherwise nothing below would prove anything."""
+    ids = {clones.before[path].text for path in MACHINE_ID}
+    assert len(ids) == 1
+    assert AN_ID.fullmatch(ids.pop())
+    assert all(found.kind == "file" for found in clones.before.values() if found.content)
+    keys = [path for path in clones.before if path.endswith("_key.pub")]
+    assert len(keys) == 3
+    assert all(readback.fingerprint(clones.before[key].content) for key in keys)
+
+
+@BOTH
+def test_neither_machine_id_file_holds_an_id(clones: Clones, which: int) -> None:
+    etc, dbus = (clones.after[which][path] for path in MACHINE_ID)
+    # This guest's kernel command line mounts the root read-only: the file has to exist, empty.
+    assert (etc.kind, etc.content) == ("file", b"")
+    assert dbus.kind == "missing" or dbus.leads_to == "/etc/machine-id"
+
+
+@BOTH
+def test_virt_cat_sees_no_machine_id(clones: Clones, which: int) -> None:
+    done = subprocess.run(
+        [
+            *("virt-cat", "--format=qcow2", "-a", clones.pair[which].image),
+            *("-m", f"/dev/sda{readback.ROOT}", "/etc/machine-id"),
+        ],
+        capture_output=True,
+        check=True,
+        timeout=600,
+        env=readback.environment(),
+    )
+    assert done.stdout == b""
+
+
+@BOTH
+def test_no_host_key_is_left(clones: Clones, which: int) -> None:
+    after = clones.after[which]
+    keys = [path for path in clones.before if path.endswith("_key.pub")]
+    left = {path: after[path].content for path in keys if after[path].kind != "missing"}
+    assert all(content != clones.before[path].content for path, content in left.items())
+
+
+@BOTH
+def test_every_claim_of_the_report_is_true(clones: Clones, which: int) -> None:
+    report = clones.pair[which].report
+    assert report["status"] == "done"
+    assert report["changes"]
+    wrong = [
+        f"{change['action']} {change['target']}"
+        for change in report["changes"]
+        if not CLAIMS[change["action"]](change, clones.before, clones.after[which])
+    ]
+    assert wrong == []
+
+
+@BOTH
+def test_what_is_no_identity_is_untouched(clones: Clones, which: int) -> None:
+    """The default profile surprises nobody: histories and the person's own files stay."""
+    targets = {change["target"] for change in clones.pair[which].report["changes"]}
+    kept = ("/root/.bash_history", "/root/.ssh/known_hosts", "/etc/fstab", "/boot/grub/grub.cfg")
+    assert targets.isdisjoint(kept)
+    golden, clone = readback.read([clones.golden, clones.pair[which].image], kept)
+    assert golden == clone
+    assert all(found.content for found in golden.values())
+
+
+@BOTH
+def test_image_and_file_systems_are_clean(clones: Clones, which: int, tmp_path: Path) -> None:
+    image = clones.pair[which].image
+    assert readback.check_image(image)["check-errors"] == 0
+    assert "root:" in readback.check_file_systems(image, tmp_path)
+
+
+@BOTH
+def test_nothing_is_left_beside_the_image(clones: Clones, which: int) -> None:
+    image = clones.pair[which].image
+    assert sorted(path.name for path in image.parent.iterdir()) == ["web-01.qcow2", "web-02.qcow2"]
+
+
+def test_the_original_is_as_it_was(clones: Clones) -> None:
+    """The copies were files of their own; what they came from still is the old machine."""
+    (now,) = readback.read([clones.golden], list(MACHINE_ID))
+    assert [now[path] for path in MACHINE_ID] == [clones.before[path] for path in MACHINE_ID]
+
+
+def _removed(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    target = change["target"]
+    return bool(before[target].kind != "missing" and after[target].kind == "missing")
+
+
+def _truncated(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    target = change["target"]
+    was, now = before[target], after[target]
+    return bool(was.content) and (now.kind, now.content) == ("file", b"")
+
+
+def _cleared(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    target = change["target"]
+    return (
+        bool(before[target].names)
+        and after[target].kind == "directory"
+        and not _names(after[target])
+    )
+
+
+def _renamed(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    target, to = change["target"], change["details"]["to"]
+    return bool(after[target].kind == "missing" and after[to].kind == before[target].kind)
+
+
+def _written(change: Mapping[str, Any], _before: Contents, after: Contents) -> bool:
+    text: str = change["details"]["text"]
+    return after[change["target"]].content == text.encode()
+
+
+def _new_key(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    public = change["details"]["public"]
+    now = readback.fingerprint(after[public].content)
+    old = readback.fingerprint(before[public].content)
+    return bool(now == change["learned"] != old)
+
+
+def _lines_dropped(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    target = change["target"]
+    patterns = [re.compile(line) for line in change["details"]["lines"]]
+
+    def matching(found: Found) -> int:
+        return sum(any(p.fullmatch(line) for p in patterns) for line in found.text.splitlines())
+
+    return matching(before[target]) > 0 == matching(after[target])
+
+
+def _names(found: Found) -> list[str]:
+    return [name for name in found.names if name not in {".", "..", "lost+found"}]
+
+
+#: What each action claims. An action that this guest meets and that is missing here is an error.
+CLAIMS: Mapping[str, Callable[[Mapping[str, Any], Contents, Contents], bool]] = {
+    "clear": _cleared,
+    "drop-lines": _lines_dropped,
+    "generate-ssh-host-key": _new_key,
+    "remove": _removed,
+    "rename": _renamed,
+    "truncate": _truncated,
+    "write": _written,
+}
