@@ -1,0 +1,164 @@
+"""An image and everything under it, read by ourselves before QEMU sees any of it.
+
+Backing files, data files and extents are named by headers, and a header is not to be trusted: a
+name is followed only to a regular file inside the directories the person allows, and only when
+the header also says which format it has.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError
+from images.formats import Format, detect, read_header
+from images.image import Image, open_image, real_path, shown
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from images.formats import Header
+
+#: More images on top of each other than this are taken for an attack, not a history.
+MAX_DEPTH = 32
+
+_PROTOCOL = re.compile(r"[^/]*:")  # QEMU's path_has_protocol()
+
+
+def read_chain(
+    path: Path,
+    format: Format | None = None,  # noqa: A002 (the word everyone uses)
+    *,
+    allow: Sequence[Path] = (),
+    repairable: bool = False,
+) -> Image:
+    """Read the image at *path* and all that it depends on.
+
+    *format* is what the person said; without it the magic decides (:func:`images.formats.detect`).
+    *allow* are further directories in which backing and data files may be; the real directory of
+    the image always is one. *repairable* accepts an image that QEMU must repair first, as an
+    interrupted commit leaves it.
+
+    Raises UsageError when there is no such file and RefusedError when it, or anything it depends
+    on, is unsound or out of bounds.
+    """
+    real = real_path(path)
+    allowed = (real.parent, *(directory.resolve() for directory in allow))
+    if format is None:
+        with open_image(real) as file:
+            format = detect(file, name=shown(real), suffix=real.suffix)  # noqa: A001
+    return _Reader(allowed, repairable=repairable).read(real, format, depth=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """How one file came to name another, for messages."""
+
+    word: str
+    owner: Path
+    hint: str
+
+
+class _Reader:
+    def __init__(self, allowed: Sequence[Path], *, repairable: bool) -> None:
+        self._allowed = allowed
+        self._repairable = repairable
+        self._seen: set[Path] = set()
+
+    def read(self, path: Path, format: Format, depth: int) -> Image:  # noqa: A002
+        if path in self._seen:
+            raise RefusedError(f"the backing files of {shown(path)} form a loop")
+        if depth > MAX_DEPTH:
+            raise RefusedError(
+                f"{shown(path)} is under more than {MAX_DEPTH} other images",
+                hint="Flatten the chain first: qemu-img convert -O qcow2 IMAGE NEW.qcow2",
+            )
+        self._seen.add(path)
+        with open_image(path) as file:
+            header = read_header(file, format, name=shown(path))
+        if header.unclean and not self._repairable:
+            raise RefusedError(
+                f"{shown(path)} cannot be used as it is: {header.unclean}",
+                hint=f"Let QEMU repair it first: qemu-img check -r all -f {format} IMAGE",
+            )
+        return Image(
+            path=path,
+            format=format,
+            virtual_size=header.virtual_size,
+            cluster_size=header.cluster_size,
+            variant=header.variant,
+            backing=self._backing(path, header, depth),
+            data_files=self._data_files(path, header),
+            snapshots=header.snapshots,
+            unwritable=header.unwritable,
+        )
+
+    def _backing(self, path: Path, header: Header, depth: int) -> Image | None:
+        if not header.backing:
+            return None
+        role = _Role(
+            "backing file",
+            path,
+            "If that is right, name the file anew: qemu-img rebase -u -b FILE -F FORMAT IMAGE",
+        )
+        backing = self._locate(header.backing, role)
+        if header.backing_format not in set(Format):
+            said = printable(header.backing_format) or "nothing"
+            raise RefusedError(
+                f"{shown(path)} does not say which format its backing file {shown(backing)} has "
+                f"(it says {said}), and guessing it is not safe",
+                hint="Write it into the header: qemu-img rebase -u -b FILE -F FORMAT IMAGE",
+            )
+        return self.read(backing, Format(header.backing_format), depth + 1)
+
+    def _data_files(self, path: Path, header: Header) -> tuple[Path, ...]:
+        found: list[Path] = []
+        role = _Role("data file", path, "Put all files of the image into one directory.")
+        for extent in header.extents:
+            real = self._locate(extent.name, role)
+            if real in self._seen or real in found:
+                raise RefusedError(f"{shown(path)} names {shown(real)} more than once")
+            with open_image(real) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < extent.size:
+                    raise RefusedError(
+                        f"{shown(real)} is truncated: {shown(path)} expects {extent.size} bytes "
+                        f"in it, but it has {size}",
+                        hint="Copy the image again, or restore it from a backup.",
+                    )
+                if extent.format is Format.VMDK:
+                    nested = read_header(file, Format.VMDK, name=shown(real))
+                    if nested.extents:
+                        raise RefusedError(f"{shown(real)} names extents but is one itself")
+            found.append(real)
+        return tuple(found)
+
+    def _locate(self, name: str, role: _Role) -> Path:
+        """The real path behind *name*, if it may be opened."""
+        owner = shown(role.owner)
+        if _PROTOCOL.match(name) or not name.isprintable():
+            raise RefusedError(
+                f"the {role.word} of {owner} is not a plain file name: {printable(name)}",
+                hint=role.hint,
+            )
+        try:
+            real = (role.owner.parent / name).resolve()
+            there = real.exists()
+        except (OSError, RuntimeError) as error:  # a name too long, a symlink loop
+            raise RefusedError(
+                f"the {role.word} of {owner} cannot be reached: {printable(name)}", hint=role.hint
+            ) from error
+        if not any(real.is_relative_to(directory) for directory in self._allowed):
+            raise RefusedError(
+                f"the {role.word} of {owner} is outside its directory: {shown(real)}",
+                hint=f"If you trust it, allow it: --allow {shown(real.parent)}",
+            )
+        if not there:
+            raise RefusedError(
+                f"the {role.word} of {owner} is missing: {shown(real)}", hint=role.hint
+            )
+        return real

@@ -1,0 +1,110 @@
+"""Making files durable, and telling a file from another one that took its name.
+
+References: fsync(2) (a directory entry needs an fsync of the directory), stat(1) ``%W``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images import process
+from images.errors import UncloneError
+from images.image import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What stays with a file when it is renamed and changed, and is not copied with it.
+
+    The inode number alone is used again as soon as a file is deleted; with the time of birth
+    (seconds, as text; "0..." where the file system does not record it) it is not. The device
+    number is left out because it may change when the host restarts.
+    """
+
+    inode: int
+    birth: str
+
+
+def identity(path: Path) -> Identity:
+    """The identity of the file at *path*."""
+    birth = process.run(["stat", "--printf=%.W", "--", path], timeout=60).stdout
+    return Identity(path.stat().st_ino, birth.decode("ascii", "replace"))
+
+
+def sync_file(path: Path) -> None:
+    """Write everything the kernel still holds of the file at *path* to its disk."""
+    _sync(path, os.O_RDONLY)
+
+
+def sync_directory(path: Path) -> None:
+    """Make additions to and removals from directory *path* durable."""
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def write_durably(path: Path, content: bytes, *, like: Path) -> None:
+    """Make *path* appear with *content*, or not at all. It gets the owner of *like*, mode 0600."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        create_private(temporary, like=like)
+        temporary.write_bytes(content)
+        sync_file(temporary)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove_durably(paths: Iterable[Path]) -> None:
+    """Remove the files at *paths* (those that are there), for good when this returns."""
+    directories = set()
+    for path in paths:
+        path.unlink(missing_ok=True)
+        directories.add(path.parent)
+    for directory in directories:
+        sync_directory(directory)
+
+
+def create_private(path: Path, *, like: Path | None = None) -> None:
+    """Make an empty file that only its owner may read; root makes it belong to *like*'s owner."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if like is not None and os.geteuid() == 0:
+            pattern = like.stat()
+            os.fchown(descriptor, pattern.st_uid, pattern.st_gid)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def explained(doing: str, directory: Path) -> Iterator[None]:
+    """Turn an OSError of the host into an error a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise UncloneError(
+                f"cannot {doing}: no space left in {shown(directory)}",
+                hint="Free some space there and try again.",
+            ) from error
+        raise UncloneError(
+            f"cannot {doing} in {shown(directory)}: {error.strerror}",
+            hint="Check the directory's permissions, or use --output FILE in another one.",
+        ) from error
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

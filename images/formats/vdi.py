@@ -1,0 +1,54 @@
+"""The VirtualBox VDI header, version 1.1.
+
+References: VirtualBox ``src/VBox/Storage/VDICore.h`` (VDIHEADER1PLUS); the subset that QEMU
+accepts is in QEMU 7.2 ``block/vdi.c``. All numbers are little endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from images.formats.header import SECTOR, Format, Header
+
+if TYPE_CHECKING:
+    from images.formats.header import Source
+
+MAGIC = b"\x7f\x10\xda\xbe"
+MAGIC_OFFSET = 64
+
+# From byte 64: signature, version, header size, type, flags, comment, block map offset, data
+# offset, geometry (4), unused, disk size, block size, block extra, blocks, blocks allocated, and
+# the UUIDs: image, last snapshot, link, parent.
+_HEADER = struct.Struct("<4sIIII256sIIIIIIIQIIII16s16s16s16s")
+_DYNAMIC, _STATIC = 1, 2
+_BLOCK = 1024 * 1024
+_MAX_BLOCKS = 0x3FFF_FFFF
+_NIL = bytes(16)
+
+
+def read_header(source: Source) -> Header:
+    """Read and cross-check the header. Raises RefusedError when it lies or asks too much."""
+    fields = _HEADER.unpack(source.read(MAGIC_OFFSET, _HEADER.size, "header"))
+    magic, version, _, kind, _, _, map_offset, data_offset = fields[:8]
+    sector, _, size, block, _, blocks, allocated = fields[11:18]
+    link, parent = fields[20:]
+    if magic != MAGIC:
+        raise source.lie("it has no VDI signature")
+    if version >> 16 != 1:
+        raise source.lie(f"its version is {version >> 16}.{version & 0xFFFF}")
+    if kind not in {_DYNAMIC, _STATIC} or link != _NIL or parent != _NIL:
+        raise source.unsupported("it is a VDI that depends on another one (a snapshot)")
+    if sector != SECTOR or block != _BLOCK:
+        raise source.unsupported(f"its sectors are {sector} and its blocks {block} bytes")
+    if not 0 < size <= blocks * block or blocks > _MAX_BLOCKS or allocated > blocks:
+        raise source.lie(
+            f"its virtual size of {size} bytes does not fit its {blocks} blocks "
+            f"({allocated} of them allocated)"
+        )
+    if map_offset % SECTOR or data_offset % SECTOR:
+        raise source.lie(f"its block map is at byte {map_offset}, its data at byte {data_offset}")
+    source.require(map_offset, blocks * 4, "block map")
+    if allocated:
+        source.require(data_offset + (allocated - 1) * block, 1, "last data block")
+    return Header(Format.VDI, virtual_size=size, cluster_size=block)

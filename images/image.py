@@ -1,0 +1,193 @@
+"""What a disk image is: its file, its format, the files it depends on, and its name in QEMU.
+
+References: QEMU ``qapi/block-core.json`` (BlockdevOptions, the ``json:`` pseudo-protocol).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from images.errors import RefusedError, UsageError
+from images.formats import Format
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image file whose header was read and found sound, with everything it depends on.
+
+    Paths are real paths. Sizes are bytes; ``cluster_size`` is 0 where the format has none.
+    """
+
+    path: Path
+    format: Format
+    virtual_size: int
+    cluster_size: int = 0
+    variant: str = ""
+    backing: Image | None = None
+    #: Further files that hold this image's own data: a qcow2 data file, VMDK extents.
+    data_files: tuple[Path, ...] = ()
+    #: Internal snapshots.
+    snapshots: int = 0
+    #: Why it cannot be changed in place; "" when it can.
+    unwritable: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that change when this image does."""
+        return (self.path, *self.data_files)
+
+    @property
+    def chain(self) -> Iterator[Image]:
+        """The image itself, its backing image, and so on down."""
+        image: Image | None = self
+        while image is not None:
+            yield image
+            image = image.backing
+
+    @property
+    def foundation(self) -> tuple[Path, ...]:
+        """The files of the backing chain: read, never changed."""
+        return tuple(path for image in self.chain if image is not self for path in image.files)
+
+
+def blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
+    """QEMU's description of *image* and its whole chain; nothing is left for QEMU to look up.
+
+    With *locked*, QEMU takes no lock on the image's own files, because this process holds them;
+    the backing chain is only read, which agrees with the shared lock held on it.
+    """
+    node = _node(image, locked=locked)
+    if image.format is Format.VMDK and image.data_files and locked:
+        node["extents"] = [{"locking": "off"} for _ in image.data_files]
+    if image.backing is not None:
+        node["backing"] = blockdev(image.backing, locked=False)
+    return node
+
+
+def short_blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
+    """As :func:`blockdev`, but as short as is safe: a qcow2 header names its own backing file.
+
+    An overlay's header has 1023 bytes for this. A VMDK does not record its parent's format, so
+    that one is spelled out. VMDK extents are left to be locked by QEMU: fine for reading.
+    """
+    node = _node(image, locked=locked)
+    if image.backing is not None:
+        if image.format is Format.QCOW2:
+            del node["backing"]
+        else:
+            node["backing"] = short_blockdev(image.backing, locked=False)
+    return node
+
+
+def file_node(path: Path, *, locked: bool) -> dict[str, str]:
+    """QEMU's description of a plain file, whatever characters its name has."""
+    node = {"driver": "file", "filename": str(path)}
+    return {**node, "locking": "off"} if locked else node
+
+
+def qemu_name(node: dict[str, Any]) -> str:
+    """*node* as a file name on a QEMU command line or in a header."""
+    return "json:" + json.dumps(node, ensure_ascii=False, separators=(",", ":"))
+
+
+def _node(image: Image, *, locked: bool) -> dict[str, Any]:
+    node: dict[str, Any] = {
+        "driver": str(image.format),
+        "file": file_node(image.path, locked=locked),
+    }
+    if image.format in {Format.QCOW2, Format.VMDK}:
+        node["backing"] = None  # none, whatever the header should say by then
+    if image.format is Format.QCOW2 and image.data_files:
+        node["data-file"] = file_node(image.data_files[0], locked=locked)
+    return node
+
+
+def real_path(path: Path) -> Path:
+    """The real path of the image file a person named. Raises UsageError when there is none."""
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the name {shown(path)} is not valid UTF-8, and QEMU cannot be told it",
+            hint="Rename the file.",
+        ) from None
+    try:
+        real = path.resolve(strict=True)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{shown(path)} does not exist", hint="Check the path of the image."
+        ) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a symlink loop, before Python 3.13
+        raise UsageError(
+            f"{shown(path)} cannot be reached: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if real.is_dir():
+        raise UsageError(f"{shown(path)} is a directory", hint="Name the image file inside it.")
+    return real
+
+
+def open_image(path: Path) -> BinaryIO:
+    """Open the regular, non-empty file at real path *path* for reading.
+
+    Raises RefusedError when it is something else, or may not be read.
+    """
+    try:
+        # Opening a fifo would wait for a writer; a symlink is not a real path any more.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except PermissionError:
+        raise RefusedError(
+            f"{shown(path)} may not be read by this user",
+            hint="Run as its owner or with sudo.",
+        ) from None
+    except OSError as error:
+        raise RefusedError(f"{shown(path)} cannot be opened: {error.strerror}") from error
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _require_regular(path, os.fstat(descriptor))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that is read-only, also for root, whom permission bits do not stop.
+
+    ``clone`` makes a golden image read-only so that nothing changes it any more.
+    """
+    mode = path.stat().st_mode
+    if mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) and os.access(path, os.W_OK):
+        return
+    raise RefusedError(
+        f"{shown(path)} is read-only",
+        hint="Use --output FILE to leave it as it is, or make it writable (chmod u+w).",
+    )
+
+
+def shown(path: Path | str) -> str:
+    """*path* as it is safe to print."""
+    return printable(str(path))
+
+
+def _require_regular(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISBLK(found.st_mode) or stat.S_ISCHR(found.st_mode):
+        raise RefusedError(
+            f"{shown(path)} is a device, not an image file",
+            hint="Copy it into a file first: qemu-img convert -f raw -O qcow2 DEVICE NEW.qcow2",
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise RefusedError(f"{shown(path)} is not a regular file", hint="Name an image file.")
+    if found.st_size == 0:
+        raise RefusedError(
+            f"{shown(path)} is empty: there is no disk in it", hint="Copy the image again."
+        )

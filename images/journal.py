@@ -1,0 +1,173 @@
+"""The commit marker: from the moment it appears, an interrupted run is finished, not discarded.
+
+One JSON file beside the first disk lists every disk of the run. Each further disk has a pointer
+to the first beside it, so that the run is found from any of its disks. The marker of the first
+disk alone decides: it appears by rename after the pointers, and goes before them.
+
+A marker is only believed about files that it has a right to speak for: disks in its own directory,
+or disks elsewhere whose own pointer names it; and of those only the very files the run began with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from images.errors import RefusedError
+from images.files import Identity, identity, remove_durably, write_durably
+from images.formats import Format
+from images.image import shown
+from images.overlay import journal_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_VERSION = 1
+_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One disk of a run."""
+
+    image: Path
+    format: Format
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Beside a further disk: the first disk of the run."""
+
+    first: Path
+
+
+def write(entries: Sequence[Entry]) -> None:
+    """Mark the run over *entries* as committed, durably. The last rename decides."""
+    first = entries[0].image
+    for entry in entries[1:]:
+        pointer = {"version": _VERSION, "first": _spelled(first, entry.image)}
+        _write(entry.image, pointer)
+    disks = [
+        {
+            "image": _spelled(entry.image, first),
+            "format": str(entry.format),
+            "inode": entry.identity.inode,
+            "birth": entry.identity.birth,
+        }
+        for entry in entries
+    ]
+    _write(first, {"version": _VERSION, "state": "committed", "disks": disks})
+
+
+def remove(images: Sequence[Path]) -> None:
+    """Remove the marker, then the pointers; *images* in the order in which they were written."""
+    remove_durably([journal_path(images[0])])
+    remove_durably(journal_path(image) for image in images[1:])
+
+
+def read(image: Path) -> tuple[Entry, ...] | Pointer | None:
+    """What the journal beside *image* says; None when there is none, or it is not complete."""
+    content = _content(journal_path(image))
+    try:
+        found = json.loads(content)
+        if found["version"] != _VERSION:
+            raise RefusedError(
+                f"{shown(journal_path(image))} was written by another version of unclone",
+                hint="Finish the interrupted run with that version.",
+            )
+        if "first" in found:
+            return Pointer(_path(found["first"], image))
+        if found["state"] != "committed" or not found["disks"]:
+            return None
+        return tuple(_entry(disk, image) for disk in found["disks"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def require_rights(entries: Sequence[Entry], first: Path) -> None:
+    """Raise RefusedError unless the journal beside *first* may speak for every one of *entries*.
+
+    A journal may lie in a directory that others can write to, or have been copied there with it;
+    it must not get its overlays written into a file that only has the right name.
+    """
+    journal = shown(journal_path(first))
+    if entries[0].image != first:
+        raise _foreign(f"{journal} belongs to {shown(entries[0].image)}, not to {shown(first)}")
+    for entry in entries:
+        image = entry.image
+        if image.parent != first.parent and read(image) != Pointer(first):
+            raise _foreign(f"{journal} names {shown(image)}, which does not belong to its run")
+        if not image.is_file() or image.is_symlink():
+            raise _foreign(f"{journal} names {shown(image)}, which is not there any more")
+        if identity(image) != entry.identity:
+            raise _foreign(
+                f"{shown(image)} is not the file that {journal} was written for: "
+                "another file has taken its name"
+            )
+
+
+def renamed_from(image: Path) -> Iterator[Path]:
+    """Journals in the directory of *image* that are about this very file under another name."""
+    inode = image.stat().st_ino
+    for path in sorted(image.parent.glob(".*.unclone-journal.json")):
+        name = path.name.removeprefix(".").removesuffix(".unclone-journal.json")
+        if name in {"", image.name}:
+            continue
+        found = read(image.with_name(name))
+        if isinstance(found, tuple) and any(
+            entry.identity.inode == inode and entry.identity == identity(image) for entry in found
+        ):
+            yield path
+
+
+def _foreign(message: str) -> RefusedError:
+    return RefusedError(
+        message,
+        hint="Nothing was changed. The image may be incomplete: put the original file back, or "
+        "restore it from a backup and remove the journal and the overlay beside it.",
+    )
+
+
+def _write(image: Path, value: object) -> None:
+    content = json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
+    write_durably(journal_path(image), content, like=image)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise RefusedError(
+            f"{shown(path)} cannot be read: {error.strerror}",
+            hint="Run as the owner of the image or with sudo.",
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise RefusedError(f"{shown(path)} is not a regular file", hint="Look at it.")
+        return file.read(_LIMIT)
+
+
+def _entry(disk: Mapping[str, Any], beside: Path) -> Entry:
+    found = Identity(int(disk["inode"]), str(disk["birth"]))
+    return Entry(_path(disk["image"], beside), Format(disk["format"]), found)
+
+
+def _spelled(path: Path, beside: Path) -> str:
+    """A bare name where the two are in one directory, so that the directory may be moved."""
+    return path.name if path.parent == beside.parent else str(path)
+
+
+def _path(spelled: str, beside: Path) -> Path:
+    if "/" not in spelled:
+        return beside.with_name(spelled)  # ValueError for "", "." and the like
+    path = Path(spelled)
+    if path != path.resolve() or not path.is_absolute():
+        raise ValueError(spelled)
+    return path

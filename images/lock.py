@@ -1,0 +1,194 @@
+"""QEMU's own image locks, held by this process.
+
+QEMU guards an image file with open file description locks on single bytes: to use a permission is
+a read lock on byte 100 + p, not to tolerate others using one is a read lock on byte 200 + p. A
+newcomer takes its locks first and then tests whether any of them contradicts somebody else's. A
+VM, ``qemu-img`` and this module exclude each other that way, without knowing of each other.
+
+Open file description locks belong to the open file: a child that inherits the descriptor keeps
+the lock when its parent is killed, and nothing is left to clean up when the last one is gone.
+
+References: QEMU 7.2 ``block/file-posix.c`` (RAW_LOCK_PERM_BASE, raw_apply_lock_bytes,
+raw_check_lock_bytes), ``include/block/block-common.h`` (BLK_PERM_*); fcntl(2), "Open file
+description locks".
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from images.errors import InUseError, RefusedError
+from images.image import shown
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+# Missing from the fcntl module before Python 3.13; linux/fcntl.h.
+_F_OFD_GETLK, _F_OFD_SETLK = 36, 37
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
+
+_PERM_BASE, _SHARED_BASE = 100, 200
+
+
+class _Permission(IntEnum):
+    CONSISTENT_READ = 0
+    WRITE = 1
+    WRITE_UNCHANGED = 2
+    RESIZE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    uses: frozenset[_Permission]
+    forbids: frozenset[_Permission]
+
+
+_EXCLUSIVE = _Mode(uses=frozenset(_Permission), forbids=frozenset(_Permission))
+#: As ``qemu-img convert`` holds its source: others may read too, nobody may change it.
+_SHARED = _Mode(
+    uses=frozenset({_Permission.CONSISTENT_READ}),
+    forbids=frozenset({_Permission.WRITE, _Permission.RESIZE}),
+)
+
+
+class ImageLock:
+    """Locks on any number of image files, all released together."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, int], tuple[int, _Mode]] = {}
+
+    def exclusive(self, paths: Iterable[Path]) -> None:
+        """Lock *paths* against every other user. A shared lock already held becomes exclusive.
+
+        Raises InUseError when somebody else has one of them open, RefusedError when a file may
+        not be written or its file system knows no such locks.
+        """
+        self._take(paths, _EXCLUSIVE)
+
+    def shared(self, paths: Iterable[Path]) -> None:
+        """Lock *paths* against every writer; others may go on reading. Raises as above."""
+        self._take(paths, _SHARED)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The open files that carry the locks, for ``process.run(keep_open=...)``."""
+        return tuple(descriptor for descriptor, _ in self._held.values())
+
+    def covers(self, path: Path) -> bool:
+        """Whether the file at *path* is, still, one of those locked."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) in self._held
+
+    def release(self) -> None:
+        """Let go of everything. Safe to call twice."""
+        while self._held:
+            _, (descriptor, _) = self._held.popitem()
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _take(self, paths: Iterable[Path], mode: _Mode) -> None:
+        for path in paths:
+            descriptor = _open(path, writable=mode is _EXCLUSIVE)
+            found = os.fstat(descriptor)
+            key = found.st_dev, found.st_ino
+            if key in self._held:
+                os.close(descriptor)
+                descriptor, before = self._held[key]
+                if before is _EXCLUSIVE or before is mode:
+                    continue
+            self._held[key] = descriptor, mode
+            _apply(descriptor, path, mode)
+
+
+def _open(path: Path, *, writable: bool) -> int:
+    flags = os.O_RDWR if writable else os.O_RDONLY
+    try:
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        # EPERM is an immutable file, EROFS a read-only file system, ETXTBSY a program.
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY}:
+            raise RefusedError(
+                f"{shown(path)} cannot be opened for {'writing' if writable else 'reading'}: "
+                f"{error.strerror}",
+                hint="Use --output FILE to leave it as it is, or run as its owner or with sudo.",
+            ) from error
+        raise RefusedError(f"{shown(path)} cannot be opened: {error.strerror}") from error
+
+
+def _apply(descriptor: int, path: Path, mode: _Mode) -> None:
+    for permission in mode.uses:
+        _lock(descriptor, path, _PERM_BASE + permission)
+    for permission in mode.forbids:
+        _lock(descriptor, path, _SHARED_BASE + permission)
+    contradicted = any(_taken(descriptor, _SHARED_BASE + p) for p in mode.uses) or any(
+        _taken(descriptor, _PERM_BASE + p) for p in mode.forbids
+    )
+    if contradicted:
+        users = "; ".join(_users(path))
+        raise InUseError(
+            f"{shown(path)} is in use by another process"
+            f" ({users or 'a running VM, or another unclone?'})",
+            hint="Shut the VM down, or wait for the other process, and try again.",
+        )
+
+
+def _lock(descriptor: int, path: Path, byte: int) -> None:
+    try:
+        fcntl.fcntl(descriptor, _F_OFD_SETLK, _flock(fcntl.F_RDLCK, byte))
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:  # a write lock, which QEMU never takes
+            raise InUseError(
+                f"{shown(path)} is locked by another process", hint="Wait for it, and try again."
+            ) from error
+        raise RefusedError(
+            f"{shown(path)} cannot be locked ({error.strerror}): its file system does not "
+            "support the locks that tell a running VM from a resting image",
+            hint="Copy the image to a local file system first.",
+        ) from error
+
+
+def _taken(descriptor: int, byte: int) -> bool:
+    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, _flock(fcntl.F_WRLCK, byte))
+    kind: int = _FLOCK.unpack(answer)[0]
+    return kind != fcntl.F_UNLCK
+
+
+def _flock(kind: int, byte: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
+
+
+def _users(path: Path) -> Iterator[str]:
+    """Who has *path* open, as far as /proc tells this user (the locks name no process)."""
+    wanted = path.stat()
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            opened = [entry.stat() for entry in (process / "fd").iterdir()]
+            name = (process / "comm").read_text(errors="replace").strip()
+        except OSError:
+            continue  # ended meanwhile, or somebody else's
+        if any((e.st_dev, e.st_ino) == (wanted.st_dev, wanted.st_ino) for e in opened):
+            yield f"{printable(name)}, process {process.name}"

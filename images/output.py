@@ -1,0 +1,149 @@
+"""``--output``: the source is only read, and the result appears under its name by one rename.
+
+Everything temporary is beside the output, because the directory of the source may be read-only.
+A claim file there, locked for as long as the run lasts, keeps two runs from the same output and
+tells a run that goes on from one that was killed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images import overlay, qemu_img
+from images.errors import InUseError, UsageError
+from images.files import create_private, explained, remove_durably, sync_directory, sync_file
+from images.image import shown
+from images.overlay import claim_path, output_overlay_path, partial_path
+from images.transaction import Disk, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from images.formats import Format
+    from images.image import Image
+
+
+class ToOutput(Transaction):
+    """Writes a changed, flattened copy of each image, and leaves the images alone."""
+
+    def __init__(
+        self,
+        disks: Sequence[Disk],
+        outputs: Sequence[Path],
+        *,
+        allow: Sequence[Path] = (),
+        format: Format | None = None,  # noqa: A002 (the word everyone uses)
+        overwrite: bool = False,
+    ) -> None:
+        """Prepare to write one of *outputs* for each of *disks*, in the same order.
+
+        *format* is that of the outputs, by default of each image; *overwrite* replaces files that
+        are there already.
+        """
+        super().__init__(disks, allow=allow)
+        if len(outputs) != len(disks):
+            raise UsageError(
+                f"{len(disks)} disk(s) need as many outputs, but {len(outputs)} are given",
+                hint="Give --output once for each disk.",
+            )
+        self._targets = [_target(path) for path in outputs]
+        self._format = format
+        self._overwrite = overwrite
+        self._claimed: list[Path] = []
+
+    def _begin(self) -> None:
+        for target in self._targets:
+            self._require_free(target)
+            self._claim(target)
+        self.images = self._read(writable=False)
+        for target, image in zip(self._targets, self.images, strict=True):
+            _require_other(target, image)
+            if target.exists():  # to be replaced: not under the feet of a VM
+                self._lock.exclusive([target])
+            path = output_overlay_path(target)
+            overlay.create(path, image, locked=False)
+            self.overlays += (path,)
+
+    def _require_free(self, target: Path) -> None:
+        if not target.is_symlink() and not target.exists():
+            return
+        if target.is_dir() or not self._overwrite:
+            raise UsageError(
+                f"the output {shown(target)} already exists",
+                hint="Name another file, or remove this one first.",
+            )
+
+    def _claim(self, target: Path) -> None:
+        claim = claim_path(target)
+        with explained("write the output", target.parent):
+            if claim.is_symlink() or not claim.exists():
+                create_private(claim)
+        try:
+            self._lock.exclusive([claim])
+        except InUseError as error:
+            raise InUseError(
+                f"another run is already writing {shown(target)}", hint=error.hint
+            ) from error
+        if not self._lock.covers(claim):
+            raise InUseError(f"another run has just written {shown(target)}", hint="Try again.")
+        self._claimed.append(target)
+        # What a killed run left behind; nobody else holds the claim.
+        remove_durably([output_overlay_path(target), partial_path(target)])
+
+    def _commit(self) -> None:
+        for target, layer, image in zip(self._targets, self.overlays, self.images, strict=True):
+            partial = partial_path(target)
+            with explained("write the output", target.parent):
+                create_private(partial)
+                qemu_img.convert(
+                    layer,
+                    image,
+                    partial,
+                    self._format or image.format,
+                    descriptors=self._lock.descriptors,
+                )
+                # Never more open than the source, and its owner can use it.
+                partial.chmod(image.path.stat().st_mode & 0o777 | 0o600)
+                sync_file(partial)
+        for target in self._targets:
+            self._require_free(target)
+            with explained("write the output", target.parent):
+                partial_path(target).rename(target)
+                sync_directory(target.parent)
+
+    def _left_overs(self) -> Sequence[Path]:
+        # The claim goes last: while it is there and locked, nobody else touches the others.
+        return [
+            path
+            for target in self._claimed
+            for path in (output_overlay_path(target), partial_path(target), claim_path(target))
+        ]
+
+
+def _target(path: Path) -> Path:
+    """Where *path* will be: its real directory, its own name. Raises UsageError without one."""
+    directory = path.parent.resolve()
+    if not directory.is_dir():
+        raise UsageError(
+            f"the directory of the output {shown(path)} does not exist", hint="Make it first."
+        )
+    try:
+        path.name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"the name {shown(path)} is not valid UTF-8") from None
+    return directory / path.name
+
+
+def _require_other(target: Path, image: Image) -> None:
+    if not target.exists():
+        return
+    found = target.stat()
+    for layer in image.chain:
+        for path in layer.files:
+            source = path.stat()
+            if (found.st_dev, found.st_ino) == (source.st_dev, source.st_ino):
+                raise UsageError(
+                    f"the output {shown(target)} is the image itself, or a file it depends on",
+                    hint="Leave out --output to change the image in place.",
+                )

@@ -1,0 +1,121 @@
+"""The files that a run puts beside an image, and the overlays that others put there."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from images import qemu_img
+from images.errors import RefusedError, UncloneError
+from images.files import create_private, explained
+from images.formats import Format, probe, read_header
+from images.image import open_image, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from images.image import Image
+
+
+_OWN = re.compile(r"\..*\.unclone-[a-z.-]+[0-9a-z]+", re.DOTALL)
+
+
+def overlay_path(image: Path) -> Path:
+    """The overlay that holds the changes to the image at *image*."""
+    return _beside(image, "overlay.qcow2")
+
+
+def journal_path(image: Path) -> Path:
+    """The commit marker of the image at *image*."""
+    return _beside(image, "journal.json")
+
+
+def reserve_path(image: Path) -> Path:
+    """The file that holds disk space for the commit."""
+    return _beside(image, "reserve")
+
+
+def output_overlay_path(output: Path) -> Path:
+    """The overlay of a run that will write *output*."""
+    return _beside(output, "output-overlay.qcow2")
+
+
+def partial_path(output: Path) -> Path:
+    """What *output* is until it is complete."""
+    return _beside(output, "output-partial")
+
+
+def claim_path(output: Path) -> Path:
+    """The file that is locked while a run is going to write *output*."""
+    return _beside(output, "output-claim")
+
+
+def create(overlay: Path, image: Image, *, locked: bool, like: Path | None = None) -> None:
+    """Make *overlay*, a qcow2 on top of *image*, readable by its owner only.
+
+    *like* gives it an owner when root makes it. With *locked*, QEMU opens *image* without locking
+    it, because this process has.
+    """
+    with explained("make the temporary overlay", overlay.parent):
+        create_private(overlay, like=like)
+    qemu_img.create_overlay(overlay, image, locked=locked)
+
+
+def require_intact(overlay: Path, image: Image) -> None:
+    """Refuse an overlay, held by this process, that is not a whole qcow2 as large as *image*."""
+    with open_image(overlay) as file:
+        header = read_header(file, Format.QCOW2, name=shown(overlay))
+    if header.extents or header.unclean or header.virtual_size != image.virtual_size:
+        raise UncloneError(
+            f"{shown(overlay)} is not the overlay that was made for {shown(image.path)}",
+            hint="Nothing was changed.",
+        )
+    qemu_img.require_whole(overlay)
+
+
+def dependents(image: Path) -> Iterator[Path]:
+    """The images in the directory of *image* whose backing file it is."""
+    target = image.stat()
+    for path in sorted(image.parent.iterdir()):
+        if _OWN.fullmatch(path.name) or not path.is_file():
+            continue  # runs that go on hold a lock on the image; others are left-overs
+        for name in _backing_names(path):
+            try:
+                found = (path.resolve().parent / name).stat()
+            except (OSError, ValueError):
+                continue
+            if (found.st_dev, found.st_ino) == (target.st_dev, target.st_ino):
+                yield path
+                break
+
+
+def _backing_names(path: Path) -> Iterator[str]:
+    """The file names that the image at *path* may mean by its backing file, if it has one."""
+    try:
+        with open_image(path.resolve()) as file:
+            found = probe(file.read(1024))
+            header = read_header(file, found, name=shown(path))
+    except RefusedError:
+        return  # unreadable, or no image: then nothing can be told from it
+    name = header.backing
+    if name.startswith("json:"):
+        try:
+            yield from _file_names(json.loads(name.removeprefix("json:")))
+        except (ValueError, RecursionError):
+            return
+    elif name:
+        yield name.removeprefix("file:")
+
+
+def _file_names(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key.endswith("filename") and isinstance(value, str):
+                yield value
+            yield from _file_names(value)
+
+
+def _beside(image: Path, what: str) -> Path:
+    return image.with_name(f".{image.name}.unclone-{what}")

@@ -1,0 +1,185 @@
+"""Finishing or discarding what an interrupted run left beside an image.
+
+With a complete commit marker the run had passed the point of no return: every overlay is whole
+and durable, and writing it into its image again is harmless. Without one the image was never
+touched, and the overlay is thrown away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from images import journal, overlay, qemu_img
+from images.chain import read_chain
+from images.errors import InUseError, RefusedError, UncloneError
+from images.files import remove_durably, sync_file
+from images.image import real_path, shown
+from images.interrupts import deferred
+from images.journal import Pointer
+from images.lock import ImageLock
+from images.overlay import (
+    claim_path,
+    journal_path,
+    output_overlay_path,
+    overlay_path,
+    partial_path,
+    reserve_path,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from images.image import Image
+
+
+class Action(StrEnum):
+    """What was done about an interrupted run."""
+
+    FINISHED = "finished"
+    DISCARDED = "discarded"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What :func:`recover` did, and to which images (real paths)."""
+
+    action: Action
+    images: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        names = ", ".join(shown(path) for path in self.images)
+        match self.action:
+            case Action.FINISHED:
+                return f"finished the interrupted run on {names}: the image is complete"
+            case Action.DISCARDED:
+                return f"discarded the interrupted run on {names}: the image is as it was"
+            case Action.NOTHING:
+                return f"nothing to recover for {names}"
+
+
+def recover(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
+    """Finish or discard an interrupted run on the image at *path*.
+
+    *allow* is as for :func:`images.chain.read_chain`. Raises InUseError when a run is still going
+    on (or a VM uses the image), RefusedError when the left-overs do not belong to this image or
+    are incomplete; nothing is changed then.
+    """
+    output = path.parent.resolve() / path.name
+    discarded = _discard_output(output)
+    if discarded and not path.exists():
+        return Recovery(Action.DISCARDED, (output,))
+    image = real_path(path)
+    if not has_leftovers(image):
+        return Recovery(Action.DISCARDED if discarded else Action.NOTHING, (image,))
+    with ImageLock() as lock, deferred():
+        lock.exclusive([image])
+        committed = _committed(image)
+        if committed:
+            return _finish(*committed, lock, allow)
+        remove_durably([reserve_path(image), journal_path(image), overlay_path(image)])
+        return Recovery(Action.DISCARDED, (image,))
+
+
+def recover_before(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
+    """As :func:`recover`, at the start of a new run: in use means that another one is going on."""
+    try:
+        return recover(path, allow=allow)
+    except InUseError as error:
+        raise InUseError(
+            f"{shown(path)} is in use: another unclone run on it has not ended", hint=error.hint
+        ) from error
+
+
+def has_leftovers(image: Path) -> bool:
+    """Whether a run on the image at real path *image* was interrupted, or is going on."""
+    return any(
+        path.is_symlink() or path.exists() for path in (journal_path(image), overlay_path(image))
+    )
+
+
+def require_settled(image: Path) -> None:
+    """Refuse to read the image at real path *image* when a commit into it was interrupted."""
+    if _committed(image):
+        raise RefusedError(
+            f"{shown(image)} is incomplete: the last run on it was interrupted",
+            hint=f"Finish it first: unclone recover {shown(image)}",
+        )
+
+
+def complete(images: Sequence[Image], lock: ImageLock) -> None:
+    """Write the overlays of *images* into them and remove the marker and the overlays.
+
+    The marker is there and *lock* holds all files. Raises UncloneError and leaves marker and
+    overlays when something fails, so that it can be done again.
+    """
+    try:
+        for image in images:
+            qemu_img.commit(overlay_path(image.path), image, descriptors=lock.descriptors)
+            for path in image.files:
+                sync_file(path)
+    except (UncloneError, OSError) as error:
+        names = ", ".join(shown(image.path) for image in images)
+        words = error.message if isinstance(error, UncloneError) else str(error)
+        raise UncloneError(
+            f"the changes to {names} could not be written completely: {words}",
+            hint="They are safe in the overlay beside the image. Free space or repair the disk, "
+            f"then finish with: unclone recover {shown(images[0].path)}",
+        ) from error
+    journal.remove([image.path for image in images])
+    remove_durably(overlay_path(image.path) for image in images)
+
+
+def _finish(
+    entries: Sequence[journal.Entry], first: Path, lock: ImageLock, allow: Sequence[Path]
+) -> Recovery:
+    journal.require_rights(entries, first)
+    lock.exclusive(entry.image for entry in entries)
+    images = []
+    for entry in entries:
+        layer = overlay_path(entry.image)
+        if layer.is_symlink() or not layer.is_file():
+            raise RefusedError(
+                f"the overlay {shown(layer)} of an interrupted commit is missing, so "
+                f"{shown(entry.image)} may be incomplete",
+                hint="Put the overlay back and run unclone recover again, or restore the image "
+                f"from a backup and remove {shown(journal_path(first))}",
+            )
+        image = read_chain(entry.image, entry.format, allow=allow, repairable=True)
+        overlay.require_intact(layer, image)
+        lock.exclusive([*image.files, layer])
+        lock.shared(image.foundation)
+        images.append(image)
+    remove_durably(reserve_path(image.path) for image in images)
+    complete(images, lock)
+    for image in images:
+        qemu_img.repair_leaks(image, descriptors=lock.descriptors)
+    return Recovery(Action.FINISHED, tuple(image.path for image in images))
+
+
+def _committed(image: Path) -> tuple[tuple[journal.Entry, ...], Path] | None:
+    """The disks of the run that was committed on *image*, and the first of them; or None."""
+    first = image
+    found = journal.read(image)
+    if isinstance(found, Pointer):
+        first, found = found.first, journal.read(found.first)
+    if not isinstance(found, tuple):
+        return None
+    if first != image and all(entry.image != image for entry in found):
+        return None  # a pointer to a later run, of which this image is no part
+    return found, first
+
+
+def _discard_output(output: Path) -> bool:
+    """Remove what a killed run that was writing *output* left beside it, if there is any."""
+    claim = claim_path(output)
+    if not claim.exists():
+        return False
+    with ImageLock() as lock, deferred():
+        lock.exclusive([claim])
+        remove_durably([output_overlay_path(output), partial_path(output), claim])
+    return True

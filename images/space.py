@@ -1,0 +1,86 @@
+"""Making sure that a commit cannot run out of disk space half-way.
+
+The most a commit can need is reserved in a real file before the point of no return, and given
+back at once when that point is reached.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from images import qemu_img
+from images.errors import UncloneError
+from images.files import create_private, explained
+from images.formats import Format
+from images.image import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from images.image import Image
+
+_KIB, _MIB = 1024, 1024 * 1024
+_UNIT = 64 * _KIB  # the overlay's clusters
+
+
+def needed(overlay: Path, image: Image) -> int:
+    """The most bytes by which committing *overlay* can make the files of *image* grow."""
+    unit = max(image.cluster_size, _UNIT)
+    # One qcow2 L2 table maps this much; with snapshots each one touched is copied.
+    reach = unit * (max(image.cluster_size, 512) // 16)
+    units = tables = 0
+    last_unit = last_table = -1
+    for start, length in qemu_img.allocated(overlay):
+        end = start + length - 1
+        units += end // unit - max(start // unit, last_unit + 1) + 1
+        tables += end // reach - max(start // reach, last_table + 1) + 1
+        last_unit, last_table = end // unit, end // reach
+    growth = units * unit + tables * unit + _MIB
+    if image.format is Format.QCOW2:
+        return growth
+    # Without snapshots and compression a file never outgrows its disk.
+    full = image.virtual_size + image.virtual_size // 100 + 16 * _MIB
+    present = sum(path.stat().st_blocks * 512 for path in image.files)
+    return min(growth, max(full - present, 0))
+
+
+@contextmanager
+def reserved(wanted: Iterable[tuple[Image, int, Path]]) -> Iterator[None]:
+    """Hold *bytes* of free space for each (image, bytes, file to hold them) until the end.
+
+    Raises UncloneError when there is not that much.
+    """
+    with ExitStack() as stack:
+        for image, size, path in wanted:
+            stack.enter_context(_reserve(image, size, path))
+        yield
+
+
+@contextmanager
+def _reserve(image: Image, size: int, path: Path) -> Iterator[None]:
+    path.unlink(missing_ok=True)
+    with explained("reserve space for the commit", path.parent):
+        create_private(path)
+    try:
+        if size:
+            _fill(image, size, path)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _fill(image: Image, size: int, path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise UncloneError(
+            f"not enough space to change {shown(image.path)}: up to {-(-size // _MIB)} MiB are "
+            f"needed in {shown(path.parent)} ({error.strerror})",
+            hint="Free some space there, or use --output FILE on another file system.",
+        ) from error
+    finally:
+        os.close(descriptor)
