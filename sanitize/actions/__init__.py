@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from sanitize.actions.clear import Clear
 from sanitize.actions.drop_lines import DropLines
 from sanitize.actions.remove import Remove
+from sanitize.actions.remove_kernel_argument import RemoveKernelArgument
+from sanitize.actions.rename import Rename
+from sanitize.actions.replace_text import ReplaceText
+from sanitize.actions.ssh_host_key import GenerateSshHostKey
 from sanitize.actions.truncate import Truncate
+from sanitize.actions.write import Write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +39,11 @@ class Action(Protocol):
 ACTIONS: Mapping[str, Action] = {
     "clear": Clear(),
     "drop-lines": DropLines(),
+    "generate-ssh-host-key": GenerateSshHostKey(),
     "remove": Remove(),
+    "remove-kernel-argument": RemoveKernelArgument(),
+    "rename": Rename(),
+    "replace-text": ReplaceText(),
     "truncate": Truncate(),
+    "write": Write(),
 }

@@ -12,6 +12,7 @@ from sanitize.steps.boot_entries import BootEntries
 from sanitize.steps.journal import Journal
 from sanitize.steps.kernel_machine_id import KernelMachineId
 from sanitize.steps.machine_id import MachineId
+from sanitize.steps.ssh_host_keys import SshHostKeys
 
 if TYPE_CHECKING:
     from sanitize.step import Step
@@ -21,4 +22,5 @@ STEPS: tuple[Step, ...] = (
     KernelMachineId(),
     BootEntries(),
     Journal(),
+    SshHostKeys(),
 )
