@@ -142,7 +142,7 @@ def open_image(path: Path) -> BinaryIO:
     Raises RefusedError when it is something else, or may not be read.
     """
     try:
-        # Opening a fifo would wait for a writer; a symlink is not a real path any more.
+        _require_regular(path, path.lstat())  # opening a device can already do something
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except PermissionError:
         raise RefusedError(
@@ -151,13 +151,12 @@ def open_image(path: Path) -> BinaryIO:
         ) from None
     except OSError as error:
         raise RefusedError(f"{shown(path)} cannot be opened: {error.strerror}") from error
-    file = os.fdopen(descriptor, "rb")
     try:
         _require_regular(path, os.fstat(descriptor))
-    except BaseException:
-        file.close()
+    except RefusedError:
+        os.close(descriptor)
         raise
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def require_writable(path: Path) -> None:

@@ -64,14 +64,14 @@ def make(path: Path, kind: Kind = KINDS[0]) -> Path:
     return path
 
 
-def fill(path: Path, byte: int, offset: int, length: int, format: str = "qcow2") -> None:
-    tool("qemu-io", "-f", format, "-c", f"write -P {byte} {offset} {length}", path)
+def fill(path: Path, byte: int, offset: int, length: int, fmt: str = "qcow2") -> None:
+    tool("qemu-io", "-f", fmt, "-c", f"write -P {byte} {offset} {length}", path)
 
 
-def holds(path: Path, byte: int, offset: int, length: int, format: str = "qcow2") -> bool:
+def holds(path: Path, byte: int, offset: int, length: int, fmt: str = "qcow2") -> bool:
     """Whether that stretch of the disk is nothing but *byte*, as QEMU reads it."""
     done = subprocess.run(
-        ["qemu-io", "-r", "-f", format, "-c", f"read -P {byte} {offset} {length}", path],
+        ["qemu-io", "-r", "-f", fmt, "-c", f"read -P {byte} {offset} {length}", path],
         capture_output=True,
         text=True,
         check=False,
@@ -79,20 +79,18 @@ def holds(path: Path, byte: int, offset: int, length: int, format: str = "qcow2"
     return done.returncode == 0 and "Pattern verification failed" not in done.stdout
 
 
-def overlay_on(path: Path, backing: Path | str, format: str = "qcow2") -> Path:
+def overlay_on(path: Path, backing: Path | str, fmt: str = "qcow2") -> Path:
     """A qcow2 at *path* with *backing* (may be relative) in its header."""
     tool(
-        "qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", format, "-b", backing, path,
+        "qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", fmt, "-b", backing, path,
         str(SIZE),
     )  # fmt: skip
     return path
 
 
-def sound(path: Path, format: str = "qcow2") -> bool:
+def sound(path: Path, fmt: str = "qcow2") -> bool:
     """Whether ``qemu-img check`` finds neither errors nor leaks (or has nothing to check)."""
-    done = subprocess.run(
-        ["qemu-img", "check", "-f", format, path], capture_output=True, check=False
-    )
+    done = subprocess.run(["qemu-img", "check", "-f", fmt, path], capture_output=True, check=False)
     return done.returncode in {0, 63}
 
 
