@@ -96,11 +96,11 @@ def _expand(guest: Guest, pattern: str, spared: Sequence[str]) -> Iterator[str]:
     elif "/**/" in pattern:
         above, name = pattern.split("/**/")
         for folder in guest.glob(above):
+            physical = guest.resolve(folder)
             for member in guest.walk(folder, exclude=spared, limit=0):
-                if member.stat.kind is Kind.FILE and fnmatch.fnmatchcase(
-                    member.path.rsplit("/", 1)[-1], name
-                ):
-                    yield member.path
+                last = member.path.rsplit("/", 1)[-1]
+                if member.stat.kind is Kind.FILE and fnmatch.fnmatchcase(last, name):
+                    yield folder + member.path.removeprefix(physical)
     else:
         yield from guest.glob(pattern)
 

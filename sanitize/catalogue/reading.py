@@ -72,6 +72,7 @@ def _row(item: Mapping[str, Any]) -> Row:
         when=When(**{key: tuple(value) for key, value in when.items()}),
         excepts=tuple(item.get("except", ())),
         lines=tuple(item.get("lines", ())),
+        content=item.get("content", ""),
     )
 
 
@@ -130,27 +131,31 @@ def _place(data: object, path: list[str | int]) -> str:
 
 
 def _words(error: ValidationError) -> str:
-    value = printable(str(error.instance), 80)
-    match error.validator:
-        case "additionalProperties":
-            known = error.schema["properties"]
-            unknown = next(key for key in error.instance if key not in known)
-            return f"{printable(str(unknown), 80)}: no such field"
-        case "required":
-            missing = next(key for key in error.validator_value if key not in error.instance)
-            return f"{missing}: is missing"
-        case "enum":
-            return f"{value} is none of {', '.join(error.validator_value)}"
-        case "type":
-            return f"has to be {_TYPES[error.validator_value]}"
-        case "pattern":
-            about = error.schema.get("description", "")
-            return f"{value} is not allowed here{'. ' if about else ''}{about}"
-        case None:  # a field that this action does not take
-            return f"does not go with this action{_AND.get(str(error.absolute_path[-1]), '')}"
-        case _:
-            return printable(error.message, 200)
+    # jsonschema's own words quote whole schemas; these say what a person has to change.
+    instance: Any = error.instance
+    expected: Any = error.validator_value
+    schema: Any = error.schema
+    value = printable(str(instance), 80)
+    if error.validator == "additionalProperties":
+        unknown = next(key for key in instance if key not in schema["properties"])
+        return f"{printable(str(unknown), 80)}: no such field"
+    if error.validator == "required":
+        return f"{next(key for key in expected if key not in instance)}: is missing"
+    if error.validator == "enum":
+        return f"{value} is none of {', '.join(expected)}"
+    if error.validator == "type":
+        return f"has to be {_TYPES[expected]}"
+    if error.validator == "pattern":
+        about = schema.get("description", "")
+        return f"{value} is not allowed here{'. ' if about else ''}{about}"
+    if schema is False:
+        return f"does not go with this action{_AND[str(error.absolute_path[-1])]}"
+    return printable(error.message, 200)
 
 
 _TYPES = {"array": "a list", "object": "a mapping", "string": "a string"}
-_AND = {"except": "; remove FOLDER/* takes exceptions", "lines": "; drop-lines takes it"}
+_AND = {
+    "content": "; write takes it",
+    "except": "; remove FOLDER/* takes exceptions",
+    "lines": "; drop-lines takes it",
+}

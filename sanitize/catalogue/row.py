@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from images.guest import READ_LIMIT, parent
 from images.text import printable
@@ -54,6 +54,7 @@ class Row:
     when: When = When()
     excepts: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +108,28 @@ class CatalogueStep:
                 return self._left_alone(target, "is a symlink that leads elsewhere")
             target, found = physical, led
         if self.row.action == "clear":
-            return self._clear(guest, target, found)
+            empty = found.kind is not Kind.DIRECTORY or not guest.list(target)
+            return None if empty else self._change(target, _described(guest, target, found))
         if found.kind is not Kind.FILE or not found.size:
             return None
         if self.row.action == "truncate":
             return self._change(target, _described(guest, target, found))
+        if self.row.action == "write":
+            content = self.row.content.encode()
+            same = guest.read(target, len(content) + 1) == content
+            return None if same else self._change(target, _described(guest, target, found))
         if found.size > READ_LIMIT:
             return self._left_alone(target, "is too big to be edited")
         _, dropped = split(read_whole(guest, target), self.row.lines)
         return self._change(target, _count(dropped, "line")) if dropped else None
 
-    def _clear(self, guest: Guest, target: str, found: Stat) -> Change | None:
-        if found.kind is not Kind.DIRECTORY or not guest.list(target):
-            return None
-        return self._change(target, _described(guest, target, found))
-
     def _change(self, target: str, old: str) -> Change:
         row = self.row
-        details = {"lines": list(row.lines)} if row.lines else {}
+        details: dict[str, Any] = {}
+        if row.lines:
+            details["lines"] = list(row.lines)
+        if row.content:
+            details["text"] = row.content
         return Change(row.id, row.action, target, row.why, old=old, details=details)
 
     def _left_alone(self, path: str, reason: str) -> Note:
