@@ -42,7 +42,9 @@ def run(
     """
     command = [os.fspath(a) for a in argv]
     program = command[0]
-    if shutil.which(program) is None:
+    # Where Debian keeps e2fsck, sfdisk and the like is not on the PATH of an ordinary user.
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    if shutil.which(program, path=path) is None:
         package = PACKAGES.get(program, program)
         raise ToolError(
             f"{program} is not installed", hint=f"On Debian or Ubuntu: apt-get install {package}"
@@ -53,7 +55,7 @@ def run(
             input=stdin,
             capture_output=True,
             timeout=timeout,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": path, **(env or {})},
             pass_fds=tuple(keep_open),
             check=False,
         )

@@ -81,7 +81,9 @@ def check_file_systems(image: Path, work: Path) -> str:
     subprocess.run(
         ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw], check=True, timeout=300
     )
-    listed = subprocess.run(["sfdisk", "--json", raw], capture_output=True, check=True, timeout=60)
+    listed = subprocess.run(
+        ["sfdisk", "--json", raw], capture_output=True, check=True, timeout=60, env=environment()
+    )
     partitions = json.loads(listed.stdout)["partitiontable"]["partitions"]
     said = ""
     for number, checker in ((ROOT, ["e2fsck", "-fn"]), (ESP, ["fsck.vfat", "-n"])):
@@ -95,7 +97,9 @@ def check_file_systems(image: Path, work: Path) -> str:
             check=True,
             timeout=300,
         )
-        done = subprocess.run([*checker, part], capture_output=True, check=False, timeout=300)
+        done = subprocess.run(
+            [*checker, part], capture_output=True, check=False, timeout=300, env=environment()
+        )
         words = (done.stdout + done.stderr).decode()
         assert done.returncode == 0, words
         said += words
@@ -105,9 +109,15 @@ def check_file_systems(image: Path, work: Path) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The environment for libguestfs tools: they do not notice by themselves that KVM is broken."""
+    """The environment for the tools: libguestfs does not notice by itself that KVM is broken."""
     settings = "" if os.environ.get("UNCLONE_TEST_ACCEL") == "kvm" else "force_tcg"
-    return {"LIBGUESTFS_BACKEND_SETTINGS": settings, **os.environ, "LC_ALL": "C.UTF-8"}
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    return {
+        "LIBGUESTFS_BACKEND_SETTINGS": settings,
+        **os.environ,
+        "LC_ALL": "C.UTF-8",
+        "PATH": path,
+    }
 
 
 def _questions(path: str, answer: Path) -> list[str]:
