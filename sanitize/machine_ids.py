@@ -9,6 +9,7 @@ in which PID 1 looks for an id); dbus-uuidgen(1).
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -131,12 +132,17 @@ def read_systemd(guest: Guest) -> MachineIdFile:
     if found is None:
         return MachineIdFile(SYSTEMD, State.ABSENT)
     is_link = found.kind is Kind.SYMLINK
-    physical = _resolved(guest, SYSTEMD) if is_link else SYSTEMD
-    named = SYSTEMD
+    named, physical = SYSTEMD, SYSTEMD
     if is_link:
-        named = f"{SYSTEMD} -> {printable(guest.readlink(SYSTEMD), 200)}"
-        if physical.startswith("/run/"):
-            return MachineIdFile(SYSTEMD, State.VOLATILE, is_link=True, physical=physical)
+        target = guest.readlink(SYSTEMD)
+        written = posixpath.normpath(posixpath.join("/etc", target))
+        if written.startswith("/run/"):
+            return MachineIdFile(SYSTEMD, State.VOLATILE, is_link=True, physical=written)
+        named = f"{SYSTEMD} -> {printable(target, 200)}"
+        try:
+            physical = guest.resolve(SYSTEMD)
+        except OSError as error:
+            raise _refused(f"{named} cannot be followed: {error.strerror}") from None
         found = guest.stat(SYSTEMD)
         if found is None:
             raise _refused(f"{named} is a symlink that leads nowhere in the guest")
@@ -159,10 +165,7 @@ def read_dbus(guest: Guest) -> MachineIdFile:
     if found is None or _place(guest, DBUS) == _place(guest, SYSTEMD):
         return MachineIdFile(DBUS, State.ABSENT)
     if found.kind is Kind.SYMLINK:
-        try:
-            physical = guest.resolve(DBUS)
-        except OSError:
-            physical = ""
+        physical = _resolved_or_empty(guest, DBUS)
         if physical and physical in {_place(guest, SYSTEMD), _resolved_or_empty(guest, SYSTEMD)}:
             return MachineIdFile(DBUS, State.ABSENT, is_link=True, physical=physical)
         return MachineIdFile(DBUS, State.VOLATILE, is_link=True, physical=physical)
@@ -190,14 +193,6 @@ def _refused(message: str) -> RefusedError:
         message,
         hint=f"Look at it in the guest and correct it, or leave it alone with --disable {STEP}.",
     )
-
-
-def _resolved(guest: Guest, path: str) -> str:
-    try:
-        return guest.resolve(path)
-    except OSError as error:
-        target = printable(guest.readlink(path), 200)
-        raise _refused(f"{path} -> {target} cannot be followed: {error.strerror}") from None
 
 
 def _resolved_or_empty(guest: Guest, path: str) -> str:
