@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,6 +107,19 @@ class Report:
     def notes(self) -> tuple[Note, ...]:
         """What the steps had to say."""
         return self.plan.notes
+
+    def proven(
+        self,
+        outcomes: tuple[Outcome, ...],
+        verification: Verification,
+        identifiers: tuple[Identifier, ...],
+    ) -> Report:
+        """This report with what was done, and how it was proven."""
+        return replace(self, outcomes=outcomes, verification=verification, identifiers=identifiers)
+
+    def finished(self, timings: Mapping[str, float]) -> Report:
+        """This report with the time each phase took."""
+        return replace(self, timings=timings)
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""

@@ -1,0 +1,247 @@
+"""The runs: what ``unclone inspect``, ``sanitize`` and ``recover`` do, callable from Python.
+
+The command line only parses and prints; everything it can do is here, with the same words.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from images import recovery
+from images.engines import Drive, open_guest
+from images.errors import UsageError
+from images.formats import Format
+from images.output import ToOutput
+from images.reading import ReadOnly
+from images.text import printable
+from images.transaction import Disk, InPlace
+from sanitize.applying import apply_plan
+from sanitize.facts import Facts
+from sanitize.planning import make_plan
+from sanitize.report import GuestSummary, Inspection, Report
+from sanitize.step import Options
+from sanitize.verifying import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from images.guest import Guest
+    from images.recovery import Recovery
+    from images.transaction import Transaction
+
+#: Bytes of a key file that are read; cryptsetup's own default limit is 8 MiB.
+KEY_FILE_LIMIT = 8 * 1024 * 1024
+
+
+class Listener(Protocol):
+    """Whoever wants to know how a run goes on."""
+
+    def phase(self, name: str) -> None:
+        """The run has come to lock, launch, inspect, plan, apply, verify or commit."""
+
+    def say(self, message: str) -> None:
+        """Something worth a line."""
+
+    def warn(self, message: str) -> None:
+        """Something worth attention."""
+
+
+class Silence:
+    """The listener of a caller who only wants the result."""
+
+    def phase(self, name: str) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to work on, and how. Only ``image`` is needed.
+
+    ``format`` is one of ``images.formats.Format`` or "" to detect it. ``outputs`` are written
+    instead of the images, one for each disk. ``allow`` are further folders in which backing and
+    data files may be. ``key_files`` and ``passphrase`` (given a description of the container)
+    open LUKS.
+    """
+
+    image: Path
+    add_disks: tuple[Path, ...] = ()
+    format: str = ""
+    engine: str = "auto"
+    outputs: tuple[Path, ...] = ()
+    output_format: str = ""
+    overwrite: bool = False
+    allow: tuple[Path, ...] = ()
+    allow_overlays: bool = False
+    dry_run: bool = False
+    key_files: tuple[Path, ...] = ()
+    passphrase: Callable[[str], bytes] | None = None
+    options: Options = field(default_factory=Options)
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """The disks of the guest; the format given is that of the first."""
+        first = Disk(self.image, Format(self.format) if self.format else None)
+        return (first, *(Disk(path) for path in self.add_disks))
+
+
+def inspect(request: Request, listener: Listener | None = None) -> Inspection:
+    """Look at an image: what it is, which identity is in it, what a run would change.
+
+    Nothing is written to the image or beside it. Raises :class:`images.errors.UncloneError`.
+    """
+    clock = _Clock(listener or Silence())
+    clock.phase("lock")
+    with ReadOnly(request.disks, allow=request.allow) as looking:
+        with _opened(request, looking, clock, read_only=True) as guest:
+            plan = make_plan(guest, request.options)
+            first = looking.images[0]
+            return Inspection(
+                image=str(request.image),
+                format=str(first.format),
+                virtual_size=first.virtual_size,
+                engine=guest.engine,
+                guest=_summary(guest),
+                file_systems=tuple(guest.file_systems()),
+                identifiers=tuple(guest.identifiers()),
+                plan=plan,
+                warnings=(*looking.warnings, *guest.layout.warnings),
+                timings=clock.stop(),
+            )
+
+
+def sanitize(request: Request, listener: Listener | None = None) -> Report:
+    """Take the old identity out of an image, prove it, and only then let the image change.
+
+    Raises :class:`images.errors.UncloneError`; the image is then as it was, unless the message
+    says how ``recover`` finishes.
+    """
+    clock = _Clock(listener or Silence())
+    clock.phase("lock")
+    with _transaction(request) as transaction:
+        for recovered in transaction.recovered:
+            clock.listener.say(str(recovered))
+        for warning in transaction.warnings:
+            clock.listener.warn(warning)
+        with _opened(request, transaction, clock, read_only=request.dry_run) as guest:
+            for warning in guest.layout.warnings:
+                clock.listener.warn(warning)
+            plan = make_plan(guest, request.options)
+            report = Report(
+                image=str(request.image),
+                result=str(request.outputs[0] if request.outputs else request.image),
+                dry_run=request.dry_run,
+                engine=guest.engine,
+                guest=_summary(guest),
+                plan=plan,
+                warnings=(*transaction.warnings, *guest.layout.warnings),
+            )
+            if request.dry_run:
+                return report.finished(clock.stop())
+            clock.phase("apply")
+            outcomes = tuple(apply_plan(guest, plan))
+            clock.phase("verify")
+            verification = verify(guest, plan, outcomes, strict=request.options.strict)
+            identifiers = tuple(guest.identifiers())
+            clock.phase("commit")
+        transaction.commit()
+    return report.proven(outcomes, verification, identifiers).finished(clock.stop())
+
+
+def recover(
+    path: Path, listener: Listener | None = None, *, allow: tuple[Path, ...] = ()
+) -> Recovery:
+    """Finish or discard what an interrupted run left beside the image at *path*."""
+    (listener or Silence()).phase("commit")
+    return recovery.recover(path, allow=allow)
+
+
+class _Clock:
+    """Passes the phases on, and measures them in seconds."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self._seconds: dict[str, float] = {}
+        self._current = ""
+        self._since = 0.0
+
+    def phase(self, name: str) -> None:
+        self.stop()
+        self._current, self._since = name, time.monotonic()
+        self.listener.phase(name)
+
+    def stop(self) -> dict[str, float]:
+        if self._current:
+            spent = time.monotonic() - self._since
+            self._seconds[self._current] = round(spent, 3)
+            self._current = ""
+        return dict(self._seconds)
+
+
+def _transaction(request: Request) -> Transaction:
+    if request.dry_run:
+        return ReadOnly(request.disks, allow=request.allow)
+    if request.outputs:
+        return ToOutput(
+            request.disks,
+            request.outputs,
+            allow=request.allow,
+            format=Format(request.output_format) if request.output_format else None,
+            overwrite=request.overwrite,
+        )
+    return InPlace(request.disks, allow=request.allow, allow_overlays=request.allow_overlays)
+
+
+@contextmanager
+def _opened(
+    request: Request, transaction: Transaction, clock: _Clock, *, read_only: bool
+) -> Iterator[Guest]:
+    """The guest on the overlays (or, to be read, on the images), ready to be planned for."""
+    drives = [Drive(path, "qcow2") for path in transaction.overlays] or [
+        Drive(image.path, str(image.format)) for image in transaction.images
+    ]
+    clock.phase("launch")
+    with open_guest(
+        drives,
+        engine=request.engine,
+        keys=lambda container: _keys(request, container),
+        read_only=read_only,
+        say=clock.listener.say,
+    ) as guest:
+        clock.phase("plan")
+        yield guest
+
+
+def _keys(request: Request, container: str) -> Iterable[bytes]:
+    for path in request.key_files:
+        try:
+            with path.open("rb") as file:
+                yield file.read(KEY_FILE_LIMIT)
+        except OSError as error:
+            raise UsageError(
+                f"the key file {printable(str(path))} cannot be read: {error.strerror}"
+            ) from error
+    if request.passphrase is not None:
+        yield request.passphrase(container)
+
+
+def _summary(guest: Guest) -> GuestSummary:
+    facts = Facts(guest)
+    hostname = guest.text_or_empty("/etc/hostname", 256).strip()
+    return GuestSummary(
+        name=facts.name,
+        distribution=printable(facts.os_release.get("ID", ""), 100),
+        version=printable(facts.os_release.get("VERSION_ID", ""), 100),
+        init=facts.init,
+        hostname=printable(hostname, 100),
+        layout=guest.layout,
+    )
