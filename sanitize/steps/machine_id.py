@@ -94,7 +94,9 @@ def _auto(guest: Guest, facts: Facts) -> tuple[Mode, str]:
     if facts.init != "systemd":
         return Mode.REMOVE, f"this guest starts with {facts.init}, which does not need it"
     start = facts.root_start
-    if start.read_only is not False:
+    if start.read_only is None:
+        return Mode.EMPTY, f"{start.reason}, and the root file system may start read-only"
+    if start.read_only:
         return Mode.EMPTY, (
             f"the root file system starts read-only ({start.reason}), and without the file systemd "
             "could not make a new id"
