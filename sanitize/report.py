@@ -114,11 +114,11 @@ class Report:
         verification: Verification,
         identifiers: tuple[Identifier, ...],
     ) -> Report:
-        """This report with what was done, and how it was proven."""
+        """The same report with what was done, and how it was proven."""
         return replace(self, outcomes=outcomes, verification=verification, identifiers=identifiers)
 
     def finished(self, timings: Mapping[str, float]) -> Report:
-        """This report with the time each phase took."""
+        """The same report with the time each phase took."""
         return replace(self, timings=timings)
 
     def to_json(self) -> dict[str, Any]:

@@ -101,22 +101,24 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
     """
     clock = _Clock(listener or Silence())
     clock.phase("lock")
-    with ReadOnly(request.disks, allow=request.allow) as looking:
-        with _opened(request, looking, clock, read_only=True) as guest:
-            plan = make_plan(guest, request.options)
-            first = looking.images[0]
-            return Inspection(
-                image=str(request.image),
-                format=str(first.format),
-                virtual_size=first.virtual_size,
-                engine=guest.engine,
-                guest=_summary(guest),
-                file_systems=tuple(guest.file_systems()),
-                identifiers=tuple(guest.identifiers()),
-                plan=plan,
-                warnings=(*looking.warnings, *guest.layout.warnings),
-                timings=clock.stop(),
-            )
+    with (
+        ReadOnly(request.disks, allow=request.allow) as looking,
+        _opened(request, looking, clock, read_only=True) as guest,
+    ):
+        plan = make_plan(guest, request.options)
+        first = looking.images[0]
+        return Inspection(
+            image=str(request.image),
+            format=str(first.format),
+            virtual_size=first.virtual_size,
+            engine=guest.engine,
+            guest=_summary(guest),
+            file_systems=tuple(guest.file_systems()),
+            identifiers=tuple(guest.identifiers()),
+            plan=plan,
+            warnings=(*looking.warnings, *guest.layout.warnings),
+            timings=clock.stop(),
+        )
 
 
 def sanitize(request: Request, listener: Listener | None = None) -> Report:
