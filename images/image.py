@@ -66,11 +66,17 @@ def blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
     With *locked*, QEMU takes no lock on the image's own files, because this process holds them;
     the backing chain is only read, which agrees with the shared lock held on it.
     """
+    node = layer(image, locked=locked)
+    if image.backing is not None:
+        node["backing"] = blockdev(image.backing, locked=False)
+    return node
+
+
+def layer(image: Image, *, locked: bool) -> dict[str, Any]:
+    """As :func:`blockdev`, without the backing chain, for what does not look at it."""
     node = _node(image, locked=locked)
     if image.format is Format.VMDK and image.data_files and locked:
         node["extents"] = [{"locking": "off"} for _ in image.data_files]
-    if image.backing is not None:
-        node["backing"] = blockdev(image.backing, locked=False)
     return node
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from images import process
 from images.errors import RefusedError, ToolError, UncloneError
 from images.formats import Format
-from images.image import blockdev, file_node, qemu_name, short_blockdev, shown
+from images.image import blockdev, file_node, layer, qemu_name, short_blockdev, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +31,11 @@ _MAX_BACKING = 1023
 
 
 def require_sound(image: Image, *, locked: bool) -> None:
-    """Have QEMU itself open and check *image*. Raises RefusedError when it is not sound."""
-    name = qemu_name(blockdev(image, locked=locked))
+    """Have QEMU itself open and check *image*, not the chain below it.
+
+    Raises RefusedError when it is not sound.
+    """
+    name = qemu_name(layer(image, locked=locked))
     try:
         answer = process.run(["qemu-img", "info", "--output=json", name])
     except ToolError as error:
@@ -101,7 +104,7 @@ def commit(overlay: Path, image: Image, *, descriptors: Sequence[int]) -> None:
 
 def repair_leaks(image: Image, *, descriptors: Sequence[int]) -> None:
     """Give back clusters that an interrupted commit allocated and never used."""
-    name = qemu_name(blockdev(image, locked=True))
+    name = qemu_name(layer(image, locked=True))
     process.run(
         ["qemu-img", "check", "-q", "-r", "leaks", name],
         timeout=_CHECK,

@@ -41,8 +41,10 @@ def needed(overlay: Path, image: Image) -> int:
     growth = units * unit + tables * unit + _MIB
     if image.format is Format.QCOW2:
         return growth
-    # Without snapshots and compression a file never outgrows its disk.
-    full = image.virtual_size + image.virtual_size // 100 + 16 * _MIB
+    # Without snapshots and compression a file never outgrows its disk and some metadata.
+    full = image.virtual_size
+    if image.cluster_size:
+        full += image.virtual_size // 100 + 16 * _MIB
     present = sum(path.stat().st_blocks * 512 for path in image.files)
     return min(growth, max(full - present, 0))
 

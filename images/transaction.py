@@ -134,6 +134,8 @@ class Transaction(ABC):
         else:
             self._lock.shared(own)
         before = self._chains()
+        if writable:
+            _require_independent(before)
         for image in before:
             self._lock.shared((*image.data_files, *image.foundation))
         images = self._chains()
@@ -142,9 +144,9 @@ class Transaction(ABC):
                 f"{shown(own[0])} changed while it was being opened", hint="Try again."
             )
         for image in images:
-            for layer in image.chain:
-                require_settled(layer.path)
-                qemu_img.require_sound(layer, locked=writable and layer is image)
+            for link in image.chain:
+                require_settled(link.path)
+                qemu_img.require_sound(link, locked=writable and link is image)
         return images
 
     def _chains(self) -> tuple[Image, ...]:
@@ -177,7 +179,7 @@ class InPlace(Transaction):
         for image in images:
             if has_leftovers(image.path):  # since the recovery, another run came and was killed
                 raise InUseError(f"{shown(image.path)} is in use by another run", hint="Try again.")
-            _require_changeable(image, images)
+            _require_changeable(image)
         self.warnings = tuple(text for image in images for text in self._warnings(image))
         overlays = []
         for image in images:
@@ -253,7 +255,17 @@ def _require_distinct(paths: Sequence[Path]) -> None:
         seen.add((found.st_dev, found.st_ino))
 
 
-def _require_changeable(image: Image, images: Sequence[Image]) -> None:
+def _require_independent(images: Sequence[Image]) -> None:
+    below = {path for image in images for path in image.foundation}
+    for image in images:
+        if below.intersection(image.files):
+            raise RefusedError(
+                f"{shown(image.path)} is also the backing file of another of the disks",
+                hint="Use --output FILE to leave it as it is.",
+            )
+
+
+def _require_changeable(image: Image) -> None:
     if image.unwritable:
         raise RefusedError(
             f"{shown(image.path)} cannot be changed in place: {image.unwritable}",
@@ -261,12 +273,6 @@ def _require_changeable(image: Image, images: Sequence[Image]) -> None:
         )
     for path in image.data_files:
         require_writable(path)
-    shared = {path for other in images for path in other.foundation} & set(image.files)
-    if shared:
-        raise RefusedError(
-            f"{shown(image.path)} is also the backing file of another of the disks",
-            hint="Use --output FILE to leave it as it is.",
-        )
     renamed = list(journal.renamed_from(image.path))
     if renamed:
         raise RefusedError(
