@@ -92,7 +92,7 @@ class Transaction(ABC):
         with deferred():
             for path in self.overlays:
                 self._let_go(path)
-            for path, image in zip(self.overlays, self.images, strict=True):
+            for path, image in zip(self.overlays, self.images, strict=False):
                 overlay.require_intact(path, image)
             self._commit()
             self.committed = True

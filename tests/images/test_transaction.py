@@ -13,9 +13,10 @@ import pytest
 
 from images.errors import ExitStatus, InUseError, RefusedError, UncloneError, UsageError
 from images.formats import Format
-from images.inspection import Inspection
 from images.journal import read
+from images.lock import ImageLock
 from images.overlay import overlay_path
+from images.reading import ReadOnly
 from images.recovery import Action, recover
 from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
@@ -625,7 +626,7 @@ def test_a_commit_that_fails_half_way_can_be_finished(
     assert f"unclone recover {image}" in caught.value.hint
     assert isinstance(read(image), tuple)
     with pytest.raises(RefusedError, match="incomplete") as unfinished:
-        Inspection([Disk(image)], small_disk).__enter__()
+        ReadOnly([Disk(image)]).__enter__()
     assert "unclone recover" in unfinished.value.hint
     ballast.unlink()
     assert recover(image).action is Action.FINISHED
@@ -637,18 +638,16 @@ def test_a_commit_that_fails_half_way_can_be_finished(
 # -- looking only --------------------------------------------------------------------------------
 
 
-def test_an_inspection_changes_nothing(tmp_path: Path) -> None:
+def test_looking_changes_nothing_and_keeps_writers_out(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2")
     image.chmod(0o444)
-    work = tmp_path / "work"
-    work.mkdir()
-    before = digests([image])
-    with Inspection([Disk(image)], work) as inspection:
-        assert holds(inspection.overlays[0], OLD, MIB, MIB)
-        fill(inspection.overlays[0], NEW, 3 * MIB, MIB)
-        with Inspection([Disk(image)], tmp_path):
+    before = digests(tmp_path.iterdir())
+    with ReadOnly([Disk(image)]) as looking:
+        assert looking.overlays == ()
+        assert holds(looking.images[0].path, OLD, MIB, MIB)
+        with ReadOnly([Disk(image)]):
             pass  # others may look as well
-        with pytest.raises(UncloneError, match="nothing to commit"):
-            inspection.commit()
-    assert digests([image]) == before
-    assert list(work.iterdir()) == []
+        with pytest.raises(InUseError), ImageLock() as lock:
+            lock.exclusive([image])
+        looking.commit()
+    assert digests(tmp_path.iterdir()) == before
