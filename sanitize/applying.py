@@ -30,7 +30,7 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
             raise EngineError(
                 f"{change.step}: cannot {change.action} {printable(change.target)} in the guest: "
                 f"{error.strerror or error}",
-                hint=f"Look at the path in the guest, or leave it out with --disable {change.step}.",
+                hint=f"Look at the path in the guest, or use --disable {change.step}.",
             ) from error
         outcomes.append(Outcome(change, learned))
     return tuple(outcomes)

@@ -52,7 +52,9 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     """
     facts = Facts(guest)
     parts = [
-        step.plan(guest, facts, options) for step in all_steps(options) if is_selected(step, options)
+        step.plan(guest, facts, options)
+        for step in all_steps(options)
+        if is_selected(step, options)
     ]
     plan = Plan(
         profile=options.profile.value,

@@ -1,4 +1,4 @@
-"""The residue scan: is an old identifier still somewhere in the guest?
+"""The residue scan: whether an old identifier is still somewhere in the guest.
 
 What a rule rewrote, its own action verifies. This scan is for what no rule knows: it reads every
 file in the places where configuration, boot and state live, and looks for every spelling of every
