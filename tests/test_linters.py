@@ -36,7 +36,10 @@ TEXT = {".md", ".py", ".sh", ".toml", ".yaml", ".yml", ".json", ".txt", ".cfg", 
 def tracked() -> list[Path]:
     """Every text file of the project that is not ignored, committed already or not."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        [
+            *("git", "-c", "safe.directory=*", "ls-files", "-z"),  # CI may have another owner
+            *("--cached", "--others", "--exclude-standard"),
+        ],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -134,7 +134,7 @@ def _command(
     return [
         # The guest goes when the test run goes, even when that is killed.
         *("setpriv", "--pdeathsig", "KILL", "--", "qemu-system-x86_64"),
-        *("-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "2", "-m", "1024"),
+        *("-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "2", "-m", "768"),
         *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", nic),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={work / 'vars.fd'}"),
