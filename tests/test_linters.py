@@ -106,12 +106,8 @@ def test_the_import_reader_sees_every_form(source: str, rooms: set[str]) -> None
 
 
 def test_only_the_engine_imports_the_guestfs_binding() -> None:
-    importers = {
-        name(path)
-        for path in modules(*ROOMS)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import) and any(alias.name == "guestfs" for alias in node.names)
-    }
+    imports = re.compile(r"^\s*(import|from) guestfs\b", re.MULTILINE)
+    importers = {name(path) for path in modules(*ROOMS) if imports.search(path.read_text())}
     assert importers <= {"images/engines/guestfs/appliance.py"}
 
 
