@@ -1,0 +1,137 @@
+"""``unclone doctor``: what is seen, what is missing, and how to get it on each distribution."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support.tree import plant
+from unclone import host
+from unclone.cli import cli
+
+RELEASES = {
+    "debian": "ID=debian\nVERSION_ID=12\n",
+    "fedora": 'ID="rocky"\nID_LIKE="rhel centos fedora"\n',
+    "suse": 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n',
+    "arch": "ID=arch\n",
+    "": "ID=plan9\n",
+}
+IDS = ["python", "qemu-img", "qemu-system", "setpriv", "guestfs", "appliance", "kernel", "xfs",
+       "kvm", "space", "fuse"]  # fmt: skip
+
+
+def by_id(root: Path) -> dict[str, host.Check]:
+    found = host.checks(root)
+    assert [check.id for check in found] == IDS
+    return {check.id: check for check in found}
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A host without any program or file of use."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    for name in ("LIBGUESTFS_PATH", "SUPERMIN_KERNEL", "LIBGUESTFS_CACHEDIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+@pytest.mark.parametrize("family", RELEASES)
+def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
+    plant(bare, {"/etc/os-release": RELEASES[family]})
+    assert host.distribution_family(bare) == family
+    found = by_id(bare)
+    needed = {"qemu-img", "qemu-system", "setpriv", "guestfs", "appliance", "kernel"}
+    assert {name for name, check in found.items() if check.state == "missing"} - {"space"} == needed
+    for name in needed:
+        words = {"debian": "apt-get", "fedora": "dnf", "suse": "zypper", "arch": "pacman"}
+        assert words.get(family, "install ") in found[name].fix
+    assert found["kvm"].state == found["fuse"].state == "optional"
+
+
+def test_every_package_is_named_for_every_family() -> None:
+    families = set(RELEASES) - {""}
+    named = {name: set(table) for name, table in host.PACKAGES.items()}
+    assert named == dict.fromkeys(host.PACKAGES, families)
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "state", "words"),
+    [
+        ({"/boot/vmlinuz-6.1.0": "elf"}, "kernel", "ok", "vmlinuz-6.1.0"),
+        ({"/usr/lib/modules/6.9/vmlinuz": "elf"}, "kernel", "ok", "6.9/vmlinuz"),
+        ({}, "kernel", "missing", "no kernel in /boot"),
+        ({"/usr/lib/x86_64-linux-gnu/guestfs/supermin.d/base": ""}, "appliance", "ok", "guestfs"),
+        ({"/usr/lib64/guestfs/root": ""}, "appliance", "ok", "lib64"),
+        ({"/usr/lib64/guestfs/supermin.d/packages-xfs": ""}, "xfs", "ok", "packages-xfs"),
+        ({"/usr/lib64/guestfs/supermin.d/base": ""}, "xfs", "optional", "has none"),
+        ({"/etc/os-release": RELEASES["arch"]}, "xfs", "ok", "part of the appliance"),
+    ],
+)
+def test_what_files_show(
+    bare: Path, files: dict[str, str | bytes | None], name: str, state: str, words: str
+) -> None:
+    plant(bare, files)
+    check = by_id(bare)[name]
+    assert check.state == state
+    assert words in check.found
+
+
+def test_a_kernel_for_root_alone_is_no_kernel_for_others() -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from unclone import host\n"
+        "if os.geteuid() == 0: os.setresuid(65534, 65534, 65534)\n"
+        "[c] = [c for c in host.checks(Path(sys.argv[1])) if c.id == 'kernel']\n"
+        "print(c.state, c.fix)"
+    )
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        Path(folder).chmod(0o755)
+        plant(Path(folder), {"/boot/vmlinuz-6.8-generic": "elf"})
+        Path(folder, "boot/vmlinuz-6.8-generic").chmod(0)
+        argv = [sys.executable, "-c", program, folder]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.startswith("missing sudo chmod 0644")
+
+
+def test_space_is_judged_where_the_appliance_goes(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIBGUESTFS_CACHEDIR", "/nonexistent/cache")
+    check = by_id(bare)["space"]
+    assert (check.state, "No such file" in check.found) == ("missing", True)
+
+
+def test_a_fixed_appliance_and_an_own_kernel_count(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(bare, {"/fixed/root": "", "/own/kernel": "elf"})
+    monkeypatch.setenv("LIBGUESTFS_PATH", str(bare / "fixed"))
+    monkeypatch.setenv("SUPERMIN_KERNEL", str(bare / "own/kernel"))
+    found = by_id(bare)
+    assert (found["appliance"].state, found["kernel"].state) == ("ok", "ok")
+
+
+def test_the_command_says_the_same_in_json() -> None:
+    text, document = (CliRunner().invoke(cli, ["doctor", *extra]) for extra in ([], ["--json"]))
+    results = json.loads(document.stdout)["results"]
+    assert [entry["id"] for entry in results] == IDS
+    assert set(results[0]) == {"id", "title", "state", "found", "needed_for", "fix"}
+    missing = any(entry["state"] == "missing" for entry in results)
+    assert text.exit_code == document.exit_code == int(missing)
+    for entry in results:
+        assert f"{entry['state']:<9}{entry['title']}: " in text.stdout
+
+
+def test_this_host_can_run_the_tests() -> None:
+    argv = [sys.executable, "-m", "unclone", "doctor", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    states = {entry["id"]: entry["state"] for entry in json.loads(done.stdout)["results"]}
+    assert {name for name, state in states.items() if state == "missing"} == set()
+    assert done.returncode == 0

@@ -1,0 +1,92 @@
+"""``unclone steps``: the list, one row in full, JSON, profiles, rows of one's own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from sanitize.planning import all_steps
+from sanitize.step import Options
+from unclone.cli import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN = """\
+- id: acme-agent
+  title: "Registration of the [bold]Acme[/bold] agent"
+  why: The licence server counts machines by it.
+  action: remove
+  paths: [/etc/acme/id, "/var/lib/acme/*.key"]
+  off_because: the agent must be registered again by hand
+  sources: ["https://example.com/acme"]
+"""
+
+
+def steps(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["steps", *arguments], env={"COLUMNS": "300"})
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.stdout
+
+
+def as_json(*arguments: str) -> list[dict[str, object]]:
+    document = json.loads(steps("--json", *arguments))
+    assert document["schema"] == "unclone.steps/1"
+    results = document["results"]
+    assert isinstance(results, list)
+    return results
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    return str(path)
+
+
+def test_every_step_is_listed_once_in_its_order() -> None:
+    known = [step.info.id for step in all_steps(Options())]
+    listed = [line.split()[0] for line in steps().splitlines()[2:] if line.strip()]
+    assert listed == known
+    assert [entry["id"] for entry in as_json()] == known
+
+
+def test_the_golden_profile_runs_more() -> None:
+    identity = {entry["id"] for entry in as_json() if entry["runs"]}
+    golden = {entry["id"] for entry in as_json("--profile", "golden") if entry["runs"]}
+    assert identity < golden
+    assert {e["id"] for e in as_json() if e["profile"] == "golden"} & identity == set()
+
+
+def test_what_is_off_says_why() -> None:
+    assert [e["id"] for e in as_json() if e["off_because"] and e["runs"]] == []
+    assert [e["id"] for e in as_json("--profile", "golden") if e["runs"] == bool(e["off_because"])] == []  # fmt: skip  # noqa: E501
+
+
+def test_a_row_in_full(own: str) -> None:
+    text = steps("acme-agent", "--catalogue", own)
+    for words in (
+        "acme-agent: Registration of the [bold]Acme[/bold] agent",
+        "The licence server counts machines by it.",
+        "the agent must be registered again by hand",
+        "/etc/acme/id",
+        "/var/lib/acme/*.key",
+        "remove",
+        "https://example.com/acme",
+    ):
+        assert words in text
+
+
+def test_a_row_in_json(own: str) -> None:
+    (entry,) = as_json("acme-agent", "--catalogue", own)
+    assert entry["paths"] == ["/etc/acme/id", "/var/lib/acme/*.key"]
+    assert (entry["action"], entry["runs"]) == (["remove"], False)
+
+
+def test_a_step_that_is_code_is_described_too() -> None:
+    text = steps("ssh-host-keys")
+    assert "ssh-host-keys: SSH host keys" in text
+    assert "https://man.openbsd.org/sshd.8#FILES" in text

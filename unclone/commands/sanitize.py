@@ -1,0 +1,104 @@
+"""``unclone sanitize``: take the old identity out of images."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unclone import failures, options, render
+from unclone.document import print_document
+from unclone.progress import progress_for
+from unclone.trying import attempt
+
+if TYPE_CHECKING:
+    from sanitize.report import Report
+    from unclone.trying import Attempt
+
+EPILOG = """\b
+Examples:
+  unclone sanitize --dry-run web-01.qcow2
+  unclone sanitize web-01.qcow2 web-02.qcow2
+  unclone sanitize golden.qcow2 --output web-03.qcow2
+  unclone sanitize --profile golden --json template.qcow2 > report.json
+"""
+
+
+@click.command("sanitize", epilog=EPILOG)
+@options.image_argument(several=True)
+@click.option("--dry-run", is_flag=True, help="Print the plan that would run, change nothing.")
+@click.option(
+    "--output",
+    "outputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Leave IMAGE untouched; the result appears as FILE. With --add-disk: once for each disk.",
+)
+@click.option(
+    "--output-format", type=click.Choice(options.FORMATS), help="FILE's format; default: IMAGE's."
+)
+@click.option("--overwrite", is_flag=True, help="Let --output replace an existing FILE.")
+@click.option(
+    "--allow-overlays",
+    is_flag=True,
+    help="Change IMAGE although other images have it as backing file, and break them.",
+)
+@options.step_options
+@options.opening_options
+@options.output_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    images: tuple[Path, ...],
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    verbose: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    **given: Any,  # noqa: ANN401 (the options, as options.request_from takes them)
+) -> None:
+    """Make IMAGE a machine of its own, in place or as a new file.
+
+    Each image is done completely or left as it was, and one that fails does not stop the others.
+    The exit status is then that of the most severe failure (docs/exit-status.md).
+    """
+    _require_sense(images, given)
+    from unclone import run  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    steps = options.options_from(given)
+    attempts: list[Attempt[Report]] = []
+    with progress_for(quiet=quiet) as progress:
+        for image in images:
+            request = options.request_from(image, given, steps, progress)
+            done = attempt(ctx, image, progress, partial(run.sanitize, request))
+            attempts.append(done)
+            if done.interrupted:
+                break
+    if as_json:
+        print_document("unclone.sanitize/1", [each.to_json() for each in attempts])
+    else:
+        out = render.console()
+        for each in attempts:
+            if each.result is not None:
+                render.show_report(out, each.result, verbose=verbose)
+    ctx.exit(failures.worst(each.status for each in attempts))
+
+
+def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
+    outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
+    if len(images) > 1:
+        for name, option in (("outputs", "--output"), ("add_disks", "--add-disk")):
+            if given[name]:
+                raise click.UsageError(
+                    f"{option} is for exactly one image; {len(images)} are given"
+                )
+    if outputs not in {0, disks}:
+        raise click.UsageError(
+            f"--output is given {outputs} times for {disks} disks: each disk needs its own file"
+        )
+    if not outputs:
+        for name, option in (("output_format", "--output-format"), ("overwrite", "--overwrite")):
+            if given[name]:
+                raise click.UsageError(f"{option} needs --output")

@@ -1,0 +1,90 @@
+"""Failures in the words a person and a pipeline get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from images.errors import ExitStatus, UncloneError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: From what a second try may heal to what must never pass unseen. Several images in one command:
+#: the exit status is the last of these that any of them had.
+SEVERITY = (
+    ExitStatus.DONE,
+    ExitStatus.IN_USE,
+    ExitStatus.USAGE,
+    ExitStatus.REFUSED,
+    ExitStatus.FAILED,
+    ExitStatus.RESIDUE,
+)
+
+#: The ``status`` of an image in JSON, by exit status.
+STATUS_NAMES = {
+    ExitStatus.FAILED: "failed",
+    ExitStatus.USAGE: "usage",
+    ExitStatus.IN_USE: "in-use",
+    ExitStatus.REFUSED: "refused",
+    ExitStatus.RESIDUE: "residue",
+}
+
+REPORT_IT = (
+    "This is a bug in unclone. Please report it with the output of the same command with --debug; "
+    "look through it first, it may name files of yours."
+)
+
+
+class InterruptedCommit(KeyboardInterrupt):
+    """Ctrl-C once the commit had begun: it is carried to its end, or finished by ``recover``."""
+
+    def __init__(self, image: str) -> None:
+        super().__init__(image)
+        self.image = image
+
+
+def describe(error: BaseException) -> str:
+    """One line about *error*."""
+    if isinstance(error, UncloneError):
+        return printable(error.message)
+    if isinstance(error, InterruptedCommit):
+        return (
+            "interrupted when the commit had begun: the image is complete, or recover makes it so"
+        )
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the image is as it was"
+    return printable(f"internal error: {type(error).__name__}: {error}", 500)
+
+
+def hint_of(error: BaseException) -> str:
+    """What to do about *error*; "" when there is nothing to say."""
+    if isinstance(error, UncloneError):
+        return printable(error.hint)
+    if isinstance(error, InterruptedCommit):
+        return f"`unclone recover {printable(error.image)}` leaves no doubt."
+    return "" if isinstance(error, KeyboardInterrupt) else REPORT_IT
+
+
+def status_of(error: BaseException) -> ExitStatus:
+    """The exit status for *error*."""
+    return error.status if isinstance(error, UncloneError) else ExitStatus.FAILED
+
+
+def to_json(image: str, error: BaseException) -> dict[str, Any]:
+    """The entry of a failed image in ``results`` (docs/json.md)."""
+    status = status_of(error)
+    return {
+        "image": image,
+        "status": STATUS_NAMES[status],
+        "error": {
+            "message": describe(error),
+            "hint": hint_of(error),
+            "exit_status": int(status),
+        },
+    }
+
+
+def worst(statuses: Iterable[ExitStatus]) -> ExitStatus:
+    """The most severe of *statuses*."""
+    return max(statuses, key=SEVERITY.index, default=ExitStatus.DONE)

@@ -1,0 +1,98 @@
+"""One image at a time: a failure of one is told, kept for the report, and stops no other."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from images.errors import ExitStatus
+from unclone import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import click
+
+    from unclone.progress import Progress
+
+
+class Result(Protocol):
+    """What a run returns."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Attempt(Generic[R]):
+    """One image: what came of it, or why nothing did."""
+
+    image: str
+    result: R | None = None
+    error: BaseException | None = None
+
+    @property
+    def status(self) -> ExitStatus:
+        """Its part of the exit status."""
+        return failures.status_of(self.error) if self.error else ExitStatus.DONE
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the person wants no more."""
+        return isinstance(self.error, KeyboardInterrupt)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its entry in ``results``."""
+        if self.result is not None:
+            return self.result.to_json()
+        return failures.to_json(self.image, self.error or KeyboardInterrupt())
+
+
+class Watched:
+    """Passes progress on, and remembers how far a run came."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.reached = ""
+
+    def phase(self, name: str) -> None:
+        """As :meth:`unclone.progress.Progress.phase`."""
+        self.reached = name
+        self._progress.phase(name)
+
+    def say(self, message: str) -> None:
+        """As :meth:`unclone.progress.Progress.say`."""
+        self._progress.say(message)
+
+    def warn(self, message: str) -> None:
+        """As :meth:`unclone.progress.Progress.warn`."""
+        self._progress.warn(message)
+
+
+def attempt(
+    ctx: click.Context, image: Path, progress: Progress, work: Callable[[Watched], R]
+) -> Attempt[R]:
+    """Run *work* on *image*; a failure is shown and returned."""
+    name = os.fspath(image)
+    progress.begin(name)
+    watched = Watched(progress)
+    try:
+        return Attempt(name, result=work(watched))
+    except KeyboardInterrupt as interrupt:
+        error: BaseException = interrupt
+        if watched.reached == "commit":
+            # The commit itself is never cut in half, but it may have been completed.
+            error = failures.InterruptedCommit(name)
+    except Exception as failure:  # noqa: BLE001 (the others must still run; --debug shows it)
+        error = failure
+    with progress.paused():
+        if ctx.meta.get("unclone.debug"):
+            traceback.print_exception(error)
+    progress.fail(failures.describe(error), failures.hint_of(error))
+    return Attempt(name, error=error)
