@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,8 +33,6 @@ from unclone.progress import progress_for
 from unclone.trying import attempt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
 
 
@@ -225,3 +226,32 @@ def test_a_hostile_file_name_is_escaped(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"\x1b" not in done.stderr
     assert rb"a\x1b[31m\nb\xff.qcow2" in done.stderr
+
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Options of other programs that hints speak of.
+FOREIGN = {"--system-site-packages"}
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+
+
+def hinted_options() -> list[tuple[str, str]]:
+    """Every long option that a hint in the program tells people to use."""
+    found = []
+    for path in sorted(
+        p for room in ("images", "sanitize", "unclone") for p in (ROOT / room).rglob("*.py")
+    ):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                parts = [n.value for n in ast.walk(node.value) if isinstance(n, ast.Constant)]
+                text = " ".join(part for part in parts if isinstance(part, str))
+                found += [(path.name, option) for option in OPTION.findall(text)]
+    return found
+
+
+def test_hints_name_options_that_exist() -> None:
+    ctx = cli.make_context("unclone", [], resilient_parsing=True)
+    commands = [cli.get_command(ctx, name) for name in cli.list_commands(ctx)]
+    known = {o for c in commands if c is not None for p in c.params for o in p.opts} | FOREIGN
+    hinted = hinted_options()
+    assert ("planning.py", "--strict") in hinted
+    assert [(name, option) for name, option in hinted if option not in known] == []
