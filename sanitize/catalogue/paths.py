@@ -17,6 +17,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from images.guest import parent
@@ -52,8 +53,9 @@ def find(guest: Guest, patterns: Iterable[str], spared: Sequence[str] = ()) -> F
     """Everything that *patterns* match; trees in *spared* (physical paths) are not searched."""
     targets: set[str] = set()
     astray: dict[str, str] = {}
+    search = _Search(guest, spared)
     for pattern in patterns:
-        for spelled in _expand(guest, pattern, spared):
+        for spelled in search.expand(pattern):
             folder = guest.resolve(parent(spelled))
             physical = f"{folder.rstrip('/')}/{spelled.rsplit('/', 1)[-1]}"
             if folder in _spellings(parent(spelled)):
@@ -66,7 +68,8 @@ def find(guest: Guest, patterns: Iterable[str], spared: Sequence[str] = ()) -> F
 
 def any_exists(guest: Guest, patterns: Iterable[str]) -> bool:
     """Whether something matches one of *patterns*, wherever symlinks lead."""
-    return any(True for pattern in patterns for _ in _expand(guest, pattern, ()))
+    search = _Search(guest, ())
+    return any(True for pattern in patterns for _ in search.expand(pattern))
 
 
 def outermost(targets: Iterable[str]) -> list[str]:
@@ -89,30 +92,48 @@ def around(guest: Guest, target: str, spared: Sequence[str]) -> Iterator[str]:
         yield from around(guest, f"{target}/{name}", spared)
 
 
-def _expand(guest: Guest, pattern: str, spared: Sequence[str]) -> Iterator[str]:
-    if pattern.startswith("~/"):
-        for home in _homes(guest):
-            yield from guest.glob(glob.escape(home) + pattern[1:])
-    elif "/**/" in pattern:
-        above, name = pattern.split("/**/")
-        for folder in guest.glob(above):
-            physical = guest.resolve(folder)
-            for member in guest.walk(folder, exclude=spared, limit=0):
-                last = member.path.rsplit("/", 1)[-1]
-                if member.stat.kind is Kind.FILE and fnmatch.fnmatchcase(last, name):
-                    yield folder + member.path.removeprefix(physical)
-    else:
-        yield from guest.glob(pattern)
+class _Search:
+    """One search of a guest; what several patterns need is read once."""
 
+    def __init__(self, guest: Guest, spared: Sequence[str]) -> None:
+        self._guest = guest
+        self._spared = spared
+        self._files: dict[str, Sequence[str]] = {}
 
-def _homes(guest: Guest) -> Sequence[str]:
-    """Physical home directories. Those of system accounts count: a deploy key is a key."""
-    named = ["/root", *guest.glob("/home/*")]
-    if guest.is_file("/etc/passwd"):
-        fields = (line.split(":") for line in guest.read_text("/etc/passwd").splitlines())
-        homes = {f[5] for f in fields if len(f) >= 7 and f[5].startswith("/")}
-        named += [path for home in homes for path in guest.glob(glob.escape(home))]
-    return sorted({guest.resolve(home) for home in named if guest.is_dir(home)} - {"/"})
+    def expand(self, pattern: str) -> Iterator[str]:
+        """The paths that match *pattern*, spelled as it spells them."""
+        if pattern.startswith("~/"):
+            for home in self._homes:
+                yield from self._guest.glob(glob.escape(home) + pattern[1:])
+        elif "/**/" in pattern:
+            above, name = pattern.split("/**/")
+            for folder in self._guest.glob(above):
+                for path in self._below(folder):
+                    if fnmatch.fnmatchcase(path.rsplit("/", 1)[-1], name):
+                        yield path
+        else:
+            yield from self._guest.glob(pattern)
+
+    @cached_property
+    def _homes(self) -> Sequence[str]:
+        """Physical home directories. Those of system accounts count: a deploy key is a key."""
+        guest = self._guest
+        named = ["/root", *guest.glob("/home/*")]
+        if guest.is_file("/etc/passwd"):
+            fields = (line.split(":") for line in guest.read_text("/etc/passwd").splitlines())
+            homes = {f[5] for f in fields if len(f) >= 7 and f[5].startswith("/")}
+            named += [path for home in homes for path in guest.glob(glob.escape(home))]
+        return sorted({guest.resolve(home) for home in named if guest.is_dir(home)} - {"/"})
+
+    def _below(self, folder: str) -> Sequence[str]:
+        if folder not in self._files:
+            physical = self._guest.resolve(folder)
+            self._files[folder] = [
+                folder + member.path.removeprefix(physical)
+                for member in self._guest.walk(folder, exclude=self._spared, limit=0)
+                if member.stat.kind is Kind.FILE
+            ]
+        return self._files[folder]
 
 
 def _spellings(folder: str) -> set[str]:

@@ -99,6 +99,8 @@ def _check(data: object, name: str) -> None:
 def _more_problems(item: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """What JSON Schema cannot say."""
     for number, line in enumerate(item.get("lines", ())):
+        if "\n" in line:
+            yield f"lines[{number}]", "holds a line end, which no line does"
         try:
             re.compile(line)
         except re.error as error:
@@ -148,14 +150,15 @@ def _words(error: ValidationError) -> str:
     if error.validator == "pattern":
         about = schema.get("description", "")
         return f"{value} is not allowed here{'. ' if about else ''}{about}"
-    if schema is False:
-        return f"does not go with this action{_AND[str(error.absolute_path[-1])]}"
+    if error.validator == "not":
+        field = expected["required"][0]
+        return f"{field}: does not go with this action; {_GOES_WITH[field]}"
     return printable(error.message, 200)
 
 
 _TYPES = {"array": "a list", "object": "a mapping", "string": "a string"}
-_AND = {
-    "content": "; write takes it",
-    "except": "; remove FOLDER/* takes exceptions",
-    "lines": "; drop-lines takes it",
+_GOES_WITH = {
+    "content": "write takes it",
+    "except": "remove FOLDER/* takes exceptions",
+    "lines": "drop-lines takes it",
 }

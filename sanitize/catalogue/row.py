@@ -130,7 +130,8 @@ class CatalogueStep:
             details["lines"] = list(row.lines)
         if row.content:
             details["text"] = row.content
-        return Change(row.id, row.action, target, row.why, old=old, details=details)
+        new = printable(row.content.strip(), 200)
+        return Change(row.id, row.action, target, row.why, old=old, new=new, details=details)
 
     def _left_alone(self, path: str, reason: str) -> Note:
         kept = self.row.profile is Profile.IDENTITY

@@ -1,0 +1,104 @@
+"""The catalogue's files are in one form, so that a row is found and a diff is one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from sanitize.actions import ACTIONS
+from sanitize.catalogue import built_in_files, load
+from sanitize.steps import STEPS
+
+FILES = dict(built_in_files())
+ROWS: list[tuple[str, dict[str, Any]]] = [
+    (name, row) for name, text in FILES.items() for row in yaml.safe_load(text)
+]
+FIELDS = (
+    "id",
+    "title",
+    "why",
+    "profile",
+    "off_because",
+    "when",
+    "action",
+    "paths",
+    "except",
+    "lines",
+    "content",
+    "sources",
+)
+
+every_file = pytest.mark.parametrize("name", FILES)
+every_row = pytest.mark.parametrize(("name", "row"), ROWS, ids=[row["id"] for _, row in ROWS])
+
+
+@every_file
+def test_rows_are_sorted_by_id(name: str) -> None:
+    ids = [row["id"] for row in yaml.safe_load(FILES[name])]
+    assert ids == sorted(ids)
+
+
+@every_file
+def test_lines_are_short_and_clean(name: str) -> None:
+    text = FILES[name]
+    # An address cannot be broken.
+    long = [line for line in text.split("\n") if len(line) > 100 and "https://" not in line]
+    assert long == []
+    assert not [line for line in text.split("\n") if line != line.rstrip()]
+    assert text.endswith("\n")
+    assert "\n\n\n" not in text
+
+
+@every_row
+def test_fields_are_in_order(name: str, row: dict[str, Any]) -> None:
+    assert list(row) == [field for field in FIELDS if field in row]
+
+
+@every_row
+def test_paths_are_sorted(name: str, row: dict[str, Any]) -> None:
+    for field in ("paths", "except"):
+        paths = row.get(field, [])
+        assert paths == sorted(paths)
+
+
+@every_row
+def test_reads_well(name: str, row: dict[str, Any]) -> None:
+    assert not row["title"].endswith(".")
+    assert len(row["title"]) <= 60
+    for text in (row["why"], row.get("off_because", "It is off.")):
+        assert text.strip().endswith((".", ")"))
+
+
+@every_row
+def test_a_golden_file_holds_golden_rows(name: str, row: dict[str, Any]) -> None:
+    if name.startswith("golden-"):
+        assert row.get("profile") == "golden"
+
+
+@every_row
+def test_off_is_said_with_a_reason_and_identity_is_not_said(name: str, row: dict[str, Any]) -> None:
+    assert row.get("profile") != "identity", "it is the default"
+    assert len(row.get("off_because", "x" * 20)) >= 20
+
+
+def test_ids_are_unique_among_rows_and_steps() -> None:
+    ids = [step.info.id for step in (*STEPS, *load())]
+    assert len(ids) == len(set(ids))
+
+
+def test_loads_sorted_by_id() -> None:
+    ids = [step.info.id for step in load()]
+    assert ids == sorted(ids)
+    assert len(ids) == len(ROWS)
+
+
+def test_every_row_has_a_source_and_a_reason() -> None:
+    for step in load():
+        assert step.info.sources, step.info.id
+        assert len(step.info.why) > 20, step.info.id
+
+
+def test_every_action_of_a_row_is_one() -> None:
+    assert {step.row.action for step in load()} <= ACTIONS.keys()

@@ -1,0 +1,189 @@
+"""Every row of the catalogue is exercised: found, applied, verified, and nothing else touched."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sanitize.actions import ACTIONS
+from sanitize.catalogue import load
+from sanitize.facts import Facts
+from sanitize.step import Options
+from tests.support.row_trees import (
+    PASSWD,
+    asked_for,
+    concrete,
+    matches,
+    plant_beside,
+    plant_row,
+    plant_spared,
+    within,
+)
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from images.guest import Guest
+    from sanitize.catalogue.row import CatalogueStep, Row
+    from sanitize.change import StepPlan
+
+STEPS = load()
+
+#: Files that no row may touch.
+BYSTANDERS: dict[str, str | bytes | None] = {
+    "/boot/grub/grub.cfg": "linux /vmlinuz\n",
+    "/etc/fstab": "UUID=x / ext4 defaults 0 1\n",
+    "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    "/etc/passwd": PASSWD,
+    "/etc/shadow": "root:*:1::::::\n",
+    "/etc/ssh/ssh_host_ed25519_key": "a key\n",
+    "/etc/ssh/sshd_config": "PermitRootLogin no\n",
+    "/home/ada/notes": "mine\n",
+    "/usr/bin/env": "\x7fELF",
+    "/var/lib/dpkg/status": "Package: x\n",
+    "/var/lib/rpm/rpmdb.sqlite": "rpm",
+}
+
+#: A line that each drop-lines row has to find, and one beside it that has to stay.
+LINES = {
+    "chef-node-name": ("  node_name 'web-01'", "chef_server_url 'https://chef'"),
+    "datadog-hostname": ("hostname: web-01", "# hostname: <HOSTNAME>"),
+    "ifcfg-hostname": ("DHCP_HOSTNAME=web-01", "NAME=eth0"),
+    "ifcfg-hwaddr": ("HWADDR=52:54:00:00:00:01", "MACADDR=52:54:00:00:00:02"),
+    "networkd-duid": ("DUIDRawData=00:00:ab:11:f9:2a", "DUIDType=vendor"),
+    "popularity-contest-id": ('MY_HOSTID="0123456789abcdef"', 'PARTICIPATE="yes"'),
+    "puppet-agent-certname": ("  certname = web-01.example.org", "server = puppet"),
+    "salt-minion-config-id": ("id: web-01", "#id:"),
+    "splunk-forwarder-name": ("serverName = web-01", "[general]"),
+    "zabbix-agent-hostname": ("Hostname=web-01", "HostnameItem=system.hostname"),
+}
+
+
+def by_id(value: CatalogueStep | str) -> str:
+    return value if isinstance(value, str) else value.row.id
+
+
+every_row = pytest.mark.parametrize("step", STEPS, ids=by_id)
+
+
+def content_for(row: Row) -> str:
+    return "\n".join(LINES[row.id]) + "\n" if row.lines else "old\n"
+
+
+def plan_of(step: CatalogueStep, guest: Guest) -> StepPlan:
+    return step.plan(guest, Facts(guest), Options())
+
+
+def read(folder: Path, path: str) -> bytes:
+    return (folder / path[1:]).read_bytes()
+
+
+@every_row
+def test_finds_nothing_in_a_guest_without_it(tmp_path: Path, step: CatalogueStep) -> None:
+    plant(tmp_path, BYSTANDERS)
+    plan = plan_of(step, guest_at(tmp_path))
+    assert plan.changes == ()
+    assert plan.notes == ()
+
+
+@every_row
+def test_plans_every_path_it_names(tmp_path: Path, step: CatalogueStep) -> None:
+    row = step.row
+    planted = plant_row(tmp_path, row, content_for(row))
+    plant_spared(tmp_path, row)
+
+    plan = plan_of(step, guest_at(tmp_path))
+
+    targets = [change.target for change in plan.changes]
+    assert targets == sorted(targets)
+    assert plan == plan_of(step, guest_at(tmp_path))
+    assert plan.notes == ()
+    for path in planted:
+        assert any(within(path, target) or within(target, path) for target in targets), path
+    assert not any(within(a, b) for a in targets for b in targets if a != b)
+    for change in plan.changes:
+        assert (change.step, change.action, change.why) == (row.id, row.action, row.why)
+        assert change.old
+
+
+@every_row
+def test_applies_verifies_and_touches_nothing_else(tmp_path: Path, step: CatalogueStep) -> None:
+    row = step.row
+    plant(tmp_path, BYSTANDERS)
+    planted = plant_row(tmp_path, row, content_for(row))
+    stays = plant_spared(tmp_path, row)
+    stays += plant_beside(tmp_path, row, [*planted, *stays])
+    stays += [path for path in BYSTANDERS if not matches(row.paths, path)]
+    before = {path: read(tmp_path, path) for path in stays}
+    guest = guest_at(tmp_path)
+    changes = plan_of(step, guest).changes
+    skipped = [ACTIONS[c.action].verify(guest_at(tmp_path), c, "") for c in changes]
+    assert changes
+    assert all(skipped), "verify has to see that nothing was done"
+
+    for change in changes:
+        ACTIONS[change.action].apply(guest, change)
+
+    problems = [ACTIONS[c.action].verify(guest_at(tmp_path), c, "") for c in changes]
+    assert problems == [""] * len(changes)
+    assert {path: read(tmp_path, path) for path in before} == before
+    for path in planted:
+        assert_done(tmp_path, row, path)
+    assert plan_of(step, guest_at(tmp_path)).changes == ()
+
+
+def assert_done(folder: Path, row: Row, path: str) -> None:
+    file = folder / path[1:]
+    match row.action:
+        case "remove":
+            left = [p for p in [file, *file.rglob("*")] if p.is_file()]
+            assert all(p.read_bytes() == b"spared" for p in left), left
+        case "truncate":
+            assert file.read_bytes() == b""
+        case "drop-lines":
+            assert file.read_text() == LINES[row.id][1] + "\n"
+        case "write":
+            assert file.read_text() == row.content
+        case other:
+            pytest.fail(f"this test does not know the action {other}")
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s.row.when.exists], ids=by_id)
+def test_needs_what_it_asks_for(tmp_path: Path, step: CatalogueStep) -> None:
+    plant_row(tmp_path, step.row, content_for(step.row))
+    assert plan_of(step, guest_at(tmp_path)).changes
+    for path in asked_for(step.row):
+        (tmp_path / path[1:]).unlink()
+    assert plan_of(step, guest_at(tmp_path)).changes == ()
+
+
+OBSTACLES = [
+    (step, path) for step in STEPS for glob in step.row.when.missing for path in concrete(glob)
+]
+
+
+@pytest.mark.parametrize(("step", "obstacle"), OBSTACLES, ids=by_id)
+def test_stops_at_an_obstacle(tmp_path: Path, step: CatalogueStep, obstacle: str) -> None:
+    plant_row(tmp_path, step.row, content_for(step.row))
+    assert plan_of(step, guest_at(tmp_path)).changes
+    shutil.rmtree(tmp_path / obstacle[1:], ignore_errors=True)
+    plant(tmp_path, {obstacle: ""})
+    assert plan_of(step, guest_at(tmp_path)).changes == ()
+
+
+def test_every_drop_lines_row_has_its_lines_here() -> None:
+    assert {step.row.id for step in STEPS if step.row.lines} == LINES.keys()
+
+
+def test_every_kind_of_action_is_met() -> None:
+    # clear is for people's own rows: tests/sanitize/test_catalogue_step.py meets it.
+    assert {step.row.action for step in STEPS} | {"clear"} == {
+        "clear",
+        "drop-lines",
+        "remove",
+        "truncate",
+        "write",
+    }
