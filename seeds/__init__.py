@@ -1,4 +1,39 @@
-"""The cloud-init NoCloud seed: user-data, meta-data, network-config, vendor-data -> ISO.
+"""The cloud-init NoCloud seed: user-data, meta-data, network-config, vendor-data.
 
-This room is kept for the seed builder; nothing lives here yet. It imports no other room.
+    >>> from seeds import Interface, Machine, Network, Seed
+    >>> machine = Machine(
+    ...     hostname="web-01",
+    ...     users=("admin",),
+    ...     network=Network((Interface(name="eth0", mac="52:54:00:12:34:56", dhcp4=True),)),
+    ... )
+    >>> Seed.for_machine(machine).write("web-01.iso")  # doctest: +SKIP
+
+This room imports no other. ``docs/seeds.md`` is its manual.
 """
+
+from __future__ import annotations
+
+from seeds.errors import RefusedSeedError, SeedError
+from seeds.findings import Finding, Severity
+from seeds.machine import Machine
+from seeds.mime import Part
+from seeds.network import Bond, Interface, Network, Route, Vlan
+from seeds.output import Format, Written
+from seeds.seed import Seed
+
+__all__ = [
+    "Bond",
+    "Finding",
+    "Format",
+    "Interface",
+    "Machine",
+    "Network",
+    "Part",
+    "RefusedSeedError",
+    "Route",
+    "Seed",
+    "SeedError",
+    "Severity",
+    "Vlan",
+    "Written",
+]

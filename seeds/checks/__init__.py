@@ -1,0 +1,62 @@
+"""What would make cloud-init ignore or misread a seed, found before it is written.
+
+Each module looks at one file. ``docs/seeds.md`` has the table of what they find.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seeds.checks import meta_data, network_config, user_data
+from seeds.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from seeds.schema import Schema
+
+#: cloud-init copies user-data to /var/lib/cloud several times, and has it in memory at once.
+LARGE = 1024 * 1024
+
+_REQUIRED = ("user-data", "meta-data")
+
+
+def check_files(files: Mapping[str, bytes], schema: Schema | None) -> tuple[Finding, ...]:
+    """Everything that is wrong with the *files* of a seed, in the order of files and lines.
+
+    *schema* is cloud-init's own, where this host has it.
+    """
+    return tuple(sorted(set(_findings(files, schema)), key=_order))
+
+
+def _order(finding: Finding) -> tuple[bool, str, int, int, str]:
+    return (finding.file == "seed", finding.file, finding.line, finding.column, finding.code)
+
+
+def _findings(files: Mapping[str, bytes], schema: Schema | None) -> Iterator[Finding]:
+    for name in _REQUIRED:
+        if name not in files:
+            yield Finding(
+                name,
+                0,
+                0,
+                Severity.ERROR,
+                "missing-file",
+                "the file is missing, and without it cloud-init skips the whole seed",
+                "It may be empty.",
+            )
+    for name, content in sorted(files.items()):
+        if len(content) > LARGE:
+            yield Finding(
+                name,
+                0,
+                0,
+                Severity.WARNING,
+                "large",
+                f"{len(content):,} bytes; several platforms take less, and every boot reads it",
+                "Put large content on a disk or a server, and fetch it.",
+            )
+        if name in {"user-data", "vendor-data"}:
+            yield from user_data.check(name, content, schema)
+    yield from meta_data.check(files.get("meta-data"))
+    yield from network_config.check(files.get("network-config"))

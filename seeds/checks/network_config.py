@@ -1,0 +1,285 @@
+"""network-config: what leaves a machine without its network, and without a word about it.
+
+References: cloud-init ``doc/rtd/reference/network-config-format-v1.rst`` and ``-v2.rst``; issues
+2955, 3672, 3678 (how MAC addresses are compared), 3229 (``set-name`` needs a MAC); the wrapper
+``network:`` is understood by every source since cloud-init 22.2 only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import yaml
+
+from seeds.checks import values
+from seeds.checks.text import decoded
+from seeds.findings import Finding, Severity
+from seeds.network import INTERFACE_NAME
+from seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from yaml.nodes import Node
+
+_FILE = "network-config"
+_SECTIONS_2 = ("ethernets", "bonds", "bridges", "vlans")
+_OTHER_2 = frozenset(
+    [
+        "version",
+        "renderer",
+        "wifis",
+        "modems",
+        "tunnels",
+        "vrfs",
+        "nm-devices",
+        "openvswitch",
+        "dummy-devices",
+        "virtual-ethernets",
+    ]
+)
+_TYPES_1 = frozenset({"physical", "bond", "bridge", "vlan", "nameserver", "route", "loopback"})
+_NAMED_1 = frozenset({"physical", "bond", "bridge", "vlan"})
+_MAC_KEYS = frozenset({"mac_address", "macaddress"})
+
+
+def check(content: bytes | None) -> Iterator[Finding]:
+    """Findings for the file *content*; none when there is no file."""
+    if content is None:
+        return
+    text, problems = decoded(_FILE, content, "YAML readers differ in what they make of it")
+    yield from problems
+    if problems or not text.strip():
+        return
+    parsed = ParsedYaml(_FILE, text)
+    yield from parsed.problems
+    root = parsed.root
+    if root is None or is_null(root):
+        return
+    if not isinstance(root, yaml.MappingNode):
+        yield _at(root, "not-a-mapping", "network-config is key: value, not a list or text")
+        return
+    top = {name: (key, value) for name, key, value in entries(root)}
+    if set(top) == {"network"}:
+        yield _at(
+            top["network"][0],
+            "network-wrapper",
+            "the key network: around it is understood since cloud-init 22.2 only",
+            "Leave the key out and move everything below it to the left.",
+            Severity.WARNING,
+        )
+        root = top["network"][1]
+        top = {name: (key, value) for name, key, value in entries(root)}
+    yield from _check_macs(root)
+    yield from _check_version(root, top)
+
+
+def _check_version(root: Node, top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
+    config = top.get("config", (None, None))[1]
+    if isinstance(config, yaml.ScalarNode) and config.value == "disabled":
+        return
+    if "version" not in top:
+        yield _at(root, "network-version", "there is no version, so it is ignored", "version: 2")
+        return
+    version = top["version"][1]
+    if version.value == "1":
+        yield from _check_version_1(version, config)
+    elif version.value == "2":
+        yield from _check_version_2(top)
+    else:
+        yield _at(version, "network-version", "there are versions 1 and 2", "version: 2")
+
+
+def _check_macs(root: Node) -> Iterator[Finding]:
+    for path, node in scalars(root):
+        if path and path[-1] in _MAC_KEYS:
+            problem = values.mac_problem(node)
+            if problem:
+                severity, message, hint = problem
+                yield _at(node, "mac", message, hint, severity)
+
+
+def _check_duplicates(cards: list[Node]) -> Iterator[Finding]:
+    """*cards* are the MAC addresses by which cards are matched; a bond may share one of them."""
+    seen: dict[str, int] = {}
+    for node in cards:
+        mac = str(node.value).lower()
+        if mac in seen:
+            yield _at(
+                node,
+                "duplicate-mac",
+                f"{node.value} is also in line {seen[mac]}; both cannot be this card",
+                "Give each card its own MAC address.",
+            )
+        seen.setdefault(mac, node.start_mark.line + 1)
+
+
+def _check_version_1(version: Node, config: Node | None) -> Iterator[Finding]:
+    if not isinstance(config, yaml.SequenceNode):
+        hint = "config: [{type: physical, name: eth0, ...}]"
+        yield _at(config or version, "network-config-list", "version 1 needs a list: config:", hint)
+        return
+    cards = []
+    for item in config.value:
+        given = {name: value for name, _, value in entries(item)}
+        kind = given.get("type")
+        if kind is None or kind.value not in _TYPES_1:
+            shown = "there is no type" if kind is None else f"there is no type {kind.value!r}"
+            yield _at(
+                kind or item, "network-type", shown, f"One of: {', '.join(sorted(_TYPES_1))}."
+            )
+            continue
+        if kind.value == "physical" and "mac_address" in given:
+            cards.append(given["mac_address"])
+        if kind.value in _NAMED_1:
+            yield from _check_name(given.get("name"), item)
+        for subnet in _items(given.get("subnets"), yaml.MappingNode):
+            yield from _check_subnet(subnet)
+    yield from _check_duplicates(cards)
+
+
+def _check_subnet(subnet: Node) -> Iterator[Finding]:
+    fields = {name: value for name, _, value in entries(subnet)}
+    static = "type" in fields and fields["type"].value in {"static", "static6"}
+    if static and "address" not in fields:
+        yield _at(subnet, "address", "a static subnet without an address", "address: 192.0.2.10/24")
+    yield from _check_address(fields.get("address"), prefix=static and "netmask" not in fields)
+    yield from _check_ip(fields.get("gateway"))
+    for server in _items(fields.get("dns_nameservers")):
+        yield from _check_ip(server)
+
+
+def _check_version_2(top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
+    cards = [
+        mac
+        for _, _, node in _section(top, "ethernets")
+        for field, _, match in entries(node)
+        if field == "match"
+        for name, _, mac in entries(match)
+        if name == "macaddress"
+    ]
+    yield from _check_duplicates(cards)
+    defined = {name for section in _SECTIONS_2 for name, _, _ in _section(top, section)}
+    for name, (key, _) in top.items():
+        if name not in {*_SECTIONS_2, *_OTHER_2}:
+            hint = f"Known: {', '.join(_SECTIONS_2)}."
+            yield _at(key, "network-key", f"{name!r} means nothing in version 2", hint)
+    for section in _SECTIONS_2:
+        for name, key, node in _section(top, section):
+            if len(name) > 15:
+                yield from _check_name(key, key)
+            given = {field: value for field, _, value in entries(node)}
+            if section == "ethernets":
+                yield from _check_match(given)
+            for below in (*_items(given.get("interfaces")), *_links(given)):
+                if below.value not in defined:
+                    yield _at(
+                        below,
+                        "undefined-interface",
+                        f"{name} is on top of {below.value!r}, which is not defined",
+                        "Define it under ethernets.",
+                    )
+            yield from _check_addressing(node, given)
+
+
+def _check_match(given: dict[str, Node]) -> Iterator[Finding]:
+    match = {name for name, _, _ in entries(given.get("match"))}
+    if "set-name" in given and "macaddress" not in match:
+        yield _at(
+            given["set-name"],
+            "set-name",
+            "set-name without match: macaddress: does nothing, or fails",
+            "Add match: {macaddress: '52:54:00:12:34:56'}.",
+        )
+    if "set-name" in given:
+        yield from _check_name(given["set-name"], given["set-name"])
+
+
+def _check_addressing(node: Node, given: dict[str, Node]) -> Iterator[Finding]:
+    for name, key, value in entries(node):
+        if name in {"gateway4", "gateway6"}:
+            yield _at(
+                key,
+                "deprecated-gateway",
+                f"{name} is deprecated",
+                "routes: [{to: 0.0.0.0/0, via: ...}] (or ::/0)",
+                Severity.WARNING,
+            )
+            yield from _check_ip(value)
+    for address in _items(given.get("addresses")):
+        yield from _check_address(address, prefix=True)
+    for route in _items(given.get("routes"), yaml.MappingNode):
+        fields = {name: value for name, _, value in entries(route)}
+        yield from _check_ip(fields.get("via"))
+    for name, _, value in entries(given.get("nameservers")):
+        if name == "addresses":
+            for server in _items(value):
+                yield from _check_ip(server)
+
+
+def _check_name(node: Node | None, item: Node) -> Iterator[Finding]:
+    if node is None:
+        yield _at(item, "interface-name", "the interface has no name", "name: eth0")
+    elif not is_string(node):
+        yield values.changed_type(_FILE, node, "name")
+    elif not INTERFACE_NAME.fullmatch(node.value):
+        yield _at(
+            node,
+            "interface-name",
+            f"{node.value!r} is no interface name",
+            "Linux takes up to 15 letters, digits, '.', '_', '-'.",
+        )
+
+
+def _check_address(node: Node | None, *, prefix: bool) -> Iterator[Finding]:
+    if node is None:
+        return
+    if not is_string(node):
+        yield values.changed_type(_FILE, node, "address")
+    elif not _parses(ipaddress.ip_interface, node.value):
+        yield _at(node, "address", f"{node.value!r} is no IP address", "Such as 192.0.2.10/24.")
+    elif prefix and "/" not in node.value:
+        yield _at(
+            node,
+            "address-prefix",
+            f"the address {node.value} has no prefix length",
+            f"Write {node.value}/24, say.",
+        )
+
+
+def _check_ip(node: Node | None) -> Iterator[Finding]:
+    if node is None:
+        return
+    if not is_string(node):
+        yield values.changed_type(_FILE, node, "address")
+    elif not _parses(ipaddress.ip_address, node.value):
+        yield _at(node, "address", f"{node.value!r} is no IP address", "Such as 192.0.2.1.")
+
+
+def _parses(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _section(top: dict[str, tuple[Node, Node]], name: str) -> Iterator[tuple[str, Node, Node]]:
+    return entries(top[name][1]) if name in top else iter(())
+
+
+def _items(node: Node | None, kind: type[Node] = yaml.ScalarNode) -> list[Node]:
+    """The items of a list that are of *kind*; a scalar alone counts as a list of itself."""
+    found = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return [item for item in found if isinstance(item, kind)]
+
+
+def _links(given: dict[str, Node]) -> list[Node]:
+    return [given["link"]] if "link" in given else []
+
+
+def _at(
+    node: Node, code: str, message: str, hint: str = "", severity: Severity = Severity.ERROR
+) -> Finding:
+    return values.at(_FILE, node, severity, code, message, hint)

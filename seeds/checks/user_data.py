@@ -1,0 +1,234 @@
+"""user-data and vendor-data: does cloud-init see what it is, and can it read it.
+
+References: cloud-init ``cloudinit/user_data.py``, ``cloudinit/handlers/__init__.py``; issues 3929
+(``---`` before the header), 6114 (no header: one warning in a log), 6178 (MIME without its header).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from seeds.checks import cloud_config
+from seeds.checks.text import decoded
+from seeds.errors import SeedError
+from seeds.findings import Finding, Severity
+from seeds.formats import (
+    ARCHIVE,
+    CLOUD_CONFIG,
+    GUESSED_TYPES,
+    HEADERS,
+    INCLUDE,
+    INCLUDE_ONCE,
+    JINJA,
+    MIME_WINDOW,
+    PART_TYPES,
+    is_mime,
+    kind_of,
+    unpacked,
+)
+from seeds.mime import parts_of
+from seeds.yaml_text import ParsedYaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from seeds.schema import Schema
+
+_HEADER_HINT = "The first line says what the file is: #cloud-config, or #! and an interpreter."
+_IGNORED = "cloud-init does not recognise the header behind it and ignores the file"
+_MAX_PARTS = 1000
+_MAIL_HEADERS = (b"content-", b"from ", b"from:", b"to:", b"subject:", b"date:", b"received:")
+
+
+def check(file: str, content: bytes, schema: Schema | None) -> Iterator[Finding]:
+    """Findings for *content*, which is called *file* in them."""
+    try:
+        plain = unpacked(content)
+    except SeedError as error:
+        yield _finding(file, 0, "gzip", error.message, "Pack it again, or do not pack it.")
+        return
+    if is_mime(plain):
+        yield from _check_message(file, plain, schema)
+        return
+    text, problems = decoded(file, plain, _IGNORED)
+    yield from problems
+    if not text.strip():
+        return  # an empty file is valid: it says nothing
+    if _is_late_mime(plain):
+        yield _finding(
+            file,
+            1,
+            "mime-header",
+            f"a MIME message without MIME-Version in its first {MIME_WINDOW} bytes; cloud-init "
+            "does not see that it is one",
+            "Put 'MIME-Version: 1.0' into the first lines.",
+        )
+        return
+    yield from _check_text(file, text, kind_of(text), schema)
+
+
+def _check_text(file: str, text: str, kind: str, schema: Schema | None) -> Iterator[Finding]:
+    """One piece of user-data of a known or (empty) unknown *kind*."""
+    if not kind:
+        yield _unknown(file, text)
+        return
+    skipped = len(text) - len(text.lstrip())
+    if skipped:
+        yield Finding(
+            file,
+            1,
+            1,
+            Severity.WARNING,
+            "space-before-header",
+            "empty lines or spaces come before the header; cloud-init's schema command refuses it",
+            "Begin with the header.",
+        )
+    if kind == JINJA:
+        yield from _check_template(file, text)
+    elif kind == CLOUD_CONFIG:
+        yield from cloud_config.check(file, text, schema)
+    elif kind == ARCHIVE:
+        yield from _check_archive(file, text, schema)
+    elif kind in {INCLUDE, INCLUDE_ONCE}:
+        yield from _check_urls(file, text)
+    elif "\r\n" in text and text.lstrip().startswith("#!"):
+        yield _finding(
+            file,
+            1,
+            "crlf-script",
+            "a script with Windows line endings: the kernel looks for an interpreter whose name "
+            "ends in a carriage return",
+            "Save it with Unix line endings.",
+        )
+
+
+def _unknown(file: str, text: str) -> Finding:
+    """What was probably meant by a first line that means nothing."""
+    first = text.lstrip().split("\n", 1)[0].strip()
+    if first.startswith("---"):
+        return _finding(
+            file,
+            1,
+            "dashes-before-header",
+            "'---' comes first; cloud-init does not recognise the header behind it and ignores "
+            "the file",
+            "Remove the line, or put #cloud-config above it.",
+        )
+    close = first.lower().replace(" ", "").replace("_", "-")
+    if close.startswith(("#cloud-config", "cloud-config", "#cloudconfig")):
+        return _finding(
+            file,
+            1,
+            "header-spelling",
+            "the first line is nearly #cloud-config, and not quite: cloud-init ignores the file",
+            "Write it exactly: #cloud-config",
+        )
+    return _finding(
+        file,
+        1,
+        "no-header",
+        "the first line is no header that cloud-init knows, so it ignores the file",
+        f"{_HEADER_HINT} Known: {', '.join(sorted(HEADERS))}, MIME.",
+    )
+
+
+def _check_template(file: str, text: str) -> Iterator[Finding]:
+    """``## template: jinja``: only the guest can render it, but its second line is known."""
+    _, _, rest = text.lstrip().partition("\n")
+    if not kind_of(rest):
+        yield _finding(
+            file,
+            2,
+            "no-header",
+            "after '## template: jinja' comes no header that cloud-init knows",
+            f"The header goes into the second line. {_HEADER_HINT}",
+        )
+
+
+def _check_archive(file: str, text: str, schema: Schema | None) -> Iterator[Finding]:
+    parsed = ParsedYaml(file, text)
+    yield from parsed.problems
+    if parsed.root is None:
+        return
+    if not isinstance(parsed.data, list):
+        yield _finding(
+            file, 1, "archive", "a #cloud-config-archive is a list", "Write '- type: ...'."
+        )
+        return
+    for number, entry in enumerate(parsed.data, 1):
+        content = entry.get("content") if isinstance(entry, dict) else entry
+        if isinstance(content, str):
+            name = f"{file} (entry {number})"
+            kind = entry.get("type", "") if isinstance(entry, dict) else ""
+            yield from _check_text(name, content, kind or kind_of(content) or CLOUD_CONFIG, schema)
+
+
+def _check_urls(file: str, text: str) -> Iterator[Finding]:
+    for number, line in enumerate(text.splitlines(), 1):
+        word = re.sub(r"^#include(-once)?", "", line.strip(), flags=re.IGNORECASE).strip()
+        if word and not word.startswith("#") and not re.match(r"(https?|ftp|file)://\S+$", word):
+            yield _finding(
+                file,
+                number,
+                "include-url",
+                "an #include line that is no URL",
+                "Each line is one URL, such as https://example.org/user-data",
+            )
+
+
+def _is_late_mime(content: bytes) -> bool:
+    start = content[:MIME_WINDOW].lstrip().lower()
+    if start.startswith(b"content-type: multipart/"):
+        return True
+    return start.startswith(_MAIL_HEADERS) and b"mime-version:" in content.lower()
+
+
+def _check_message(file: str, content: bytes, schema: Schema | None) -> Iterator[Finding]:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        yield _finding(
+            file,
+            line,
+            "not-utf-8",
+            "a MIME message that is not UTF-8; cloud-init stops at it",
+            "Encode that part in base64.",
+        )
+        return
+    configs = []
+    found = 0
+    for found, part in enumerate(parts_of(content), 1):
+        if found > _MAX_PARTS:
+            break
+        name = f"{file} (part {found}, {part.name!r})"
+        try:
+            body = unpacked(part.content)
+        except SeedError as error:
+            yield _finding(name, 0, "gzip", error.message)
+            continue
+        text, problems = decoded(name, body, _IGNORED)
+        yield from problems
+        kind = kind_of(text) if part.type in GUESSED_TYPES else part.type
+        if kind and kind not in PART_TYPES and not kind.startswith("application/"):
+            yield Finding(
+                name,
+                0,
+                0,
+                Severity.WARNING,
+                "part-type",
+                f"cloud-init has no handler for the type {kind!r}",
+                "A #part-handler part before it can bring one.",
+            )
+        elif text.strip():
+            yield from _check_text(name, text, kind, schema)
+        if kind == CLOUD_CONFIG:
+            configs.append((name, text))
+    if not found:
+        yield _finding(file, 0, "mime-empty", "a MIME message without any part")
+    yield from cloud_config.check_overlap(configs)
+
+
+def _finding(file: str, line: int, code: str, message: str, hint: str = "") -> Finding:
+    return Finding(file, line, 1 if line else 0, Severity.ERROR, code, message, hint)

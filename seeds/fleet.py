@@ -1,0 +1,95 @@
+"""One seed or a thousand: made one after the other, checked, and written together or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seeds import output
+from seeds.checks import check_files
+from seeds.errors import SeedError
+from seeds.findings import blocking
+from seeds.output import Format, Written
+from seeds.schema import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from seeds.blueprint import Blueprint, Row
+    from seeds.findings import Finding
+    from seeds.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one machine's seed."""
+
+    machine: Machine
+    path: Path
+    sizes: Mapping[str, int]  # of the files in it, in bytes
+    findings: tuple[Finding, ...]
+    #: Whether the checks stopped it. Then nothing was written for any machine.
+    refused: bool
+    #: What was made of it; to be believed only when no result is refused.
+    written: Written | None = None
+
+
+def write_fleet(
+    blueprint: Blueprint,
+    rows: Iterable[Row],
+    name: Callable[[Machine], Path],
+    kind: Format = Format.ISO,
+    *,
+    strict: bool = False,
+    schema: bool = True,
+    dry_run: bool = False,
+) -> tuple[Result, ...]:
+    """Make the seed of every row and write it at the path *name* gives it.
+
+    When one is refused by the checks, none is written, and every result tells its findings.
+    Raises :class:`SeedError` when a seed cannot be made at all, or when two machines claim one
+    name, instance-id, MAC or IP address. Holds one seed in memory at a time.
+    """
+    when, rules = output.timestamp(), installed() if schema else None
+    claims, results = _Claims(), []
+    refused = False
+    with output.Batch() as batch:
+        for row in rows:
+            machine, seed = blueprint.seed(row)
+            claims.add(row.where or machine.name or machine.identity, machine)
+            findings = check_files(seed.files, rules)
+            stopped = bool(blocking(findings, strict=strict))
+            refused |= stopped
+            path = name(machine)
+            written = None
+            if not refused and not dry_run:
+                written = batch.add(seed.files, path, kind, when)
+            sizes = {file: len(content) for file, content in seed.files.items()}
+            results.append(Result(machine, path, sizes, findings, stopped, written))
+        if refused:
+            batch.discard()
+    return tuple(results)
+
+
+class _Claims:
+    """What every machine must have for itself."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[str, str], str] = {}
+
+    def add(self, where: str, machine: Machine) -> None:
+        own = {("instance-id", machine.identity)}
+        if machine.name:
+            own.add(("name", machine.name.lower()))
+        for interface in machine.network.interfaces if machine.network else ():
+            if interface.mac:
+                own.add(("MAC address", interface.mac))
+            own |= {("address", address.split("/")[0].lower()) for address in interface.addresses}
+        for what, value in sorted(own):
+            if (what, value) in self._owners:
+                raise SeedError(
+                    f"{where}: the {what} {value} is that of {self._owners[what, value]} already",
+                    hint="Give each machine its own.",
+                )
+            self._owners[what, value] = where

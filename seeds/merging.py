@@ -1,0 +1,116 @@
+"""What flags say and what files say, in one user-data.
+
+A file stays as it is, byte for byte, when nothing has to be added to it. What flags ask for is
+merged into the one plain ``#cloud-config`` file there is, where that has only one meaning: entries
+that only one side has, lists (the file's items first), mappings within mappings. Two values for one
+thing are refused. Everything else becomes a part of a MIME message, and cloud-init merges it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from seeds.errors import SeedError
+from seeds.formats import CLOUD_CONFIG, is_mime, kind_of, unpacked
+from seeds.mime import Part, multipart, part
+from seeds.yaml_text import ParsedYaml
+from seeds.yaml_writer import dump_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: With these a file says how cloud-init is to merge it; adding to it would change the meaning.
+_MERGE_KEYS = frozenset({"merge_how", "merge_type"})
+
+#: What there is to say when there is nothing to say.
+NOTHING = b"#cloud-config\n{}\n"
+
+
+def cloud_config(data: Mapping[str, Any]) -> bytes:
+    """*data* as a ``#cloud-config`` file."""
+    return f"#cloud-config\n{dump_yaml(dict(data))}".encode()
+
+
+def combined(flags: Mapping[str, Any], files: Sequence[Part]) -> bytes:
+    """The user-data of *files* with what *flags* ask for.
+
+    Raises :class:`SeedError` where both give different values to the same thing, and when several
+    files are given of which one begins with nothing cloud-init knows.
+    """
+    if not files:
+        return cloud_config(flags) if flags else NOTHING
+    if not flags:
+        return files[0].content if len(files) == 1 else multipart(files)
+    plain = [at for at, file in enumerate(files) if _plain_config(file)]
+    pieces = list(files)
+    if len(plain) == 1:
+        file = files[plain[0]]
+        pieces[plain[0]] = Part(file.name, _merged_file(file, flags), CLOUD_CONFIG)
+    else:
+        pieces.insert(0, part("flags.yaml", cloud_config(flags)))
+    return pieces[0].content if len(pieces) == 1 else multipart(pieces)
+
+
+def merged(base: Mapping[str, Any], added: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """*base* with *added*, both kept whole; :class:`SeedError` where they contradict each other."""
+    out = dict(base)
+    for key, value in added.items():
+        path = f"{where}{key}"
+        if out.get(key) is None:
+            out[key] = value
+        elif isinstance(out[key], dict) and isinstance(value, dict):
+            out[key] = merged(out[key], value, f"{path}.")
+        elif isinstance(out[key], list) and isinstance(value, list):
+            out[key] = _joined(out[key], value, path)
+        elif out[key] != value:
+            # Neither value is shown: one of them may be a password.
+            raise SeedError(
+                f"{path} has one value in the file and another from the command line",
+                hint="Remove it from one of the two.",
+            )
+    return out
+
+
+def _merged_file(file: Part, flags: Mapping[str, Any]) -> bytes:
+    parsed = ParsedYaml(file.name, unpacked(file.content).decode())
+    if parsed.root is None and parsed.problems:
+        finding = parsed.problems[0]
+        raise SeedError(f"{finding.place}: {finding.message}", hint=finding.hint)
+    base = parsed.data if parsed.data is not None else {}
+    if not isinstance(base, dict):
+        raise SeedError(
+            f"{file.name} is no mapping, so nothing can be added to it",
+            hint="A #cloud-config file has key: value at its top level.",
+        )
+    try:
+        return cloud_config(merged(base, flags, ""))
+    except RecursionError:
+        raise SeedError(f"{file.name} refers to itself in a circle") from None
+
+
+def _plain_config(file: Part) -> bool:
+    """Whether flags can be merged into *file*: cloud-config, and a mapping without merge rules."""
+    try:
+        text = unpacked(file.content).decode()
+    except (SeedError, UnicodeDecodeError):
+        return False
+    if is_mime(file.content) or kind_of(text) != CLOUD_CONFIG:
+        return False
+    data = ParsedYaml(file.name, text).data
+    return not isinstance(data, dict) or not _MERGE_KEYS & data.keys()
+
+
+def _joined(base: list[Any], added: list[Any], path: str) -> list[Any]:
+    """Both lists; entries with a name (users, files) must not be there twice with other content."""
+    known = {item.get("name"): item for item in base if isinstance(item, dict) and "name" in item}
+    out = list(base)
+    for item in added:
+        name = item.get("name") if isinstance(item, dict) else None
+        if name in known and known[name] != item:
+            raise SeedError(
+                f"{path} has {name!r} in the file and from the command line",
+                hint="Remove it from one of the two.",
+            )
+        if name is None or name not in known:
+            out.append(item)
+    return out

@@ -1,0 +1,66 @@
+"""SSH public keys: read from a file or an argument, refused when they are something else.
+
+References: RFC 4253 6.6 (the blob begins with the name of its type), sshd(8) AUTHORIZED_KEYS.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from seeds.errors import SeedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TYPES = (
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+)
+
+
+def public_keys(text: str, where: str) -> tuple[str, ...]:
+    """The keys in *text*, one per line, as they are; comments and empty lines are left out.
+
+    Raises :class:`SeedError`, without quoting the text, when it holds a private key or no key.
+    """
+    if "PRIVATE KEY" in text:
+        raise SeedError(
+            f"{where} holds a private key; a seed must never", hint="Give the .pub file beside it."
+        )
+    lines = [line.strip() for line in text.splitlines()]
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    for key in keys:
+        if not _is_public_key(key.split()):
+            raise SeedError(
+                f"{where} holds a line that is no SSH public key",
+                hint="A key looks like: ssh-ed25519 AAAAC3Nza... name@host",
+            )
+    if not keys:
+        raise SeedError(f"{where} holds no SSH public key", hint="Give a .pub file.")
+    return keys
+
+
+def looks_like_a_key(text: str) -> bool:
+    """Whether an argument is a key itself and not the name of a file that holds one."""
+    return text.split(" ", 1)[0] in TYPES or " ssh-" in text or "PRIVATE KEY" in text
+
+
+def _is_public_key(words: Sequence[str]) -> bool:
+    # Options may come before the type, and may hold spaces in quotes.
+    for kind, blob in pairwise(words):
+        if kind in TYPES:
+            try:
+                raw = base64.b64decode(blob, validate=True)
+            except binascii.Error:
+                return False
+            length = int.from_bytes(raw[:4], "big")
+            return raw[4 : 4 + length] == kind.encode() and len(raw) > 4 + length
+    return False

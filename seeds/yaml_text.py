@@ -1,0 +1,150 @@
+"""YAML, read with the line and column of everything: the node tree of a safe loader.
+
+cloud-init reads with PyYAML's safe loader too (YAML 1.1), so what a scalar becomes here is what it
+becomes there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from seeds.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from yaml.nodes import Node
+
+#: libyaml where PyYAML was built with it: ten times as fast, the same nodes.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class ParsedYaml:
+    """One document: ``root`` is None when it is empty or cannot be read; then see ``problems``."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.root: Node | None = None
+        self.data: Any = None
+        self.problems: list[Finding] = []
+        try:
+            documents = list(yaml.compose_all(text, Loader=_Loader))
+            self.root = documents[0] if documents else None
+            if self.root is not None:
+                self.data = SafeConstructor().construct_document(self.root)
+                self.problems += _duplicate_keys(file, self.root)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            words = " ".join(filter(None, (error.context, error.problem)))
+            self._unreadable("yaml", f"not valid YAML: {words}", _place(mark))
+        except yaml.YAMLError as error:
+            words = str(error).splitlines()[0]
+            self._unreadable("yaml", f"not valid YAML: {words}", _place_of(error, text))
+        except (RecursionError, ValueError, OverflowError) as error:
+            words = f"{type(error).__name__}: {error}"[:160]
+            self._unreadable("yaml", f"not valid YAML: {words}", (0, 0))
+        else:
+            if len(documents) > 1:
+                self._unreadable(
+                    "yaml-two-documents",
+                    "a second YAML document begins here; cloud-init reads one, and fails on two",
+                    _place(documents[1].start_mark),
+                )
+
+    def _unreadable(self, code: str, message: str, place: tuple[int, int]) -> None:
+        self.root = self.data = None
+        hint = "Indent with spaces, not tabs." if "\t" in message else ""
+        self.problems = [Finding(self.file, *place, Severity.ERROR, code, message, hint)]
+
+
+def scalars(root: Node | None) -> Iterator[tuple[tuple[str, ...], yaml.ScalarNode]]:
+    """Every scalar value below *root* with the keys that lead to it (``[]`` for a list item).
+
+    A node that is referred to several times is visited once.
+    """
+    pending: list[tuple[tuple[str, ...], Node]] = [((), root)] if root else []
+    seen: set[int] = set()
+    while pending:
+        path, node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            yield path, node
+        elif isinstance(node, yaml.MappingNode):
+            pending += [((*path, str(key.value)), value) for key, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            pending += [((*path, "[]"), value) for value in reversed(node.value)]
+
+
+def entries(node: Node | None) -> Iterator[tuple[str, Node, Node]]:
+    """The entries of a mapping node: key text, key node, value node; nothing for other nodes."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                yield key.value, key, value
+
+
+def is_string(node: Node) -> bool:
+    """Whether the loader makes a ``str`` of *node*."""
+    return bool(node.tag == "tag:yaml.org,2002:str")
+
+
+def is_null(node: Node) -> bool:
+    """Whether *node* is empty or ``null``."""
+    return bool(node.tag == "tag:yaml.org,2002:null")
+
+
+def is_plain(node: Node) -> bool:
+    """Whether *node* is a scalar without quotes."""
+    return isinstance(node, yaml.ScalarNode) and node.style is None
+
+
+def _nodes(root: Node) -> Iterator[Node]:
+    """Every node below *root* that is not a key, in order; each once, however often referred to."""
+    pending = [root]
+    seen: set[int] = set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.SequenceNode):
+            pending += reversed(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            pending += [value for _, value in reversed(node.value)]
+
+
+def _duplicate_keys(file: str, root: Node) -> Iterator[Finding]:
+    for node in _nodes(root):
+        first: dict[str, int] = {}
+        for name, key, _ in entries(node):
+            if name in first and name != "<<":
+                yield Finding(
+                    file,
+                    key.start_mark.line + 1,
+                    key.start_mark.column + 1,
+                    Severity.ERROR,
+                    "yaml-duplicate-key",
+                    f"{name!r} is here twice (first in line {first[name]}); "
+                    "the first is silently dropped",
+                    "Merge the two.",
+                )
+            first.setdefault(name, key.start_mark.line + 1)
+
+
+def _place(mark: yaml.Mark | None) -> tuple[int, int]:
+    """Line and column of *mark*, counted from 1."""
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
+
+
+def _place_of(error: yaml.YAMLError, text: str) -> tuple[int, int]:
+    position = getattr(error, "position", None)
+    if not isinstance(position, int):
+        return (0, 0)
+    before = text[:position]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
