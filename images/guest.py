@@ -60,15 +60,19 @@ class Guest:
             return self._lstat(self._resolve(path, follow_last=False))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
+                return None
+            raise
 
     def stat(self, path: str) -> Stat | None:
-        """The inode at *path*, symlinks followed; None when there is none (or a symlink loop)."""
+        """The inode at *path*, symlinks followed; None when they lead nowhere."""
         try:
             return self._lstat(self.resolve(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            if error.errno == errno.ELOOP:
+            if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
                 return None
             raise
 
@@ -257,6 +261,9 @@ class Guest:
     def _lstat(self, physical: str) -> Stat:
         known = self._stats.get(physical)
         if known is None:
+            siblings = self._scans.get(parent(physical))
+            if siblings is not None and physical.rsplit("/", 1)[-1] not in siblings:
+                raise FileNotFoundError(errno.ENOENT, "no such file in the guest", physical)
             try:
                 known = self._volumes.lstat(physical)
             except (FileNotFoundError, NotADirectoryError) as error:

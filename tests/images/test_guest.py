@@ -50,6 +50,14 @@ def test_a_symlink_loop_is_an_error_and_not_a_hang(tmp_path: Path) -> None:
     assert guest.lstat("/a") is not None
 
 
+def test_a_link_to_an_impossible_name_leads_nowhere(tmp_path: Path) -> None:
+    plant(tmp_path, {"/l": "-> " + "n" * 300})
+    guest = guest_at(tmp_path)
+    assert not guest.is_dir("/l/below")
+    assert not guest.exists("/l/below")
+    assert guest.exists("/l")
+
+
 def test_a_symlink_out_of_the_tree_reads_the_guests_own_file(tmp_path: Path) -> None:
     outside = tmp_path / "host-secret"
     outside.write_text("the host's")
