@@ -1,16 +1,16 @@
-"""How a guest mounts itself: which file system is its root, and what its fstab adds.
+"""How a guest mounts itself: its root file system and what its fstab adds.
 
-Light inspection, on purpose: every file system is mounted once and looked at, and the root's own
-fstab says the rest. libguestfs' ``inspect_os`` answers more and costs as much time as everything
-else together where there is no KVM.
-
-References: fstab(5), mount(8), systemd.mount(5), udev's ``60-persistent-storage.rules``.
+:func:`images.layout_inspection.inspect_layout` finds it out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from images.errors import RefusedError
+from images.text import printable
+from images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,11 +45,35 @@ class Layout:
         return tuple(dict.fromkeys(m.device for m in self.mounts_in_order))
 
     def mount(self, volumes: Volumes, *, read_only: bool) -> None:
-        """Mount everything where it belongs."""
+        """Mount everything where it belongs.
+
+        Raises RefusedError when a mount point is not a directory of the guest's own tree.
+        """
         for mount in self.mounts_in_order:
+            _require_directory(volumes, mount)
             volumes.mount(
                 mount.device,
                 mount.mount_point,
                 subvolume=mount.subvolume,
                 read_only=read_only,
+            )
+
+
+def _require_directory(volumes: Volumes, mount: Mount) -> None:
+    """Every component must be a directory itself: a symlink could lead out of the guest's tree."""
+    path = ""
+    for name in mount.mount_point.split("/")[1:]:
+        path = f"{path}/{name}"
+        try:
+            kind = volumes.lstat(path).kind if name else Kind.DIRECTORY
+        except OSError as error:
+            raise RefusedError(
+                f"{mount.device} cannot be mounted at {printable(path)}: {error.strerror}",
+                hint="The guest's fstab names it; correct it in the guest.",
+            ) from error
+        if kind is not Kind.DIRECTORY:
+            raise RefusedError(
+                f"{mount.device} cannot be mounted at {printable(mount.mount_point)}: "
+                f"{printable(path)} is a {kind}, not a directory",
+                hint="The guest's fstab names it; correct it in the guest.",
             )

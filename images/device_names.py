@@ -1,0 +1,102 @@
+r"""What a device is called in a guest's fstab, and which of its file systems that is.
+
+References: fstab(5) "The first field"; systemd ``rules.d/60-persistent-storage.rules.in`` and
+``src/shared/device-nodes.c`` (``\x20`` for what a file name should not hold); crypttab(5);
+Linux ``Documentation/admin-guide/devices.rst``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from images.volumes import FileSystem
+
+#: ``UUID=`` and the like, and their folders under ``/dev/disk``.
+_TAGS = {
+    "UUID": "uuid",
+    "LABEL": "label",
+    "PARTUUID": "partition_uuid",
+    "PARTLABEL": "partition_label",
+}
+_EXACT = {"label", "partition_label"}
+
+_LETTERED = re.compile(r"/dev/(?:s|v|xv|h)d([a-z]+)(\d*)")
+_NUMBERED = re.compile(r"/dev/(?:nvme(\d+)n\d+|mmcblk(\d+))(?:p(\d+))?")
+_BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path)/.*?(?:-part(\d+))?")
+
+
+class DeviceNames:
+    """Finds file systems by the names a guest has for them.
+
+    Names that depend on the order of disks (``/dev/vdb1``) go by the order in which the disks were
+    given: engines call them ``/dev/sda``, ``/dev/sdb`` ... in that order.
+    """
+
+    def __init__(self, file_systems: Sequence[FileSystem], crypttab: str = "") -> None:
+        """Take the guest's file systems, and what its crypttab calls its containers."""
+        self._all = file_systems
+        self._containers = dict(_containers(crypttab))
+
+    def find(self, spec: str) -> Sequence[FileSystem]:
+        """Every file system that *spec* may mean: several where identifiers are not unique."""
+        tag, equals, value = spec.partition("=")
+        if equals and tag.upper() in _TAGS:
+            return self._tagged(_TAGS[tag.upper()], value.strip("\"'"))
+        for tag, attribute in _TAGS.items():
+            folder = f"/dev/disk/by-{tag.lower()}/"
+            if spec.startswith(folder):
+                return self._tagged(attribute, _unescaped(spec.removeprefix(folder)))
+        return [fs for fs in self._all if fs.device in set(self._devices(spec))]
+
+    def _tagged(self, attribute: str, value: str) -> Sequence[FileSystem]:
+        def same(fs: FileSystem) -> bool:
+            held: str = getattr(fs, attribute)
+            if attribute in _EXACT:
+                return held == value
+            return held.casefold() == value.casefold()
+
+        # A container has a UUID as well, but nothing mounts it.
+        return [fs for fs in self._all if value and same(fs)]
+
+    def _devices(self, spec: str) -> Iterable[str]:
+        if lettered := _LETTERED.fullmatch(spec):
+            yield f"/dev/sd{lettered[1]}{lettered[2]}"
+        elif numbered := _NUMBERED.fullmatch(spec):
+            disk = int(numbered[1] or numbered[2])
+            yield f"/dev/sd{chr(ord('a') + min(disk, 25))}{numbered[3] or ''}"
+        elif hardware := _BY_HARDWARE.fullmatch(spec):
+            if all(re.fullmatch(r"/dev/sda\d*", fs.device) for fs in self._all):
+                yield f"/dev/sda{hardware[1] or ''}"  # there is only one disk it can be on
+        elif spec.startswith("/dev/mapper/"):
+            yield from self._mapped(spec.removeprefix("/dev/mapper/"))
+        elif spec.startswith("/dev/md"):
+            arrays = [fs.device for fs in self._all if fs.device.startswith("/dev/md")]
+            yield from arrays if len(arrays) == 1 else [spec]
+        else:
+            yield spec  # /dev/VG/LV
+
+    def _mapped(self, name: str) -> Iterable[str]:
+        yield f"/dev/mapper/{name}"
+        # LVM doubles the hyphens in names to separate them by a single one.
+        group, hyphen, volume = name.replace("--", "\0").partition("-")
+        if hyphen:
+            yield f"/dev/{group}/{volume}".replace("\0", "-")
+        for container in self.find(self._containers[name]) if name in self._containers else ():
+            yield f"/dev/mapper/luks-{container.uuid}"
+
+
+def _containers(crypttab: str) -> Iterable[tuple[str, str]]:
+    for line in crypttab.splitlines():
+        words = line.split()
+        if len(words) > 1 and not line.startswith("#") and not words[1].startswith("/dev/mapper/"):
+            yield words[0], words[1]
+
+
+def _unescaped(name: str) -> str:
+    raw = name.encode("utf-8", "surrogateescape")
+    plain = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes([int(m[1], 16)]), raw)
+    return plain.decode("utf-8", "surrogateescape")

@@ -1,0 +1,80 @@
+"""Engines: what opens the disks of a guest. All of them answer the same questions the same way.
+
+``with open_guest([Drive(path, "qcow2")], read_only=False, say=print) as guest: ...`` finds the
+guest on its disks and mounts it. Leaving the block normally writes everything to the disks;
+leaving it by an exception drops the disks as they are, at once: the transaction around it throws
+the overlay away.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from images.engines.engine import Drive, Engine, no_keys
+from images.engines.guestfs import GuestfsEngine
+from images.errors import RefusedError, UsageError
+from images.guest import Guest
+from images.layout_inspection import inspect_layout
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.engines.engine import Keys, Say
+    from images.layout import Layout
+    from images.volumes import Volumes
+
+__all__ = ["ENGINES", "Drive", "Engine", "open_guest", "select_engine"]
+
+#: What ``--engine`` accepts.
+ENGINES = ("auto", "guestfs", "direct")
+
+
+@contextmanager
+def open_guest(
+    drives: Sequence[Drive],
+    *,
+    engine: str = "auto",
+    keys: Keys = no_keys,
+    read_only: bool = False,
+    say: Say = lambda _: None,
+) -> Iterator[Guest]:
+    """Open the guest on *drives* (its boot disk first), check it, and mount it.
+
+    With *read_only* nothing is written to the drives, and file systems are not checked. Otherwise
+    every file system of the guest is checked before it is mounted: a dirty journal is replayed.
+    *say* gets one line about what a person should know while they wait.
+
+    Raises RefusedError for disks without exactly one Linux guest, LUKS without a key, or a
+    damaged file system; EngineError when the engine itself fails.
+    """
+    with select_engine(engine).open(drives, keys=keys, read_only=read_only, say=say) as volumes:
+        layout = inspect_layout(volumes)
+        if not read_only:
+            _require_sound(volumes, layout)
+        layout.mount(volumes, read_only=read_only)
+        yield Guest(volumes, layout)
+
+
+def select_engine(name: str) -> Engine:
+    """Return the engine called *name*, one of :data:`ENGINES`."""
+    if name in {"auto", "guestfs"}:
+        return GuestfsEngine()
+    if name == "direct":
+        raise UsageError(
+            "this version of unclone has no engine 'direct'", hint="Use --engine guestfs."
+        )
+    raise UsageError(
+        f"there is no engine '{printable(name)}'", hint=f"One of: {', '.join(ENGINES)}."
+    )
+
+
+def _require_sound(volumes: Volumes, layout: Layout) -> None:
+    for device in layout.checkable:
+        result = volumes.check(device, repair=True)
+        if not result.clean:
+            raise RefusedError(
+                f"the file system on {printable(device)} is damaged: {printable(result.words)}",
+                hint="Repair it first (boot the guest, or run its fsck on the disk) and try again.",
+            )

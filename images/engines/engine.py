@@ -1,0 +1,50 @@
+"""What an engine is: a way to open the disks of one guest as :class:`images.volumes.Volumes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from images.volumes import Volumes
+
+#: Given a printable description of a LUKS container, the keys to try, as bytes. It is called only
+#: when there is such a container, so it may ask a person.
+Keys = Callable[[str], Iterable[bytes]]
+
+#: Takes one line for the person who is waiting.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """One disk as it is handed to an engine. ``format`` is QEMU's word and is never guessed."""
+
+    path: Path
+    format: str
+
+
+class Engine(Protocol):
+    """A way to open a guest."""
+
+    #: What ``--engine`` calls it.
+    name: str
+
+    def open(
+        self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
+    ) -> AbstractContextManager[Volumes]:
+        """Open *drives* with every container on them (LUKS, LVM, MD); nothing is mounted.
+
+        Leaving the block normally writes everything to the drives and raises when that fails;
+        leaving it by an exception lets go of them without waiting for anything.
+        """
+
+
+def no_keys(_: str) -> Iterable[bytes]:
+    """The :data:`Keys` of a caller who has none."""
+    return ()

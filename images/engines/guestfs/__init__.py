@@ -1,0 +1,35 @@
+"""The reference engine: libguestfs. It opens everything the Linux in its appliance can open."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from images.engines.guestfs.appliance import start
+from images.engines.guestfs.containers import open_containers
+from images.engines.guestfs.volumes import GuestfsVolumes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.engines.engine import Drive, Keys, Say
+    from images.volumes import Volumes
+
+
+class GuestfsEngine:
+    """Starts one appliance for one guest."""
+
+    name = "guestfs"
+
+    @contextmanager
+    def open(
+        self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
+    ) -> Iterator[Volumes]:
+        """Open *drives* with every container on them; nothing is mounted."""
+        appliance = start(drives, read_only=read_only, say=say)
+        try:
+            volumes = GuestfsVolumes(appliance, open_containers(appliance, keys))
+            yield volumes
+            volumes.close()
+        finally:
+            appliance.abandon()

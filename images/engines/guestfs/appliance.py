@@ -1,0 +1,304 @@
+"""The libguestfs appliance: a small Linux in QEMU that has the disks, and nothing else, attached.
+
+This is the only module that imports the binding. It owns what libguestfs leaves to its callers:
+whether to use KVM, time limits, an end that leaves no process behind, and words for failures.
+
+Every call runs in one worker thread, because it is a C function that waits: the thread that asked
+stays free to notice Ctrl-C or a time limit, kills QEMU, and the call returns at once. The worker
+lives as long as the appliance. When this process itself is killed, libguestfs' recovery process
+kills QEMU within two seconds.
+
+References: guestfs(3) "BACKEND", "BACKEND SETTINGS", guestfs-internals(1) "APPLIANCE BOOT
+PROCESS"; QEMU qemu-system-x86_64(1) ``-drive werror=``; systemd-udevd(8), kernel-command-line(7).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from images.engines.guestfs.acceleration import Acceleration, acceleration, remember
+from images.engines.guestfs.native import Native, string_list
+from images.errors import EngineError, InUseError, UsageError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from images.engines.engine import Drive, Say
+
+try:
+    import guestfs
+except ImportError as error:  # said when an appliance is wanted, not when this is imported
+    guestfs = None
+    _MISSING = str(error)
+
+T = TypeVar("T")
+
+#: Seconds to wait for the appliance to start, with KVM and without, the building of the appliance
+#: by supermin included.
+LAUNCH_LIMITS = {True: 120.0, False: 600.0}
+
+#: Seconds for one call, unless the caller knows better.
+CALL_LIMIT = 600.0
+
+#: Kernel arguments that make the start shorter. Nothing but this project's own requests runs in
+#: the appliance, so there is nobody to mitigate against or to confine; and each udev worker is a
+#: fork, which is what costs most under software emulation.
+KERNEL_ARGUMENTS = "mitigations=off lsm= udev.children_max=2"
+
+#: Report what the host cannot write to the guest instead of pausing the machine until somebody
+#: makes room, which is QEMU's default for a full disk and would look like a hang for ever.
+QEMU_OPTIONS = (
+    ("-global", "scsi-hd.werror=report"),
+    ("-global", "scsi-hd.rerror=report"),
+    ("-global", "virtio-blk-device.werror=report"),
+    ("-global", "virtio-blk-device.rerror=report"),
+)
+
+#: Bytes; a host file system with less than this left is full.
+ROOM = 1024 * 1024
+
+#: Where people configure libguestfs' accelerator themselves; what they set is respected.
+SETTINGS_VARIABLE = "LIBGUESTFS_BACKEND_SETTINGS"
+
+
+class Appliance:
+    """An appliance with *drives* attached as ``/dev/sda``, ``/dev/sdb`` ... in their order.
+
+    ``binding`` and ``native`` are what to call inside a function given to :meth:`call`.
+    """
+
+    def __init__(self, drives: Sequence[Drive], *, read_only: bool, kvm: bool | None) -> None:
+        """Prepare it. *kvm* None leaves the accelerator to the person's own settings.
+
+        With *read_only* libguestfs puts an overlay of its own over each drive.
+        """
+        self.drives = tuple(drives)
+        self._kvm = kvm
+        self._token = f"unclone-{secrets.token_hex(8)}"
+        self._console: deque[str] = deque(maxlen=400)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guestfs")
+        self._closed = False
+        _require_binding()
+        self.binding = guestfs.GuestFS(python_return_dict=True)
+        self.native = Native(self.binding._o)  # noqa: SLF001  (the binding hides its handle)
+        self.binding.set_event_callback(self._hear, guestfs.EVENT_APPLIANCE)
+        self._worker.submit(self.native.silence).result()
+        self._configure()
+        for drive in self.drives:
+            self._attach(drive, read_only=read_only)
+
+    def launch(self) -> None:
+        """Start it. Raises EngineError, or InUseError when another process holds a drive."""
+        try:
+            self.call(self.binding.launch, limit=LAUNCH_LIMITS[bool(self._kvm)])
+        except EngineError as error:
+            self.abandon()
+            raise self._explanation(error) from error
+        except BaseException:
+            self.abandon()
+            raise
+
+    # -- calling ---------------------------------------------------------------------------
+    def call(self, function: Callable[[], T], *, limit: float = CALL_LIMIT) -> T:
+        """Run *function* in the worker and return what it returns, within *limit* seconds.
+
+        When the limit passes, or the waiting thread is interrupted, the appliance is killed: it
+        is in the middle of something, and its drives are going to be thrown away.
+        """
+        if self._closed:
+            raise EngineError("the libguestfs appliance has been closed")
+        future = self._worker.submit(function)
+        try:
+            return future.result(timeout=limit)
+        except BaseException as error:
+            if not future.done():
+                self._kill_until_done(future)
+                if isinstance(error, TimeoutError):
+                    raise EngineError(
+                        f"the libguestfs appliance did not answer within {limit:.0f} s; "
+                        "it was stopped"
+                    ) from None
+                raise
+            if isinstance(error, RuntimeError):  # how the binding reports every failure
+                spoken = EngineError(f"libguestfs: {printable(str(error))}")
+                raise self._full_host() or spoken from error
+            if isinstance(error, EngineError | OSError):
+                raise self._full_host() or error from None
+            raise
+
+    def shell(self, script: str, *, limit: float = CALL_LIMIT) -> bytes:
+        """Run *script* with the appliance's own ``sh`` and return what it printed.
+
+        A guest name may be in it only as :func:`shell_value` writes it. Raises EngineError when
+        its last command fails. At most 4 MiB can be returned; the output ends at a null byte.
+        """
+        arguments = string_list([script.encode("ascii")])
+        return self.call(lambda: self.native.text("debug", b"sh", arguments), limit=limit)
+
+    # -- the end ---------------------------------------------------------------------------
+    def close(self) -> None:
+        """Unmount, write everything to the drives, stop. Raises EngineError when that fails."""
+        if self._closed:
+            return
+        try:
+            self.call(self.binding.shutdown)
+        finally:
+            self._release()
+
+    def abandon(self) -> None:
+        """Stop at once; what was not written is lost."""
+        if not self._closed:
+            self._kill()
+            self._release()
+
+    def _release(self) -> None:
+        self._closed = True
+        self._worker.submit(self.binding.close).result()
+        self._worker.shutdown()
+
+    def _kill_until_done(self, future: Future[Any]) -> None:
+        while not future.done():
+            self._kill()
+            time.sleep(0.05)
+
+    def _kill(self) -> None:
+        for process in _children():
+            with suppress(OSError):  # it ended by itself in the meantime
+                name = Path("/proc", str(process), "comm").read_text().strip()
+                command = Path("/proc", str(process), "cmdline").read_bytes().split(b"\0")
+                if name == "supermin":
+                    os.kill(process, signal.SIGTERM)
+                elif self._token.encode() in command:
+                    os.kill(process, signal.SIGKILL)
+
+    # -- preparing -------------------------------------------------------------------------
+    def _configure(self) -> None:
+        binding = self.binding
+        try:
+            binding.set_backend("direct")
+            if self._kvm is False:
+                binding.set_backend_settings(["force_tcg"])
+            binding.set_smp(min(os.cpu_count() or 1, 2))
+            if not os.environ.get("LIBGUESTFS_APPEND"):
+                binding.set_append(KERNEL_ARGUMENTS)
+            for option, value in (*QEMU_OPTIONS, ("-name", self._token)):
+                binding.config(option, value)
+        except RuntimeError as error:
+            raise EngineError(f"libguestfs: {printable(str(error))}") from error
+
+    def _attach(self, drive: Drive, *, read_only: bool) -> None:
+        shown = printable(os.fspath(drive.path))
+        try:
+            path = os.fspath(drive.path.absolute())
+            path.encode()
+            self.binding.add_drive_opts(
+                path, format=drive.format, readonly=read_only, cachemode="writeback"
+            )
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{shown}: libguestfs cannot open a file whose name is not valid UTF-8",
+                hint="Give the file, or the folder it is in, another name.",
+            ) from None
+        except RuntimeError as error:
+            raise EngineError(f"{shown}: libguestfs: {printable(str(error))}") from error
+
+    def _hear(self, _event: int, _handle: int, text: str, _numbers: object) -> None:
+        self._console.append(text)
+
+    # -- explaining ------------------------------------------------------------------------
+    def _explanation(self, error: EngineError) -> EngineError | InUseError:
+        """Say why it did not start, with QEMU's or the kernel's own words where there are any."""
+        lines = [line.strip() for line in "".join(self._console).splitlines() if line.strip()]
+        spoken = [line for line in lines if "qemu" in line and ": " in line] or lines[-3:]
+        words = printable(" / ".join(spoken)) or error.message
+        if " lock" in words and "Failed to get" in words:
+            drives = ", ".join(printable(os.fspath(drive.path)) for drive in self.drives)
+            return InUseError(
+                f"{drives}: in use by another process: {words}",
+                hint="Shut down the virtual machine that uses it.",
+            )
+        hint = "libguestfs-test-tool says more about what is missing."
+        if "supermin" in error.message:
+            hint = (
+                "The appliance is built from this host's kernel: one must be installed "
+                "(apt-get install linux-image-amd64) and readable (chmod a+r /boot/vmlinuz-*)."
+            )
+        return EngineError(f"the libguestfs appliance did not start: {words}", hint=hint)
+
+    def _full_host(self) -> EngineError | None:
+        """The real reason of a failure when the host has no room left for what the guest writes."""
+        for drive in self.drives:
+            found = os.statvfs(drive.path.parent)
+            if found.f_bavail * found.f_frsize < ROOM:
+                return EngineError(
+                    f"{printable(os.fspath(drive.path))}: no space left in its folder",
+                    hint="Make room there and try again.",
+                )
+        return None
+
+
+def start(drives: Sequence[Drive], *, read_only: bool, say: Say) -> Appliance:
+    """Start an appliance with the accelerator that works on this host.
+
+    A KVM that passed its probe and still does not start the appliance is not tried again: the
+    answer is remembered, and software emulation takes over.
+    """
+    if os.environ.get(SETTINGS_VARIABLE):
+        return _started(drives, read_only=read_only, kvm=None)
+    found = acceleration()
+    if found.kvm:
+        try:
+            return _started(drives, read_only=read_only, kvm=True)
+        except EngineError as error:
+            failure = Acceleration(kvm=False, reason=f"with it, {error.message}")
+        say(failure.words)
+        appliance = _started(drives, read_only=read_only, kvm=False)
+        remember(failure)  # only now is it known that KVM was to blame
+        return appliance
+    say(found.words)
+    return _started(drives, read_only=read_only, kvm=False)
+
+
+def shell_value(name: str, value: bytes) -> str:
+    """Return shell commands that set variable *name* to exactly *value*, written in digits only.
+
+    The ``x`` keeps the newlines at the end, which ``$(...)`` would take away.
+    """
+    digits = "".join(f"\\{byte:03o}" for byte in value)
+    return f"{name}=$(printf '{digits}x'); {name}=${{{name}%x}}; "
+
+
+def _started(drives: Sequence[Drive], *, read_only: bool, kvm: bool | None) -> Appliance:
+    appliance = Appliance(drives, read_only=read_only, kvm=kvm)
+    appliance.launch()
+    return appliance
+
+
+def _require_binding() -> None:
+    if guestfs is None:
+        raise EngineError(
+            f"the Python binding of libguestfs cannot be imported ({_MISSING})",
+            hint="On Debian or Ubuntu: apt-get install python3-guestfs libguestfs-tools "
+            "libguestfs-xfs. The binding belongs to /usr/bin/python3; a virtual environment "
+            "sees it when made by: /usr/bin/python3 -m venv --system-site-packages",
+        )
+
+
+def _children() -> Iterator[int]:
+    """The process ids of this process' own children."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):  # it ended by itself in the meantime
+                after_name = (folder / "stat").read_text(errors="replace").rpartition(")")[2]
+                if int(after_name.split()[1]) == os.getpid():
+                    yield int(folder.name)

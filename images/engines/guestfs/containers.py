@@ -1,0 +1,101 @@
+"""What has to be opened before the file systems inside it can be seen: LUKS, LVM, MD.
+
+The appliance's own start assembles MD arrays and activates volume groups that it finds on plain
+disks. What is inside LUKS, and what is inside that, is opened here, layer by layer.
+
+A key reaches the appliance as a file in its memory (a memfd here, tmpfs there), byte for byte:
+never on a command line, never on a disk.
+
+References: cryptsetup-open(8) ``--key-file``; pvscan(8) ``--cache --activate``; dm-crypt device
+naming ``luks-<uuid>`` as systemd-gpt-auto-generator(8) and udisks use it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from images.engines.guestfs.devices import read_devices
+from images.errors import EngineError, RefusedError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.engines.engine import Keys
+    from images.engines.guestfs.appliance import Appliance
+    from images.engines.guestfs.devices import Device
+
+#: Containers within containers that are opened; more than that is not a machine but a trap.
+MAX_DEPTH = 8
+
+_KEY_FILE = "/run/unclone-key"
+
+
+def open_containers(
+    appliance: Appliance, keys: Keys, drives: Sequence[str] = ()
+) -> Sequence[Device]:
+    """Open every container on *drives* (all when empty); return the devices there are then.
+
+    Raises RefusedError for LUKS that none of the keys opens: what identity is inside cannot be
+    known, let alone changed.
+    """
+    opened: set[str] = set()
+    for _ in range(MAX_DEPTH):
+        devices = read_devices(appliance, drives)
+        closed = [d for d in devices if d.type == "crypto_LUKS" and d.name not in opened]
+        if not closed:
+            return devices
+        for device in closed:
+            _open_luks(appliance, device, keys)
+            opened.add(device.name)
+        appliance.shell("udevadm settle; lvm pvscan --cache --activate ay; udevadm settle")
+    raise RefusedError(f"encrypted containers within containers, more than {MAX_DEPTH} deep")
+
+
+def _open_luks(appliance: Appliance, device: Device, keys: Keys) -> None:
+    uuid = device.tags.get("UUID", "")
+    tried = 0
+    words = ""
+    for key in keys(f"{device.name} (LUKS {printable(uuid)})"):
+        tried += 1
+        try:
+            _upload(appliance, key)
+            name = _mapping_name(uuid, device)
+            # Which volume is wrong is for cryptsetup to say; status 2 is "no such key".
+            appliance.shell(
+                f"cryptsetup open --type luks --tries 1 --key-file {_KEY_FILE} "
+                f"{device.node} {name} 2>&1"
+            )
+        except EngineError as error:
+            words = error.message
+        else:
+            return
+        finally:
+            appliance.shell(f"rm -f {_KEY_FILE}")
+    if not tried:
+        raise RefusedError(
+            f"{device.name} is encrypted (LUKS {printable(uuid)}) and no key was given",
+            hint="Give the passphrase with --key-file FILE, or start unclone on a terminal.",
+        )
+    raise RefusedError(
+        f"none of the {tried} keys opens {device.name} (LUKS {printable(uuid)}): {words}",
+        hint="A key file is used byte for byte, a newline at its end included.",
+    )
+
+
+def _upload(appliance: Appliance, key: bytes) -> None:
+    memory = os.memfd_create("key", os.MFD_CLOEXEC)
+    try:
+        os.write(memory, key)
+        upload = appliance.binding.debug_upload
+        appliance.call(lambda: upload(f"/proc/self/fd/{memory}", _KEY_FILE, 0o600))
+    finally:
+        os.close(memory)
+
+
+def _mapping_name(uuid: str, device: Device) -> str:
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
+        return f"luks-{uuid}"
+    return "luks-" + device.name.removeprefix("/dev/").replace("/", "-")

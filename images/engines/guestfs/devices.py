@@ -1,0 +1,179 @@
+"""The devices in the appliance: disks, partitions, opened containers, and what blkid says of each.
+
+All of it comes from one shell command. libguestfs' own calls would be a dozen, and each of those
+waits for udev first: under software emulation they take longer than everything else that is done.
+
+An engine session names devices as libguestfs' interface does: ``/dev/sda`` is the first drive that
+was attached, whatever the appliance's kernel calls it (it may find several disks in any order).
+:meth:`Device.node` is the kernel's name.
+
+References: blkid(8) "Low-level probing", "OUTPUT FORMAT"; Linux ``Documentation/ABI/testing/
+sysfs-block-dm``; LVM2 ``lib/misc/lvm-string.c`` (how VG and LV names form a device-mapper name).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from images.volumes import FileSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from images.engines.guestfs.appliance import Appliance
+
+_SEPARATOR = "----\n"
+
+_PROBE = r"""
+find /sys/block -type l -printf '%f %l\n'; echo ----
+cat /proc/partitions; echo ----
+for d in /sys/block/dm-*; do
+  [ -e "$d" ] || continue
+  read -r name <"$d/dm/name"; read -r uuid <"$d/dm/uuid"
+  echo "${d##*/} $name $uuid"
+done; echo ----
+blkid -p -o export /dev/[shv]d* /dev/md[0-9]* /dev/dm-* 2>/dev/null; true
+"""
+
+#: MBR types of a partition that only holds others (extended: CHS, LBA, Linux).
+_EXTENDED = {"0x5", "0xf", "0x85"}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One block device. ``tags`` are blkid's; ``disk`` is the drive it is a partition of."""
+
+    name: str
+    node: str
+    size: int  # bytes
+    tags: Mapping[str, str] = field(default_factory=dict)
+    disk: str = ""
+    number: int = 0  # of the partition; 0 when it is none
+
+    @property
+    def type(self) -> str:
+        """What blkid calls its content."""
+        return self.tags.get("TYPE", "unknown")
+
+    @property
+    def table(self) -> str:
+        """The kind of partition table on it: ``gpt``, ``dos``, or nothing."""
+        return self.tags.get("PTTYPE", "")
+
+    def file_system(self) -> FileSystem:
+        """The same as the rest of the program sees it."""
+        return FileSystem(
+            device=self.name,
+            type=self.type,
+            uuid=self.tags.get("UUID", ""),
+            label=self.tags.get("LABEL", ""),
+            partition_uuid=self.tags.get("PART_ENTRY_UUID", ""),
+            partition_label=self.tags.get("PART_ENTRY_NAME", ""),
+            size=self.size,
+        )
+
+
+def read_devices(appliance: Appliance, drives: Sequence[str] = ()) -> Sequence[Device]:
+    """Every device on *drives* (all when empty) as it is now: drives, partitions, containers."""
+    spoken = appliance.shell(_PROBE).decode("utf-8", "surrogateescape")
+    links, listed, mapped, probed = spoken.split(_SEPARATOR)
+    tags = _tags(probed)
+    sizes = {f"/dev/{words[3]}": int(words[2]) * 1024 for words in _rows(listed, 4)}
+    found: list[Device] = []
+    for name, node in _drives(links, len(appliance.drives)):
+        if not drives or name in drives:
+            found.append(Device(name, node, sizes[node], tags.get(node, {})))
+            found.extend(_partitions(name, node, sizes, tags))
+    for name, node in [*_arrays(sizes), *_mapped(mapped)]:
+        found.append(Device(name, node, sizes.get(node, 0), tags.get(node, {})))
+    return found
+
+
+def holds_file_system(device: Device) -> bool:
+    """Whether *device* is something to mount or open, rather than a drive that is divided."""
+    if device.tags.get("PART_ENTRY_TYPE") in _EXTENDED:
+        return False
+    return device.type != "unknown" or bool(device.number) or not device.table
+
+
+def _drives(links: str, attached: int) -> Iterator[tuple[str, str]]:
+    """Name and node of the drives that were attached, in that order; the appliance's is last."""
+    addresses = []
+    for line in links.splitlines():
+        node, _, target = line.partition(" ")
+        address = re.search(r"/(\d+):(\d+):(\d+):(\d+)/block/", target)
+        if address:
+            addresses.append((tuple(map(int, address.groups())), node))
+    for index, (_, node) in enumerate(sorted(addresses)[:attached]):
+        yield f"/dev/sd{_letters(index)}", f"/dev/{node}"
+
+
+def _letters(index: int) -> str:
+    """0: a, 25: z, 26: aa, as the kernel counts disks."""
+    letters = ""
+    while index >= 0:
+        index, letter = divmod(index, 26)
+        letters = chr(ord("a") + letter) + letters
+        index -= 1
+    return letters
+
+
+def _partitions(
+    name: str, node: str, sizes: Mapping[str, int], tags: Mapping[str, Mapping[str, str]]
+) -> Iterator[Device]:
+    numbered = []
+    for other in sizes:
+        digits = other.removeprefix(node)
+        if other.startswith(node) and digits.isdecimal():
+            numbered.append(int(digits))
+    for number in sorted(numbered):
+        partition = f"{node}{number}"
+        yield Device(
+            f"{name}{number}", partition, sizes[partition], tags.get(partition, {}), name, number
+        )
+
+
+def _arrays(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    for node in sorted(sizes):
+        if re.fullmatch(r"/dev/md\d+(p\d+)?", node):
+            yield node, node
+
+
+def _mapped(listed: str) -> Iterator[tuple[str, str]]:
+    """Name and node of logical volumes and opened LUKS containers; LVM's internal ones left out."""
+    for node, name, uuid in _rows(listed, 3):
+        if re.fullmatch(r"LVM-\w{64}", uuid):
+            group, _, volume = re.sub("--", "\0", name).partition("-")
+            yield f"/dev/{group}/{volume}".replace("\0", "-"), f"/dev/{node}"
+        elif uuid.startswith("CRYPT-"):
+            yield f"/dev/mapper/{name}", f"/dev/{node}"
+
+
+def _rows(text: str, width: int) -> Iterator[list[str]]:
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == width and words[0] != "major":
+            yield words
+
+
+def _tags(text: str) -> Mapping[str, Mapping[str, str]]:
+    """What ``blkid -o export`` printed, by node. Values are printed with escapes, see _decoded."""
+    tags: dict[str, dict[str, str]] = {}
+    for block in text.split("\n\n"):
+        pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        node = pairs.pop("DEVNAME", "")
+        tags[node] = {key: _decoded(value) for key, value in pairs.items()}
+    return tags
+
+
+def _decoded(value: str) -> str:
+    r"""Undo blkid's ``\x0a`` for what is not printable and ``\ `` for what a shell would mind."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        escaped = match.group(1)
+        return bytes([int(escaped[1:], 16)]) if len(escaped) == 3 else escaped
+
+    raw = re.sub(rb"\\(x[0-9a-f]{2}|.)", plain, value.encode("utf-8", "surrogateescape"))
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,208 @@
+"""Path operations on the mounted guest: one inode, one call to the appliance.
+
+A call that is a system call there takes a millisecond or two; one that starts a program there takes
+fifty times as long under software emulation, so programs are started only for what has no system
+call: removing a tree, and attribute values that libguestfs cannot carry.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from images.engines.guestfs.appliance import shell_value
+from images.engines.guestfs.native import CHUNK, decode, encode
+from images.engines.guestfs.walking import walk
+from images.errors import EngineError
+from images.volumes import Kind, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from images.engines.guestfs.appliance import Appliance
+    from images.volumes import Member
+
+_KINDS = {b"r": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
+
+#: What ``rm`` says, and the error that is. libguestfs passes on its words only.
+_SPOKEN = {
+    "Operation not permitted": errno.EPERM,
+    "Permission denied": errno.EACCES,
+    "Read-only file system": errno.EROFS,
+    "Device or resource busy": errno.EBUSY,
+    "No space left on device": errno.ENOSPC,
+    "Input/output error": errno.EIO,
+    "Structure needs cleaning": errno.EUCLEAN,
+}
+
+
+class FileOperations:
+    """The part of :class:`images.volumes.Volumes` that is about paths."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        """Work on what is mounted in *appliance*."""
+        self._appliance = appliance
+        self._native = appliance.native
+
+    # -- reading ---------------------------------------------------------------------------
+    def lstat(self, path: str) -> Stat:
+        """The inode at *path*."""
+        found = self._appliance.call(lambda: self._native.lstat(path))
+        return Stat(
+            kind=_kind(found.st_mode),
+            mode=stat.S_IMODE(found.st_mode),
+            uid=found.st_uid,
+            gid=found.st_gid,
+            size=found.st_size,
+            links=found.st_nlink,
+        )
+
+    def scan(self, path: str) -> Mapping[str, Kind]:
+        """The names in directory *path* and what each is."""
+        entries = self._appliance.call(lambda: self._native.readdir(path))
+        names: dict[str, Kind] = {}
+        for raw, letter in entries:
+            if raw not in {b".", b".."}:
+                name = decode(raw)
+                known = letter in b"rdlbcfs"  # some file systems do not say; "u" is unknown
+                names[name] = _KINDS.get(letter, Kind.OTHER) if known else self._kind(path, name)
+        return names
+
+    def readlink(self, path: str) -> str:
+        """The target text of the symlink at *path*."""
+        return decode(self._text("readlink", encode(path), path=path))
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The first *limit* bytes of the regular file at *path*."""
+        self._require_file(path)
+        return self._appliance.call(lambda: self._native.read(path, limit))
+
+    def get_xattrs(self, path: str) -> Mapping[str, bytes]:
+        """The extended attributes of *path*."""
+        found = self._appliance.call(lambda: self._native.lgetxattrs(path))
+        return {decode(name): value for name, value in found.items()}
+
+    def walk(self, path: str, *, exclude: Sequence[str], limit: int) -> Iterator[Member]:
+        """Every inode below directory *path*, on mounted file systems below it too."""
+        return walk(self._appliance, path, exclude=exclude, limit=limit)
+
+    # -- writing ---------------------------------------------------------------------------
+    def write(self, path: str, content: bytes) -> None:
+        """Replace the content of the regular file at *path*, in place."""
+        self._require_file(path)
+        raw, first = encode(path), content[:CHUNK]
+        self._status("write", raw, first, len(first), path=path)
+        offset = len(first)
+        while offset < len(content):
+            part = content[offset : offset + CHUNK]
+            offset += self._status("pwrite", raw, part, len(part), offset, path=path)
+
+    def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
+        """Make a regular file; ``FileExistsError`` when the name is taken."""
+        raw = encode(path)
+        # mknod(2) never opens or replaces what is there. Nobody may read it before it is complete.
+        self._status("mknod", stat.S_IFREG | 0o600, 0, 0, raw, path=path)
+        self.write(path, content)
+        self._status("lchown", uid, gid, raw, path=path)
+        self._status("chmod", mode, raw, path=path)
+
+    def remove(self, path: str) -> None:
+        """Remove the file, symlink or whole tree at *path*."""
+        raw = encode(path)
+        try:
+            self._status("rm", raw, path=path)
+        except IsADirectoryError:
+            self._remove_tree(path, raw)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename within one file system, replacing a file at *new*."""
+        self._status("rename", encode(old), encode(new), path=old)
+
+    def make_directory(self, path: str, *, mode: int, uid: int, gid: int) -> None:
+        """Make one directory."""
+        raw = encode(path)
+        self._status("mkdir_mode", raw, 0o700, path=path)
+        self._status("lchown", uid, gid, raw, path=path)
+        self._status("chmod", mode, raw, path=path)
+
+    def make_symlink(self, path: str, target: str) -> None:
+        """Make a symlink at *path* that holds *target* as its text."""
+        if not target:
+            raise FileNotFoundError(errno.ENOENT, "a symlink needs a target", path)
+        self._status("ln_s", encode(target), encode(path), path=path)
+
+    def set_owner(self, path: str, *, uid: int, gid: int) -> None:
+        """Change owner and group."""
+        self._status("lchown", uid, gid, encode(path), path=path)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Change the permission bits."""
+        if self.lstat(path).kind is Kind.SYMLINK:
+            raise OSError(errno.EOPNOTSUPP, "a symlink has no permission bits", path)
+        self._status("chmod", mode, encode(path), path=path)
+
+    def set_xattr(self, path: str, name: str, value: bytes) -> None:
+        """Set one extended attribute."""
+        # libguestfs' own call takes the value as a C string; values with null bytes are common.
+        self.lstat(path)
+        words = base64.b64encode(value).decode("ascii")
+        try:
+            self._appliance.shell(
+                shell_value("path", b"/sysroot" + encode(path))
+                + shell_value("name", encode(name))
+                + f'setfattr -h -n "$name" -v 0s{words} -- "$path"'
+            )
+        except EngineError as error:
+            raise _as_os_error(error, path) from error
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _status(self, name: str, *arguments: object, path: str) -> int:
+        call = self._native.status
+        return self._appliance.call(lambda: call(name, *arguments, path=path))
+
+    def _text(self, name: str, *arguments: object, path: str) -> bytes:
+        call = self._native.text
+        return self._appliance.call(lambda: call(name, *arguments, path=path))
+
+    def _kind(self, folder: str, name: str) -> Kind:
+        return self.lstat(f"{folder.rstrip('/')}/{name}").kind
+
+    def _require_file(self, path: str) -> None:
+        """Never open anything else: a symlink would be followed, a fifo would wait for ever."""
+        found = self.lstat(path)
+        if found.kind is Kind.DIRECTORY:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if found.kind is not Kind.FILE:
+            raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
+
+    def _remove_tree(self, path: str, raw: bytes) -> None:
+        try:
+            self._status("rmdir", raw, path=path)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+        try:
+            self._status("rm_rf", raw, path="")
+        except EngineError as error:
+            raise _as_os_error(error, path) from error
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return Kind.FILE
+    if stat.S_ISDIR(mode):
+        return Kind.DIRECTORY
+    return Kind.SYMLINK if stat.S_ISLNK(mode) else Kind.OTHER
+
+
+def _as_os_error(error: EngineError, path: str) -> Exception:
+    """The ``OSError`` behind a program's last words; *error* itself when they name none."""
+    for words, number in _SPOKEN.items():
+        if error.message.endswith(words):
+            return OSError(number, f"{os.strerror(number)} (in the guest: {error.message})", path)
+    return error

@@ -1,0 +1,123 @@
+"""One guest in the appliance, as :class:`images.volumes.Volumes`."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from images.engines.guestfs import checks, identifiers
+from images.engines.guestfs.devices import holds_file_system, read_devices
+from images.engines.guestfs.files import FileOperations
+from images.engines.guestfs.native import encode
+from images.errors import EngineError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from images.engines.guestfs.appliance import Appliance
+    from images.engines.guestfs.devices import Device
+    from images.volumes import CheckResult, FileSystem, Identifier
+
+#: Options that are safe for the file systems of a stranger, whatever its own fstab says.
+MOUNT_OPTIONS = ("nosuid", "nodev", "noexec", "noatime")
+
+#: The kernel's words for a write that did not reach the drive.
+_WRITE_ERRORS = r"I/O error|critical .* error|Remounting filesystem read-only|Aborting journal"
+
+
+class GuestfsVolumes(FileOperations):
+    """The guest on *drives* of *appliance*; on all of them when empty.
+
+    What is on the devices is read again when it may have changed: after an identifier was set, and
+    after something was mounted writable.
+    """
+
+    engine = "guestfs"
+
+    def __init__(
+        self, appliance: Appliance, devices: Sequence[Device], drives: Sequence[str] = ()
+    ) -> None:
+        """Take *devices*, as they are after the containers have been opened."""
+        super().__init__(appliance)
+        self._drives = tuple(drives)
+        self._known: dict[str, Device] = {device.name: device for device in devices}
+        self._written = False
+        self._complaints = 0
+
+    # -- devices ---------------------------------------------------------------------------
+    def file_systems(self) -> Sequence[FileSystem]:
+        """Everything on the drives that can be mounted, swapped to or opened."""
+        devices = self._devices().values()
+        return [device.file_system() for device in devices if holds_file_system(device)]
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """Every identifier, as it is on the disks."""
+        return identifiers.read_identifiers(self._appliance, list(self._devices().values()))
+
+    def set_identifier(self, identifier: Identifier) -> None:
+        """Set one identifier of a device that is not mounted."""
+        device = self._device(identifier.device)
+        self._known = {}
+        identifiers.set_identifier(self._appliance, device, identifier)
+
+    def check(self, device: str, *, repair: bool) -> CheckResult:
+        """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+        return checks.check(self._appliance, self._device(device), repair=repair)
+
+    # -- mounting --------------------------------------------------------------------------
+    def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
+        """Mount *device* at *mount_point* of the guest root ("/" first)."""
+        found = self._device(device)
+        self._written |= not read_only
+        options = [*MOUNT_OPTIONS, "ro" if read_only else "rw"]
+        if found.type == "xfs":
+            options.append("nouuid")  # its twin may be attached as well
+        if subvolume:
+            if not _can_be_an_option(subvolume):
+                raise EngineError(f"cannot mount a subvolume named '{printable(subvolume)}'")
+            options.append(f"subvol={subvolume}")
+        words = [",".join(options), found.type, found.name]
+        arguments = [encode(word) for word in [*words, mount_point]]
+        self._appliance.call(lambda: self._native.status("mount_vfs", *arguments))
+
+    def unmount_all(self) -> None:
+        """Unmount everything and write it to the drives.
+
+        Raises EngineError when the kernel reports that something could not be written: umount(2)
+        itself succeeds all the same.
+        """
+        self._appliance.call(lambda: self._native.status("umount_all"))
+        if not self._written:
+            return
+        self._known, self._written = {}, False
+        script = f"sync; dmesg | grep -cE '{_WRITE_ERRORS}'; true"
+        complaints = int(self._appliance.shell(script))
+        if complaints > self._complaints:
+            self._complaints = complaints
+            raise EngineError(
+                "the appliance could not write to a disk",
+                hint="Is the folder of the image full, or its disk failing?",
+            )
+
+    # -- the end ---------------------------------------------------------------------------
+    def close(self) -> None:
+        """Write everything out and let go of the drives."""
+        self._appliance.close()
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _devices(self) -> Mapping[str, Device]:
+        if not self._known:
+            devices = read_devices(self._appliance, self._drives)
+            self._known = {device.name: device for device in devices}
+        return self._known
+
+    def _device(self, name: str) -> Device:
+        try:
+            return self._devices()[name]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, "the guest has no such device", name) from None
+
+
+def _can_be_an_option(subvolume: str) -> bool:
+    return subvolume.isprintable() and "," not in subvolume and "\\" not in subvolume

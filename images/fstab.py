@@ -1,0 +1,86 @@
+r"""fstab(5), line by line: every line is kept as it is, those that mount something are understood.
+
+References: fstab(5); util-linux ``libmount/src/tab_parse.c`` (fields are separated by blanks and
+tabs; ``\040`` ``\011`` ``\012`` ``\134`` ``\043`` in them stand for blank, tab, newline,
+backslash and ``#``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FIELDS = re.compile(r"[ \t]*([^ \t\r\n]+)" + r"(?:[ \t]+([^ \t\r\n]+))?" * 3)
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one line mounts. Fields are decoded; ``line`` is its index in :class:`Fstab`."""
+
+    line: int
+    spec: str
+    mount_point: str
+    type: str
+    options: tuple[str, ...]
+
+    @property
+    def optional(self) -> bool:
+        """Whether the guest starts without it."""
+        return "nofail" in self.options or "noauto" in self.options
+
+    @property
+    def subvolume(self) -> str:
+        """The btrfs subvolume it mounts, "" for the default one."""
+        for option in self.options:
+            if option.startswith("subvol="):
+                return option.removeprefix("subvol=").strip('"')
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fstab:
+    """A file system table. ``"".join(lines)`` is the file it was read from, byte for byte."""
+
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The whole file."""
+        return "".join(self.lines)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What the lines mount, in their order."""
+        parsed = (_entry(index, line) for index, line in enumerate(self.lines))
+        return [entry for entry in parsed if entry is not None]
+
+
+def parse(text: str) -> Fstab:
+    """Read a table. Nothing is an error: a line that makes no sense mounts nothing."""
+    return Fstab(tuple(re.findall(r"[^\n]*\n|[^\n]+$", text)))
+
+
+def decode(field: str) -> str:
+    """Undo the escapes of one field."""
+    raw = field.encode("utf-8", "surrogateescape")
+    plain = _ESCAPE.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), raw)
+    return plain.decode("utf-8", "surrogateescape")
+
+
+def _entry(index: int, line: str) -> Entry | None:
+    match = _FIELDS.match(line)
+    if match is None or match.group(1).startswith("#") or match.group(2) is None:
+        return None
+    spec, mount_point, kind, options = match.groups()
+    return Entry(
+        line=index,
+        spec=decode(spec),
+        mount_point=decode(mount_point),
+        type=decode(kind or "auto"),
+        options=tuple(decode(options or "defaults").split(",")),
+    )

@@ -1,0 +1,130 @@
+"""Light inspection: find the root, read its fstab, find what that names.
+
+Every file system that can hold a root is mounted once and looked at, and the root's own fstab says
+the rest. libguestfs' ``inspect_os`` answers more and costs as much time as everything else together
+where there is no KVM.
+
+References: fstab(5), mount(8), systemd.mount(5), systemd-fstab-generator(8).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from images.device_names import DeviceNames
+from images.errors import RefusedError
+from images.layout import Layout, Mount
+from images.roots import LINUX, find_root
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.fstab import Entry
+    from images.roots import Root
+    from images.volumes import FileSystem, Volumes
+
+#: Types of fstab entries that are not on a disk of the guest, or hold nothing of it.
+_ELSEWHERE = re.compile(
+    r"swap|none|ignore|proc|sysfs|tmpfs|ramfs|devpts|devtmpfs|cgroup2?|securityfs|debugfs|tracefs"
+    r"|configfs|fusectl|mqueue|hugetlbfs|efivarfs|binfmt_misc|bpf|pstore|autofs|overlay|usbfs"
+    r"|nfs4?|cifs|smb3|smbfs|ceph|glusterfs|lustre|afs|davfs|9p|virtiofs|vboxsf|fuse(\..+)?"
+    r"|iso9660|udf|udf,iso9660|squashfs"
+)
+
+#: Where identity is kept. Without these an image cannot be said to be a machine of its own.
+_NEEDED = re.compile(r"/(usr|var|etc|boot|efi|home|root|opt|srv)(/.*)?")
+
+_HINT_DISK = "Add the disk it is on with --add-disk; or, if it is gone for good, mark it nofail."
+
+
+def inspect_layout(volumes: Volumes) -> Layout:
+    """Find out how the guest on *volumes* mounts itself. Leaves nothing mounted.
+
+    Raises RefusedError when there is not exactly one Linux guest, or when something its fstab
+    needs is not there.
+    """
+    file_systems = volumes.file_systems()
+    root = find_root(volumes, file_systems)
+    return _Inspection(root, file_systems).layout()
+
+
+@dataclass
+class _Inspection:
+    root: Root
+    file_systems: Sequence[FileSystem]
+    warnings: list[str] = field(default_factory=list)
+    mounts: dict[str, Mount] = field(default_factory=dict)
+
+    def layout(self) -> Layout:
+        names = DeviceNames(self.file_systems, self.root.crypttab)
+        for entry in self.root.fstab.entries:
+            if entry.mount_point == "/" or _is_elsewhere(entry):
+                continue
+            place = self._place(entry)
+            found = self._choose(entry, names.find(entry.spec)) if place else None
+            if place and found:
+                self.mounts[place] = Mount(found.device, place, found.type, entry.subvolume)
+        in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
+        self._mention_unmounted()
+        return Layout((self.root.mount, *in_order), tuple(self.warnings))
+
+    def _place(self, entry: Entry) -> str:
+        """The physical path to mount it at; "" when it cannot be, and the guest can do without."""
+        place = self.root.places[entry.mount_point]
+        if isinstance(place, OSError):
+            self._missing(entry, f"that is no place to mount anything ({place.strerror or place})")
+            return ""
+        if place == "/":
+            self._missing(entry, "that is the root directory itself")
+            return ""
+        return place
+
+    def _choose(self, entry: Entry, candidates: Sequence[FileSystem]) -> FileSystem | None:
+        if not candidates:
+            self._missing(entry, "no disk has it")
+            return None
+        if len(candidates) == 1:
+            return candidates[0]
+        disk = _disk(self.root.mount.device)
+        chosen = next((fs for fs in candidates if _disk(fs.device) == disk), candidates[0])
+        devices = ", ".join(fs.device for fs in candidates)
+        self.warnings.append(
+            f"{printable(entry.spec)} in the guest's fstab means {devices}, all of them; "
+            f"took {chosen.device}"
+        )
+        return chosen
+
+    def _missing(self, entry: Entry, why: str) -> None:
+        named = (
+            f"the guest's fstab mounts {printable(entry.spec)} at "
+            f"{printable(entry.mount_point)}: {why}"
+        )
+        if _NEEDED.fullmatch(entry.mount_point) and not entry.optional:
+            raise RefusedError(named, hint=_HINT_DISK)
+        self.warnings.append(f"{named}; left out")
+
+    def _mention_unmounted(self) -> None:
+        mounted = {self.root.mount.device, *(mount.device for mount in self.mounts.values())}
+        for fs in self.file_systems:
+            if fs.type in {*LINUX, "vfat"} and fs.device not in mounted:
+                self.warnings.append(
+                    f"the {fs.type} file system on {fs.device} is in no fstab entry; "
+                    "nothing on it is looked at or changed"
+                )
+
+
+def _is_elsewhere(entry: Entry) -> bool:
+    """Whether it mounts something that is not a file system of the guest's disks."""
+    flags = {"bind", "rbind", "loop", "_netdev"} & set(entry.options)
+    looped = entry.spec.startswith("/") and not entry.spec.startswith("/dev/")
+    kept_elsewhere = _ELSEWHERE.fullmatch(entry.type) or ":" in entry.spec.partition("=")[0]
+    return bool(flags or looped or kept_elsewhere or not entry.mount_point.startswith("/"))
+
+
+def _disk(device: str) -> str:
+    """The drive that a partition is on; the device itself for anything else."""
+    match = re.fullmatch(r"(/dev/sd[a-z]+)\d*", device)
+    return match[1] if match else device

@@ -1,0 +1,195 @@
+"""Which file system is the guest's root: each one is mounted read-only once and looked at.
+
+References: file-hierarchy(7); os-release(5); ``btrfs-subvolume(8)`` (the default subvolume is what
+a mount without ``subvol=`` shows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError, RefusedError
+from images.fstab import parse
+from images.guest import Guest
+from images.layout import Layout, Mount
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from images.fstab import Fstab
+    from images.volumes import FileSystem, Volumes
+
+#: File systems that a Linux root can be on, and the one of Windows.
+LINUX = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "nilfs2", "bcachefs"}
+WINDOWS = {"ntfs", "BitLocker", "ReFS"}
+
+#: Not file systems: there is nothing to mount, or what is inside has a device of its own.
+CONTAINERS = {"swap", "crypto_LUKS", "LVM2_member", "linux_raid_member", "unknown"}
+
+#: Bytes; more than that is not an fstab.
+_TABLE_LIMIT = 1024 * 1024
+
+#: Top-level directories of a btrfs file system that are looked at for a root.
+_MANY_SUBVOLUMES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root file system, with what it says about the others.
+
+    ``places`` gives the physical path of each mount point in ``fstab``; an ``OSError`` where that
+    is no place to mount anything.
+    """
+
+    mount: Mount
+    fstab: Fstab
+    crypttab: str
+    places: Mapping[str, str | OSError]
+
+
+def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
+    """Find the one root on *file_systems*. Leaves nothing mounted.
+
+    Raises RefusedError when there is none, more than one, or a Windows beside or instead of it.
+    """
+    if all(fs.type == "unknown" for fs in file_systems):
+        raise RefusedError(
+            "the disk has no partition table and no file system that is known",
+            hint="Is this the right disk? An encrypted or blank disk looks like this as well.",
+        )
+    roots: list[Root] = []
+    others: list[str] = []
+    unreadable: dict[str, str] = {}
+    for fs in file_systems:
+        if fs.type not in LINUX | WINDOWS:
+            continue
+        try:
+            volumes.mount(fs.device, "/", subvolume="", read_only=True)
+        except EngineError as error:
+            unreadable[fs.device] = error.message
+            continue
+        try:
+            roots.extend(_roots_on(volumes, fs))
+            if fs.type in WINDOWS and _is_windows(Guest(volumes, _just(fs))):
+                others.append(f"{fs.device} (Windows)")
+        finally:
+            volumes.unmount_all()
+    found = [_shown(root.mount) for root in roots] + others
+    if len(found) > 1:
+        raise RefusedError(
+            f"there is more than one operating system: {', '.join(found)}",
+            hint="unclone changes guests with one operating system; "
+            "give it a disk that holds just that.",
+        )
+    if not roots:
+        raise _nothing_found(volumes, file_systems, others, unreadable)
+    return roots[0]
+
+
+def _roots_on(volumes: Volumes, fs: FileSystem) -> Iterator[Root]:
+    """The roots on the file system that is mounted, btrfs subvolumes included."""
+    if fs.type not in LINUX:
+        return
+    guest = Guest(volumes, _just(fs))
+    if _is_root(guest, ""):
+        yield _read(guest, Mount(fs.device, "/", fs.type))
+        return
+    if fs.type != "btrfs":
+        return
+    for subvolume in _own_subvolumes(guest):
+        volumes.unmount_all()
+        mount = Mount(fs.device, "/", fs.type, subvolume)
+        volumes.mount(fs.device, "/", subvolume=subvolume, read_only=True)
+        yield _read(Guest(volumes, Layout((mount,))), mount)
+
+
+def _own_subvolumes(guest: Guest) -> Sequence[str]:
+    """The subvolumes that hold a root, without the snapshots of one another.
+
+    A snapshot has the fstab of what it was taken from; only the original bears the name that this
+    fstab gives the root.
+    """
+    names = guest.list("/")[:_MANY_SUBVOLUMES]
+    found = [name for name in names if _is_root(guest, f"/{name}")]
+    originals = [name for name in found if _root_subvolume(guest, f"/{name}") == name]
+    return originals if len(originals) == 1 else found
+
+
+def _root_subvolume(guest: Guest, base: str) -> str:
+    entries = parse(guest.text_or_empty(f"{base}/etc/fstab", _TABLE_LIMIT)).entries
+    return next((e.subvolume.strip("/") for e in entries if e.mount_point == "/"), "")
+
+
+def _is_root(guest: Guest, base: str) -> bool:
+    names = guest.list(base or "/")
+    if "etc" not in names or not {"usr", "bin"} & set(names):
+        return False
+    # The names are enough: os-release is a symlink into /usr, which may be on another disk.
+    configured = guest.list(f"{base}/etc")
+    return bool({"os-release", "fstab"} & set(configured))
+
+
+def _read(guest: Guest, mount: Mount) -> Root:
+    fstab = parse(guest.text_or_empty("/etc/fstab", _TABLE_LIMIT))
+    places: dict[str, str | OSError] = {}
+    for entry in fstab.entries:
+        if entry.mount_point.startswith("/"):
+            try:
+                places[entry.mount_point] = _place(guest, entry.mount_point)
+            except OSError as error:
+                places[entry.mount_point] = error
+    return Root(mount, fstab, guest.text_or_empty("/etc/crypttab", _TABLE_LIMIT), places)
+
+
+def _place(guest: Guest, mount_point: str) -> str:
+    if "\0" in mount_point:
+        raise FileNotFoundError("no path holds a null byte")
+    try:
+        return guest.resolve(mount_point)
+    except FileNotFoundError:
+        # Below another mount point: what is there shows only when that one is mounted, and
+        # Layout.mount looks again. Without ".." the path is physical as far as can be known.
+        if ".." in mount_point.split("/"):
+            raise
+        return "/" + "/".join(part for part in mount_point.split("/") if part not in {"", "."})
+
+
+def _is_windows(guest: Guest) -> bool:
+    return "windows" in {name.casefold() for name in guest.list("/")}
+
+
+def _nothing_found(
+    volumes: Volumes,
+    file_systems: Sequence[FileSystem],
+    windows: Sequence[str],
+    unreadable: Mapping[str, str],
+) -> RefusedError:
+    foreign = [fs.device for fs in file_systems if fs.type in WINDOWS]
+    if windows or (foreign and len(foreign) == len(unreadable)):
+        return RefusedError(
+            f"this is a Windows guest: {', '.join(windows or foreign)}",
+            hint="unclone changes Linux guests; Windows has Sysprep of its own.",
+        )
+    for fs in file_systems:
+        if fs.device in unreadable and fs.type in LINUX:
+            result = volumes.check(fs.device, repair=False)
+            state = f"is damaged: {result.words}" if not result.clean else unreadable[fs.device]
+            return RefusedError(
+                f"the {fs.type} file system on {fs.device} cannot be mounted: {printable(state)}",
+                hint="Repair it first (its fsck, on a copy of the disk) and try again.",
+            )
+    seen = ", ".join(f"{fs.device} ({printable(fs.type)})" for fs in file_systems)
+    return RefusedError(
+        f"no operating system was found; on the disk: {seen}",
+        hint="If the root file system is on another disk, add that with --add-disk.",
+    )
+
+
+def _just(fs: FileSystem) -> Layout:
+    return Layout((Mount(fs.device, "/", fs.type),))
+
+
+def _shown(mount: Mount) -> str:
+    return mount.device + (f" (subvolume {printable(mount.subvolume)})" if mount.subvolume else "")
