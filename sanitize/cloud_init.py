@@ -217,9 +217,30 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Without anchors: a few lines of nested aliases can fill any memory."""
+    """Aliases, as cloud-init's own 05_logging.cfg has them, but no aliases of aliases.
+
+    A few lines of nested aliases can fill any memory; without nesting, what they stand for is no
+    more than the square of the file.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._aliases = 0
+        self._open: list[str | None] = []
+        self._nested: set[int] = set()
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not read", None)
-        return super().compose_node(parent, index)
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it untyped
+        before = self._aliases
+        if isinstance(event, yaml.events.AliasEvent):
+            self._aliases += 1
+            node = super().compose_node(parent, index)
+            if event.anchor in self._open or id(node) in self._nested:
+                raise yaml.composer.ComposerError(None, None, "nested aliases are not read", None)
+            return node
+        self._open.append(event.anchor)
+        node = super().compose_node(parent, index)
+        self._open.pop()
+        if self._aliases != before:
+            self._nested.add(id(node))
+        return node

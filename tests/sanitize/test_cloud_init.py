@@ -208,11 +208,22 @@ def test_configuration_is_merged_as_cloud_init_does(tmp_path: Path) -> None:
     assert read_config(guest_at(tmp_path)) == {"a": {"x": 1, "y": 3}, "list": [3], "b": "new"}
 
 
+def test_the_aliases_of_cloud_inits_own_files_are_read(tmp_path: Path) -> None:
+    # As in the 05_logging.cfg that every cloud-init package installs.
+    logging = (
+        "_log:\n - &base |\n   [loggers]\n - &file |\n   [handler]\nlog_cfgs:\n - [*base, *file]\n"
+    )
+    plant(tmp_path, {"/etc/cloud/cloud.cfg.d/05_logging.cfg": logging})
+    config = read_config(guest_at(tmp_path))
+    assert config is not None
+    assert config["log_cfgs"] == [["[loggers]\n", "[handler]\n"]]
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        "a: &a [x, x]\nb: &b [*a, *a]\n",
-        "a: &a {x: 1}\nb: {<<: *a}\n",
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+        "a: &a {x: *a}\n",
         "[" * 20_000,
         "- a list\n",
         "!!python/object/apply:os.system [id]\n",
@@ -221,7 +232,17 @@ def test_configuration_is_merged_as_cloud_init_does(tmp_path: Path) -> None:
         "a: 1\n" * 60_000,
         b"\xff\xfe\x00",
     ],
-    ids=["aliases", "merge keys", "deep", "list", "tag", "date", "key", "large", "binary"],
+    ids=[
+        "nested aliases",
+        "an endless alias",
+        "deep",
+        "list",
+        "tag",
+        "date",
+        "key",
+        "large",
+        "binary",
+    ],
 )
 def test_hostile_configuration_is_unreadable_not_fatal(
     tmp_path: Path, content: str | bytes
