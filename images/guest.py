@@ -151,6 +151,22 @@ class Guest:
         if self.is_dir(path):
             yield from self._volumes.walk(self.resolve(path), exclude=tuple(exclude), limit=limit)
 
+    def search(
+        self,
+        paths: Iterable[str],
+        needles: Sequence[bytes],
+        *,
+        exclude: Iterable[str] = (),
+        limit: int,
+    ) -> Sequence[str]:
+        """Everything below *paths* that holds one of *needles*: in its name, link text or content.
+
+        Of *paths*, what is no directory is left out. Files larger than *limit* are not read.
+        """
+        physical = sorted({self.resolve(path) for path in paths if self.is_dir(path)})
+        tops = [p for p in physical if not any(p.startswith(f"{other}/") for other in physical)]
+        return self._volumes.search(tops, needles, exclude=tuple(exclude), limit=limit)
+
     # -- changing --------------------------------------------------------------------------
     def write(self, path: str, content: bytes) -> None:
         """Replace the content of an existing regular file, in place; owner, mode, label stay."""

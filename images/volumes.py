@@ -154,6 +154,16 @@ class Volumes(Protocol):
         bytes of content are given. The order is unspecified.
         """
 
+    def search(
+        self, paths: Sequence[str], needles: Sequence[bytes], *, exclude: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        """Everything below the directories *paths* that holds one of *needles*, sorted.
+
+        It may hold it in its name, in the text of a symlink, or in the content of a regular file
+        of at most *limit* bytes. Directories in *exclude* are left out. An engine without a
+        quicker way uses :func:`images.searching.search`.
+        """
+
     # -- writing ---------------------------------------------------------------------------
     def write(self, path: str, content: bytes) -> None:
         """Replace the content of the regular file at *path*: same inode, owner, mode, xattrs."""

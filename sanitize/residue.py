@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from images.volumes import Kind
 from sanitize.spellings import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from images.guest import Guest
-    from images.volumes import Member
     from sanitize.change import Retired
 
 #: Where identity is kept. Programs and package data (/usr) are the same on every machine.
@@ -48,7 +48,7 @@ READ_AT_BOOT = re.compile(
     r"|/var/lib/dbus/machine-id"
 )
 
-#: Bytes of each file that are read; larger files are data, not configuration.
+#: Bytes; larger files are data, not configuration, and are not read.
 CONTENT_LIMIT = 1024 * 1024
 
 
@@ -68,31 +68,25 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
     owners = {spelled: old for old in retired for spelled in spellings(old.value)}
     if not owners:
         return ()
-    pattern = re.compile(b"|".join(map(re.escape, sorted(owners))))
+    needles = sorted(owners)
+    pattern = re.compile(b"|".join(map(re.escape, needles)))
     found: dict[Residue, None] = {}
-    for member in _members(guest):
-        for spelled, line in _matches(pattern, member):
+    for path in guest.search(ROOTS, needles, exclude=EXCLUDED, limit=CONTENT_LIMIT):
+        at_boot = READ_AT_BOOT.match(path) is not None
+        for spelled, line in _matches(guest, path, pattern):
             old = owners[spelled]
-            at_boot = READ_AT_BOOT.match(member.path) is not None
-            found[Residue(old.kind, old.value, member.path, line, at_boot)] = None
+            found[Residue(old.kind, old.value, path, line, at_boot)] = None
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
 
 
-def _members(guest: Guest) -> Iterator[Member]:
-    walked: list[str] = []
-    for root in ROOTS:
-        if not guest.is_dir(root):
-            continue
-        physical = guest.resolve(root)
-        if not any(f"{physical}/".startswith(f"{w}/") for w in walked):
-            walked.append(physical)
-            yield from guest.walk(root, exclude=EXCLUDED, limit=CONTENT_LIMIT)
-
-
-def _matches(pattern: re.Pattern[bytes], member: Member) -> Iterator[tuple[bytes, int]]:
-    for match in pattern.finditer(member.path.encode("utf-8", "surrogateescape")):
-        yield match.group(), 0
-    for match in pattern.finditer(member.link_target.encode("utf-8", "surrogateescape")):
-        yield match.group(), 0
-    for match in pattern.finditer(member.content or b""):
-        yield match.group(), (member.content or b"").count(b"\n", 0, match.start()) + 1
+def _matches(guest: Guest, path: str, pattern: re.Pattern[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Spelling and line of everything that *pattern* matches in what *path* is."""
+    kind = stat.kind if (stat := guest.lstat(path)) else Kind.OTHER
+    name = path.rsplit("/", 1)[-1]
+    texts = [name, guest.readlink(path)] if kind is Kind.SYMLINK else [name]
+    for text in texts:
+        for match in pattern.finditer(text.encode("utf-8", "surrogateescape")):
+            yield match.group(), 0
+    content = guest.read(path, CONTENT_LIMIT) if kind is Kind.FILE else b""
+    for match in pattern.finditer(content):
+        yield match.group(), content.count(b"\n", 0, match.start()) + 1

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from images.errors import EngineError
 from images.guest import Guest
 from images.layout import Layout, Mount
+from images.searching import search
 from images.volumes import CheckResult, FileSystem, Identifier, Kind, Member, Stat
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class TreeVolumes:
                 yield Member(below, found)
                 if found.kind is Kind.DIRECTORY:
                     yield from self.walk(below, exclude=exclude, limit=limit)
+
+    def search(
+        self, paths: Sequence[str], needles: Sequence[bytes], *, exclude: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        return search(self, paths, needles, exclude=exclude, limit=limit)
 
     # -- writing ---------------------------------------------------------------------------
     def write(self, path: str, content: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from images.engines.guestfs.appliance import shell_value
 from images.engines.guestfs.native import CHUNK, decode, encode
+from images.engines.guestfs.searching import search
 from images.engines.guestfs.walking import walk
 from images.errors import EngineError
 from images.volumes import Kind, Stat
@@ -88,6 +89,12 @@ class FileOperations:
     def walk(self, path: str, *, exclude: Sequence[str], limit: int) -> Iterator[Member]:
         """Every inode below directory *path*, on mounted file systems below it too."""
         return walk(self._appliance, path, exclude=exclude, limit=limit)
+
+    def search(
+        self, paths: Sequence[str], needles: Sequence[bytes], *, exclude: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        """Everything below *paths* that holds one of *needles*."""
+        return search(self._appliance, paths, needles, exclude=exclude, limit=limit)
 
     # -- writing ---------------------------------------------------------------------------
     def write(self, path: str, content: bytes) -> None:

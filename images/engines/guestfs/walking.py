@@ -60,13 +60,8 @@ def walk(
 
 def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
     """What find prints; kept in the appliance and fetched in pieces, however much it is."""
-    script = [shell_value("top", b"/sysroot" + encode(path))]
-    pruned = []
-    for number, folder in enumerate(exclude):
-        pattern = re.sub(rb"([\\*?\[\]])", rb"\\\1", b"/sysroot" + encode(folder.rstrip("/")))
-        script.append(shell_value(f"e{number}", pattern))
-        pruned.append(f'-path "$e{number}"')
-    prune = rf"\( {' -o '.join(pruned)} \) -prune -o " if pruned else ""
+    prepare, prune = pruning(exclude)
+    script = [shell_value("top", b"/sysroot" + encode(path)), prepare]
     script.append(
         f"find \"$top\" -mindepth 1 {prune}-printf '{_FORMAT}' >{_LISTING} || exit 1; "
         f"stat -c %s {_LISTING}; head -c {_PIECE} {_LISTING} | base64 -w0"
@@ -81,6 +76,17 @@ def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
             raise EngineError("the list of files was cut short in the appliance")
         listing += base64.b64decode(piece)
     return bytes(listing)
+
+
+def pruning(exclude: Sequence[str]) -> tuple[str, str]:
+    """Shell commands to run first, and the words for find that leave the trees *exclude* out."""
+    values, tests = [], []
+    for number, folder in enumerate(exclude):
+        pattern = re.sub(rb"([\\*?\[\]])", rb"\\\1", b"/sysroot" + encode(folder.rstrip("/")))
+        values.append(shell_value(f"e{number}", pattern))
+        tests.append(f'-path "$e{number}"')
+    words = rf"\( {' -o '.join(tests)} \) -prune -o " if tests else ""
+    return "".join(values), words
 
 
 def _fields(listing: bytes) -> Iterator[Sequence[bytes]]:

@@ -1,0 +1,33 @@
+"""Searching names and contents on top of :meth:`images.volumes.Volumes.walk`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.volumes import Member, Volumes
+
+
+def search(
+    volumes: Volumes,
+    paths: Sequence[str],
+    needles: Sequence[bytes],
+    *,
+    exclude: Sequence[str],
+    limit: int,
+) -> Sequence[str]:
+    """As :meth:`images.volumes.Volumes.search`, for an engine to which reading is cheap."""
+    pattern = re.compile(b"|".join(map(re.escape, needles)))
+
+    def holds(member: Member) -> bool:
+        texts = [member.path.rsplit("/", 1)[-1], member.link_target]
+        contents = [text.encode("utf-8", "surrogateescape") for text in texts]
+        if member.content is not None and member.stat.size <= limit:
+            contents.append(member.content)
+        return any(pattern.search(content) for content in contents)
+
+    members = (m for path in paths for m in volumes.walk(path, exclude=exclude, limit=limit))
+    return sorted(member.path for member in members if holds(member))
