@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "inspect": "unclone.commands.inspect",
     "sanitize": "unclone.commands.sanitize",
+    "seed": "unclone.commands.seed",
     "recover": "unclone.commands.recover",
     "steps": "unclone.commands.steps",
     "doctor": "unclone.commands.doctor",
@@ -70,6 +71,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(
+    "unclone",
     cls=LazyGroup,
     modules=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},

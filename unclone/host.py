@@ -247,7 +247,7 @@ def _xfs(family: str, root: Path) -> Check:
 
 
 def _kvm(family: str, root: Path) -> Check:  # noqa: ARG001
-    title, needed_for = "KVM", "speed: without it, opening a guest takes several times as long"
+    title, needed_for = "KVM", "speed (without it, opening a guest takes several times as long)"
     if shutil.which(default_hypervisor()) is None:
         return Check("kvm", title, "optional", "cannot be tried without QEMU", needed_for)
     found = probe(default_hypervisor())

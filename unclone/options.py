@@ -40,7 +40,7 @@ class MachineId(click.ParamType[str]):
         if not re.fullmatch(r"[0-9a-fA-F]{32}", text) or set(text) == {"0"}:
             words = ", ".join(self.WORDS)
             self.fail(
-                f"{printable(text)!r} is none of {words}, nor 32 hexadecimal digits", param, ctx
+                f"'{printable(text)}' is none of {words}, nor 32 hexadecimal digits", param, ctx
             )
         return text.lower()
 
@@ -233,7 +233,7 @@ def unknown_step(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     near += [each for each in known if name and name in each and each not in near]
     guess = f"did you mean {' or '.join(near[:3])}?" if near else "`unclone steps` lists them."
-    return f"there is no step called {printable(name)!r}; {guess}"
+    return f"there is no step called '{printable(name)}'; {guess}"
 
 
 def _asking(progress: Progress) -> Callable[[str], bytes]:

@@ -118,20 +118,24 @@ def show_step(out: Console, step: Step, details: Sequence[tuple[str, Sequence[st
         *details,
         ("sources", info.sources),
     ]
+    grid = _grid()
     for name, values in fields:
         for number, value in enumerate(values):
-            out.print(Text(f"  {name if number == 0 else '':<12} ", "dim") + plain(value))
+            grid.add_row(Text(name if number == 0 else "", "dim"), plain(value))
+    out.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def show_checks(out: Console, checks: Iterable[Check]) -> None:
     """What this host has and lacks."""
+    grid = _grid()
     for check in checks:
-        mark = Text(f"{check.state:<9}", _STATE_STYLES[check.state])
-        out.print(mark + plain(f"{check.title}: {check.found}"))
+        mark = Text(check.state, _STATE_STYLES[check.state])
+        grid.add_row(mark, plain(f"{check.title}: {check.found}"))
         if check.state != "ok":
-            out.print(plain(f"{'':<9}{check.needed_for}"), style="dim")
+            grid.add_row("", plain(f"needed for {check.needed_for}", "dim"))
             if check.fix:
-                out.print(plain(f"{'':<9}{check.fix}"))
+                grid.add_row("", plain(check.fix))
+    out.print(grid)
 
 
 def _guest_line(guest: GuestSummary) -> str:
@@ -192,6 +196,14 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
+
+
+def _grid() -> Table:
+    """Two columns; what does not fit is folded under its own column."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
 
 
 def _count(number: int, noun: str) -> str:
