@@ -51,7 +51,7 @@ def sync_directory(path: Path) -> None:
 
 def write_durably(path: Path, content: bytes, *, like: Path) -> None:
     """Make *path* appear with *content*, or not at all. It gets the owner of *like*, mode 0600."""
-    temporary = path.with_name(f"{path.name}.new")
+    temporary = draft_path(path)
     temporary.unlink(missing_ok=True)
     try:
         create_private(temporary, like=like)
@@ -62,6 +62,11 @@ def write_durably(path: Path, content: bytes, *, like: Path) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def draft_path(path: Path) -> Path:
+    """What the file at *path* is called while :func:`write_durably` writes it."""
+    return path.with_name(f"{path.name}.new")
 
 
 def remove_durably(paths: Iterable[Path]) -> None:

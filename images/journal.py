@@ -2,7 +2,8 @@
 
 One JSON file beside the first disk lists every disk of the run. Each further disk has a pointer
 to the first beside it, so that the run is found from any of its disks. The marker of the first
-disk alone decides: it appears by rename after the pointers, and goes before them.
+disk alone decides: it appears by rename after the pointers, says "finished" before any overlay is
+removed, and goes last.
 
 A marker is only believed about files that it has a right to speak for: disks in its own directory,
 or disks elsewhere whose own pointer names it; and of those only the very files the run began with.
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from images.errors import RefusedError
-from images.files import Identity, identity, remove_durably, write_durably
+from images.files import Identity, identity, write_durably
 from images.formats import Format
 from images.image import shown
 from images.overlay import journal_path
@@ -46,31 +47,29 @@ class Pointer:
     first: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Beside the first disk: all of them, and whether every overlay has been written."""
+
+    entries: tuple[Entry, ...]
+    finished: bool = False
+
+
 def write(entries: Sequence[Entry]) -> None:
     """Mark the run over *entries* as committed, durably. The last rename decides."""
     first = entries[0].image
     for entry in entries[1:]:
         pointer = {"version": _VERSION, "first": _spelled(first, entry.image)}
         _write(entry.image, pointer)
-    disks = [
-        {
-            "image": _spelled(entry.image, first),
-            "format": str(entry.format),
-            "inode": entry.identity.inode,
-            "birth": entry.identity.birth,
-        }
-        for entry in entries
-    ]
-    _write(first, {"version": _VERSION, "state": "committed", "disks": disks})
+    _write_marker(entries, "committed")
 
 
-def remove(images: Sequence[Path]) -> None:
-    """Remove the marker, then the pointers; *images* in the order in which they were written."""
-    remove_durably([journal_path(images[0])])
-    remove_durably(journal_path(image) for image in images[1:])
+def write_finished(entries: Sequence[Entry]) -> None:
+    """Mark the committed run over *entries* as finished: only its files remain to be removed."""
+    _write_marker(entries, "finished")
 
 
-def read(image: Path) -> tuple[Entry, ...] | Pointer | None:
+def read(image: Path) -> Marker | Pointer | None:
     """What the journal beside *image* says; None when there is none, or it is not complete."""
     content = _content(journal_path(image))
     try:
@@ -82,11 +81,31 @@ def read(image: Path) -> tuple[Entry, ...] | Pointer | None:
             )
         if "first" in found:
             return Pointer(_path(found["first"], image))
-        if found["state"] != "committed" or not found["disks"]:
+        if found["state"] not in {"committed", "finished"} or not found["disks"]:
             return None
-        return tuple(_entry(disk, image) for disk in found["disks"])
+        entries = tuple(_entry(disk, image) for disk in found["disks"])
+        return Marker(entries, finished=found["state"] == "finished")
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def marker_of(image: Path) -> tuple[Marker, Path] | None:
+    """The marker of the run that *image* is part of, and its first disk; None without one."""
+    first = image
+    found = read(image)
+    if isinstance(found, Pointer):
+        first, found = found.first, read(found.first)
+    if not isinstance(found, Marker):
+        return None
+    if first != image and all(entry.image != image for entry in found.entries):
+        return None  # a pointer to a later run, of which this image is no part
+    return found, first
+
+
+def followers(marker: Marker, first: Path) -> list[Path]:
+    """The further disks of the run whose files have not been removed yet."""
+    images = [entry.image for entry in marker.entries if entry.image != first]
+    return [image for image in images if image.is_file() and read(image) == Pointer(first)]
 
 
 def require_rights(entries: Sequence[Entry], first: Path) -> None:
@@ -119,9 +138,10 @@ def renamed_from(image: Path) -> Iterator[Path]:
         if name in {"", image.name}:
             continue
         found = read(image.with_name(name))
-        if isinstance(found, tuple) and any(
-            entry.identity.inode == inode and entry.identity == identity(image) for entry in found
-        ):
+        if not isinstance(found, Marker) or found.finished:
+            continue
+        same = [entry for entry in found.entries if entry.identity.inode == inode]
+        if same and identity(image) in {entry.identity for entry in same}:
             yield path
 
 
@@ -131,6 +151,20 @@ def _foreign(message: str) -> RefusedError:
         hint="Nothing was changed. The image may be incomplete: put the original file back, or "
         "restore it from a backup and remove the journal and the overlay beside it.",
     )
+
+
+def _write_marker(entries: Sequence[Entry], state: str) -> None:
+    first = entries[0].image
+    disks = [
+        {
+            "image": _spelled(entry.image, first),
+            "format": str(entry.format),
+            "inode": entry.identity.inode,
+            "birth": entry.identity.birth,
+        }
+        for entry in entries
+    ]
+    _write(first, {"version": _VERSION, "state": state, "disks": disks})
 
 
 def _write(image: Path, value: object) -> None:

@@ -59,10 +59,10 @@ class ToOutput(Transaction):
         self.images = self._read(writable=False)
         for target, image in zip(self._targets, self.images, strict=True):
             _require_other(target, image)
-            if target.exists():  # to be replaced: not under the feet of a VM
+            if target.is_file() and not target.is_symlink():  # not under the feet of a VM
                 self._lock.exclusive([target])
             path = output_overlay_path(target)
-            overlay.create(path, image, locked=False)
+            overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
             self.overlays += (path,)
 
     def _require_free(self, target: Path) -> None:

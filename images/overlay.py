@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from images import qemu_img
 from images.errors import RefusedError, UncloneError
-from images.files import create_private, explained
+from images.files import create_private, draft_path, explained
 from images.formats import Format, probe, read_header
 from images.image import open_image, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from images.image import Image
@@ -37,6 +37,12 @@ def reserve_path(image: Path) -> Path:
     return _beside(image, "reserve")
 
 
+def run_files(image: Path) -> tuple[Path, ...]:
+    """Every file that a run puts beside *image*."""
+    journal = journal_path(image)
+    return (draft_path(journal), reserve_path(image), journal, overlay_path(image))
+
+
 def output_overlay_path(output: Path) -> Path:
     """The overlay of a run that will write *output*."""
     return _beside(output, "output-overlay.qcow2")
@@ -52,15 +58,22 @@ def claim_path(output: Path) -> Path:
     return _beside(output, "output-claim")
 
 
-def create(overlay: Path, image: Image, *, locked: bool, like: Path | None = None) -> None:
+def create(
+    overlay: Path,
+    image: Image,
+    *,
+    locked: bool,
+    descriptors: Sequence[int],
+    like: Path | None = None,
+) -> None:
     """Make *overlay*, a qcow2 on top of *image*, readable by its owner only.
 
     *like* gives it an owner when root makes it. With *locked*, QEMU opens *image* without locking
-    it, because this process has.
+    it, because this process has. *descriptors* are the locks of this run.
     """
     with explained("make the temporary overlay", overlay.parent):
         create_private(overlay, like=like)
-    qemu_img.create_overlay(overlay, image, locked=locked)
+    qemu_img.create_overlay(overlay, image, locked=locked, descriptors=descriptors)
 
 
 def require_intact(overlay: Path, image: Image) -> None:

@@ -58,8 +58,14 @@ def require_sound(image: Image, *, locked: bool) -> None:
         )
 
 
-def create_overlay(overlay: Path, image: Image, *, locked: bool) -> None:
-    """Write a new qcow2 with backing file *image* into the existing empty file *overlay*."""
+def create_overlay(
+    overlay: Path, image: Image, *, locked: bool, descriptors: Sequence[int]
+) -> None:
+    """Write a new qcow2 with backing file *image* into the existing empty file *overlay*.
+
+    The child inherits the locks (*descriptors*): when this process is killed, nobody may clear up
+    before the child is gone too.
+    """
     backing = qemu_name(short_blockdev(image, locked=locked))
     if len(backing.encode()) > _MAX_BACKING:
         raise RefusedError(
@@ -67,7 +73,8 @@ def create_overlay(overlay: Path, image: Image, *, locked: bool) -> None:
             hint="Move the image to a shorter path.",
         )
     process.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", image.format, "-b", backing, overlay]
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", image.format, "-b", backing, overlay],
+        keep_open=descriptors,
     )
 
 
@@ -109,7 +116,6 @@ def repair_leaks(image: Image, *, descriptors: Sequence[int]) -> None:
         ["qemu-img", "check", "-q", "-r", "leaks", name],
         timeout=_CHECK,
         keep_open=descriptors,
-        ok=(0, 63),
     )
 
 

@@ -15,9 +15,10 @@ from images import journal, overlay, qemu_img
 from images.chain import read_chain
 from images.errors import InUseError, RefusedError, UncloneError
 from images.files import remove_durably, sync_file
+from images.formats import Format, vdi
 from images.image import real_path, shown
 from images.interrupts import deferred
-from images.journal import Pointer
+from images.journal import Marker
 from images.lock import ImageLock
 from images.overlay import (
     claim_path,
@@ -25,7 +26,7 @@ from images.overlay import (
     output_overlay_path,
     overlay_path,
     partial_path,
-    reserve_path,
+    run_files,
 )
 
 if TYPE_CHECKING:
@@ -78,11 +79,16 @@ def recover(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
         return Recovery(Action.DISCARDED if discarded else Action.NOTHING, (image,))
     with ImageLock() as lock, deferred():
         lock.exclusive([image])
-        committed = _committed(image)
-        if committed:
-            return _finish(*committed, lock, allow)
-        remove_durably([reserve_path(image), journal_path(image), overlay_path(image)])
-        return Recovery(Action.DISCARDED, (image,))
+        found = journal.marker_of(image)
+        if found is None:
+            remove_durably(run_files(image))
+            return Recovery(Action.DISCARDED, (image,))
+        marker, first = found
+        if not marker.finished:
+            return _finish(marker.entries, first, lock, allow)
+        lock.exclusive(journal.followers(marker, first))
+        _clean_up(marker, first)
+        return Recovery(Action.FINISHED, (image,))
 
 
 def recover_before(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
@@ -104,22 +110,32 @@ def has_leftovers(image: Path) -> bool:
 
 def require_settled(image: Path) -> None:
     """Refuse to read the image at real path *image* when a commit into it was interrupted."""
-    if _committed(image):
+    found = journal.marker_of(image)
+    if found is not None and not found[0].finished:
         raise RefusedError(
             f"{shown(image)} is incomplete: the last run on it was interrupted",
             hint=f"Finish it first: unclone recover {shown(image)}",
         )
 
 
-def complete(images: Sequence[Image], lock: ImageLock) -> None:
-    """Write the overlays of *images* into them and remove the marker and the overlays.
+def complete(
+    entries: Sequence[journal.Entry],
+    images: Sequence[Image],
+    lock: ImageLock,
+    *,
+    repair: bool = False,
+) -> None:
+    """Write the overlays of *images* into them, and remove the overlays and the marker.
 
-    The marker is there and *lock* holds all files. Raises UncloneError and leaves marker and
+    The marker over *entries* is there and *lock* holds all files. *repair* gives back what an
+    earlier, killed attempt has allocated and lost. Raises UncloneError and leaves marker and
     overlays when something fails, so that it can be done again.
     """
     try:
         for image in images:
             qemu_img.commit(overlay_path(image.path), image, descriptors=lock.descriptors)
+            if repair:
+                _repair(image, lock)
             for path in image.files:
                 sync_file(path)
     except (UncloneError, OSError) as error:
@@ -130,8 +146,8 @@ def complete(images: Sequence[Image], lock: ImageLock) -> None:
             hint="They are safe in the overlay beside the image. Free space or repair the disk, "
             f"then finish with: unclone recover {shown(images[0].path)}",
         ) from error
-    journal.remove([image.path for image in images])
-    remove_durably(overlay_path(image.path) for image in images)
+    journal.write_finished(entries)
+    _clean_up(Marker(tuple(entries), finished=True), entries[0].image)
 
 
 def _finish(
@@ -154,24 +170,25 @@ def _finish(
         lock.exclusive([*image.files, layer])
         lock.shared(image.foundation)
         images.append(image)
-    remove_durably(reserve_path(image.path) for image in images)
-    complete(images, lock)
-    for image in images:
-        qemu_img.repair_leaks(image, descriptors=lock.descriptors)
+    complete(entries, images, lock, repair=True)
     return Recovery(Action.FINISHED, tuple(image.path for image in images))
 
 
-def _committed(image: Path) -> tuple[tuple[journal.Entry, ...], Path] | None:
-    """The disks of the run that was committed on *image*, and the first of them; or None."""
-    first = image
-    found = journal.read(image)
-    if isinstance(found, Pointer):
-        first, found = found.first, journal.read(found.first)
-    if not isinstance(found, tuple):
-        return None
-    if first != image and all(entry.image != image for entry in found):
-        return None  # a pointer to a later run, of which this image is no part
-    return found, first
+def _repair(image: Image, lock: ImageLock) -> None:
+    match image.format:
+        case Format.QCOW2:
+            qemu_img.repair_leaks(image, descriptors=lock.descriptors)
+        case Format.VDI:
+            vdi.adopt_lost_blocks(image.path)
+        case Format.RAW | Format.VMDK | Format.VHDX:
+            pass  # nothing is counted there, or the format has a log of its own
+
+
+def _clean_up(marker: Marker, first: Path) -> None:
+    """Remove the files of a finished run: each disk's journal last, and the marker after all."""
+    for image in (*journal.followers(marker, first), first):
+        remove_durably(path for path in run_files(image) if path != journal_path(image))
+        remove_durably([journal_path(image)])
 
 
 def _discard_output(output: Path) -> bool:

@@ -21,7 +21,7 @@ from images.image import real_path, require_writable, shown
 from images.interrupts import deferred
 from images.journal import Entry
 from images.lock import ImageLock
-from images.overlay import journal_path, overlay_path, reserve_path
+from images.overlay import journal_path, overlay_path, reserve_path, run_files
 from images.recovery import Action, complete, has_leftovers, recover_before, require_settled
 
 if TYPE_CHECKING:
@@ -185,7 +185,9 @@ class InPlace(Transaction):
         for image in images:
             path = overlay_path(image.path)
             self._made.append(image.path)
-            overlay.create(path, image, locked=True, like=image.path)
+            overlay.create(
+                path, image, locked=True, descriptors=self._lock.descriptors, like=image.path
+            )
             overlays.append(path)
         self.images, self.overlays = images, tuple(overlays)
 
@@ -220,14 +222,14 @@ class InPlace(Transaction):
             for path in self.overlays:
                 sync_file(path)
                 sync_directory(path.parent)
+            entries = [Entry(i.path, i.format, identity(i.path)) for i in self.images]
             wanted = [
                 (image, space.needed(path, image), reserve_path(image.path))
                 for path, image in zip(self.overlays, self.images, strict=True)
             ]
             with space.reserved(wanted):
-                entries = [Entry(i.path, i.format, identity(i.path)) for i in self.images]
                 self._mark(entries)
-        complete(self.images, self._lock)
+        complete(entries, self.images, self._lock)
 
     def _mark(self, entries: Sequence[Entry]) -> None:
         self._marked = True
@@ -239,11 +241,7 @@ class InPlace(Transaction):
             raise
 
     def _left_overs(self) -> Sequence[Path]:
-        return [
-            path
-            for image in self._made
-            for path in (journal_path(image), overlay_path(image), reserve_path(image))
-        ]
+        return [path for image in self._made for path in run_files(image)]
 
 
 def _require_distinct(paths: Sequence[Path]) -> None:

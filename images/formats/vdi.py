@@ -6,12 +6,15 @@ accepts is in QEMU 7.2 ``block/vdi.c``. All numbers are little endian.
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
 
 from images.formats.header import SECTOR, Format, Header
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from images.formats.header import Source
 
 MAGIC = b"\x7f\x10\xda\xbe"
@@ -25,6 +28,7 @@ _DYNAMIC, _STATIC = 1, 2
 _BLOCK = 1024 * 1024
 _MAX_BLOCKS = 0x3FFF_FFFF
 _NIL = bytes(16)
+_ZEROS = 0xFFFF_FFFE  # block map entries from here on stand for no block
 
 
 def read_header(source: Source) -> Header:
@@ -52,3 +56,31 @@ def read_header(source: Source) -> Header:
     if allocated:
         source.require(data_offset + (allocated - 1) * block, 1, "last data block")
     return Header(Format.VDI, virtual_size=size, cluster_size=block)
+
+
+def adopt_lost_blocks(path: Path) -> int:
+    """Find a use for blocks that a killed writer counted and never mapped; how many there were.
+
+    QEMU counts a new block in the header before it enters it into the block map. What is lost in
+    between is harmless, but ``qemu-img check`` calls it corruption and cannot repair it. Here each
+    lost block becomes an unused, zeroed part of the disk: the content stays the same, the count
+    becomes right. The image at *path* has been read by :func:`read_header` and is locked.
+    """
+    with path.open("r+b") as file:
+        file.seek(MAGIC_OFFSET)
+        fields = _HEADER.unpack(file.read(_HEADER.size))
+        map_offset, data_offset, blocks, allocated = fields[6], fields[7], fields[16], fields[17]
+        file.seek(map_offset)
+        block_map = struct.unpack(f"<{blocks}I", file.read(blocks * 4))
+        lost = sorted(set(range(allocated)).difference(block_map))
+        unused = (number for number, block in enumerate(block_map) if block >= _ZEROS)
+        adopted = list(zip(unused, lost, strict=False))
+        for _, block in adopted:
+            file.seek(data_offset + block * _BLOCK)
+            file.write(bytes(_BLOCK))
+        file.flush()
+        os.fsync(file.fileno())
+        for number, block in adopted:
+            file.seek(map_offset + number * 4)
+            file.write(struct.pack("<I", block))
+    return len(adopted)

@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from images.errors import ExitStatus, RefusedError
-from images.formats import Format, Header, detect, read_header
+from images.formats import Format, Header, detect, read_header, vdi
 from images.formats.header import Extent
-from tests.support.disk_images import KINDS, MIB, SIZE, Kind, empty, make, tool
+from tests.support.disk_images import (
+    KINDS,
+    MIB,
+    NEW,
+    OLD,
+    SIZE,
+    Kind,
+    empty,
+    fill,
+    holds,
+    make,
+    sound,
+    tool,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -345,6 +358,29 @@ def test_no_header_makes_the_reader_fail_in_another_way(
             refused += 1
         patch(path, offset, content[offset : offset + 1])
     assert refused
+
+
+@pytest.mark.parametrize("way", ["at the end", "in the middle", "both", "none"])
+def test_lost_vdi_blocks_find_a_use(tmp_path: Path, way: str) -> None:
+    path = make(tmp_path / "disk.vdi", BY_NAME["vdi"])
+    fill(path, NEW, 9 * MIB, 2 * MIB, "vdi")
+    fill(path, 0x33, 20 * MIB, MIB, "vdi")
+    lost = 0
+    map_offset, _ = struct.unpack_from("<II", path.read_bytes(), 340)
+    if way in {"in the middle", "both"}:  # the second of the four blocks is mapped no more
+        patch(path, map_offset + 4 * 9, b"\xff" * 4)
+        lost += 1
+    if way in {"at the end", "both"}:
+        patch(path, 388, struct.pack("<I", 6))
+        lost += 2
+    assert sound(path, "vdi") == (not lost)
+    assert vdi.adopt_lost_blocks(path) == lost
+    assert sound(path, "vdi")
+    assert holds(path, OLD, MIB, MIB, "vdi")
+    assert holds(path, NEW, 10 * MIB, MIB, "vdi")
+    assert holds(path, 0x33, 20 * MIB, MIB, "vdi")
+    assert holds(path, 0, 9 * MIB, MIB, "vdi") == (way in {"in the middle", "both"})
+    assert holds(path, 0, 21 * MIB, SIZE - 21 * MIB, "vdi")
 
 
 def make_any(path: Path, kind: Kind) -> Path:

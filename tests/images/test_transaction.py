@@ -13,7 +13,7 @@ import pytest
 
 from images.errors import ExitStatus, InUseError, RefusedError, UncloneError, UsageError
 from images.formats import Format
-from images.journal import read
+from images.journal import Marker, read
 from images.lock import ImageLock
 from images.overlay import overlay_path
 from images.reading import ReadOnly
@@ -624,7 +624,7 @@ def test_a_commit_that_fails_half_way_can_be_finished(
     with pytest.raises(UncloneError, match="could not be written completely") as caught:
         run(image, body)
     assert f"unclone recover {image}" in caught.value.hint
-    assert isinstance(read(image), tuple)
+    assert isinstance(read(image), Marker)
     with pytest.raises(RefusedError, match="incomplete") as unfinished:
         ReadOnly([Disk(image)]).__enter__()
     assert "unclone recover" in unfinished.value.hint
