@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 #: Debian package that holds each program this project starts; for "not found" messages.
 PACKAGES = {
+    "e2fsck": "e2fsprogs",
+    "fusermount3": "fuse3",
     "qemu-img": "qemu-utils",
+    "qemu-storage-daemon": "qemu-system-common",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
+    "tune2fs": "e2fsprogs",
 }
 
 
@@ -68,6 +72,39 @@ def run(
     if done.returncode not in ok:
         raise ToolError(f"{program} failed ({_ending(done.returncode)}): {_words(done)}")
     return done
+
+
+def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
+    """Start *argv* and return at once, with pipes on its standard input and output.
+
+    As with :func:`run`, it dies with this process; Ctrl-C at the terminal does not reach it. What
+    it says on standard error is dropped. Whoever starts it has to end it.
+
+    Raises :class:`ToolError` when the program is missing.
+    """
+    command = _command(argv)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UncloneError(f"cannot start {command[0]}: {error.strerror}") from error
+
+
+def _command(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
+    command = [os.fspath(a) for a in argv]
+    program = command[0]
+    if shutil.which(program) is None:
+        package = PACKAGES.get(program, program)
+        raise ToolError(
+            f"{program} is not installed", hint=f"On Debian or Ubuntu: apt-get install {package}"
+        )
+    return ["setpriv", "--pdeathsig", "KILL", "--", *command]
 
 
 def _ending(returncode: int) -> str:

@@ -1,0 +1,80 @@
+"""File system checks: ``e2fsck`` for ext, our own reading for FAT.
+
+References: e2fsck(8) "EXIT CODE"; Microsoft "FAT: General Overview of On-Disk Format" 1.03.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from images import process
+from images.engines.direct.fat.boot import parse as parse_boot
+from images.engines.direct.fat.filesystem import FatFileSystem
+from images.errors import EngineError
+from images.volumes import CheckResult
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+    from images.engines.direct.devices import Device
+
+#: Seconds; large file systems on slow disks take long.
+_LIMIT = 3600.0
+_ANY = tuple(range(256))
+
+
+def check(device: Device, *, repair: bool) -> CheckResult:
+    """Check the unmounted file system on *device*; with *repair* replay and fix it first."""
+    if device.content.ext is not None:
+        return _check_ext(device, repair=repair)
+    if device.content.type == "vfat":
+        return _check_fat(device)
+    return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
+
+
+def replay(device: Device) -> None:
+    """Bring the ext file system on *device* to the state that a mount would bring it to.
+
+    Raises EngineError when it is damaged.
+    """
+    found = _e2fsck(device, "-p")
+    if found.returncode not in {0, 1}:
+        words = _condensed(found.stdout + found.stderr)
+        raise EngineError(f"the file system on {device.name} is damaged: {words}")
+
+
+def _check_ext(device: Device, *, repair: bool) -> CheckResult:
+    assert device.content.ext is not None  # noqa: S101
+    # A look changes nothing, and mostly it is enough.
+    look = not repair or not device.content.ext.unclean
+    found = _e2fsck(device, "-fn" if look else "-fp")
+    if repair and look and found.returncode:
+        found = _e2fsck(device, "-fp")
+    sound = {0, 1} if repair else {0}
+    return CheckResult(
+        device.name, found.returncode in sound, _condensed(found.stdout + found.stderr)
+    )
+
+
+def _check_fat(device: Device) -> CheckResult:
+    volume = device.open()
+    try:
+        boot = parse_boot(volume.read(0, 512), volume.size)
+        if boot is None:
+            return CheckResult(device.name, clean=False, words="the boot sector is damaged")
+        damage = FatFileSystem(volume, boot, writable=False).damage()
+    finally:
+        volume.close()
+    return CheckResult(device.name, clean=not damage, words=damage or "clean")
+
+
+def _e2fsck(device: Device, mode: str) -> CompletedProcess[bytes]:
+    return process.run(["e2fsck", mode, device.for_tools], timeout=_LIMIT, ok=_ANY)
+
+
+def _condensed(words: bytes) -> str:
+    """The last lines of what a checker said, without its banner."""
+    lines = [line.strip() for line in words.decode("utf-8", "replace").splitlines()]
+    kept = [line for line in lines if line and not re.match(r"e2fsck \d", line)]
+    return "; ".join(kept[-12:])

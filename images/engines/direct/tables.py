@@ -1,0 +1,211 @@
+"""Partition tables: where each partition is, and the identifiers of table and partitions.
+
+References: UEFI 2.10, chapter 5 (GPT header and entries, CRC32 over both); "Master boot record" as
+in UEFI 2.10, 5.2.1, with the disk signature at 440; logical partitions as Linux
+``block/partitions/msdos.c`` reads them. Sectors are 512 bytes, as in every virtual machine that
+was not told otherwise.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from images.engines.direct.block_file import BlockFile
+
+SECTOR = 512
+#: Offsets in the MBR.
+_DISK_ID, _ENTRIES, _SIGNATURE = 440, 446, 510
+_EXTENDED = {0x05, 0x0F, 0x85}
+_PROTECTIVE = 0xEE
+#: As the kernel: more logical partitions than this is a loop.
+_MANY = 128
+
+_GPT_MAGIC = b"EFI PART"
+_GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+#: A table larger than this is none; the specification's is 16 KiB.
+_GPT_TABLE_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition; offsets and sizes are bytes. ``uuid`` is spelled as blkid does."""
+
+    number: int
+    start: int
+    size: int
+    uuid: str
+    name: str = ""
+    #: It only holds other partitions.
+    extended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A partition table: ``kind`` is blkid's word, ``gpt`` or ``dos``."""
+
+    kind: str
+    id: str
+    partitions: tuple[Partition, ...]
+
+
+def read_table(disk: BlockFile) -> Table | None:
+    """The partition table of *disk*; None when it has none."""
+    mbr = disk.read(0, SECTOR)
+    if len(mbr) < SECTOR or mbr[_SIGNATURE:] != b"\x55\xaa":
+        return None
+    types = [mbr[_ENTRIES + 16 * n + 4] for n in range(4)]
+    if _PROTECTIVE in types:
+        for header in _gpt_headers(disk):
+            partitions = tuple(_gpt_partitions(header, disk))
+            return Table("gpt", str(uuid.UUID(bytes_le=header.guid)), partitions)
+    flags = {mbr[_ENTRIES + 16 * n] for n in range(4)}
+    if flags - {0, 0x80} or not any(types):
+        return None  # a boot sector of a file system, which ends in the same two bytes
+    number = struct.unpack_from("<I", mbr, _DISK_ID)[0]
+    disk_id = f"{number:08x}" if number else ""
+    return Table("dos", disk_id, tuple(_mbr_partitions(disk, mbr, disk_id)))
+
+
+def set_gpt_guid(disk: BlockFile, value: uuid.UUID, *, partition: int = 0) -> None:
+    """Set the GUID of *partition*, or of the disk itself when 0, in both copies of the table."""
+    headers = list(_gpt_headers(disk))
+    if not headers:
+        raise EngineError("there is no valid GPT to hold a GUID")
+    for header in headers:
+        table = bytearray(header.table(disk))
+        guid = header.guid
+        if partition:
+            at = (partition - 1) * header.entry_size
+            if not any(table[at : at + 16]):
+                raise EngineError(f"there is no partition {partition}")
+            table[at + 16 : at + 32] = value.bytes_le
+        else:
+            guid = value.bytes_le
+        disk.write(header.table_start, bytes(table))
+        disk.write(header.start, header.packed(guid, zlib.crc32(table)))
+
+
+def set_mbr_id(disk: BlockFile, value: int) -> None:
+    """Set the disk signature of an MBR."""
+    disk.write(_DISK_ID, struct.pack("<I", value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    raw: bytes  # the header as it is, without what follows it in its sector
+    start: int
+    guid: bytes
+    table_start: int
+    entries: int
+    entry_size: int
+
+    def table(self, disk: BlockFile) -> bytes:
+        return disk.read(self.table_start, self.entries * self.entry_size)
+
+    def packed(self, guid: bytes, table_crc: int) -> bytes:
+        raw = bytearray(self.raw)
+        raw[56:72] = guid
+        struct.pack_into("<I", raw, 88, table_crc)
+        struct.pack_into("<I", raw, 16, 0)
+        struct.pack_into("<I", raw, 16, zlib.crc32(raw))
+        return bytes(raw)
+
+
+def _gpt_headers(disk: BlockFile) -> Iterator[_Header]:
+    """The valid headers, primary first."""
+    primary = _gpt_header(disk, 1)
+    if primary:
+        yield primary
+    last = disk.size // SECTOR - 1
+    named: int = struct.unpack_from("<Q", primary.raw, 32)[0] if primary else last
+    backup = _gpt_header(disk, named) or (_gpt_header(disk, last) if named != last else None)
+    if backup and backup.start != SECTOR:
+        yield backup
+
+
+def _gpt_header(disk: BlockFile, sector: int) -> _Header | None:
+    if sector * SECTOR + SECTOR > disk.size:
+        return None
+    raw = disk.read(sector * SECTOR, SECTOR)
+    if len(raw) < SECTOR:
+        return None
+    magic, _, size, crc, _, own, _, _, _, guid, table, entries, entry_size, table_crc = (
+        _GPT_HEADER.unpack_from(raw)
+    )
+    if magic != _GPT_MAGIC or not _GPT_HEADER.size <= size <= SECTOR or own != sector:
+        return None
+    if zlib.crc32(raw[:16] + bytes(4) + raw[20:size]) != crc:
+        return None
+    if entry_size < 128 or entry_size % 8 or not 0 < entries * entry_size <= _GPT_TABLE_LIMIT:
+        return None
+    if table * SECTOR + entries * entry_size > disk.size:
+        return None
+    header = _Header(raw[:size], sector * SECTOR, guid, table * SECTOR, entries, entry_size)
+    return header if zlib.crc32(header.table(disk)) == table_crc else None
+
+
+def _gpt_partitions(header: _Header, disk: BlockFile) -> Iterator[Partition]:
+    table = header.table(disk)
+    for index in range(header.entries):
+        entry = table[index * header.entry_size :][:128]
+        first, last = struct.unpack_from("<QQ", entry, 32)
+        if not any(entry[:16]) or last < first or (last + 1) * SECTOR > disk.size:
+            continue
+        yield Partition(
+            number=index + 1,
+            start=first * SECTOR,
+            size=(last - first + 1) * SECTOR,
+            uuid=str(uuid.UUID(bytes_le=entry[16:32])),
+            name=entry[56:128].decode("utf-16-le", "replace").split("\0")[0],
+        )
+
+
+def _mbr_partitions(disk: BlockFile, mbr: bytes, disk_id: str) -> Iterator[Partition]:
+    extended = 0
+    for number, (kind, first, count) in enumerate(_mbr_entries(mbr), 1):
+        if kind and count:
+            is_extended = kind in _EXTENDED
+            extended = extended or (first if is_extended else 0)
+            yield from _mbr_partition(disk, number, first, count, disk_id, extended=is_extended)
+    if extended:
+        yield from _logical_partitions(disk, extended, disk_id)
+
+
+def _logical_partitions(disk: BlockFile, extended: int, disk_id: str) -> Iterator[Partition]:
+    at = extended
+    for number in range(5, 5 + _MANY):
+        sector = disk.read(at * SECTOR, SECTOR)
+        if len(sector) < SECTOR or sector[_SIGNATURE:] != b"\x55\xaa":
+            return
+        (kind, first, count), (next_kind, next_first, _), *_ = _mbr_entries(sector)
+        if not kind or not count:
+            return
+        yield from _mbr_partition(disk, number, at + first, count, disk_id, extended=False)
+        if next_kind not in _EXTENDED or not next_first:
+            return
+        at = extended + next_first
+
+
+def _mbr_partition(
+    disk: BlockFile, number: int, first: int, count: int, disk_id: str, *, extended: bool
+) -> Iterator[Partition]:
+    if (first + count) * SECTOR <= disk.size and first:
+        name = f"{disk_id}-{number:02x}" if disk_id else ""
+        yield Partition(number, first * SECTOR, count * SECTOR, name, extended=extended)
+
+
+def _mbr_entries(sector: bytes) -> list[tuple[int, int, int]]:
+    """Type, first sector and number of sectors of the four entries."""
+    return [
+        (kind, first, count)
+        for kind, first, count in struct.iter_unpack("<4xB3xII", sector[_ENTRIES:_SIGNATURE])
+    ]

@@ -1,0 +1,383 @@
+"""One guest without a virtual machine, as :class:`images.volumes.Volumes`."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from typing import TYPE_CHECKING, Protocol
+
+from images.engines.direct import checks, identifiers
+from images.engines.direct.devices import read_devices
+from images.engines.direct.ext_client import ExtWorker
+from images.engines.direct.fat.boot import parse as parse_boot
+from images.engines.direct.fat.filesystem import FatFileSystem
+from images.engines.direct.storage_daemon import StorageDaemon
+from images.errors import EngineError
+from images.volumes import Kind, Member, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from images.engines.direct.devices import Device
+    from images.engines.engine import Drive
+    from images.volumes import CheckResult, FileSystem, Identifier
+
+    StatTuple = tuple[int, int, int, int, int]
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+}
+
+
+class _Driver(Protocol):
+    """One mounted file system, by absolute paths in it as bytes."""
+
+    def close(self) -> None: ...
+    def lstat(self, path: bytes) -> StatTuple: ...
+    def scan(self, path: bytes) -> Sequence[tuple[bytes, int]]: ...
+    def readlink(self, path: bytes) -> bytes: ...
+    def read(self, path: bytes, limit: int) -> bytes: ...
+    def get_xattrs(self, path: bytes) -> dict[str, bytes]: ...
+    def walk(
+        self, path: bytes, exclude: Sequence[bytes], limit: int
+    ) -> Iterator[tuple[bytes, StatTuple, bytes | None, bytes]]: ...
+    def search(
+        self, path: bytes, needles: Sequence[bytes], exclude: Sequence[bytes], limit: int
+    ) -> Sequence[bytes]: ...
+    def write(self, path: bytes, content: bytes) -> None: ...
+    def create(self, path: bytes, content: bytes, mode: int, uid: int, gid: int) -> None: ...
+    def make_directory(self, path: bytes, mode: int, uid: int, gid: int) -> None: ...
+    def make_symlink(self, path: bytes, target: bytes) -> None: ...
+    def remove(self, path: bytes) -> None: ...
+    def rename(self, old: bytes, new: bytes) -> None: ...
+    def set_owner(self, path: bytes, uid: int, gid: int) -> None: ...
+    def set_mode(self, path: bytes, mode: int) -> None: ...
+    def set_xattr(self, path: bytes, name: str, value: bytes) -> None: ...
+
+
+class DirectVolumes:
+    """The guest on *drives*, each shown as a file by ``qemu-storage-daemon``.
+
+    With *read_only* the drives stay as they are: replayed journals go to a temporary file.
+    """
+
+    engine = "direct"
+
+    def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
+        self._worker = ExtWorker()  # starts while the disks are being opened
+        self._mounts: dict[str, tuple[str, _Driver]] = {}
+        self._devices: Sequence[Device] = ()
+        try:
+            self._daemon = StorageDaemon(drives, scratch=read_only)
+        except BaseException:
+            self._worker.end()
+            raise
+
+    def beyond_reach(self) -> str:
+        """What on the drives this engine cannot open; "" when there is nothing."""
+        found = [d for d in self._read() if d.content.beyond]
+        return "; ".join(f"{d.name} holds {d.content.beyond}" for d in found)
+
+    # -- devices ---------------------------------------------------------------------------
+    def file_systems(self) -> Sequence[FileSystem]:
+        """Everything on the drives that can be mounted or swapped to."""
+        return [device.file_system() for device in self._read() if device.is_mountable]
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """Every identifier, as it is on the disks."""
+        self._devices = ()
+        return identifiers.read_identifiers(self._read())
+
+    def set_identifier(self, identifier: Identifier) -> None:
+        """Set one identifier of a device that is not mounted."""
+        device = self._unmounted(identifier.device)
+        self._devices = ()
+        identifiers.set_identifier(device, identifier)
+
+    def check(self, device: str, *, repair: bool) -> CheckResult:
+        """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+        found = self._unmounted(device)
+        if repair:
+            self._devices = ()
+        return checks.check(found, repair=repair)
+
+    # -- mounting --------------------------------------------------------------------------
+    def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
+        """Mount *device* at *mount_point* of the guest root ("/" first)."""
+        if subvolume:
+            raise EngineError("the direct engine knows no subvolumes")
+        if mount_point != "/" and self.lstat(mount_point).kind is not Kind.DIRECTORY:
+            raise NotADirectoryError(errno.ENOTDIR, "is not a directory", mount_point)
+        shared = [driver for name, driver in self._mounts.values() if name == device]
+        driver = shared[0] if shared else self._open(self._device(device), read_only=read_only)
+        self._mounts[mount_point] = device, driver
+
+    def unmount_all(self) -> None:
+        """Unmount everything and write it to the drives."""
+        drivers = {id(driver): driver for _, driver in self._mounts.values()}
+        self._mounts.clear()
+        self._devices = ()
+        for driver in drivers.values():
+            try:
+                driver.close()
+            except OSError as error:
+                raise EngineError(f"a file system could not be written: {error}") from error
+
+    # -- reading ---------------------------------------------------------------------------
+    def lstat(self, path: str) -> Stat:
+        """The inode at *path*."""
+        driver, below = self._at(path)
+        try:
+            return _stat(driver.lstat(below))
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def scan(self, path: str) -> Mapping[str, Kind]:
+        """The names in directory *path* and what each is."""
+        driver, below = self._at(path)
+        try:
+            return {_text(name): _kind(mode) for name, mode in driver.scan(below)}
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def readlink(self, path: str) -> str:
+        """The target text of the symlink at *path*."""
+        driver, below = self._at(path)
+        try:
+            return _text(driver.readlink(below))
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The first *limit* bytes of the regular file at *path*."""
+        driver, below = self._at(path)
+        try:
+            return driver.read(below, limit)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def get_xattrs(self, path: str) -> Mapping[str, bytes]:
+        """The extended attributes of *path*."""
+        driver, below = self._at(path)
+        try:
+            return driver.get_xattrs(below)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def walk(self, path: str, *, exclude: Sequence[str], limit: int) -> Iterator[Member]:
+        """Every inode below directory *path*, on mounted file systems below it too."""
+        for top in self._tops(path, exclude):
+            if top != path:
+                yield Member(top, self.lstat(top))
+            driver, below, outside, left_out = self._part(top, exclude)
+            try:
+                for met, found, content, target in driver.walk(below, left_out, limit):
+                    yield Member(outside + _text(met), _stat(found), content, _text(target))
+            except OSError as error:
+                raise _named(error, top) from None
+
+    def search(
+        self, paths: Sequence[str], needles: Sequence[bytes], *, exclude: Sequence[str], limit: int
+    ) -> Sequence[str]:
+        """Everything below the directories *paths* that holds one of *needles*, sorted."""
+        found: list[str] = []
+        for top in [top for path in paths for top in self._tops(path, exclude)]:
+            if top not in paths and any(n in _raw(top.rpartition("/")[2]) for n in needles):
+                found.append(top)
+            driver, below, outside, left_out = self._part(top, exclude)
+            try:
+                hits = driver.search(below, needles, left_out, limit)
+            except OSError as error:
+                raise _named(error, top) from None
+            found.extend(outside + _text(hit) for hit in hits)
+        return sorted(found)
+
+    # -- writing ---------------------------------------------------------------------------
+    def write(self, path: str, content: bytes) -> None:
+        """Replace the content of the regular file at *path*, in place."""
+        driver, below = self._at(path)
+        try:
+            driver.write(below, content)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
+        """Make a regular file; ``FileExistsError`` when the name is taken."""
+        driver, below = self._at(path)
+        try:
+            driver.create(below, content, mode, uid, gid)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def remove(self, path: str) -> None:
+        """Remove the file, symlink or whole tree at *path*."""
+        self._require_no_mount(path)
+        driver, below = self._at(path)
+        try:
+            driver.remove(below)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename within one file system, replacing a file at *new*."""
+        self._require_no_mount(old)
+        self._require_no_mount(new)
+        source, old_below = self._at(old)
+        target, new_below = self._at(new)
+        if source is not target:
+            raise OSError(errno.EXDEV, "is on another file system", old, None, new)
+        try:
+            source.rename(old_below, new_below)
+        except OSError as error:
+            raise _named(error, old) from None
+
+    def make_directory(self, path: str, *, mode: int, uid: int, gid: int) -> None:
+        """Make one directory."""
+        driver, below = self._at(path)
+        try:
+            driver.make_directory(below, mode, uid, gid)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def make_symlink(self, path: str, target: str) -> None:
+        """Make a symlink at *path* that holds *target* as its text."""
+        driver, below = self._at(path)
+        try:
+            driver.make_symlink(below, _raw(target))
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def set_owner(self, path: str, *, uid: int, gid: int) -> None:
+        """Change owner and group."""
+        driver, below = self._at(path)
+        try:
+            driver.set_owner(below, uid, gid)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Change the permission bits."""
+        driver, below = self._at(path)
+        try:
+            driver.set_mode(below, mode)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    def set_xattr(self, path: str, name: str, value: bytes) -> None:
+        """Set one extended attribute."""
+        driver, below = self._at(path)
+        try:
+            driver.set_xattr(below, name, value)
+        except OSError as error:
+            raise _named(error, path) from None
+
+    # -- the end ---------------------------------------------------------------------------
+    def close(self) -> None:
+        """Write everything out and let go of the drives."""
+        try:
+            self.unmount_all()
+            self._daemon.end()
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of the drives as they are, at once. Safe to call twice."""
+        self._mounts.clear()
+        self._worker.end()
+        self._daemon.kill()
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _read(self) -> Sequence[Device]:
+        if not self._devices:
+            self._devices = read_devices(self._daemon.files)
+        return self._devices
+
+    def _device(self, name: str) -> Device:
+        for device in self._read():
+            if device.name == name:
+                return device
+        raise FileNotFoundError(errno.ENOENT, "the guest has no such device", name)
+
+    def _unmounted(self, name: str) -> Device:
+        if any(device == name for device, _ in self._mounts.values()):
+            raise EngineError(f"{name} is mounted")
+        return self._device(name)
+
+    def _open(self, device: Device, *, read_only: bool) -> _Driver:
+        content = device.content
+        if content.beyond:
+            raise EngineError(f"{device.name} holds {content.beyond}")
+        if content.ext is not None:
+            if content.ext.unclean:
+                checks.replay(device)
+                self._devices = ()
+            ext = self._device(device.name).content.ext
+            if ext is None:
+                raise EngineError(f"the file system on {device.name} is damaged")
+            return self._worker.open(device.file, device.start, ext, writable=not read_only)
+        if content.type == "vfat":
+            volume = device.open()
+            boot = parse_boot(volume.read(0, 512), volume.size)
+            if boot is not None:
+                return FatFileSystem(volume, boot, writable=not read_only)
+            volume.close()
+        raise EngineError(f"{device.name} holds nothing that can be mounted ({content.type})")
+
+    def _at(self, path: str) -> tuple[_Driver, bytes]:
+        """The file system that *path* is on, and the path in it."""
+        place = path.rstrip("/") or "/"
+        while place not in self._mounts:
+            if place in {"/", ""}:
+                raise EngineError("nothing is mounted")
+            place = place.rpartition("/")[0] or "/"
+        below = path if place == "/" else path[len(place) :]
+        return self._mounts[place][1], _raw(below) or b"/"
+
+    def _tops(self, path: str, exclude: Sequence[str]) -> Sequence[str]:
+        """*path* and the mount points below it that are not excluded: one walk for each."""
+        place = path.rstrip("/")
+        mounted = [m for m in self._mounts if m != "/" and m.startswith(f"{place}/")]
+        kept = [
+            m for m in mounted if not any(f"{m}/".startswith(f"{e.rstrip('/')}/") for e in exclude)
+        ]
+        return [path, *kept]
+
+    def _part(
+        self, path: str, exclude: Sequence[str]
+    ) -> tuple[_Driver, bytes, str, Sequence[bytes]]:
+        """The driver for *path*, *path* in it, its mount point, and what to leave out there."""
+        driver, below = self._at(path)
+        inner = _text(below).strip("/")
+        place = path.rstrip("/")
+        outside = place[: len(place) - len(inner)].rstrip("/") if inner else place
+        left_out = [*exclude, *self._mounts]
+        inside = [_raw(e[len(outside) :]) for e in left_out if e.startswith(f"{outside}/")]
+        return driver, below, outside, [e for e in inside if e != b"/"]
+
+    def _require_no_mount(self, path: str) -> None:
+        place = path.rstrip("/")
+        if any(m == place or m.startswith(f"{place}/") for m in self._mounts):
+            raise OSError(errno.EBUSY, "something is mounted there", path)
+
+
+def _stat(found: StatTuple) -> Stat:
+    mode, uid, gid, size, links = found
+    return Stat(_kind(mode), stat.S_IMODE(mode), uid, gid, size, links)
+
+
+def _kind(mode: int) -> Kind:
+    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
+
+
+def _named(error: OSError, path: str) -> OSError:
+    return OSError(error.errno, f"{error.strerror} (in the guest)", path)
+
+
+def _raw(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

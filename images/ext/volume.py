@@ -1,0 +1,364 @@
+"""An open ext file system by inode number: what libext2fs does, with its gaps closed.
+
+libext2fs does what it is told. What the kernel would check first (reserved inodes, deleted ones,
+types), and what it would update besides (times, reference counts), is done here.
+
+References: e2fsprogs 1.47 ``lib/ext2fs/*.c``; Linux ``fs/ext4/inode.c`` (ext4_iget's checks).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import struct
+
+from images.ext import libext2fs as lib
+from images.ext.inode import CASEFOLDED, EA_INODE, ENCRYPTED, INLINE_DATA, Inode
+from images.ext.libext2fs import byref, call, library
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    #: (inode number, record length, name length, type), name, address of the entry -> flags
+    Visit = Callable[[int, int, bytes, int], int]
+
+ROOT = 2
+_TYPES = frozenset(
+    {
+        stat.S_IFREG,
+        stat.S_IFDIR,
+        stat.S_IFLNK,
+        stat.S_IFCHR,
+        stat.S_IFBLK,
+        stat.S_IFIFO,
+        stat.S_IFSOCK,
+    }
+)
+#: Directory entry types, ext2_fs.h EXT2_FT_*.
+_ENTRY_TYPE = {
+    stat.S_IFREG: 1,
+    stat.S_IFDIR: 2,
+    stat.S_IFCHR: 3,
+    stat.S_IFBLK: 4,
+    stat.S_IFIFO: 5,
+    stat.S_IFSOCK: 6,
+    stat.S_IFLNK: 7,
+}
+_CHUNK = 1024 * 1024
+
+
+class Geometry:
+    """What has to be known of a file system to open it; sizes are bytes."""
+
+    def __init__(
+        self,
+        *,
+        block_size: int,
+        inodes: int,
+        inode_size: int,
+        first_inode: int,
+        special_inodes: tuple[int, ...],
+        extents: bool,
+    ) -> None:
+        self.block_size = block_size
+        self.inodes = inodes
+        self.inode_size = inode_size
+        self.first_inode = first_inode
+        self.special_inodes = special_inodes
+        self.extents = extents
+
+
+class Volume:
+    """A file system in the host file *path*, which begins *offset* bytes into it."""
+
+    def __init__(self, path: bytes, offset: int, geometry: Geometry, *, writable: bool) -> None:
+        self.geometry = geometry
+        self._writable = writable
+        self._bitmaps = False
+        self._fs = ctypes.c_void_p()
+        flags = lib.OPEN_64BITS | lib.OPEN_MASTER_SB_ONLY | (lib.OPEN_RW if writable else 0)
+        options = b"offset=%d" % offset
+        manager = lib.unix_io_manager
+        call("open2", path, options, flags, 0, 0, manager, byref(self._fs))
+        try:  # as the kernel does before it mounts
+            call("check_desc", self._fs)
+            if not self.inode(ROOT).is_directory:
+                raise _corrupt("its root is not a directory")
+        except BaseException:
+            library.ext2fs_free(self._fs)
+            raise
+
+    def close(self) -> None:
+        """Write everything to the file and let go of it."""
+        if self._fs:
+            call("close_free", byref(self._fs))
+
+    def prepare_to_write(self) -> None:
+        """Raise ``OSError(EROFS)`` unless this may be written, and load what that takes."""
+        if not self._writable:
+            raise OSError(errno.EROFS, "the file system is mounted read-only")
+        if not self._bitmaps:
+            call("read_bitmaps", self._fs)
+            self._bitmaps = True
+
+    # -- inodes ----------------------------------------------------------------------------
+    def inode(self, number: int) -> Inode:
+        """Read the inode *number*, which some directory names."""
+        self._require_ordinary(number)
+        inode = self._read(number)
+        if not inode.links or stat.S_IFMT(inode.mode) not in _TYPES:
+            raise _corrupt(f"inode {number} is not in use")
+        if inode.flags & (ENCRYPTED | CASEFOLDED | EA_INODE):
+            raise OSError(errno.EOPNOTSUPP, f"inode {number} is encrypted or case-folded")
+        return inode
+
+    def save(self, inode: Inode) -> None:
+        """Write *inode* back."""
+        call("write_inode_full", self._fs, inode.number, inode.raw, len(inode.raw))
+
+    def allocate(self, mode: int, directory: int) -> int:
+        """Find a free inode near *directory*; it is taken when it is counted."""
+        number = ctypes.c_uint32()
+        call("new_inode", self._fs, directory, mode, None, byref(number))
+        return number.value
+
+    def count(self, number: int, *, is_directory: bool = False) -> None:
+        """Mark the inode *number* as in use."""
+        library.ext2fs_inode_alloc_stats2(self._fs, number, 1, int(is_directory))
+
+    def evict(self, number: int) -> None:
+        """Free the inode *number* with everything it holds."""
+        inode = self._read(number)
+        if inode.has_attribute_block:
+            call("free_ext_attr", self._fs, number, inode.raw)
+            self.save(inode)
+        if library.ext2fs_inode_has_valid_blocks2(self._fs, inode.raw):
+            call("punch", self._fs, number, None, None, 0, 2**64 - 1)
+        inode = self._read(number)
+        inode.set_deleted()
+        if inode.is_regular:
+            inode.set_no_size()
+        self.save(inode)
+        library.ext2fs_inode_alloc_stats2(self._fs, number, -1, int(inode.is_directory))
+
+    # -- directories -----------------------------------------------------------------------
+    def lookup(self, directory: int, name: bytes) -> int:
+        """The inode that *directory* calls *name*."""
+        number = ctypes.c_uint32()
+        call("lookup", self._fs, directory, name, len(name), None, byref(number))
+        return number.value
+
+    def entries(self, directory: int) -> dict[bytes, tuple[int, int]]:
+        """What is in *directory* besides ``.`` and ``..``: name to inode number and entry type."""
+        found: dict[bytes, tuple[int, int]] = {}
+        wrong: list[bytes] = []
+
+        def visit(number: int, kind: int, name: bytes, _entry: int) -> int:
+            if b"\0" in name or b"/" in name or not name:
+                wrong.append(name)
+                return lib.DIRENT_ABORT
+            if name not in {b".", b".."}:
+                found[name] = number, kind
+            return 0
+
+        self._iterate(directory, visit)
+        if wrong:  # as the kernel's verify_dirent_name()
+            raise OSError(errno.EIO, f"directory {directory} holds a name with a slash or a NUL")
+        return found
+
+    def link(self, directory: int, name: bytes, inode: Inode) -> None:
+        """Enter *inode* into *directory*, which grows when it is full."""
+        kind = _ENTRY_TYPE[stat.S_IFMT(inode.mode)]
+        try:
+            call("link", self._fs, directory, name, inode.number, kind)
+        except lib.Ext2Error as error:
+            if error.code != lib.DIR_NO_SPACE:
+                raise
+            call("expand_dir", self._fs, directory)
+            call("link", self._fs, directory, name, inode.number, kind)
+
+    def unlink(self, directory: int, name: bytes) -> None:
+        """Take the entry *name* out of *directory*; the inode itself is left alone."""
+        call("unlink", self._fs, directory, name, 0, 0)
+
+    def make_directory(self, parent: int, number: int) -> None:
+        """Make *number* an empty directory; *parent* counts it, but does not name it yet."""
+        call("mkdir", self._fs, parent, number, None)
+
+    def make_symlink(self, parent: int, number: int, target: bytes) -> None:
+        """Make *number* a symlink that nothing names yet."""
+        call("symlink", self._fs, parent, number, None, target)
+
+    def set_parent(self, directory: int, parent: int) -> None:
+        """Let the ``..`` of *directory* mean *parent*."""
+
+        def visit(_number: int, _kind: int, name: bytes, entry: int) -> int:
+            if name != b"..":
+                return 0
+            ctypes.c_uint32.from_address(entry).value = parent
+            return lib.DIRENT_CHANGED | lib.DIRENT_ABORT
+
+        self._iterate(directory, visit)
+
+    # -- contents --------------------------------------------------------------------------
+    def read(self, number: int, limit: int) -> bytes:
+        """The first *limit* bytes of the regular file *number*."""
+        with _File(self._fs, number, 0) as file:
+            parts: list[bytes] = []
+            while limit > 0:
+                buffer = ctypes.create_string_buffer(min(limit, _CHUNK))
+                got = ctypes.c_uint()
+                call("file_read", file, buffer, len(buffer), byref(got))
+                if not got.value:
+                    break
+                parts.append(buffer.raw[: got.value])
+                limit -= got.value
+            return b"".join(parts)
+
+    def overwrite(self, number: int, content: bytes) -> None:
+        """Make *content* the whole content of the regular file *number*."""
+        with _File(self._fs, number, lib.FILE_WRITE) as file:
+            call("file_set_size2", file, 0)
+            for start in range(0, len(content), _CHUNK):
+                piece = content[start : start + _CHUNK]
+                done = ctypes.c_uint()
+                call("file_write", file, piece, len(piece), byref(done))
+                if done.value != len(piece):
+                    raise OSError(errno.EIO, "a write was cut short")
+
+    def link_target(self, inode: Inode) -> bytes:
+        """The text of the symlink *inode*."""
+        if inode.flags & INLINE_DATA:
+            size = ctypes.c_size_t()
+            call("inline_data_size", self._fs, inode.number, byref(size))
+            buffer = ctypes.create_string_buffer(max(size.value, 1))
+            call("inline_data_get", self._fs, inode.number, None, buffer, byref(size))
+            return buffer.raw[: min(size.value, inode.size)]
+        if library.ext2fs_is_fast_symlink(inode.raw):
+            return inode.block_area[: inode.size].split(b"\0")[0]
+        if inode.size >= self.geometry.block_size:
+            raise _corrupt(f"the symlink in inode {inode.number} is too long")
+        return self.read(inode.number, inode.size).split(b"\0")[0]
+
+    # -- extended attributes ---------------------------------------------------------------
+    def attributes(self, number: int) -> dict[str, bytes]:
+        """The extended attributes of inode *number*, as ``getfattr`` names and shows them."""
+        names: list[bytes] = []
+
+        def visit(name: int, _value: int, _length: int, _priv: int) -> int:
+            names.append(ctypes.string_at(name))
+            return 0
+
+        with _Attributes(self._fs, number) as handle:
+            call("xattrs_iterate", handle, lib.XattrCallback(visit), None)
+            return {
+                os.fsdecode(name): _attribute(handle, name)
+                for name in names
+                if name != b"system.data" and b"." in name
+            }
+
+    def set_attribute(self, number: int, name: str, value: bytes) -> None:
+        """Set one extended attribute of inode *number*."""
+        with _Attributes(self._fs, number) as handle:
+            call("xattr_set", handle, os.fsencode(name), value, len(value))
+
+    def remove_attribute(self, number: int, name: str) -> None:
+        """Remove one extended attribute of inode *number*, if it has that."""
+        with _Attributes(self._fs, number) as handle:
+            call("xattr_remove", handle, os.fsencode(name))
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _read(self, number: int) -> Inode:
+        raw = ctypes.create_string_buffer(self.geometry.inode_size)
+        call("read_inode_full", self._fs, number, raw, len(raw))
+        return Inode(number, raw)
+
+    def _require_ordinary(self, number: int) -> None:
+        known = self.geometry
+        if number != ROOT and not known.first_inode <= number <= known.inodes:
+            raise _corrupt(f"a directory names inode {number}, which is not for files")
+        if number in known.special_inodes:
+            raise _corrupt(f"a directory names inode {number}, the file system's own")
+
+    def _iterate(self, directory: int, visit: Visit) -> None:
+        failed: list[BaseException] = []
+
+        def guarded(
+            _dir: int, _what: int, entry: int, _offset: int, _size: int, _block: int, _private: int
+        ) -> int:
+            try:
+                number, _, length, kind = _ENTRY.unpack(ctypes.string_at(entry, _ENTRY.size))
+                return visit(number, kind, ctypes.string_at(entry + _ENTRY.size, length), entry)
+            except BaseException as error:  # noqa: BLE001 - nothing can be raised through C
+                failed.append(error)
+                return lib.DIRENT_ABORT
+
+        call("dir_iterate2", self._fs, directory, 0, None, lib.DirCallback(guarded), None)
+        if failed:
+            raise failed[0]
+
+
+class _File:
+    """An open file of the file system: closed at the end of the block, when that succeeds."""
+
+    def __init__(self, fs: ctypes.c_void_p, number: int, flags: int) -> None:
+        self._handle = ctypes.c_void_p()
+        call("file_open2", fs, number, None, flags, byref(self._handle))
+
+    def __enter__(self) -> ctypes.c_void_p:
+        return self._handle
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            call("file_close", self._handle)
+        else:
+            library.ext2fs_file_close(self._handle)
+
+
+class _Attributes:
+    """The extended attributes of an inode, read; every change is written at once."""
+
+    def __init__(self, fs: ctypes.c_void_p, number: int) -> None:
+        self._handle = ctypes.c_void_p()
+        call("xattrs_open", fs, number, byref(self._handle))
+
+    def __enter__(self) -> ctypes.c_void_p:
+        try:
+            call("xattrs_read", self._handle)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self._handle
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        library.ext2fs_xattrs_close(byref(self._handle))
+
+
+_ENTRY = struct.Struct("=IHBB")  # inode, record length, name length, type (ext2_dir_entry_2)
+
+
+def _attribute(handle: ctypes.c_void_p, name: bytes) -> bytes:
+    value, length = ctypes.c_void_p(), ctypes.c_size_t()
+    call("xattr_get", handle, name, byref(value), byref(length))
+    try:
+        return ctypes.string_at(value, length.value) if value else b""
+    finally:
+        library.ext2fs_free_mem(byref(value))
+
+
+def _corrupt(words: str) -> OSError:
+    return OSError(errno.EUCLEAN, f"the file system is damaged: {words}")
