@@ -72,7 +72,8 @@ def multipart(parts: Sequence[Part]) -> bytes:
 def parts_of(content: bytes) -> Iterator[Part]:
     """The parts of a MIME message that are not containers themselves, decoded."""
     message = email.message_from_bytes(content, policy=email.policy.compat32)
-    for number, piece in enumerate((p for p in message.walk() if not p.is_multipart()), 1):
+    leaves = (p for p in message.walk() if p.get_content_maintype() not in {"multipart", "message"})
+    for number, piece in enumerate(leaves, 1):
         payload = piece.get_payload(decode=True)
         body = payload if isinstance(payload, bytes) else b""
         yield Part(piece.get_filename() or f"part-{number:03}", body, piece.get_content_type())

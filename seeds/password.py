@@ -7,8 +7,8 @@ The salt is derived from whose password it is (the instance-id and the user name
 input gives the same seed. A salt is public and has to be different, not secret; it is *not* derived
 from the password, which would give an attacker a quick way to try passwords.
 
-References: Ulrich Drepper, "Unix crypt using SHA-256 and SHA-512", version 0.6 (2016), whose test
-vectors are in tests/seeds/test_password.py; crypt(5) of libxcrypt.
+References: Ulrich Drepper, "Unix crypt using SHA-256 and SHA-512", version 0.6 (2016);
+crypt(5) of libxcrypt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from seeds.errors import SeedError
 #: Ten times the default of passwd(1): 30 ms here, less at a login.
 ROUNDS = 50_000
 
-#: Drepper's test vectors go below, so only callers' requests are held to this.
+#: The specification's own limits.
 _LEAST_ROUNDS, _MOST_ROUNDS = 1000, 999_999_999
 _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _HASHED = re.compile(r"\$(?:1|2[aby]|5|6|7|y|gy)\$[^\s:]{8,}")

@@ -93,7 +93,7 @@ def _finding(file: str, root: Node, error: ValidationError) -> Finding:
     return values.at(
         file,
         node,
-        Severity.ERROR,
+        Severity.WARNING,  # the installed release may be older than the guest's
         "schema",
         message,
         "This is cloud-init's own schema; see its module reference.",
@@ -116,7 +116,7 @@ def _words(error: ValidationError) -> str:
     if rule in {"pattern", "format"}:
         return f"must match {limit}"
     if rule in {"minItems", "minLength", "minProperties"}:
-        return f"must have at least {limit}"
+        return "must not be empty" if limit == 1 else f"must have at least {limit} entries"
     if rule in {"anyOf", "oneOf"}:
         return "has none of the forms that cloud-init takes"
     return f"does not fulfil {rule}"

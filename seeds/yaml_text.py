@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+#: What PyYAML lets out when a value does not fit the tag in front of it (``!!bool perhaps``).
+CONSTRUCTION_ERRORS = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+_TABS = "There is a tab at the beginning of the line: YAML indents with spaces."
+
+
 class ParsedYaml:
     """One document: ``root`` is None when it is empty or cannot be read; then see ``problems``."""
 
@@ -39,11 +53,12 @@ class ParsedYaml:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             words = " ".join(filter(None, (error.context, error.problem)))
-            self._unreadable("yaml", f"not valid YAML: {words}", _place(mark))
+            hint = _TABS if _has_tab(text, mark) else ""
+            self._unreadable("yaml", f"not valid YAML: {words}", _place(mark), hint)
         except yaml.YAMLError as error:
             words = str(error).splitlines()[0]
             self._unreadable("yaml", f"not valid YAML: {words}", _place_of(error, text))
-        except (RecursionError, ValueError, OverflowError) as error:
+        except CONSTRUCTION_ERRORS as error:
             words = f"{type(error).__name__}: {error}"[:160]
             self._unreadable("yaml", f"not valid YAML: {words}", (0, 0))
         else:
@@ -54,9 +69,8 @@ class ParsedYaml:
                     _place(documents[1].start_mark),
                 )
 
-    def _unreadable(self, code: str, message: str, place: tuple[int, int]) -> None:
+    def _unreadable(self, code: str, message: str, place: tuple[int, int], hint: str = "") -> None:
         self.root = self.data = None
-        hint = "Indent with spaces, not tabs." if "\t" in message else ""
         self.problems = [Finding(self.file, *place, Severity.ERROR, code, message, hint)]
 
 
@@ -100,7 +114,7 @@ def is_null(node: Node) -> bool:
 
 def is_plain(node: Node) -> bool:
     """Whether *node* is a scalar without quotes."""
-    return isinstance(node, yaml.ScalarNode) and node.style is None
+    return isinstance(node, yaml.ScalarNode) and not node.style  # libyaml says "", not None
 
 
 def _nodes(root: Node) -> Iterator[Node]:
@@ -135,6 +149,13 @@ def _duplicate_keys(file: str, root: Node) -> Iterator[Finding]:
                     "Merge the two.",
                 )
             first.setdefault(name, key.start_mark.line + 1)
+
+
+def _has_tab(text: str, mark: yaml.Mark | None) -> bool:
+    """Whether the line of *mark* is indented with a tab."""
+    lines = text.split("\n")
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    return "\t" in line[: len(line) - len(line.lstrip())]
 
 
 def _place(mark: yaml.Mark | None) -> tuple[int, int]:

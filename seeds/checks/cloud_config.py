@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from seeds.checks import values
+from seeds.checks.known_keys import probably_meant
 from seeds.findings import Finding, Severity
 from seeds.names import host_name_problem
 from seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
@@ -190,4 +191,13 @@ def _check_keys(file: str, root: Node) -> Iterator[Finding]:
                 "meta-data-key",
                 f"{name} belongs into meta-data; here it does nothing",
                 "Move it.",
+            )
+        elif meant := probably_meant(name):
+            yield values.at(
+                file,
+                key,
+                Severity.WARNING,
+                "unknown-key",
+                f"cloud-init knows no key {name!r}, and ignores it",
+                f"Did you mean {meant}?",
             )

@@ -7,6 +7,7 @@ References: cloud-init ``cloudinit/user_data.py``, ``cloudinit/handlers/__init__
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from seeds.checks import cloud_config
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _HEADER_HINT = "The first line says what the file is: #cloud-config, or #! and an interpreter."
 _IGNORED = "cloud-init does not recognise the header behind it and ignores the file"
 _MAX_PARTS = 1000
+#: One letter too few or too many in #cloud-config is 0.96, one that differs 0.92.
+_NEARLY = 0.85
 _MAIL_HEADERS = (b"content-", b"from ", b"from:", b"to:", b"subject:", b"date:", b"received:")
 
 
@@ -116,7 +119,7 @@ def _unknown(file: str, text: str) -> Finding:
             "Remove the line, or put #cloud-config above it.",
         )
     close = first.lower().replace(" ", "").replace("_", "-")
-    if close.startswith(("#cloud-config", "cloud-config", "#cloudconfig")):
+    if SequenceMatcher(None, close, "#cloud-config").ratio() > _NEARLY:
         return _finding(
             file,
             1,
@@ -226,7 +229,8 @@ def _check_message(file: str, content: bytes, schema: Schema | None) -> Iterator
         if kind == CLOUD_CONFIG:
             configs.append((name, text))
     if not found:
-        yield _finding(file, 0, "mime-empty", "a MIME message without any part")
+        hint = "Give it a part, or leave the file empty."
+        yield _finding(file, 0, "mime-empty", "a MIME message without any part", hint)
     yield from cloud_config.check_overlap(configs)
 
 

@@ -9,7 +9,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from seeds.findings import Finding, Severity
-from seeds.yaml_text import is_plain, is_string
+from seeds.yaml_text import CONSTRUCTION_ERRORS, is_plain, is_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,5 +93,5 @@ def mac_problem(node: Node) -> tuple[Severity, str, str] | None:
 def _constructed(node: ScalarNode) -> object:
     try:
         return SafeConstructor().construct_object(node)
-    except (yaml.YAMLError, ValueError, OverflowError):
+    except CONSTRUCTION_ERRORS:
         return None

@@ -1,0 +1,191 @@
+"""Every mistake gets its words, its line and its column; what is right gets none."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from seeds import RefusedSeedError, Seed, Severity
+from seeds.checks import check_files, user_data
+from seeds.checks.known_keys import KNOWN, probably_meant
+from seeds.schema import installed
+from tests.support.seed_mistakes import Mistake, mistakes, table
+
+ALL = mistakes()
+DOCS = Path(__file__).parent.parent.parent / "docs" / "seeds.md"
+META = b'instance-id: "i-1"\n'
+
+
+@pytest.mark.parametrize("mistake", ALL, ids=lambda m: f"{m.file}-{m.title}")
+def test_the_mistake_is_named_with_its_place(mistake: Mistake) -> None:
+    if "[schema]" in mistake.says and installed() is None:
+        pytest.skip("this host has no cloud-init package, and so no schema of it")
+    (finding,) = mistake.seed.check()
+    assert (str(finding), finding.hint) == (mistake.says, mistake.hint)
+
+
+@pytest.mark.parametrize("mistake", ALL, ids=lambda m: f"{m.file}-{m.title}")
+def test_it_keeps_the_seed_from_being_written(mistake: Mistake, tmp_path: Path) -> None:
+    if "[schema]" in mistake.says and installed() is None:
+        pytest.skip("this host has no cloud-init package, and so no schema of it")
+    path = tmp_path / "seed.iso"
+    with pytest.raises(RefusedSeedError) as refused:
+        mistake.seed.write(path, strict=True)
+    assert refused.value.message == mistake.says
+    assert list(tmp_path.iterdir()) == []
+    if ": warning: " in mistake.says:
+        assert mistake.seed.write(path).size == path.stat().st_size
+    else:
+        with pytest.raises(RefusedSeedError):
+            mistake.seed.write(path)
+
+
+def test_the_manual_shows_the_table() -> None:
+    """Made with: python -m tests.support.seed_mistakes."""
+    assert table() in DOCS.read_text()
+
+
+def test_no_check_is_without_a_mistake() -> None:
+    """Every code in the sources of the checks is in the table."""
+    sources = [p.read_text() for p in Path(user_data.__file__).parent.glob("*.py")]
+    codes = {code for text in sources for code in CODE.findall(text)}
+    assert len(codes) > 30
+    assert codes - {mistake.says.rsplit("[", 1)[1].rstrip("]") for mistake in ALL} == {
+        "missing-file"  # a Seed always has both
+    }
+
+
+#: How the sources name the code of a finding: after the severity, the node, or the line.
+CODE = re.compile(
+    r"""(?:Severity\.[A-Z]+,|_at\(\s*[^"]{1,40}?,|_finding\([\w, ]+,)\s*"([a-z0-9-]+)",?"""
+)
+
+GOOD = {
+    "nothing": b"",
+    "a header alone": b"#cloud-config\n",
+    "a comment and a document start": b"#cloud-config\n# hello\n---\nruncmd: [ls]\n",
+    "windows line endings": b"#cloud-config\r\nruncmd: [ls]\r\n",
+    "capitals": b"#CLOUD-CONFIG\nruncmd: [ls]\n",
+    "a script": b"#!/bin/sh\nexit 0\n",
+    "a boothook": b"#cloud-boothook\n#!/bin/sh\n",
+    "an include": b"#include\nhttps://example.org/a\n# a comment\n\nhttps://example.org/b\n",
+    "an include on its line": b"#include https://example.org/a\n",
+    "a template": b"## template: jinja\n#cloud-config\nhostname: {{ v1.x }}\n",
+    "an archive": b"#cloud-config-archive\n- {type: text/cloud-config, content: 'runcmd: [ls]'}\n"
+    b"- |\n  #!/bin/sh\n  ls\n",
+    "true as yes": b"#cloud-config\npackage_update: yes\n",
+    "octal": b"#cloud-config\nwrite_files:\n- {path: /x, content: a, permissions: '0644'}\n",
+    "numbers in mounts": b"#cloud-config\nmounts:\n- [sdb, /mnt, auto, defaults, '0', '2']\n",
+    "an anchor": b"#cloud-config\nruncmd: &a [ls]\nbootcmd: *a\n",
+    "a name only others know": b"#cloud-config\nexample_part_handler: {a: 1}\n",
+}
+
+
+@pytest.mark.parametrize("content", GOOD.values(), ids=GOOD)
+def test_what_is_right_is_left_in_peace(content: bytes) -> None:
+    assert Seed(content, META).check() == ()
+
+
+NETWORKS = {
+    "disabled": b"config: disabled\n",
+    "empty": b"",
+    "version 1": b"""version: 1
+config:
+- {type: physical, name: eth0, mac_address: '52:54:00:12:34:56', subnets: [{type: dhcp}]}
+- {type: bond, name: bond0, bond_interfaces: [eth0], mac_address: '52:54:00:12:34:56'}
+- {type: nameserver, address: [192.0.2.53]}
+- {type: route, destination: 198.51.100.0/24, gateway: 192.0.2.1}
+""",
+    "netmask": b"""version: 1
+config:
+- type: physical
+  name: eth0
+  subnets: [{type: static, address: 192.0.2.10, netmask: 255.255.255.0, gateway: 192.0.2.1}]
+""",
+    "version 2": b"""version: 2
+ethernets:
+  all: {match: {name: 'en*'}, dhcp4: true}
+  eth1: {match: {macaddress: '52:54:00:12:34:56'}, set-name: eth1, addresses: ['2001:db8::1/64']}
+vlans:
+  v20: {id: 20, link: eth1, addresses: [192.0.2.10/24], nameservers: {addresses: ['2001:db8::53']}}
+bridges:
+  br0: {interfaces: [all], dhcp4: true}
+""",
+}
+
+
+@pytest.mark.parametrize("content", NETWORKS.values(), ids=NETWORKS)
+def test_a_network_that_is_right_is_left_in_peace(content: bytes) -> None:
+    assert Seed(b"", META, content).check() == ()
+
+
+def test_a_secret_is_in_no_message() -> None:
+    text = b"""#cloud-config
+password: 123456789
+chpasswd: {list: [hunter2]}
+users:
+- {name: a, passwd: 987654321, plain_text_passwd: hunter2, lock_passwd: hunter2}
+"""
+    findings = Seed(text, META).check()
+    assert len(findings) > 3
+    told = json.dumps([finding.to_json() for finding in findings])
+    assert not [secret for secret in ("123456789", "987654321", "hunter2") if secret in told]
+
+
+def test_both_files_must_be_there() -> None:
+    missing = check_files({}, None)
+    assert [(f.file, f.code, f.severity) for f in missing] == [
+        ("meta-data", "missing-file", Severity.ERROR),
+        ("user-data", "missing-file", Severity.ERROR),
+    ]
+
+
+def test_a_problem_in_a_part_says_which_part() -> None:
+    archive = b"#cloud-config-archive\n- |\n  #cloud-config\n  a: b: c\n"
+    (finding,) = Seed(archive, META).check()
+    assert finding.place == "user-data (entry 1):2:5"
+
+
+def test_gzip_is_looked_into() -> None:
+    (finding,) = Seed(gzip.compress(b"#cloud-config\na: b: c\n"), META).check()
+    assert finding.place == "user-data:2:5"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#cloud-config\n" + b"[" * 5000,
+        b"#cloud-config\n" + b"a: &a [*a]\n",
+        b"#cloud-config\n? [a, b]\n: c\n",
+        b"#cloud-config\n? {a: b}\n: c\n",
+        b"#cloud-config\na: !!python/object/apply:os.system [ls]\n",
+        b"#cloud-config\na: !!timestamp nonsense\nb: 2026-99-99\n",
+        b"#cloud-config\nusers: {a: b}\nwrite_files: text\nruncmd: {a: [1]}\n",
+        b"#cloud-config\n1: 2\nnull: 3\n[]: 4\n",
+        b"#cloud-config-archive\n3\n",
+        b"#cloud-config-archive\n- 3\n- null\n- {content: 4}\n- {type: 3, content: x}\n",
+        b"MIME-Version: 1.0\n",
+        b"MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n\n",
+        b"mime-version: 1.0\n\n\xff\xfe",
+        b"\x1f\x8b",
+        b"\xff" * 100,
+        b"\0" * 100,
+    ],
+    ids=range(16),
+)
+def test_nothing_makes_the_checks_fall_over(content: bytes) -> None:
+    for seed in (Seed(content, META), Seed(b"", content, content)):
+        seed.check()
+
+
+@pytest.mark.parametrize(("given", "meant"), [("runcmdd", "runcmd"), ("Hostname", "hostname")])
+def test_misspelt_keys(given: str, meant: str) -> None:
+    assert probably_meant(given) == meant
+
+
+def test_known_keys_are_not_misspelt() -> None:
+    assert [key for key in KNOWN if probably_meant(key)] == []

@@ -1,0 +1,174 @@
+"""From the options of ``unclone seed`` to a blueprint and its machines.
+
+Here files are opened and stdin is read; what they mean is the business of ``seeds``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from images.errors import ExitStatus, RefusedError, UncloneError, UsageError
+from images.text import printable
+from seeds.blueprint import Blueprint, Row
+from seeds.errors import SeedError
+from seeds.machines_file import read_machines
+from seeds.mime import Part
+from seeds.nic_option import parse_option
+from seeds.output import Format
+from seeds.ssh_keys import looks_like_a_key, public_keys
+from seeds.template import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from seeds.machine import Machine
+    from seeds.nic_option import Description
+
+#: No file of a seed comes near; a device or an endless pipe does.
+INPUT_LIMIT = 64 * 1024 * 1024
+
+_SUFFIXES = {Format.ISO: ".iso", Format.VFAT: ".img", Format.FOLDER: ".seed"}
+_FAILURES = {
+    ExitStatus.FAILED: UncloneError,
+    ExitStatus.USAGE: UsageError,
+    ExitStatus.REFUSED: RefusedError,
+}
+
+
+def as_unclone_error(error: SeedError) -> UncloneError:
+    """The failure of a seed as the command line knows failures."""
+    return _FAILURES[ExitStatus(error.status)](error.message, error.hint)
+
+
+def blueprint_from(given: Mapping[str, Any], source: Source) -> Blueprint:
+    """What the options say about all machines."""
+    network, meta = given["network_config"], given["meta_data"]
+    return Blueprint(
+        users=given["users"],
+        ssh_keys=tuple(key for text in given["ssh_keys"] for key in _keys(text, source)),
+        password=_password(given["password_file"], source),
+        packages=given["packages"],
+        run=given["run"],
+        timezone=given["timezone"] or "",
+        disk_grow=given["disk_grow"],
+        nics=_described(given),
+        network_version=int(given["network_version"]),
+        user_data=source.parts(given["user_data"]),
+        templates=source.parts(given["templates"]),
+        vendor_data=source.parts(given["vendor_data"]),
+        network_config=source.read(network) if network else None,
+        meta_data=source.read(meta) if meta else None,
+        values=_values(given["values"]),
+    )
+
+
+def rows_from(given: Mapping[str, Any], source: Source) -> Sequence[Row]:
+    """The machines: those of ``--machines``, or the one that the options name."""
+    if given["machines"]:
+        for option in ("hostname", "fqdn", "instance_id"):
+            if given[option]:
+                name = option.replace("_", "-")
+                raise click.UsageError(f"--{name} is for one machine; --machines has its own")
+        text = source.read(given["machines"])
+        try:
+            decoded = text.decode()
+        except UnicodeDecodeError as error:
+            raise SeedError(f"{given['machines']} is not UTF-8") from error
+        return read_machines(decoded, given["machines"])
+    return (
+        Row(
+            hostname=given["hostname"] or "",
+            fqdn=given["fqdn"] or "",
+            instance_id=given["instance_id"] or "",
+            generation=given["generation"],
+        ),
+    )
+
+
+def naming(given: Mapping[str, Any], kind: Format) -> Callable[[Machine], Path]:
+    """Where each machine's seed goes: ``--output``, or its name in ``--output-dir``."""
+    if given["output"]:
+        if given["machines"]:
+            raise click.UsageError("--output is for one seed; --output-dir is for --machines")
+        if given["output_dir"]:
+            raise click.UsageError("--output and --output-dir are two ways to say where: give one")
+        path = Path(given["output"])
+        return lambda _: path
+    folder = given["output_dir"] or Path()
+    return lambda machine: folder / f"{_file_name(machine)}{_SUFFIXES[kind]}"
+
+
+class Source:
+    """Files and stdin; ``-`` is stdin, once."""
+
+    def __init__(self) -> None:
+        self._stdin_for = ""
+
+    def read(self, name: str) -> bytes:
+        """The content of the file *name*. :class:`UsageError` when it cannot be read."""
+        if name == "-":
+            if self._stdin_for:
+                raise click.UsageError("two options want stdin: only one can have it")
+            self._stdin_for = name
+            content = sys.stdin.buffer.read(INPUT_LIMIT + 1)
+        else:
+            try:
+                with Path(name).open("rb") as file:
+                    content = file.read(INPUT_LIMIT + 1)
+            except OSError as error:
+                raise UsageError(
+                    f"{printable(name)} cannot be read: {error.strerror}",
+                    hint="Give the name of a file, or - for stdin.",
+                ) from error
+        if len(content) > INPUT_LIMIT:
+            raise UsageError(f"{printable(name)} is larger than {INPUT_LIMIT >> 20} MiB")
+        return content
+
+    def parts(self, names: Sequence[str]) -> tuple[Part, ...]:
+        """Each file as a piece of user-data."""
+        return tuple(Part("stdin" if n == "-" else Path(n).name, self.read(n)) for n in names)
+
+
+def _keys(text: str, source: Source) -> Sequence[str]:
+    """``--ssh-key``: a key, or the name of a file that holds some."""
+    if looks_like_a_key(text):
+        return public_keys(text, "--ssh-key")
+    return public_keys(source.read(text).decode("utf-8", "replace"), printable(text))
+
+
+def _password(name: str | None, source: Source) -> str:
+    if not name:
+        return ""
+    try:
+        text = source.read(name).decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{printable(name)} is not UTF-8") from None  # its bytes are secret
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise UsageError(f"{printable(name)} is empty", hint="Its first line is the password.")
+    return password
+
+
+def _described(given: Mapping[str, Any]) -> tuple[Description, ...]:
+    return tuple(
+        parse_option(kind, text) for kind in ("nic", "bond", "vlan") for text in given[f"{kind}s"]
+    )
+
+
+def _values(given: Sequence[str]) -> Mapping[str, str]:
+    values = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not NAME.fullmatch(name):
+            raise click.UsageError(f"--set {printable(name)}: write --set NAME=VALUE")
+        values[name] = value
+    return values
+
+
+def _file_name(machine: Machine) -> str:
+    """The host name, which holds nothing that could lead elsewhere; else the instance-id."""
+    return (machine.hostname or machine.fqdn or machine.identity).lower().rstrip(".")
