@@ -95,7 +95,7 @@ def opening_options(function: Decorated) -> Decorated:
         function,
         click.option(
             "--engine",
-            type=click.Choice(["auto", "guestfs"]),
+            type=click.Choice(["auto", "guestfs", "direct"]),
             default="auto",
             show_default=True,
             help="What opens the guest.",
