@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from images.engines.direct import DirectEngine
 from images.engines.engine import Drive, Engine, no_keys
 from images.engines.guestfs import GuestfsEngine
 from images.errors import RefusedError, UsageError
@@ -62,9 +63,7 @@ def select_engine(name: str) -> Engine:
     if name in {"auto", "guestfs"}:
         return GuestfsEngine()
     if name == "direct":
-        raise UsageError(
-            "this version of unclone has no engine 'direct'", hint="Use --engine guestfs."
-        )
+        return DirectEngine()
     raise UsageError(
         f"there is no engine '{printable(name)}'", hint=f"One of: {', '.join(ENGINES)}."
     )

@@ -84,10 +84,8 @@ class Volume:
         options = b"offset=%d" % offset
         manager = lib.unix_io_manager
         call("open2", path, options, flags, 0, 0, manager, byref(self._fs))
-        try:  # as the kernel does before it mounts
-            call("check_desc", self._fs)
-            if not self.inode(ROOT).is_directory:
-                raise _corrupt("its root is not a directory")
+        try:
+            self._require_mountable()
         except BaseException:
             library.ext2fs_free(self._fs)
             raise
@@ -272,6 +270,12 @@ class Volume:
             call("xattr_remove", handle, os.fsencode(name))
 
     # -- helpers ---------------------------------------------------------------------------
+    def _require_mountable(self) -> None:
+        """Check what the kernel checks before it mounts."""
+        call("check_desc", self._fs)
+        if not self.inode(ROOT).is_directory:
+            raise _corrupt("its root is not a directory")
+
     def _read(self, number: int) -> Inode:
         raw = ctypes.create_string_buffer(self.geometry.inode_size)
         call("read_inode_full", self._fs, number, raw, len(raw))

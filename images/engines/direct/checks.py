@@ -40,7 +40,7 @@ def replay(device: Device) -> None:
     """
     found = _e2fsck(device, "-p")
     if found.returncode not in {0, 1}:
-        words = _condensed(found.stdout + found.stderr)
+        words = _condensed(device, found.stdout + found.stderr)
         raise EngineError(f"the file system on {device.name} is damaged: {words}")
 
 
@@ -53,7 +53,7 @@ def _check_ext(device: Device, *, repair: bool) -> CheckResult:
         found = _e2fsck(device, "-fp")
     sound = {0, 1} if repair else {0}
     return CheckResult(
-        device.name, found.returncode in sound, _condensed(found.stdout + found.stderr)
+        device.name, found.returncode in sound, _condensed(device, found.stdout + found.stderr)
     )
 
 
@@ -73,8 +73,9 @@ def _e2fsck(device: Device, mode: str) -> CompletedProcess[bytes]:
     return process.run(["e2fsck", mode, device.for_tools], timeout=_LIMIT, ok=_ANY)
 
 
-def _condensed(words: bytes) -> str:
+def _condensed(device: Device, words: bytes) -> str:
     """The last lines of what a checker said, without its banner."""
-    lines = [line.strip() for line in words.decode("utf-8", "replace").splitlines()]
+    text = words.decode("utf-8", "replace").replace(device.for_tools, device.name)
+    lines = [line.strip() for line in text.replace(str(device.file), device.name).splitlines()]
     kept = [line for line in lines if line and not re.match(r"e2fsck \d", line)]
     return "; ".join(kept[-12:])

@@ -376,6 +376,8 @@ def _named(error: OSError, path: str) -> OSError:
 
 
 def _raw(path: str) -> bytes:
+    if "\0" in path:
+        raise ValueError("embedded null byte")
     return path.encode("utf-8", "surrogateescape")
 
 

@@ -1,0 +1,79 @@
+"""Small file systems for the direct engine: every variant that it says it can work with."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from images.engines.direct.volumes import DirectVolumes
+from images.engines.engine import Drive
+from images.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: mke2fs options by a readable name; the first is what Debian makes today.
+EXT_VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "ext4": ("-t", "ext4"),
+    "ext2": ("-t", "ext2"),
+    "ext3": ("-t", "ext3"),
+    "ext4-small-blocks": ("-t", "ext4", "-b", "1024"),
+    "ext4-small-inodes": ("-t", "ext4", "-I", "128"),
+    "ext4-inline-data": ("-t", "ext4", "-O", "inline_data"),
+    "ext4-no-checksums": ("-t", "ext4", "-O", "^metadata_csum,uninit_bg"),
+    "ext4-no-htree": ("-t", "ext4", "-O", "^dir_index"),
+    "ext4-new": ("-t", "ext4", "-O", "metadata_csum_seed,orphan_file,sparse_super2"),
+    "ext4-meta-bg": ("-t", "ext4", "-O", "meta_bg,^resize_inode"),
+    "ext4-32bit": ("-t", "ext4", "-O", "^64bit,^flex_bg,^extra_isize"),
+    "ext4-large-dir": ("-t", "ext4", "-O", "large_dir", "-b", "1024"),
+    "ext4-no-filetype": ("-t", "ext4", "-O", "^filetype"),
+}
+
+#: Those that differ most in how things are stored; for tests that take a while.
+TYPICAL = ("ext4", "ext2", "ext4-inline-data", "ext4-small-inodes")
+
+
+def make_ext(path: Path, variant: str = "ext4", *, mib: int = 48) -> Path:
+    """Make a sparse image at *path* with nothing but an empty file system."""
+    with path.open("wb") as file:
+        file.truncate(mib * 1024 * 1024)
+    run(["mke2fs", "-q", "-F", *EXT_VARIANTS[variant], path])
+    return path
+
+
+def make_fat(path: Path, bits: int, *, mib: int) -> Path:
+    """Make a sparse image at *path* with an empty FAT file system."""
+    with path.open("wb") as file:
+        file.truncate(mib * 1024 * 1024)
+    run(["mkfs.fat", "-F", str(bits), path])
+    return path
+
+
+def open_direct(*images: Path, read_only: bool = False) -> DirectVolumes:
+    """Raw *images* as one guest, with nothing mounted."""
+    return DirectVolumes([Drive(path, "raw") for path in images], read_only=read_only)
+
+
+def mounted_direct(image: Path) -> DirectVolumes:
+    """The file system that is all of *image*, mounted as the root."""
+    volumes = open_direct(image)
+    volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+    return volumes
+
+
+def require_sound(volumes: DirectVolumes, image: Path) -> None:
+    """Close *volumes* and have the file system's own checker look at *image*."""
+    volumes.close()
+    found = complaints(image)
+    assert not found, found
+
+
+def complaints(image: Path) -> str:
+    """What ``e2fsck -fn`` or ``fsck.fat -n`` has against *image*; "" when nothing."""
+    with image.open("rb") as file:
+        file.seek(1080)
+        ext = file.read(2) == b"\x53\xef"
+    command = ["e2fsck", "-fn"] if ext else ["fsck.fat", "-n"]
+    done = subprocess.run([*command, image], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
