@@ -77,6 +77,8 @@ class TreeVolumes:
         return _stat(os.lstat(self._host(path)))
 
     def scan(self, path: str) -> Mapping[str, Kind]:
+        if self.lstat(path).kind is not Kind.DIRECTORY:
+            raise NotADirectoryError(errno.ENOTDIR, "is not a directory", path)
         with os.scandir(self._host(path)) as entries:
             return {
                 os.fsdecode(e.name): _kind(e.stat(follow_symlinks=False).st_mode) for e in entries
@@ -124,8 +126,8 @@ class TreeVolumes:
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         with self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
             file.write(content)
+        self.set_owner(path, uid=uid, gid=gid)  # takes the set-uid bit away
         self.set_mode(path, mode)
-        self.set_owner(path, uid=uid, gid=gid)
 
     def remove(self, path: str) -> None:
         host = self._host(path)
@@ -139,8 +141,8 @@ class TreeVolumes:
 
     def make_directory(self, path: str, *, mode: int, uid: int, gid: int) -> None:
         os.mkdir(self._host(path))
+        self.set_owner(path, uid=uid, gid=gid)  # takes the set-uid bit away
         self.set_mode(path, mode)
-        self.set_owner(path, uid=uid, gid=gid)
 
     def make_symlink(self, path: str, target: str) -> None:
         os.symlink(os.fsencode(target), self._host(path))
@@ -172,7 +174,8 @@ class TreeVolumes:
 
     def _open(self, path: str, flags: int) -> IO[bytes]:
         host = self._host(path)
-        if os.path.lexists(host) and not stat.S_ISREG(os.lstat(host).st_mode):
+        made = flags & os.O_EXCL
+        if not made and os.path.lexists(host) and not stat.S_ISREG(os.lstat(host).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", path)
         return os.fdopen(os.open(host, flags | os.O_NOFOLLOW, 0o600), "rb" if flags == 0 else "wb")
 

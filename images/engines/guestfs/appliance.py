@@ -71,6 +71,13 @@ ROOM = 1024 * 1024
 SETTINGS_VARIABLE = "LIBGUESTFS_BACKEND_SETTINGS"
 
 
+#: The kernel's words for something that it could not write.
+_WRITE_ERRORS = (
+    r"op 0x[0-9a-f]+:\(WRITE|lost a?sync page write|critical space allocation error"
+    "|Remounting filesystem read-only|Aborting journal|forced readonly|log I/O error"
+)
+
+
 class Appliance:
     """An appliance with *drives* attached as ``/dev/sda``, ``/dev/sdb`` ... in their order.
 
@@ -85,13 +92,14 @@ class Appliance:
         self.drives = tuple(drives)
         self._kvm = kvm
         self._token = f"unclone-{secrets.token_hex(8)}"
-        self._console: deque[str] = deque(maxlen=400)
+        self._console: deque[bytes] = deque(maxlen=400)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guestfs")
-        self._closed = False
+        self._write_errors = 0
+        self.closed = False
         _require_binding()
         self.binding = guestfs.GuestFS(python_return_dict=True)
         self.native = Native(self.binding._o)  # noqa: SLF001  (the binding hides its handle)
-        self.binding.set_event_callback(self._hear, guestfs.EVENT_APPLIANCE)
+        self.native.listen(self._console.append)
         self._worker.submit(self.native.silence).result()
         self._configure()
         for drive in self.drives:
@@ -115,7 +123,7 @@ class Appliance:
         When the limit passes, or the waiting thread is interrupted, the appliance is killed: it
         is in the middle of something, and its drives are going to be thrown away.
         """
-        if self._closed:
+        if self.closed:
             raise EngineError("the libguestfs appliance has been closed")
         future = self._worker.submit(function)
         try:
@@ -145,10 +153,23 @@ class Appliance:
         arguments = string_list([script.encode("ascii")])
         return self.call(lambda: self.native.text("debug", b"sh", arguments), limit=limit)
 
+    def require_written(self) -> None:
+        """Write everything to the drives. Raises EngineError when the kernel could not.
+
+        sync(2) and umount(2) succeed all the same when it could not, so its log is asked.
+        """
+        counted = int(self.shell(f"sync; dmesg | grep -cE '{_WRITE_ERRORS}'; true"))
+        before, self._write_errors = self._write_errors, counted
+        if counted > before:
+            raise self._full_host() or EngineError(
+                "the appliance could not write to the disk",
+                hint="Is the disk failing that holds the image?",
+            )
+
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
         """Unmount, write everything to the drives, stop. Raises EngineError when that fails."""
-        if self._closed:
+        if self.closed:
             return
         try:
             self.call(self.binding.shutdown)
@@ -157,12 +178,12 @@ class Appliance:
 
     def abandon(self) -> None:
         """Stop at once; what was not written is lost."""
-        if not self._closed:
+        if not self.closed:
             self._kill()
             self._release()
 
     def _release(self) -> None:
-        self._closed = True
+        self.closed = True
         self._worker.submit(self.binding.close).result()
         self._worker.shutdown()
 
@@ -212,13 +233,11 @@ class Appliance:
         except RuntimeError as error:
             raise EngineError(f"{shown}: libguestfs: {printable(str(error))}") from error
 
-    def _hear(self, _event: int, _handle: int, text: str, _numbers: object) -> None:
-        self._console.append(text)
-
     # -- explaining ------------------------------------------------------------------------
     def _explanation(self, error: EngineError) -> EngineError | InUseError:
         """Say why it did not start, with QEMU's or the kernel's own words where there are any."""
-        lines = [line.strip() for line in "".join(self._console).splitlines() if line.strip()]
+        console = b"".join(self._console).decode("utf-8", "replace")
+        lines = [line.strip() for line in console.splitlines() if line.strip()]
         spoken = [line for line in lines if "qemu" in line and ": " in line] or lines[-3:]
         words = printable(" / ".join(spoken)) or error.message
         if " lock" in words and "Failed to get" in words:

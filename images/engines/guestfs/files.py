@@ -11,6 +11,7 @@ import base64
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from images.engines.guestfs.appliance import shell_value
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 _KINDS = {b"r": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
 
-#: What ``rm`` says, and the error that is. libguestfs passes on its words only.
+#: What ``rm``, ``ln`` and ``setfattr`` say, and the error that is. libguestfs gives only words.
 _SPOKEN = {
     "Operation not permitted": errno.EPERM,
+    "No such file or directory": errno.ENOENT,
+    "Not a directory": errno.ENOTDIR,
+    "File name too long": errno.ENAMETOOLONG,
     "Permission denied": errno.EACCES,
     "Read-only file system": errno.EROFS,
     "Device or resource busy": errno.EBUSY,
@@ -63,6 +67,7 @@ class FileOperations:
 
     def scan(self, path: str) -> Mapping[str, Kind]:
         """The names in directory *path* and what each is."""
+        self._require_directory(path)
         entries = self._appliance.call(lambda: self._native.readdir(path))
         names: dict[str, Kind] = {}
         for raw, letter in entries:
@@ -88,6 +93,7 @@ class FileOperations:
 
     def walk(self, path: str, *, exclude: Sequence[str], limit: int) -> Iterator[Member]:
         """Every inode below directory *path*, on mounted file systems below it too."""
+        self._require_directory(path)
         return walk(self._appliance, path, exclude=exclude, limit=limit)
 
     def search(
@@ -139,7 +145,11 @@ class FileOperations:
         """Make a symlink at *path* that holds *target* as its text."""
         if not target:
             raise FileNotFoundError(errno.ENOENT, "a symlink needs a target", path)
-        self._status("ln_s", encode(target), encode(path), path=path)
+        self._require_nothing(path)  # ln(1) would make it inside a directory that is there
+        try:
+            self._status("ln_s", encode(target), encode(path), path="")
+        except EngineError as error:
+            raise _as_os_error(error, path) from error
 
     def set_owner(self, path: str, *, uid: int, gid: int) -> None:
         """Change owner and group."""
@@ -155,12 +165,12 @@ class FileOperations:
         """Set one extended attribute."""
         # libguestfs' own call takes the value as a C string; values with null bytes are common.
         self.lstat(path)
-        words = base64.b64encode(value).decode("ascii")
+        words = f"-v 0s{base64.b64encode(value).decode('ascii')}" if value else ""
         try:
             self._appliance.shell(
                 shell_value("path", b"/sysroot" + encode(path))
                 + shell_value("name", encode(name))
-                + f'setfattr -h -n "$name" -v 0s{words} -- "$path"'
+                + f'setfattr -h -n "$name" {words} -- "$path"'
             )
         except EngineError as error:
             raise _as_os_error(error, path) from error
@@ -184,6 +194,16 @@ class FileOperations:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if found.kind is not Kind.FILE:
             raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
+
+    def _require_directory(self, path: str) -> None:
+        """Never list anything else: a symlink would be followed, out of the guest if absolute."""
+        if self.lstat(path).kind is not Kind.DIRECTORY:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+
+    def _require_nothing(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self.lstat(path)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
     def _remove_tree(self, path: str, raw: bytes) -> None:
         try:

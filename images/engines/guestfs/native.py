@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import TYPE_CHECKING, Any
 
 from images.errors import EngineError
 from images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 #: Bytes that fit into one message to or from the appliance with room to spare (the limit is 4 MiB).
 CHUNK = 3 * 1024 * 1024
@@ -70,6 +70,15 @@ class _XattrList(ctypes.Structure):
     _fields_ = [("len", c_uint32), ("val", POINTER(_Xattr))]
 
 
+#: ``GUESTFS_EVENT_APPLIANCE``, and ``guestfs_event_callback``: handle, opaque, event, event
+#: handle, flags, text and its length, numbers and their count.
+_EVENT_APPLIANCE = 0x0010
+_EVENT_CALLBACK = ctypes.CFUNCTYPE(
+    None,
+    *(c_void_p, c_void_p, c_uint64, c_int, c_int),
+    *(c_void_p, c_size_t, c_void_p, c_size_t),
+)
+
 #: Function: what it returns (memory of ours to free, or a status), and its arguments.
 _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "chmod": (c_int, [c_int, c_char_p]),
@@ -111,6 +120,22 @@ class Native:
     def silence(self) -> None:
         """Keep libguestfs from printing its errors; it remembers that for this thread only."""
         self._library.guestfs_set_error_handler(self._handle, None, None)
+
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        """Have *hear* called with what the appliance and QEMU print.
+
+        Not through the binding: its callback crashes the process on text that is not UTF-8, and
+        the appliance prints the names of the guest's files.
+        """
+
+        def heard(*event: int) -> None:
+            *_, text, length, _numbers, _count = event
+            hear(ctypes.string_at(text, length))
+
+        self._listener = _EVENT_CALLBACK(heard)  # C keeps no reference to it
+        self._library.guestfs_set_event_callback(
+            self._handle, self._listener, _EVENT_APPLIANCE, 0, None
+        )
 
     def status(self, name: str, *arguments: object, path: str = "") -> int:
         """Call a function that returns a status, or a count."""
@@ -200,6 +225,10 @@ def _load() -> ctypes.CDLL:
     library.free.restype, library.free.argtypes = None, [c_void_p]
     library.guestfs_last_errno.restype = c_int
     library.guestfs_last_errno.argtypes = [c_void_p]
+    library.guestfs_set_event_callback.restype = c_int
+    library.guestfs_set_event_callback.argtypes = [
+        *(c_void_p, _EVENT_CALLBACK, c_uint64, c_int, c_void_p)
+    ]
     library.guestfs_set_error_handler.restype = None
     library.guestfs_set_error_handler.argtypes = [c_void_p, c_void_p, c_void_p]
     library.guestfs_last_error.restype = c_char_p

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 #: Options that are safe for the file systems of a stranger, whatever its own fstab says.
 MOUNT_OPTIONS = ("nosuid", "nodev", "noexec", "noatime")
 
-#: The kernel's words for a write that did not reach the drive.
-_WRITE_ERRORS = r"I/O error|critical .* error|Remounting filesystem read-only|Aborting journal"
-
 
 class GuestfsVolumes(FileOperations):
     """The guest on *drives* of *appliance*; on all of them when empty.
@@ -43,7 +40,6 @@ class GuestfsVolumes(FileOperations):
         self._drives = tuple(drives)
         self._known: dict[str, Device] = {device.name: device for device in devices}
         self._written = False
-        self._complaints = 0
 
     # -- devices ---------------------------------------------------------------------------
     def file_systems(self) -> Sequence[FileSystem]:
@@ -58,11 +54,12 @@ class GuestfsVolumes(FileOperations):
     def set_identifier(self, identifier: Identifier) -> None:
         """Set one identifier of a device that is not mounted."""
         device = self._device(identifier.device)
-        self._known = {}
+        self._known, self._written = {}, True
         identifiers.set_identifier(self._appliance, device, identifier)
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+        self._written |= repair
         return checks.check(self._appliance, self._device(device), repair=repair)
 
     # -- mounting --------------------------------------------------------------------------
@@ -91,18 +88,13 @@ class GuestfsVolumes(FileOperations):
         if not self._written:
             return
         self._known, self._written = {}, False
-        script = f"sync; dmesg | grep -cE '{_WRITE_ERRORS}'; true"
-        complaints = int(self._appliance.shell(script))
-        if complaints > self._complaints:
-            self._complaints = complaints
-            raise EngineError(
-                "the appliance could not write to a disk",
-                hint="Is the folder of the image full, or its disk failing?",
-            )
+        self._appliance.require_written()
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
         """Write everything out and let go of the drives."""
+        if not self._appliance.closed:
+            self.unmount_all()
         self._appliance.close()
 
     # -- helpers ---------------------------------------------------------------------------

@@ -39,12 +39,7 @@ _LISTING = "/tmp/unclone-walk"  # noqa: S108  (in the appliance, where there is 
 def walk(
     appliance: Appliance, path: str, *, exclude: Sequence[str], limit: int
 ) -> Iterator[Member]:
-    """Every inode below directory *path* with at most *limit* bytes of each file's content.
-
-    Raises ``NotADirectoryError`` or ``FileNotFoundError`` when *path* is no directory.
-    """
-    native = appliance.native
-    appliance.call(lambda: native.readdir(path))  # find would only say so in words
+    """Every inode below directory *path* with at most *limit* bytes of each file's content."""
     base = path.rstrip("/")
     for fields in _fields(_listing(appliance, path, exclude)):
         letter, mode, uid, gid, size, links, name, target = fields

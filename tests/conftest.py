@@ -1,0 +1,20 @@
+"""Fixtures for everyone: one libguestfs appliance that all tests share, disks attached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bench import Bench, start_bench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The shared appliance with its disks (tests/support/bench.py says which)."""
+    started = start_bench(tmp_path_factory.mktemp("bench"))
+    yield started
+    started.appliance.abandon()

@@ -1,0 +1,131 @@
+"""One appliance for the whole test session, with many small disks, because each launch is slow.
+
+A test takes the disks it names; :meth:`Bench.volumes` shows it those and no others. Disks are
+shared by everyone who names them, so a test that damages one has one of its own here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.engines import Drive
+from images.engines.engine import no_keys
+from images.engines.guestfs.appliance import Appliance, start
+from images.engines.guestfs.containers import open_containers
+from images.engines.guestfs.devices import read_devices
+from images.engines.guestfs.volumes import GuestfsVolumes
+from tests.support.disks import BARE_ROOT, ESP, MIB, Part, make_disk, make_file_system, poke
+from tests.support.families import DEBIAN_12
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from images.engines.engine import Keys
+
+ROOT_UUID = "6a48ffc0-630b-3245-a18e-09763a83c63d"
+SWAP_UUID = "7a93128d-f57d-b14b-a0cb-22d3ad84edaa"
+HOME_UUID = "8f3c9d1e-1111-4a5b-9c3d-2b7e6f5a4d3c"
+ESP_SERIAL = "ABCD-1234"
+
+DEBIAN_FSTAB = f"""\
+# /etc/fstab: static file system information.
+UUID={ROOT_UUID} /         ext4 errors=remount-ro 0 1
+UUID={ESP_SERIAL} /boot/efi vfat umask=0077        0 1
+LABEL=home\\040data /home    ext4 defaults          0 2
+UUID={SWAP_UUID} none      swap sw                0 0
+tmpfs /tmp tmpfs defaults 0 0
+/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The appliance, and the device name of each disk."""
+
+    appliance: Appliance
+    devices: Mapping[str, str]
+
+    def volumes(self, *disks: str, keys: Keys = no_keys) -> GuestfsVolumes:
+        """The guest on *disks*, with nothing mounted yet."""
+        self.appliance.call(lambda: self.appliance.native.status("umount_all"))
+        drives = [self.devices[disk] for disk in disks]
+        return GuestfsVolumes(self.appliance, open_containers(self.appliance, keys, drives), drives)
+
+    def node(self, disk: str) -> str:
+        """What the appliance's kernel calls *disk*; for preparing disks in its shell."""
+        name = self.devices[disk]
+        return next(d.node for d in read_devices(self.appliance, [name]) if d.name == name)
+
+    def shell(self, script: str) -> str:
+        """Run *script* in the appliance."""
+        return self.appliance.shell(script).decode("utf-8", "surrogateescape")
+
+
+def start_bench(folder: Path) -> Bench:
+    """Make every disk in :data:`DISKS` and start the appliance with them."""
+    drives = []
+    for name, make in DISKS.items():
+        path = folder / f"{name}.img"
+        make(path)
+        drives.append(Drive(path, "raw"))
+    appliance = start(drives, read_only=True, say=lambda _: None)
+    letters = [chr(ord("a") + number) for number in range(len(drives))]
+    return Bench(appliance, {n: f"/dev/sd{x}" for n, x in zip(DISKS, letters, strict=True)})
+
+
+def _debian(path: Path) -> None:
+    tree = {**DEBIAN_12, "/etc/fstab": DEBIAN_FSTAB, "/boot/efi": None, "/home": None}
+    parts = [
+        Part("vfat", {"/EFI/debian/grub.cfg": "x"}, uuid=ESP_SERIAL, gpt_type=ESP, gpt_name="esp"),
+        Part("ext4", tree, uuid=ROOT_UUID, gpt_name="root"),
+        Part("swap", uuid=SWAP_UUID),
+        Part("ext4", {"/user/.bashrc": "alias"}, uuid=HOME_UUID, label="home data"),
+    ]
+    make_disk(path, parts)
+
+
+def _identifiers(path: Path) -> None:
+    fat16 = ("-F", "16")
+    parts = [Part("ext4"), Part("xfs"), Part("btrfs"), Part("swap"), Part("vfat")]
+    make_disk(path, [*parts, Part("vfat", size=16, options=fat16)])
+
+
+def _corrupt(path: Path) -> None:
+    """An ext4 whose group descriptors are nonsense; the superblock is sound."""
+    make_disk(path, [Part("ext4", BARE_ROOT)])
+    poke(path, MIB + 2048, b"\xa5" * 1024)
+
+
+def _blank(mib: int) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        with path.open("wb") as file:
+            file.truncate(mib * MIB)
+
+    return make
+
+
+def _plain(form: str, size: int = 0) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        make_file_system(path, Part(form, size=size))
+
+    return make
+
+
+#: Every disk of the bench by its name, and how it is made.
+DISKS: Mapping[str, Callable[[Path], None]] = {
+    "ext4": _plain("ext4", 48),
+    "xfs": _plain("xfs"),
+    "btrfs": _plain("btrfs"),
+    "vfat": _plain("vfat"),
+    "small": _plain("ext4", 8),
+    "debian": _debian,
+    "identifiers": _identifiers,
+    "mbr": lambda path: (make_disk(path, [Part("ext4", BARE_ROOT)], table="dos"), None)[1],
+    "corrupt": _corrupt,
+    "dirty": _blank(24),
+    "subvolumes": _blank(128),
+    "encrypted": _blank(96),
+    "blank": _blank(4),
+}

@@ -1,0 +1,84 @@
+"""Several file systems of one guest, each a folder of the host, to see how it mounts itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from images.errors import EngineError
+from images.volumes import CheckResult, FileSystem, Identifier, Kind
+from tests.support.tree import TreeVolumes, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class ForestVolumes:
+    """:class:`images.volumes.Volumes` as far as inspection needs it; mounting is bookkeeping.
+
+    A btrfs subvolume is a folder in the folder of its file system. What was changed is recorded by
+    nobody: inspection only reads, and mounts read-only.
+    """
+
+    engine = "forest"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._systems: list[FileSystem] = []
+        self._broken: set[str] = set()
+        self.mounted: dict[str, str] = {}
+
+    def add(
+        self, fs: FileSystem, tree: Mapping[str, str | bytes | None], *, broken: bool = False
+    ) -> None:
+        folder = self._place(fs.device)
+        folder.mkdir()
+        plant(folder, tree)
+        self._systems.append(fs)
+        if broken:
+            self._broken.add(fs.device)
+
+    # -- devices ---------------------------------------------------------------------------
+    def file_systems(self) -> Sequence[FileSystem]:
+        return tuple(self._systems)
+
+    def identifiers(self) -> Sequence[Identifier]:
+        return ()
+
+    def set_identifier(self, identifier: Identifier) -> None:
+        raise AssertionError("inspection changes nothing")
+
+    def check(self, device: str, *, repair: bool) -> CheckResult:
+        assert not repair, "inspection changes nothing"
+        return CheckResult(device, clean=device not in self._broken, words="Bad magic number")
+
+    def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
+        assert read_only, "inspection changes nothing"
+        folder = self._place(device) / subvolume
+        if device in self._broken or not folder.is_dir():
+            raise EngineError(f"mount: {device}: wrong fs type, bad superblock")
+        assert mount_point == "/" or self.lstat(mount_point).kind is Kind.DIRECTORY
+        self.mounted[mount_point] = str(folder)
+
+    def unmount_all(self) -> None:
+        self.mounted.clear()
+
+    def close(self) -> None:
+        self.unmount_all()
+
+    # -- paths -----------------------------------------------------------------------------
+    def __getattr__(self, name: str) -> Any:
+        """Any path operation, carried out on the file system that the path is on."""
+
+        def operation(path: str, *arguments: Any, **named: Any) -> Any:
+            tops = [top for top in self.mounted if f"{path}/".startswith(f"{top.rstrip('/')}/")]
+            assert tops, f"nothing is mounted at {path}"
+            top = max(tops, key=len)
+            tree = TreeVolumes(self._folder / self.mounted[top])
+            inner = path[len(top.rstrip("/")) :] or "/"
+            return getattr(tree, name)(inner, *arguments, **named)
+
+        return operation
+
+    def _place(self, device: str) -> Path:
+        return self._folder / device.strip("/").replace("/", "_")
