@@ -127,15 +127,17 @@ def complete(
 ) -> None:
     """Write the overlays of *images* into them, and remove the overlays and the marker.
 
-    The marker over *entries* is there and *lock* holds all files. *repair* gives back what an
-    earlier, killed attempt has allocated and lost. Raises UncloneError and leaves marker and
-    overlays when something fails, so that it can be done again.
+    The marker over *entries* is there and *lock* holds all files. *repair* mends what an earlier,
+    killed attempt left inconsistent. Raises UncloneError and leaves marker and overlays when
+    something fails, so that it can be done again.
     """
     try:
         for image in images:
+            if repair and image.format is Format.VDI:
+                vdi.repair(image.path)
             qemu_img.commit(overlay_path(image.path), image, descriptors=lock.descriptors)
-            if repair:
-                _repair(image, lock)
+            if repair and image.format is Format.QCOW2:
+                qemu_img.repair_leaks(image, descriptors=lock.descriptors)
             for path in image.files:
                 sync_file(path)
     except (UncloneError, OSError) as error:
@@ -172,16 +174,6 @@ def _finish(
         images.append(image)
     complete(entries, images, lock, repair=True)
     return Recovery(Action.FINISHED, tuple(image.path for image in images))
-
-
-def _repair(image: Image, lock: ImageLock) -> None:
-    match image.format:
-        case Format.QCOW2:
-            qemu_img.repair_leaks(image, descriptors=lock.descriptors)
-        case Format.VDI:
-            vdi.adopt_lost_blocks(image.path)
-        case Format.RAW | Format.VMDK | Format.VHDX:
-            pass  # nothing is counted there, or the format has a log of its own
 
 
 def _clean_up(marker: Marker, first: Path) -> None:

@@ -28,6 +28,7 @@ _DYNAMIC, _STATIC = 1, 2
 _BLOCK = 1024 * 1024
 _MAX_BLOCKS = 0x3FFF_FFFF
 _NIL = bytes(16)
+_ALLOCATED_OFFSET = 388
 _ZEROS = 0xFFFF_FFFE  # block map entries from here on stand for no block
 
 
@@ -58,13 +59,15 @@ def read_header(source: Source) -> Header:
     return Header(Format.VDI, virtual_size=size, cluster_size=block)
 
 
-def adopt_lost_blocks(path: Path) -> int:
-    """Find a use for blocks that a killed writer counted and never mapped; how many there were.
+def repair(path: Path) -> None:
+    """Make block count and block map agree again after a writer was killed.
 
-    QEMU counts a new block in the header before it enters it into the block map. What is lost in
-    between is harmless, but ``qemu-img check`` calls it corruption and cannot repair it. Here each
-    lost block becomes an unused, zeroed part of the disk: the content stays the same, the count
-    becomes right. The image at *path* has been read by :func:`read_header` and is locked.
+    QEMU's writer puts new blocks down first, and then the count in the header and the map, in no
+    certain order. With a count too low, the next writer would use a block twice; with blocks that
+    are counted and not mapped, ``qemu-img check`` speaks of corruption, and it cannot repair
+    either. Here the count is raised to what is mapped, and each lost block becomes an unused,
+    zeroed part of the disk, so that the content stays the same. The image at *path* has been read
+    by :func:`read_header` and is locked.
     """
     with path.open("r+b") as file:
         file.seek(MAGIC_OFFSET)
@@ -72,15 +75,17 @@ def adopt_lost_blocks(path: Path) -> int:
         map_offset, data_offset, blocks, allocated = fields[6], fields[7], fields[16], fields[17]
         file.seek(map_offset)
         block_map = struct.unpack(f"<{blocks}I", file.read(blocks * 4))
-        lost = sorted(set(range(allocated)).difference(block_map))
+        mapped = {block for block in block_map if block < blocks}
+        count = max(allocated, max(mapped, default=-1) + 1)
         unused = (number for number, block in enumerate(block_map) if block >= _ZEROS)
-        adopted = list(zip(unused, lost, strict=False))
+        adopted = list(zip(unused, sorted(set(range(count)) - mapped), strict=False))
         for _, block in adopted:
             file.seek(data_offset + block * _BLOCK)
             file.write(bytes(_BLOCK))
         file.flush()
         os.fsync(file.fileno())
+        file.seek(_ALLOCATED_OFFSET)
+        file.write(struct.pack("<I", count))
         for number, block in adopted:
             file.seek(map_offset + number * 4)
             file.write(struct.pack("<I", block))
-    return len(adopted)

@@ -360,27 +360,30 @@ def test_no_header_makes_the_reader_fail_in_another_way(
     assert refused
 
 
-@pytest.mark.parametrize("way", ["at the end", "in the middle", "both", "none"])
-def test_lost_vdi_blocks_find_a_use(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize(
+    ("unmapped", "count"),
+    [(True, 4), (False, 6), (True, 6), (False, 2), (True, 2), (False, 4)],
+    ids=["lost inside", "lost at the end", "lost both", "counted low", "all", "sound"],
+)
+def test_a_vdi_is_consistent_after_its_repair(tmp_path: Path, unmapped: bool, count: int) -> None:
     path = make(tmp_path / "disk.vdi", BY_NAME["vdi"])
     fill(path, NEW, 9 * MIB, 2 * MIB, "vdi")
     fill(path, 0x33, 20 * MIB, MIB, "vdi")
-    lost = 0
-    map_offset, _ = struct.unpack_from("<II", path.read_bytes(), 340)
-    if way in {"in the middle", "both"}:  # the second of the four blocks is mapped no more
+    (map_offset,) = struct.unpack_from("<I", path.read_bytes(), 340)
+    if unmapped:
         patch(path, map_offset + 4 * 9, b"\xff" * 4)
-        lost += 1
-    if way in {"at the end", "both"}:
-        patch(path, 388, struct.pack("<I", 6))
-        lost += 2
-    assert sound(path, "vdi") == (not lost)
-    assert vdi.adopt_lost_blocks(path) == lost
+    patch(path, 388, struct.pack("<I", count))
+    assert sound(path, "vdi") == (not unmapped and count == 4)
+    vdi.repair(path)
+    assert sound(path, "vdi")
+    fill(path, 0x44, 40 * MIB, 3 * MIB, "vdi")  # new blocks, which must be nobody else's
     assert sound(path, "vdi")
     assert holds(path, OLD, MIB, MIB, "vdi")
+    assert holds(path, 0 if unmapped else NEW, 9 * MIB, MIB, "vdi")
     assert holds(path, NEW, 10 * MIB, MIB, "vdi")
     assert holds(path, 0x33, 20 * MIB, MIB, "vdi")
-    assert holds(path, 0, 9 * MIB, MIB, "vdi") == (way in {"in the middle", "both"})
-    assert holds(path, 0, 21 * MIB, SIZE - 21 * MIB, "vdi")
+    assert holds(path, 0x44, 40 * MIB, 3 * MIB, "vdi")
+    assert holds(path, 0, 43 * MIB, SIZE - 43 * MIB, "vdi")
 
 
 def make_any(path: Path, kind: Kind) -> Path:
