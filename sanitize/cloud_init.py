@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sanitize.units import linked_from, load_unit
+from sanitize.systemd.units import linked_from, load_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from images.text import printable
-from sanitize import kernel_arguments
+from sanitize.boot import kernel_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from images.guest import Guest
-    from sanitize.kernel_arguments import CommandLine, KernelArgumentFile
+    from sanitize.boot.kernel_arguments import CommandLine, KernelArgumentFile
 
 #: An os-release is a few hundred bytes; a hostile one may be anything.
 OS_RELEASE_LIMIT = 64 * 1024

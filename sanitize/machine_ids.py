@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 from images.errors import RefusedError, UsageError
 from images.text import printable
 from images.volumes import Kind
-from sanitize.kernel_arguments import ArgumentKind, values
+from sanitize.boot.kernel_arguments import ArgumentKind, values
 
 if TYPE_CHECKING:
     from images.guest import Guest
+    from sanitize.boot.kernel_arguments import KernelArgumentFile
     from sanitize.facts import Facts
-    from sanitize.kernel_arguments import KernelArgumentFile
     from sanitize.step import Options
 
 STEP = "machine-id"

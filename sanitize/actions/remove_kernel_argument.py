@@ -1,6 +1,6 @@
 """Take one argument out of every kernel command line in a file.
 
-Details: ``kind`` (a :class:`sanitize.kernel_arguments.ArgumentKind`), ``name`` (the argument's),
+Details: ``kind`` (a :class:`~sanitize.boot.kernel_arguments.ArgumentKind`), ``name`` of the argument,
 ``keep`` (values it may have), ``later`` (the file's path at the end of the run, when a later
 change renames it).
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from images.text import printable
-from sanitize import grubenv
-from sanitize.kernel_arguments import ArgumentKind, values, without
+from sanitize.boot import grubenv
+from sanitize.boot.kernel_arguments import ArgumentKind, values, without
 
 if TYPE_CHECKING:
     from images.guest import Guest

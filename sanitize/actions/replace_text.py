@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from images.guest import READ_LIMIT
 from images.text import printable
-from sanitize import grubenv
+from sanitize.boot import grubenv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

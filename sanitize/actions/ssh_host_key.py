@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from images.guest import parent
 from images.text import printable
 from images.volumes import Kind
-from sanitize.ssh_key import (
+from sanitize.ssh.key import (
     KEY_LIMIT,
     KeyFormat,
     NotAKeyError,

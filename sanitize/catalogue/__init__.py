@@ -45,7 +45,7 @@ def load(own: Sequence[str] = ()) -> tuple[CatalogueStep, ...]:
 
 @functools.cache
 def _built_in() -> tuple[Row, ...]:
-    # The schema is not checked again here: tests/sanitize/test_catalogue_rows.py does, for all.
+    # The schema is not checked again here: tests/sanitize/catalogue/test_rows.py does, for all.
     rows = [row for name, text in built_in_files() for row in read_rows(text, name, checked=True)]
     return tuple(sorted(rows, key=lambda row: row.id))
 

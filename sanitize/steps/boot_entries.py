@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 from images.errors import RefusedError
 from images.text import printable
 from sanitize import machine_ids
+from sanitize.boot.kernel_arguments import BOOT_ROOTS, ArgumentKind
 from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.kernel_arguments import BOOT_ROOTS, ArgumentKind
 from sanitize.step import StepInfo
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from images.text import printable
-from sanitize import kernel_arguments, machine_ids
+from sanitize import machine_ids
+from sanitize.boot import kernel_arguments
+from sanitize.boot.kernel_arguments import ArgumentKind
 from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.kernel_arguments import ArgumentKind
 from sanitize.step import StepInfo
 from sanitize.steps import boot_entries
 

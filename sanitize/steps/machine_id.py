@@ -16,8 +16,8 @@ from images.text import printable
 from sanitize import machine_ids
 from sanitize.change import Change, Level, Note, Retired, StepPlan
 from sanitize.machine_ids import DBUS, SYSTEMD, Mode, State
-from sanitize.presets import first_boot_changes, first_boot_prompts
 from sanitize.step import StepInfo
+from sanitize.systemd.presets import first_boot_changes, first_boot_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from images.guest import Guest
     from sanitize.facts import Facts
     from sanitize.machine_ids import MachineIdFile
-    from sanitize.presets import UnitChange
     from sanitize.step import Options
+    from sanitize.systemd.presets import UnitChange
 
 #: ``uninitialized`` means a first boot since this version; before, it is an invalid id.
 UNINITIALIZED_SINCE = 247

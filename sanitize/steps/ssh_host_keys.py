@@ -16,20 +16,20 @@ from images.text import printable
 from images.volumes import Kind
 from sanitize.change import Change, Level, Note, Retired, StepPlan
 from sanitize.cloud_init import STATE_STEP, Runs, cloud_init, has_state
-from sanitize.host_keys import find_certificates, find_host_keys, orphans
-from sanitize.ssh_key import KEY_LIMIT, RSA_MAXIMUM, RSA_MINIMUM, KeyFormat, NotAKeyError
-from sanitize.ssh_key import read_public as read_public_key
-from sanitize.sshd import key_maker, sshd_config
+from sanitize.ssh.host_keys import find_certificates, find_host_keys, orphans
+from sanitize.ssh.key import KEY_LIMIT, RSA_MAXIMUM, RSA_MINIMUM, KeyFormat, NotAKeyError
+from sanitize.ssh.key import read_public as read_public_key
+from sanitize.ssh.sshd import key_maker, sshd_config
 from sanitize.step import Profile, StepInfo
-from sanitize.units import load_unit
+from sanitize.systemd.units import load_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from images.guest import Guest
     from sanitize.facts import Facts
-    from sanitize.host_keys import HostKey
-    from sanitize.sshd import KeyMaker
+    from sanitize.ssh.host_keys import HostKey
+    from sanitize.ssh.sshd import KeyMaker
     from sanitize.step import Options
 
 INFO = StepInfo(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sanitize.facts import Facts
-from sanitize.sshd import KeyMaker, key_maker, sshd_config
+from sanitize.ssh.sshd import KeyMaker, key_maker, sshd_config
 from tests.support.ssh_guests import (
     ALL_TYPES,
     ALPINE,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from images.text import printable
 from images.volumes import Kind
 from sanitize.change import Level
-from sanitize.ssh_key import (
+from sanitize.ssh.key import (
     KEY_LIMIT,
     EncryptedKeyError,
     KeyFormat,
@@ -23,14 +23,14 @@ from sanitize.ssh_key import (
     can_generate,
     read_private,
 )
-from sanitize.sshd import FOLDER
+from sanitize.ssh.sshd import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from images.guest import Guest
     from images.volumes import Stat
-    from sanitize.sshd import SshdConfig
+    from sanitize.ssh.sshd import SshdConfig
 
 _STANDARD = re.compile(rf"{FOLDER}/ssh_host_(?:(rsa|ecdsa|ed25519|dsa)_)?key")
 _CERTIFICATE = re.compile(rb"[a-z0-9-]+-cert-v01@openssh\.com ")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sanitize.change import Level
-from sanitize.ssh_key import (
+from sanitize.ssh.key import (
     KeyFormat,
     NotAKeyError,
     read_private,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sanitize.facts import Facts
-from sanitize.presets import (
+from sanitize.systemd.presets import (
     UnitChange,
     first_boot_changes,
     first_boot_prompts,

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from images.volumes import Kind
-from sanitize.units import UNIT_FOLDERS, UNIT_LIMIT
+from sanitize.systemd.units import UNIT_FOLDERS, UNIT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

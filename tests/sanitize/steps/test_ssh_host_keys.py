@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa
 
 from sanitize.change import Level
-from sanitize.ssh_key import (
+from sanitize.ssh.key import (
     KeyFormat,
     decode,
     encode,

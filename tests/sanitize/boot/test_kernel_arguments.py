@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize import grubenv, pe
-from sanitize.kernel_arguments import (
+from sanitize.boot import grubenv, pe
+from sanitize.boot.kernel_arguments import (
     BOOT_ROOTS,
     PLACES,
     ArgumentKind,

@@ -1,0 +1,1 @@
+"""The SSH server of a guest: its configuration, its host keys, and the formats of keys."""
