@@ -155,7 +155,7 @@ class _Reader:
         if not any(real.is_relative_to(directory) for directory in self._allowed):
             raise RefusedError(
                 f"the {role.word} of {owner} is outside its directory: {shown(real)}",
-                hint=f"If you trust it, allow it: --allow {shown(real.parent)}",
+                hint=f"If you trust it, allow it: --allow-dir {shown(real.parent)}",
             )
         if not there:
             raise RefusedError(

@@ -79,7 +79,6 @@ def allow_option(function: Decorated) -> Decorated:
     """Where files that an image refers to may lie."""
     return click.option(
         "--allow-dir",
-        "--allow",
         "allow",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         multiple=True,

@@ -1,6 +1,6 @@
 """Take one argument out of every kernel command line in a file.
 
-Details: ``kind`` (a :class:`~sanitize.boot.kernel_arguments.ArgumentKind`), ``name`` of the argument,
+Details: ``kind`` (an ``ArgumentKind``), ``name`` of the argument,
 ``keep`` (values it may have), ``later`` (the file's path at the end of the run, when a later
 change renames it).
 """

@@ -108,7 +108,7 @@ def test_a_backing_file_elsewhere_can_be_allowed(tmp_path: Path) -> None:
     image = overlay_on(tmp_path / "clones" / "disk.qcow2", base)
     with pytest.raises(RefusedError, match="outside its directory") as caught:
         read_chain(image)
-    assert f"--allow {base.parent}" in caught.value.hint
+    assert f"--allow-dir {base.parent}" in caught.value.hint
     assert read_chain(image, allow=[base.parent]).foundation == (base,)
 
 
