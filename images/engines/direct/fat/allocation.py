@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from images.engines.direct.block_file import BlockFile
     from images.engines.direct.fat.boot import Boot
 
@@ -25,26 +29,37 @@ class Allocation:
     def __init__(self, volume: BlockFile, boot: Boot) -> None:
         self._volume = volume
         self._boot = boot
-        self._raw = bytearray(volume.read(boot.fat_start, boot.fat_size))
         self._mask = (1 << min(boot.bits, 28)) - 1
+        self._entries = _decoded(volume.read(boot.fat_start, boot.fat_size), boot)
         self._hint = 2
 
-    def chain(self, first: int) -> list[int]:
-        """The clusters from *first* on. Raises ``OSError(EIO)`` when they do not end well."""
+    def chain(self, first: int, limit: int | None = None) -> list[int]:
+        """The clusters from *first* on, at most *limit*.
+
+        Raises ``OSError(EIO)`` when they do not end well.
+        """
         found: list[int] = []
         cluster = first
-        while True:
-            if not 2 <= cluster < self._boot.clusters + 2 or len(found) > self._boot.clusters:
+        end, table, mask = self._boot.clusters + 2, self._entries, self._mask
+        while limit is None or len(found) < limit:
+            if not 2 <= cluster < end or len(found) > end:
                 raise OSError(errno.EIO, "the file system is damaged: a chain leads nowhere")
             found.append(cluster)
-            cluster = self.entry(cluster)
-            if cluster >= self._mask - 7:  # ...FF8 to ...FFF: the end
-                return found
+            cluster = table[cluster] & mask
+            if cluster >= mask - 7:  # ...FF8 to ...FFF: the end
+                break
+        return found
 
-    def entry(self, cluster: int) -> int:
-        """What the table says of *cluster*: 0 free, the next one, or an end mark."""
-        at, shift, width = self._place(cluster)
-        return int.from_bytes(self._raw[at : at + width], "little") >> shift & self._mask
+    def read(self, clusters: Sequence[int]) -> bytes:
+        """The content of *clusters*; neighbours are read at once."""
+        parts: list[bytes] = []
+        start = 0
+        for index in range(1, len(clusters) + 1):
+            if index == len(clusters) or clusters[index] != clusters[index - 1] + 1:
+                count = (index - start) * self._boot.cluster
+                parts.append(self._volume.read(self.offset(clusters[start]), count))
+                start = index
+        return b"".join(parts)
 
     def offset(self, cluster: int) -> int:
         """Where the content of *cluster* is on the volume."""
@@ -52,19 +67,20 @@ class Allocation:
 
     def allocate(self, count: int) -> list[int]:
         """Make a chain of *count* clusters. Raises ``OSError(ENOSPC)`` and changes nothing."""
+        if not count:
+            return []
         found: list[int] = []
         end = self._boot.clusters + 2
         for cluster in (*range(self._hint, end), *range(2, self._hint)):
             if len(found) == count:
                 break
-            if not self.entry(cluster):
+            if not self._entries[cluster] & self._mask:
                 found.append(cluster)
         if len(found) < count:
             raise OSError(errno.ENOSPC, "no space left on the FAT file system")
         for cluster, following in zip(found, [*found[1:], self._mask], strict=True):
             self._set(cluster, following)
-        if found:
-            self._hint = found[-1] if found[-1] < end - 1 else 2
+        self._hint = found[-1] if found[-1] < end - 1 else 2
         self._count(-count)
         return found
 
@@ -82,20 +98,21 @@ class Allocation:
         self._count(len(clusters))
 
     # -- helpers ---------------------------------------------------------------------------
-    def _place(self, cluster: int) -> tuple[int, int, int]:
-        """Byte offset, bit shift and bytes of the entry for *cluster*."""
-        if self._boot.bits == 12:
-            return cluster + cluster // 2, 4 * (cluster & 1), 2
-        return cluster * (self._boot.bits // 8), 0, self._boot.bits // 8
-
     def _set(self, cluster: int, value: int) -> None:
-        at, shift, width = self._place(cluster)
-        known = int.from_bytes(self._raw[at : at + width], "little")
-        known = known & ~(self._mask << shift) | value << shift
-        self._raw[at : at + width] = known.to_bytes(width, "little")
+        self._entries[cluster] = self._entries[cluster] & ~self._mask | value
+        bits = self._boot.bits
+        if bits == 12:  # two entries share three bytes
+            pair = cluster & ~1
+            at = pair // 2 * 3
+            shared = self._entries[pair] & 0xFFF
+            if pair + 1 < len(self._entries):
+                shared |= (self._entries[pair + 1] & 0xFFF) << 12
+            raw = shared.to_bytes(3, "little")[: self._boot.fat_size - at]
+        else:
+            at = cluster * (bits // 8)
+            raw = self._entries[cluster].to_bytes(bits // 8, "little")
         for copy in range(self._boot.fats):
-            start = self._boot.fat_start + copy * self._boot.fat_size
-            self._volume.write(start + at, bytes(self._raw[at : at + width]))
+            self._volume.write(self._boot.fat_start + copy * self._boot.fat_size + at, raw)
 
     def _count(self, freed: int) -> None:
         """Correct the count of free clusters that FAT32 keeps besides."""
@@ -108,3 +125,20 @@ class Allocation:
             if not 0 <= value <= self._boot.clusters:
                 value = _UNKNOWN
             self._volume.write(self._boot.info + _FREE_COUNT, _INFO.pack(value))
+
+
+def _decoded(raw: bytes, boot: Boot) -> array[int]:
+    """The entries of the table *raw* by number, unused high bits of FAT32 included."""
+    if boot.bits == 12:
+        whole = len(raw) // 3 * 3
+        entries = array("H")
+        for low, middle, high in struct.iter_unpack("BBB", raw[:whole]):
+            entries.append(low | (middle & 0xF) << 8)
+            entries.append(middle >> 4 | high << 4)
+        if len(raw) - whole == 2:
+            entries.append(raw[-2] | (raw[-1] & 0xF) << 8)
+        return entries
+    entries = array("H" if boot.bits == 16 else "I", raw)
+    if sys.byteorder == "big":
+        entries.byteswap()
+    return entries

@@ -117,13 +117,9 @@ def make_entries(name: str, taken: Collection[str], raw: bytes) -> bytes:
     plain = _packed(base, extension)
     if _spelled(plain) == name and name not in taken:
         return plain + raw[11:12] + b"\0" + raw[13:]
-    short = _unused(base, extension, taken)
+    usable = _spelled(plain) == name.upper() and name.upper() not in taken
+    short = plain if usable else _unused(base, extension, taken)
     return _long_entries(name, short) + short + raw[11:12] + b"\0" + raw[13:]
-
-
-def slots_needed(made: bytes) -> int:
-    """How many entries *made* is."""
-    return len(made) // ENTRY
 
 
 # -- names ---------------------------------------------------------------------------------

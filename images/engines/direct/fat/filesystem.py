@@ -20,9 +20,8 @@ from images.engines.direct.fat.directory import (
     READ_ONLY,
     Entry,
     make_entries,
-    slots_needed,
 )
-from images.engines.direct.fat.folder import Directory, read_chain
+from images.engines.direct.fat.folder import Directory
 from images.text import printable
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class FatFileSystem:
         directory, name = self._place(path)
         attributes = ARCHIVE if mode & 0o222 else ARCHIVE | READ_ONLY
         first = self._store(content)
-        self._enter(directory, name, _short_entry(attributes, first, len(content)))
+        self._enter_new(directory, name, _short_entry(attributes, first, len(content)), first)
 
     def make_directory(self, path: bytes, mode: int, uid: int, gid: int) -> None:
         del mode  # it cannot be stored
@@ -122,7 +121,7 @@ class FatFileSystem:
         (cluster,) = self._fat.allocate(1)
         dots = _dot(b".", cluster) + _dot(b"..", directory.parent_cluster)
         self._volume.write(self._fat.offset(cluster), dots.ljust(self._boot.cluster, b"\0"))
-        self._enter(directory, name, _short_entry(DIRECTORY, cluster, 0))
+        self._enter_new(directory, name, _short_entry(DIRECTORY, cluster, 0), cluster)
 
     def make_symlink(self, path: bytes, target: bytes) -> None:
         del target
@@ -201,8 +200,6 @@ class FatFileSystem:
                     size = len(clusters) * self._boot.cluster
                     if not used.isdisjoint(clusters):
                         return f"{printable(entry.name)} shares clusters with another file"
-                    if entry.is_directory and not clusters:
-                        return f"the directory {printable(entry.name)} has no content"
                     if not entry.is_directory and not 0 <= size - entry.size < self._boot.cluster:
                         return f"{printable(entry.name)} has {size} bytes for {entry.size}"
                     used.update(clusters)
@@ -230,6 +227,8 @@ class FatFileSystem:
         return entry
 
     def _open(self, entry: Entry) -> Directory:
+        if not entry.cluster:
+            raise OSError(errno.EIO, "the file system is damaged: a directory without content")
         return Directory(self._volume, self._boot, self._fat, entry.cluster)
 
     def _directory(self, path: bytes) -> Directory:
@@ -269,8 +268,8 @@ class FatFileSystem:
         count = min(entry.size, limit)
         if not count or not entry.cluster:
             return b""
-        clusters = self._fat.chain(entry.cluster)[: -(-count // self._boot.cluster)]
-        return read_chain(self._volume, self._boot, self._fat, clusters)[:count]
+        clusters = self._fat.chain(entry.cluster, -(-count // self._boot.cluster))
+        return self._fat.read(clusters)[:count]
 
     def _store(self, content: bytes) -> int:
         """Write *content* to new clusters and return the first; 0 when there is nothing."""
@@ -322,7 +321,16 @@ class FatFileSystem:
             made = make_entries(name, taken, raw)
         except ValueError as error:
             raise OSError(errno.EINVAL, str(error)) from error
-        directory.write(directory.room_for(slots_needed(made)), made)
+        directory.add(made)
+
+    def _enter_new(self, directory: Directory, name: str, raw: bytes, first: int) -> None:
+        """Enter something new; its clusters are given back when that fails."""
+        try:
+            self._enter(directory, name, raw)
+        except OSError:
+            if first:
+                self._fat.free(first)
+            raise
 
     def _leave(self, directory: Directory, entry: Entry) -> None:
         for slot in range(entry.first, entry.slot + 1):

@@ -29,7 +29,7 @@ class Directory:
             self._clusters = fat.chain(first)
             if len(self._clusters) * boot.cluster > max(_DIRECTORY_LIMIT, boot.cluster):
                 raise OSError(errno.EIO, "the file system is damaged: a directory without end")
-            self.raw = read_chain(volume, boot, fat, self._clusters)
+            self.raw = fat.read(self._clusters)
         else:
             self.raw = volume.read(boot.root_start, boot.root_size)
         self.entries: Sequence[Entry] = tuple(_checked(entries(self.raw)))
@@ -40,6 +40,7 @@ class Directory:
         return 0 if self.first == self._boot.root_cluster else self.first
 
     def find(self, name: str) -> Entry | None:
+        name = name.rstrip(". ") or name
         return next((entry for entry in self.entries if entry.is_called(name)), None)
 
     def write(self, slot: int, made: bytes) -> None:
@@ -53,7 +54,16 @@ class Directory:
                 place = self._boot.root_start + at
             self._volume.write(place, made[number * ENTRY : (number + 1) * ENTRY])
 
-    def room_for(self, count: int) -> int:
+    def add(self, made: bytes) -> None:
+        """Write the entries *made* where there is room for them."""
+        slot = self._room_for(len(made) // ENTRY)
+        self.write(slot, made)
+        after = slot * ENTRY + len(made)
+        ended = any(self.raw[n * ENTRY] == END for n in range(slot, after // ENTRY))
+        if ended and after < len(self.raw) and self.raw[after] != END:
+            self.write(after // ENTRY, bytes(ENTRY))  # what was beyond the end stays there
+
+    def _room_for(self, count: int) -> int:
         """The first of *count* free slots in a row; the directory grows when it has to."""
         free = 0
         slots = len(self.raw) // ENTRY
@@ -72,7 +82,7 @@ class Directory:
         self._volume.write(self._fat.offset(cluster), bytes(self._boot.cluster))
         self._clusters.append(cluster)
         self.raw += bytes(self._boot.cluster)
-        return self.room_for(count)
+        return self._room_for(count)
 
 
 def _checked(found: Iterator[Entry]) -> Iterator[Entry]:
@@ -80,7 +90,3 @@ def _checked(found: Iterator[Entry]) -> Iterator[Entry]:
         if "/" in entry.name or not entry.name or entry.name in {".", ".."}:
             raise OSError(errno.EIO, "the file system is damaged: a name with a slash")
         yield entry
-
-
-def read_chain(volume: BlockFile, boot: Boot, fat: Allocation, clusters: list[int]) -> bytes:
-    return b"".join(volume.read(fat.offset(cluster), boot.cluster) for cluster in clusters)
