@@ -64,7 +64,7 @@ class Blueprint:
     timezone: str = ""
     disk_grow: bool = False
     nics: tuple[Description, ...] = ()
-    network_version: int = 2
+    network_version: int = 1
     user_data: tuple[Part, ...] = ()
     templates: tuple[Part, ...] = ()
     vendor_data: tuple[Part, ...] = ()

@@ -1,8 +1,9 @@
 """One machine, and the cloud-config and meta-data that describe it.
 
-What an image may have set against a seed is set back in vendor-data: ``preserve_hostname`` is off
-where a host name is given, and ``ssh_deletekeys`` on, because a copied image carries another's host
-keys. Vendor-data beats the image and loses to user-data: who wants it otherwise says so there.
+What an image may have set against a seed is set back in vendor-data: where a host name is given,
+``preserve_hostname`` is off and the name's line in /etc/hosts is kept right; ``ssh_deletekeys`` is
+on, because a copied image carries another's host keys. Vendor-data beats the image and loses to
+user-data: who wants it otherwise says so there.
 
 References: cloud-init ``doc/rtd/reference/modules.rst`` (Set Hostname, Users and Groups, SSH, Set
 Passwords, Package Update Upgrade Install, Runcmd, Timezone, Growpart, Resizefs).
@@ -113,7 +114,10 @@ class Machine:
 
     def defaults(self) -> dict[str, Any]:
         """What is said in vendor-data."""
-        data: dict[str, Any] = {"preserve_hostname": False} if self.name else {}
+        data: dict[str, Any] = {}
+        if self.name:
+            # "localhost" changes only the line of 127.0.1.1, where the old name may be.
+            data |= {"preserve_hostname": False, "manage_etc_hosts": "localhost"}
         return data | {"ssh_deletekeys": True}
 
     def _accounts(self) -> dict[str, Any]:

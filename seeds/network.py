@@ -1,9 +1,11 @@
 """Network configuration of a seed: interfaces, and how both of cloud-init's versions spell them.
 
 References: cloud-init ``doc/rtd/reference/network-config-format-v1.rst`` and ``-v2.rst``; netplan
-YAML reference. What both have in common with old releases is used: a default route is
-``0.0.0.0/0`` (``default`` breaks cloud-init before 23), and an interface that is matched by its MAC
-is also named, because the renderers other than netplan's know interfaces by name only.
+YAML reference. Version 1 is the default because every release and renderer gets it right: what
+version 2 says about a default route, cloud-init 22.4 gives ifupdown as a call of ``route``, which
+newer systems do not have. ``0.0.0.0/0`` is written for it, as ``default`` breaks cloud-init before
+23. An interface that is matched by its MAC is also named, because the renderers other than
+netplan's know interfaces by name only.
 """
 
 from __future__ import annotations
@@ -132,7 +134,7 @@ class Network:
     """The interfaces of one machine, and the version they are written in."""
 
     interfaces: tuple[Interface, ...]
-    version: int = 2
+    version: int = 1
 
     def __post_init__(self) -> None:
         """Refuse interfaces that contradict each other."""

@@ -121,6 +121,21 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
         )
 
 
+@contextmanager
+def reading(request: Request, listener: Listener | None = None) -> Iterator[Guest]:
+    """The guest in an image, for as long as the ``with`` block lasts, to be looked at only.
+
+    Nothing is written to the image or beside it. Raises :class:`images.errors.UncloneError`.
+    """
+    clock = _Clock(listener or Silence())
+    clock.phase("lock")
+    with (
+        ReadOnly(request.disks, allow=request.allow) as looking,
+        _opened(request, looking, clock, read_only=True) as guest,
+    ):
+        yield guest
+
+
 def sanitize(request: Request, listener: Listener | None = None) -> Report:
     """Take the old identity out of an image, prove it, and only then let the image change.
 

@@ -39,6 +39,12 @@ TOLD = {
     "seed-script": "cat /root/from-a-script",
 }
 
+#: The guest has only the modules that matter for identity (tests/guests/identity.py).
+MODULES = b"""#cloud-config
+cloud_init_modules: [set_hostname, update_hostname, update_etc_hosts, users-groups, ssh]
+cloud_config_modules: [set-passwords, timezone, runcmd]
+"""
+
 MACHINE = Machine(
     hostname="web-07",
     fqdn="web-07.example.org",
@@ -68,8 +74,9 @@ MACHINE = Machine(
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """What the machine told about itself."""
     folder = tmp_path_factory.mktemp("boot")
+    modules = Part("modules.yaml", MODULES)
     hook = b"#cloud-boothook\n#!/bin/sh\necho ran as $(id -un) > /root/from-a-script\n"
-    seed = Seed.for_machine(MACHINE, user_data=[Part("hook", hook)])
+    seed = Seed.for_machine(MACHINE, user_data=[modules, Part("hook", hook)])
     path = folder / "web-07.iso"
     seed.write(path, Format.ISO, strict=True)
     with qemu.Machine(debian.cached(print), folder / "web-07", seed=path, mac=MAC) as machine:

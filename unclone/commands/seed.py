@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from images.errors import ExitStatus
+from seeds.blueprint import Blueprint
 from seeds.errors import SeedError
 from seeds.findings import blocking
 from seeds.fleet import Result, write_fleet
@@ -16,11 +18,14 @@ from seeds.output import Format
 from seeds.output import timestamp as seed_timestamp
 from unclone import options, render, seeding
 from unclone.document import print_document
+from unclone.progress import progress_for
+from unclone.trying import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seeds.blueprint import Blueprint, Row
+    from sanitize.seed_readiness import Wanted
+    from seeds.blueprint import Row
     from seeds.findings import Finding
 
 EPILOG = """\b
@@ -31,6 +36,7 @@ Examples:
       --nic mac=52:54:00:12:34:56,address=192.0.2.10/24,gateway=192.0.2.1,dns=192.0.2.53
   unclone seed --machines fleet.csv --template base.yaml --output-dir seeds/
   unclone seed --hostname web-01 --dry-run --strict --user-data -  < user-data
+  unclone seed --check golden.qcow2 --hostname web-01 --user admin
 
 \b
 docs/seeds.md has every option, and every mistake that is found before a seed is written.
@@ -86,7 +92,7 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
 @click.option(
     "--network-version",
     type=click.Choice(["1", "2"]),
-    default="2",
+    default="1",
     show_default=True,
     help="The version that --nic and its kin are written in.",
 )
@@ -129,6 +135,18 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
 @click.option("--strict", is_flag=True, help="Refuse on warnings, too.")
 @click.option("--no-schema", is_flag=True, help="Leave cloud-init's own schema out.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
+@click.option(
+    "--check",
+    "image",
+    type=click.Path(path_type=Path),
+    metavar="IMAGE",
+    help="Will IMAGE take this seed? Looks into the image, and writes nothing.",
+)
+@click.option(
+    "--image-format",
+    type=click.Choice(options.FORMATS),
+    help="IMAGE's format, where it cannot be told from the file (raw).",
+)
 @options.output_options
 @click.pass_context
 def command(
@@ -137,6 +155,7 @@ def command(
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
     verbose: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
+    image: Path | None,
     **given: Any,  # noqa: ANN401 (the options, as unclone.seeding takes them)
 ) -> None:
     """Write a cloud-init NoCloud seed, after checking that cloud-init will use it.
@@ -149,6 +168,9 @@ def command(
     try:
         blueprint = seeding.blueprint_from(given, source)
         rows = seeding.rows_from(given, source)
+        if image is not None:
+            wanted = _wanted(blueprint, rows, kind)
+            ctx.exit(_check(ctx, image, wanted, given, as_json=as_json, quiet=quiet))
         if given["output"] == "-":
             ctx.exit(_to_stdout(blueprint, rows, kind, given, quiet=quiet, as_json=as_json))
         results = write_fleet(
@@ -198,6 +220,40 @@ def _to_stdout(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     return ExitStatus.DONE
+
+
+def _wanted(blueprint: Blueprint, rows: Sequence[Row], kind: Format) -> Wanted | None:
+    """What the seed needs that the options describe; None when they describe none."""
+    from unclone import readiness  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    first = rows[0]
+    if not (first.hostname or first.fqdn or first.instance_id or blueprint.meta_data):
+        first = replace(first, hostname="unnamed")  # any name will do to see what a seed needs
+        if blueprint == Blueprint():
+            return None
+    return readiness.wanted_by(blueprint.seed(first)[1], kind)
+
+
+def _check(
+    ctx: click.Context,
+    image: Path,
+    wanted: Wanted | None,
+    given: dict[str, Any],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> ExitStatus:
+    from unclone import readiness  # noqa: PLC0415 (as above)
+    from unclone.run import Request  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    with progress_for(quiet=quiet) as progress:
+        request = Request(image, format=given["image_format"] or "")
+        done = attempt(ctx, image, progress, lambda seen: readiness.look(request, seen, wanted))
+    if as_json:
+        print_document("unclone.seed-check/1", [done.to_json()])
+    elif done.result is not None:
+        readiness.show(render.console(), done.result)
+    return done.result.status if done.result is not None else done.status
 
 
 def _show(results: Sequence[Result], kind: Format, *, refused: bool, verbose: bool) -> None:
