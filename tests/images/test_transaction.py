@@ -647,6 +647,7 @@ def test_looking_changes_nothing_and_keeps_writers_out(tmp_path: Path) -> None:
         assert holds(looking.images[0].path, OLD, MIB, MIB)
         with ReadOnly([Disk(image)]):
             pass  # others may look as well
+        image.chmod(0o644)
         with pytest.raises(InUseError), ImageLock() as lock:
             lock.exclusive([image])
         looking.commit()
