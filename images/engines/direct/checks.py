@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from images import process
 from images.engines.direct.fat.boot import parse as parse_boot
-from images.engines.direct.fat.filesystem import FatFileSystem
+from images.engines.direct.fat.damage import find_damage
 from images.errors import EngineError
 from images.volumes import CheckResult
 
@@ -63,7 +63,7 @@ def _check_fat(device: Device) -> CheckResult:
         boot = parse_boot(volume.read(0, 512), volume.size)
         if boot is None:
             return CheckResult(device.name, clean=False, words="the boot sector is damaged")
-        damage = FatFileSystem(volume, boot, writable=False).damage()
+        damage = find_damage(volume, boot)
     finally:
         volume.close()
     return CheckResult(device.name, clean=not damage, words=damage or "clean")

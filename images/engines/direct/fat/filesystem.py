@@ -22,7 +22,6 @@ from images.engines.direct.fat.directory import (
     make_entries,
 )
 from images.engines.direct.fat.folder import Directory
-from images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,29 +184,6 @@ class FatFileSystem:
         self._require_writable()
         self._find(path)
         raise OSError(errno.EOPNOTSUPP, "FAT has no extended attributes")
-
-    def damage(self) -> str:
-        """What is wrong with chains and directories, in words; "" when nothing is."""
-        used: set[int] = set()
-        root = self._boot.root_cluster
-        pending = [self._directory(b"/")]
-        try:
-            if root:
-                used.update(self._fat.chain(root))
-            while pending:
-                for entry in pending.pop().entries:
-                    clusters = self._fat.chain(entry.cluster) if entry.cluster else []
-                    size = len(clusters) * self._boot.cluster
-                    if not used.isdisjoint(clusters):
-                        return f"{printable(entry.name)} shares clusters with another file"
-                    if not entry.is_directory and not 0 <= size - entry.size < self._boot.cluster:
-                        return f"{printable(entry.name)} has {size} bytes for {entry.size}"
-                    used.update(clusters)
-                    if entry.is_directory:
-                        pending.append(self._open(entry))
-        except OSError as error:
-            return error.strerror or str(error)
-        return ""
 
     # -- finding ---------------------------------------------------------------------------
     def _find(self, path: bytes) -> Entry | None:
