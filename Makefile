@@ -23,7 +23,7 @@ test: venv ## Every test: real guests, real boots (about half an hour without KV
 	@$(PYTEST)
 
 test-fast: venv ## The tests that start no virtual machine (under two minutes)
-	@$(PYTEST) -m "not appliance and not guest and not boot"
+	@$(PYTEST) -m "not appliance and not guest and not boot and not slow"
 
 lint: venv ## ruff and strict mypy (the tests run them too)
 	@$(BIN)/ruff check .
