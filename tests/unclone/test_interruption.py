@@ -12,16 +12,13 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.support.command import PROGRAM, unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.readback import check_image
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ID = "0123456789abcdef0123456789abcdef"
 TREE = {
@@ -53,7 +50,7 @@ def complete(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
 
 def copied(golden: Path, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    return shutil.copy(golden, folder / "disk.qcow2")
+    return Path(shutil.copy(golden, folder / "disk.qcow2"))
 
 
 def identity(image: Path) -> str:

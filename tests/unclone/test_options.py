@@ -43,7 +43,7 @@ def test_without_options_the_request_is_the_default_one() -> None:
         (["--output", "b", "--output-format", "vmdk"], "output_format", "vmdk"),
         (["--output", "b", "--overwrite"], "overwrite", True),
         (["--allow-overlays"], "allow_overlays", True),
-        (["--allow-dir", "/", "--allow", "/tmp"], "allow", (Path("/"), Path("/tmp"))),
+        (["--allow-dir", "/", "--allow-dir", "/tmp"], "allow", (Path("/"), Path("/tmp"))),
         (["--add-disk", "b", "--add-disk", "c"], "add_disks", (Path("b"), Path("c"))),
         (["--key-file", __file__], "key_files", (Path(__file__),)),
         (["--profile", "golden"], "options", Options(profile=Profile.GOLDEN)),
