@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from images.engines.auto import AutoEngine
 from images.engines.direct import DirectEngine
 from images.engines.engine import Drive, Engine, no_keys
 from images.engines.guestfs import GuestfsEngine
@@ -60,7 +61,9 @@ def open_guest(
 
 def select_engine(name: str) -> Engine:
     """Return the engine called *name*, one of :data:`ENGINES`."""
-    if name in {"auto", "guestfs"}:
+    if name == "auto":
+        return AutoEngine()
+    if name == "guestfs":
         return GuestfsEngine()
     if name == "direct":
         return DirectEngine()

@@ -1,0 +1,36 @@
+"""The default: no virtual machine where none is needed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from images.engines.direct import BeyondReachError, DirectEngine
+from images.engines.guestfs import GuestfsEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.engines.engine import Drive, Keys, Say
+    from images.volumes import Volumes
+
+
+class AutoEngine:
+    """The direct engine where the whole guest is within its reach, else libguestfs."""
+
+    name = "auto"
+
+    @contextmanager
+    def open(
+        self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
+    ) -> Iterator[Volumes]:
+        """As :meth:`images.engines.engine.Engine.open`; says so when a virtual machine starts."""
+        with ExitStack() as stack:
+            try:
+                opening = DirectEngine().open(drives, keys=keys, read_only=read_only, say=say)
+                volumes = stack.enter_context(opening)
+            except BeyondReachError as beyond:
+                say(f"starting a virtual machine: {beyond.message}")
+                opening = GuestfsEngine().open(drives, keys=keys, read_only=read_only, say=say)
+                volumes = stack.enter_context(opening)
+            yield volumes
