@@ -52,6 +52,14 @@ ExecStart=/bin/sh /usr/local/lib/unclone-proof.sh
 WantedBy=graphical.target
 """
 
+#: Under software emulation beside other work a device can take minutes to appear; that is no
+#: reason to give the boot up.
+PATIENCE = """\
+[Manager]
+DefaultTimeoutStartSec=20min
+DefaultDeviceTimeoutSec=20min
+"""
+
 #: Real cloud-init with the modules that matter for identity. DataSourceNone as the last resort
 #: is what images meant for any hypervisor have: without a seed the guest still makes its keys.
 CLOUD_CONFIG = """\
@@ -108,7 +116,7 @@ def _system(overlay: _Overlay, ids: Identifiers) -> None:
         "/etc/default/grub",
         "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISTRIBUTOR=Debian\n"
         'GRUB_CMDLINE_LINUX_DEFAULT=""\n'
-        'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n',
+        'GRUB_CMDLINE_LINUX="rootdelay=300 console=tty0 console=ttyS0,115200"\n',
     )
     overlay.file("/boot/grub/grub.cfg", _grub_cfg(ids), 0o444)
     overlay.file("/etc/hostname", f"{HOSTNAME}\n")
@@ -116,6 +124,7 @@ def _system(overlay: _Overlay, ids: Identifiers) -> None:
     overlay.file("/etc/network/interfaces", "source /etc/network/interfaces.d/*\nauto lo\n")
     for unit in MASKED:
         overlay.link(f"/etc/systemd/system/{unit}", "/dev/null")
+    overlay.file("/etc/systemd/system.conf.d/patience.conf", PATIENCE)
     overlay.file("/usr/local/lib/unclone-proof.sh", PROOF.read_text())
     overlay.file("/etc/systemd/system/unclone-proof.service", PROOF_UNIT)
     overlay.link(
@@ -136,7 +145,8 @@ def _grub_cfg(ids: Identifiers) -> str:
         f"$menuentry_id_option 'gnulinux-simple-{ids.root}' {{\n"
         "\tinsmod gzio\n\tinsmod part_gpt\n\tinsmod ext2\n"
         f"\tsearch --no-floppy --fs-uuid --set=root {ids.root}\n"
-        f"\tlinux\t/vmlinuz root=UUID={ids.root} ro console=tty0 console=ttyS0,115200\n"
+        f"\tlinux\t/vmlinuz root=UUID={ids.root} ro rootdelay=300 "
+        "console=tty0 console=ttyS0,115200\n"
         "\tinitrd\t/initrd.img\n"
         "}\n"
     )

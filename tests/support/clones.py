@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 Contents = Mapping[str, Found]
 
+#: What identifies the guest that tests/guests builds.
+IDENTITY = (
+    "/etc/machine-id",
+    "/var/lib/dbus/machine-id",
+    "/etc/ssh/ssh_host_rsa_key.pub",
+    "/etc/ssh/ssh_host_ecdsa_key.pub",
+    "/etc/ssh/ssh_host_ed25519_key.pub",
+    "/var/lib/systemd/random-seed",
+    "/var/lib/dhcp/dhclient.ens3.leases",
+    "/var/lib/cloud/data/instance-id",
+)
+
+#: What a run with the default profile leaves as it is.
+KEPT = ("/root/.bash_history", "/root/.ssh/known_hosts", "/etc/fstab", "/boot/grub/grub.cfg")
+
 
 @dataclass(frozen=True)
 class Clone:

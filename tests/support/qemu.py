@@ -65,6 +65,7 @@ class Machine:
         mac: str | None = None,
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
+        self.name = work.name
         self.console, self.proof = work / "console.log", work / "proof.log"
         self.started = time.monotonic()
         self._qemu = subprocess.Popen(
@@ -90,16 +91,18 @@ class Machine:
         """
         while self._qemu.poll() is None:
             if time.monotonic() - self.started > timeout:
-                raise BootError(f"no proof after {timeout:.0f} s{self._last_words()}")
+                raise BootError(f"{self.name}: no proof after {timeout:.0f} s{self._last_words()}")
             shown = _text(self.console)
             for dead_end in DEAD_ENDS:
                 if dead_end in shown:
-                    raise BootError(f"the boot stopped at {dead_end!r}{self._last_words()}")
+                    raise BootError(
+                        f"{self.name}: the boot stopped at {dead_end!r}{self._last_words()}"
+                    )
             time.sleep(1)
         told = _text(self.proof).splitlines()
         lines = [line.removeprefix(PREFIX) for line in told if line.startswith(PREFIX)]
         if "end=1" not in lines:
-            raise BootError(f"the guest went off without its proof{self._last_words()}")
+            raise BootError(f"{self.name} went off without its proof{self._last_words()}")
         return {key: value for key, _, value in (line.partition("=") for line in lines)}
 
     def _last_words(self) -> str:

@@ -10,22 +10,10 @@ import pytest
 
 from tests.guests import debian
 from tests.support import command, readback
-from tests.support.clones import Clone, Clones
+from tests.support.clones import IDENTITY, KEPT, Clone, Clones
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-#: What identifies the guest that tests/guests builds; read before and after.
-IDENTITY = (
-    "/etc/machine-id",
-    "/var/lib/dbus/machine-id",
-    "/etc/ssh/ssh_host_rsa_key.pub",
-    "/etc/ssh/ssh_host_ecdsa_key.pub",
-    "/etc/ssh/ssh_host_ed25519_key.pub",
-    "/var/lib/systemd/random-seed",
-    "/var/lib/dhcp/dhclient.ens3.leases",
-    "/var/lib/cloud/data/instance-id",
-)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +34,6 @@ def clones(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Clones:
         assert done.returncode == 0, done.stderr
         made.append(Clone(image, json.loads(done.stdout)["results"][0]))
     claimed = {path for clone in made for path in clone.paths_of_changes()}
-    paths = (*IDENTITY, *sorted(claimed - set(IDENTITY)))
+    paths = sorted(claimed.union(IDENTITY, KEPT))
     before, *after = readback.read([golden, *(clone.image for clone in made)], paths)
     return Clones(golden, before, (made[0], made[1]), (after[0], after[1]))

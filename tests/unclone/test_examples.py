@@ -76,10 +76,12 @@ def test_packer_builds_a_machine_of_its_own(golden: Path, tmp_path: Path) -> Non
 
 def test_packer_lets_no_failed_copy_out(tmp_path: Path) -> None:
     source = tmp_path / "not-a-disk.qcow2"
-    source.write_bytes(b"this is no disk image\n" * 100)
+    source.write_bytes(b"QFI\xfb\0\0\0\3" + b"\xff" * 504)
     done = packer(tmp_path, source, "web-01.qcow2")
     assert done.returncode == 1
     assert "Script exited with non-zero exit status" in done.stdout
+    assert "web-01.qcow2" in done.stdout
+    assert "internal error" not in done.stdout
     assert not (tmp_path / "web-01.qcow2").exists()
 
 
