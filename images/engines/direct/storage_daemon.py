@@ -20,6 +20,8 @@ import re
 import shutil
 import stat
 import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _PREFIX = "unclone-direct-"
 _LOCK = "lock"
 _SCRATCH = "scratch"
+_PART = "-part"
 
 #: Seconds for one command; opening an image in a slow folder takes a few.
 _LIMIT = 60.0
@@ -71,12 +74,38 @@ class StorageDaemon:
         self.files: tuple[Path, ...] = tuple(
             self._folder / f"disk{number}" for number, _ in enumerate(drives)
         )
+        self._nodes: list[str] = []
         self._program: Program | None = None
         try:
             self._start(drives, scratch=scratch)
         except BaseException:
             self.kill()
             raise
+
+    @contextmanager
+    def partition(self, disk: Path, start: int, size: int) -> Iterator[Path]:
+        """Show *size* bytes from *start* of *disk* as a file of its own, in the disk's place.
+
+        For a program that cannot be told where a partition begins. There can be one writable
+        export on a drive, so nobody may have *disk* open meanwhile.
+        """
+        number = self.files.index(disk)
+        file = self._folder / f"{disk.name}{_PART}"
+        file.touch(mode=0o600)
+        self._delete_export(f"export{number}")
+        name = f"part{number}"
+        place = {"offset": start, "size": size, "file": self._nodes[number]}
+        self._command("blockdev-add", **{"driver": "raw", "node-name": name, **place})
+        try:
+            self._export(name, name, file)
+            try:
+                yield file
+            finally:
+                self._delete_export(name)
+        finally:
+            self._command("blockdev-del", **{"node-name": name})
+            self._export(f"export{number}", self._nodes[number], disk)
+            file.unlink()
 
     def end(self) -> None:
         """Write everything to the drives and end. Raises EngineError when that fails."""
@@ -113,18 +142,22 @@ class StorageDaemon:
             self._command("blockdev-add", **_node(drive, node, read_only=scratch))
             if scratch:
                 node = self._add_scratch(number, node)
-            self._command(
-                "block-export-add",
-                **{
-                    "type": "fuse",
-                    "id": f"export{number}",
-                    "node-name": node,
-                    "mountpoint": str(file),
-                    "writable": True,
-                    "growable": False,
-                    "allow-other": "off",
-                },
-            )
+            self._nodes.append(node)
+            self._export(f"export{number}", node, file)
+
+    def _export(self, name: str, node: str, file: Path) -> None:
+        self._command(
+            "block-export-add",
+            **{
+                "type": "fuse",
+                "id": name,
+                "node-name": node,
+                "mountpoint": str(file),
+                "writable": True,
+                "growable": False,
+                "allow-other": "off",
+            },
+        )
 
     def _add_scratch(self, number: int, backing: str) -> str:
         nodes = self._command("query-named-block-nodes", flat=True)
@@ -144,6 +177,12 @@ class StorageDaemon:
 
     def _delete_export(self, name: str) -> None:
         self._command("block-export-del", id=name)
+        until = time.monotonic() + _END_LIMIT
+        # It goes when everything is written; the answer only says that it will.
+        while any(export["id"] == name for export in self._command("query-block-exports")):
+            if time.monotonic() > until:
+                raise EngineError("qemu-storage-daemon does not let go of a disk")
+            time.sleep(0.002)
 
     def _command(self, name: str, **arguments: object) -> Any:  # noqa: ANN401  (JSON)
         assert self._program is not None  # noqa: S101  (called between start and end)

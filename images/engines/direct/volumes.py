@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import stat
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from images.engines.direct import checks, identifiers
@@ -101,7 +103,8 @@ class DirectVolumes:
         found = self._unmounted(device)
         if repair:
             self._devices = ()
-        return checks.check(found, repair=repair)
+        with self._checkable(found) as alone:
+            return checks.check(alone, repair=repair)
 
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
@@ -305,13 +308,24 @@ class DirectVolumes:
             raise EngineError(f"{name} is mounted")
         return self._device(name)
 
+    @contextmanager
+    def _checkable(self, device: Device) -> Iterator[Device]:
+        # e2fsck 1.47 forgets the offset it was given when it has replayed a journal and opens the
+        # file system again: that one has to be a file from its first byte.
+        if device.start and device.content.ext and device.content.ext.unclean:
+            with self._daemon.partition(device.file, device.start, device.size) as file:
+                yield replace(device, file=file, start=0)
+        else:
+            yield device
+
     def _open(self, device: Device, *, read_only: bool) -> _Driver:
         content = device.content
         if content.beyond:
             raise EngineError(f"{device.name} holds {content.beyond}")
         if content.ext is not None:
             if content.ext.unclean:
-                checks.replay(device)
+                with self._checkable(device) as alone:
+                    checks.replay(alone)
                 self._devices = ()
             ext = self._device(device.name).content.ext
             if ext is None:
