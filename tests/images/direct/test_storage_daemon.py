@@ -1,0 +1,136 @@
+"""The disks as files: bounds, and nothing left behind on any way out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.engines import Drive
+from images.engines.direct import DirectEngine
+from images.engines.direct.block_file import BlockFile
+from images.engines.direct.storage_daemon import StorageDaemon, clean_up
+from images.engines.engine import no_keys
+from images.errors import EngineError
+from images.process import run
+from tests.support.direct import complaints, make_ext, mounted_direct, open_direct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Everything temporary goes there, and must be gone at the end."""
+    folder = tmp_path / "temporary files"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+    assert "temporary\\040files" not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", image, "10M"])
+    daemon = StorageDaemon([Drive(image, "qcow2")], scratch=False)
+    disk = BlockFile(daemon.files[0])
+    assert disk.size == 10 << 20
+    disk.write(4096, b"written")
+    disk.close()
+    daemon.end()
+    raw = tmp_path / "raw"
+    run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw])
+    assert raw.read_bytes()[4096:4103] == b"written"
+
+
+def test_nothing_is_written_beyond_the_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(4096))
+    part = BlockFile(path, 1024, 1024)
+    assert len(part.read(1000, 1000)) == 24
+    for offset in (1020, 1024, -1, 1 << 60):
+        with pytest.raises(EngineError):
+            part.write(offset, b"12345")
+    part.write(1019, b"12345")
+    part.close()
+    assert path.read_bytes()[2043:2049] == b"12345\0"
+
+
+def test_two_disks_keep_their_order(tmp_path: Path) -> None:
+    images = [make_ext(tmp_path / name) for name in ("one", "two")]
+    run(["tune2fs", "-L", "second", images[1]])
+    volumes = open_direct(*images)
+    found = [(fs.device, fs.label) for fs in volumes.file_systems()]
+    volumes.close()
+    assert found == [("/dev/sda", ""), ("/dev/sdb", "second")]
+
+
+@pytest.mark.parametrize("wrong", ["missing", "not-qcow2"])
+def test_a_drive_that_cannot_be_opened_is_an_error(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / wrong
+    if wrong == "not-qcow2":
+        path.write_bytes(bytes(4096))
+    with pytest.raises(EngineError, match="blockdev-add"):
+        StorageDaemon([Drive(path, "qcow2")], scratch=False)
+
+
+def interrupted(image: Path) -> None:
+    engine, drives = DirectEngine(), [Drive(image, "raw")]
+    with engine.open(drives, keys=no_keys, read_only=False, say=print) as volumes:
+        volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+        volumes.create("/file", b"x", mode=0o644, uid=0, gid=0)
+        raise KeyboardInterrupt
+
+
+def test_an_exception_lets_go_at_once(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(image)
+    run(["qemu-img", "info", "-f", "raw", image])  # nobody holds a lock on it any more
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.support.direct import mounted_direct
+volumes = mounted_direct(Path(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_next_run_cleans_up_after_one_that_was_killed(tmp_path: Path, own_folder: Path) -> None:
+    image = make_ext(tmp_path / "image")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, image], stdout=subprocess.PIPE, env=environment
+    ) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"ready\n"
+        clean_up()  # a run that goes on is left alone
+        assert len(list(own_folder.iterdir())) == 1
+        killed.send_signal(signal.SIGKILL)
+    assert len(list(own_folder.iterdir())) == 1
+    volumes = mounted_direct(image)
+    volumes.create("/file", b"x", mode=0o644, uid=0, gid=0)
+    volumes.close()
+    assert not complaints(image)
+
+
+def test_other_peoples_folders_are_left_alone(own_folder: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "lock").write_bytes(b"")
+    link = own_folder / "unclone-direct-link"
+    link.symlink_to(precious)
+    clean_up()
+    assert (precious / "lock").exists()
+    link.unlink()
