@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from images.engines.auto import AutoEngine
 from images.engines.direct import DirectEngine
 from images.engines.engine import Drive, Engine, no_keys
-from images.engines.guestfs import GuestfsEngine
 from images.errors import RefusedError, UsageError
 from images.guest import Guest
 from images.layout_inspection import inspect_layout
@@ -64,6 +63,8 @@ def select_engine(name: str) -> Engine:
     if name == "auto":
         return AutoEngine()
     if name == "guestfs":
+        from images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
+
         return GuestfsEngine()
     if name == "direct":
         return DirectEngine()

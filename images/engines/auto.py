@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from images.engines.direct import BeyondReachError, DirectEngine
-from images.engines.guestfs import GuestfsEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +29,8 @@ class AutoEngine:
                 opening = DirectEngine().open(drives, keys=keys, read_only=read_only, say=say)
                 volumes = stack.enter_context(opening)
             except BeyondReachError as beyond:
+                from images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
+
                 say(f"starting a virtual machine: {beyond.message}")
                 opening = GuestfsEngine().open(drives, keys=keys, read_only=read_only, say=say)
                 volumes = stack.enter_context(opening)

@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonschema import Draft202012Validator
 
 from images.errors import UsageError
 from images.text import printable
@@ -22,6 +21,7 @@ from sanitize.step import Profile
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
 HINT = "docs/catalogue.md describes the format."
@@ -116,6 +116,8 @@ def _more_problems(item: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 @functools.cache
 def _validator() -> Draft202012Validator:
     schema = json.loads(files(__package__).joinpath("schema.json").read_text("utf-8"))
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 (slow, for people's own rows only)
+
     return Draft202012Validator(schema)
 
 
