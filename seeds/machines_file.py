@@ -117,12 +117,15 @@ def _interfaces(where: str, known: Mapping[str, Any]) -> Sequence[Description]:
     found = [describe("nic", card, where)] if card else []
     for kind in _INTERFACES:
         given = known.get(kind, [])
-        for one in given if isinstance(given, list) else _items(where, kind, given):
+        if isinstance(given, str):
+            given = _items(where, kind, given)
+        for one in given if isinstance(given, list) else [given]:
             if isinstance(one, dict):
                 pairs = [(str(k), i) for k, v in one.items() for i in _items(where, str(k), v)]
                 found.append(describe(kind, pairs, where))
             else:
-                found.append(parse_option(kind, _text(where, kind, one)))
+                text = _text(where, kind, one)
+                found.append(parse_option(kind, text, f"{where}: {kind}: {text}"))
     return found
 
 

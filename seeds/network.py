@@ -144,7 +144,8 @@ class Network:
             "Versions 1 and 2 exist.",
         )
         names = [interface.name for interface in self.interfaces]
-        macs = [interface.mac for interface in self.interfaces if interface.mac]
+        cards = [each for each in self.interfaces if not each.bond and not each.vlan]
+        macs = [card.mac for card in cards if card.mac]
         for what, values in (("name", names), ("MAC address", macs)):
             for value in values:
                 _require(

@@ -45,8 +45,12 @@ class Description:
         return tuple(link for link in listed if link)
 
 
-def parse_option(kind: str, text: str) -> Description:
-    """What ``--nic TEXT``, ``--bond TEXT`` or ``--vlan TEXT`` describes."""
+def parse_option(kind: str, text: str, where: str = "") -> Description:
+    """What ``--nic TEXT``, ``--bond TEXT`` or ``--vlan TEXT`` describes.
+
+    *where* begins messages about it; the default is the option itself.
+    """
+    where = where or f"--{kind} {text}"
     pairs: list[tuple[str, str]] = []
     for part in text.split(","):
         key, separator, value = part.strip().partition("=")
@@ -54,11 +58,10 @@ def parse_option(kind: str, text: str) -> Description:
             value = "4"
         elif not value:
             raise SeedError(
-                f"--{kind} {text}: {part!r} is not key=value",
-                hint=f"For example: --{kind} {_EXAMPLES[kind]}",
+                f"{where}: {part!r} is not key=value", hint=f"For example: {_EXAMPLES[kind]}"
             )
         pairs.append((key, value))
-    return describe(kind, pairs, f"--{kind} {text}")
+    return describe(kind, pairs, where)
 
 
 def describe(kind: str, pairs: Iterable[tuple[str, str]], where: str) -> Description:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from seeds import fat, iso
 from seeds.errors import FAILED, SeedError
+from seeds.iso_layout import SECTOR, VOLUME_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -161,9 +162,9 @@ def _refuse_to_replace(path: Path, *, folder: bool) -> None:
 def _is_seed(path: Path) -> bool:
     """Whether *path* is empty or bears a seed's label. Told from the headers: it may be huge."""
     with path.open("rb") as file:
-        head = file.read(17 * iso.SECTOR)
-    volume = head[16 * iso.SECTOR :]
-    is_iso = volume[1:6] == b"CD001" and volume[40:72].strip() == iso.LABEL.encode()
+        head = file.read(17 * SECTOR)
+    volume = head[16 * SECTOR :]
+    is_iso = volume[1:6] == b"CD001" and volume[VOLUME_ID].strip() == iso.LABEL.encode()
     is_fat = head[54:62] == b"FAT12   " and head[43:54].strip() == fat.LABEL.encode()
     return not head or is_iso or is_fat
 
