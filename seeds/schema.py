@@ -22,7 +22,7 @@ from seeds.checks import values
 from seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema.exceptions import ValidationError
     from yaml.nodes import Node
@@ -51,20 +51,47 @@ class Schema:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._schema: dict[str, Any] = json.loads(path.read_text())
-        self._validator = jsonschema.Draft4Validator(self._schema)
+        schema: dict[str, Any] = json.loads(path.read_text())
+        validator = jsonschema.Draft4Validator(schema)
+        modules = schema.get("allOf", [])
+        rest = {key: value for key, value in schema.items() if key != "allOf"}
+        self._always: list[Any] = [validator.evolve(schema=rest)]
+        self._by_key: dict[str, list[Any]] = {}
+        for module in modules:
+            # The part of one module of cloud-init, which mostly says nothing about other keys.
+            one = validator.evolve(schema=module)
+            keys = _only_about(_resolved(schema, module))
+            if keys is None:
+                self._always.append(one)
+            for key in keys or ():
+                self._by_key.setdefault(key, []).append(one)
 
     def check(self, parsed: ParsedYaml) -> Iterator[Finding]:
         """Findings for one cloud-config document that is a mapping."""
         if parsed.root is None:
             return
+        relevant = {id(v): v for key in parsed.data for v in self._by_key.get(str(key), ())}
         seen = set()
-        for error in self._validator.iter_errors(parsed.data):
-            leaf = best_match([error]) or error
-            finding = _finding(parsed.file, parsed.root, leaf)
-            if finding not in seen:
-                seen.add(finding)
-                yield finding
+        for validator in (*self._always, *relevant.values()):
+            for error in validator.iter_errors(parsed.data):
+                leaf = best_match([error]) or error
+                finding = _finding(parsed.file, parsed.root, leaf)
+                if finding not in seen:
+                    seen.add(finding)
+                    yield finding
+
+
+def _only_about(module: Mapping[str, Any]) -> frozenset[str] | None:
+    """The top-level keys a module's schema constrains; None when it constrains all documents."""
+    if module.keys() <= {"type", "properties", "title", "description", "$schema"}:
+        return frozenset(module.get("properties", {}))
+    return None
+
+
+def _resolved(schema: Mapping[str, Any], module: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = str(module.get("$ref", "")).removeprefix("#/$defs/")
+    found = schema.get("$defs", {}).get(name, module)
+    return found if isinstance(found, dict) else module
 
 
 def installed(places: Iterable[str] = _PLACES) -> Schema | None:
