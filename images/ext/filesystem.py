@@ -18,7 +18,7 @@ from images.ext.volume import ROOT, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from images.ext.volume import Geometry
+    from images.ext.geometry import Geometry
 
 _CAPABILITY = "security.capability"
 _NAMESPACES = ("user.", "trusted.", "security.")

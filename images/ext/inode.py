@@ -110,9 +110,9 @@ class Inode:
         self._put("=I", 0x64, value)
 
     def use_extents(self) -> None:
-        """Make the (empty) content extent-mapped."""
+        """Make the content empty, and extent-mapped."""
         self.flags |= EXTENTS
-        struct.pack_into(f"{len(_NO_ENTRIES)}s", self.raw, 0x28, _NO_ENTRIES)
+        struct.pack_into("60s", self.raw, 0x28, _NO_ENTRIES)
 
     def inherit_flags(self, directory: Inode) -> None:
         """Take from *directory* the flags that the kernel gives a new inode in it."""

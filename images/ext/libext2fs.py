@@ -21,6 +21,7 @@ from ctypes import (
     byref,
     c_char_p,
     c_int,
+    c_int64,
     c_long,
     c_size_t,
     c_uint,
@@ -74,6 +75,9 @@ FILE_WRITE = 0x0001
 DIRENT_CHANGED = 1
 DIRENT_ABORT = 2
 DirCallback = CFUNCTYPE(c_int, c_uint32, c_int, c_void_p, c_int, c_int, c_void_p, c_void_p)
+# ext2fs_block_iterate3() flag and callback: ``(fs, &block, count, ref block, ref offset, private)``
+ITERATE_READ_ONLY = 0x08
+BlockCallback = CFUNCTYPE(c_int, c_void_p, POINTER(c_uint64), c_int64, c_uint64, c_int, c_void_p)
 XattrCallback = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t, c_void_p)
 
 
@@ -134,6 +138,8 @@ def _load() -> tuple[Any, Any]:
         "new_inode": [fs, ino, c_int, c_void_p, POINTER(c_uint32)],
         "mkdir": [fs, ino, ino, c_char_p],
         "symlink": [fs, ino, ino, c_char_p, c_char_p],
+        "block_iterate3": [fs, ino, c_int, c_void_p, BlockCallback, c_void_p],
+        "iblk_sub_blocks": [fs, c_void_p, c_uint64],
         "punch": [fs, ino, c_void_p, c_void_p, c_uint64, c_uint64],
         "free_ext_attr": [fs, ino, c_void_p],
         "file_open2": [fs, ino, c_void_p, c_int, POINTER(c_void_p)],
@@ -161,6 +167,8 @@ def _load() -> tuple[Any, Any]:
     ext2fs.ext2fs_free.restype = None
     ext2fs.ext2fs_inode_alloc_stats2.argtypes = [fs, ino, c_int, c_int]
     ext2fs.ext2fs_inode_alloc_stats2.restype = None
+    ext2fs.ext2fs_block_alloc_stats2.argtypes = [fs, c_uint64, c_int]
+    ext2fs.ext2fs_block_alloc_stats2.restype = None
     ext2fs.ext2fs_inode_has_valid_blocks2.argtypes = [fs, c_void_p]
     ext2fs.ext2fs_is_fast_symlink.argtypes = [c_void_p]
     ext2fs.ext2fs_test_inode_bitmap.argtypes = [fs, ino]

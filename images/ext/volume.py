@@ -15,13 +15,22 @@ import stat
 import struct
 
 from images.ext import libext2fs as lib
-from images.ext.inode import CASEFOLDED, EA_INODE, ENCRYPTED, INLINE_DATA, Inode
+from images.ext.inode import (
+    CASEFOLDED,
+    EA_INODE,
+    ENCRYPTED,
+    EXTENTS,
+    INLINE_DATA,
+    Inode,
+)
 from images.ext.libext2fs import byref, call, library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    from images.ext.geometry import Geometry
 
     #: (inode number, record length, name length, type), name, address of the entry -> flags
     Visit = Callable[[int, int, bytes, int], int]
@@ -49,27 +58,8 @@ _ENTRY_TYPE = {
     stat.S_IFLNK: 7,
 }
 _CHUNK = 1024 * 1024
-
-
-class Geometry:
-    """What has to be known of a file system to open it; sizes are bytes."""
-
-    def __init__(
-        self,
-        *,
-        block_size: int,
-        inodes: int,
-        inode_size: int,
-        first_inode: int,
-        special_inodes: tuple[int, ...],
-        extents: bool,
-    ) -> None:
-        self.block_size = block_size
-        self.inodes = inodes
-        self.inode_size = inode_size
-        self.first_inode = first_inode
-        self.special_inodes = special_inodes
-        self.extents = extents
+#: Bytes of a file whose blocks are not looked at one by one.
+_MANY_BYTES = 4 * 1024**3
 
 
 class Volume:
@@ -135,7 +125,7 @@ class Volume:
             call("free_ext_attr", self._fs, number, inode.raw)
             self.save(inode)
         if library.ext2fs_inode_has_valid_blocks2(self._fs, inode.raw):
-            call("punch", self._fs, number, None, None, 0, 2**64 - 1)
+            self._free_content(number)
         inode = self._read(number)
         inode.set_deleted()
         if inode.is_regular:
@@ -219,6 +209,7 @@ class Volume:
 
     def overwrite(self, number: int, content: bytes) -> None:
         """Make *content* the whole content of the regular file *number*."""
+        self._free_content(number)
         with _File(self._fs, number, lib.FILE_WRITE) as file:
             call("file_set_size2", file, 0)
             for start in range(0, len(content), _CHUNK):
@@ -270,6 +261,35 @@ class Volume:
             call("xattr_remove", handle, os.fsencode(name))
 
     # -- helpers ---------------------------------------------------------------------------
+    def _free_content(self, number: int) -> None:
+        """Free the blocks of inode *number*.
+
+        ext2fs_punch() refuses an extent that ends with the last block of the file system (1.46 and
+        1.47, lib/ext2fs/punch.c, punch_extent_blocks), after it has forgotten the extent; so for
+        extents it is used only where looking at every block would take long.
+        """
+        inode = self._read(number)
+        if not inode.flags & EXTENTS or inode.size > _MANY_BYTES:
+            call("punch", self._fs, number, None, None, 0, 2**64 - 1)
+            return
+        blocks: list[int] = []
+
+        def visit(
+            _fs: int, block: Sequence[int], _count: int, _ref: int, _at: int, _private: int
+        ) -> int:
+            blocks.append(block[0])
+            return 0
+
+        flags = lib.ITERATE_READ_ONLY
+        call("block_iterate3", self._fs, number, flags, None, lib.BlockCallback(visit), None)
+        if any(not 0 < block < self.geometry.blocks for block in blocks):
+            raise _corrupt(f"inode {number} claims blocks that are not there")
+        for block in blocks:
+            library.ext2fs_block_alloc_stats2(self._fs, block, -1)
+        inode.use_extents()
+        call("iblk_sub_blocks", self._fs, inode.raw, len(blocks))
+        self.save(inode)
+
     def _require_mountable(self) -> None:
         """Check what the kernel checks before it mounts."""
         call("check_desc", self._fs)

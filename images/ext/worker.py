@@ -17,8 +17,8 @@ import struct
 import sys
 
 from images.ext.filesystem import ExtFileSystem
+from images.ext.geometry import Geometry
 from images.ext.libext2fs import Ext2Error
-from images.ext.volume import Geometry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ class ExtWorker:
     def open(self, path: Path, offset: int, superblock: Superblock, *, writable: bool) -> ExtClient:
         """Open the file system that begins at byte *offset* of *path*."""
         geometry = {
+            "blocks": superblock.blocks,
             "block_size": superblock.block_size,
             "inodes": superblock.inodes,
             "inode_size": superblock.inode_size,

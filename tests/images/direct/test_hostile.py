@@ -1,0 +1,177 @@
+"""Guests made to hurt: damaged metadata, loops, and more entries than anybody needs."""
+
+from __future__ import annotations
+
+import random
+import struct
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.engines.direct import ext_client
+from images.errors import EngineError
+from images.process import run
+from tests.support.direct import complaints, make_ext, mounted_direct
+from tests.support.fuzz import Outcome, damaged, exercise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from images.engines.direct.volumes import DirectVolumes
+
+#: ``benchmarks/fuzz_direct.py`` does thousands.
+IMAGES = 60
+
+
+def test_damaged_metadata_is_an_error_and_nothing_worse(tmp_path: Path) -> None:
+    outcomes = []
+    for seed in range(IMAGES):
+        image = damaged(tmp_path / "image", seed)
+        outcomes.append(exercise(image, random.Random(seed)))
+    assert set(outcomes) <= set(Outcome)
+    assert outcomes.count(Outcome.UNHARMED) > 0
+    assert outcomes.count(Outcome.REFUSED) > 0
+
+
+def debugfs(image: Path, *commands: str) -> None:
+    run(["debugfs", "-w", "-f", "-", image], stdin="\n".join(commands).encode())
+
+
+def test_a_directory_that_holds_itself_is_an_error(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image")
+    debugfs(image, "mkdir a", "mkdir a/b", "cd a/b", "link /a loop")
+    volumes = mounted_direct(image)
+    with pytest.raises(OSError, match="two places"):
+        list(volumes.walk("/", exclude=(), limit=1))
+    with pytest.raises(OSError, match="two places"):
+        volumes.search(["/"], [b"x"], exclude=(), limit=1)
+    with pytest.raises(OSError, match="two places"):
+        volumes.remove("/a")
+    assert "a" in volumes.scan("/")
+    volumes.close()
+
+
+@pytest.mark.parametrize("inode", [1, 5, 7, 8, 4_000_000_000])
+def test_an_entry_for_an_inode_that_is_not_for_files_is_an_error(
+    tmp_path: Path, inode: int
+) -> None:
+    image = make_ext(tmp_path / "image")
+    debugfs(image, f"link <{inode}> name" if inode < 100 else "write /dev/null name")
+    if inode >= 100:
+        raw = image.read_bytes()
+        at = raw.index(b"name") - 8
+        image.write_bytes(raw[:at] + inode.to_bytes(4, "little") + raw[at + 4 :])
+    volumes = mounted_direct(image)
+    for operation in (volumes.lstat, volumes.remove):
+        with pytest.raises(OSError):
+            operation("/name")
+    volumes.close()
+
+
+def test_immutable_files_stay(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image")
+    debugfs(image, "mkdir d", "write /dev/null d/file", "set_inode_field d/file flags 0x80010")
+    volumes = mounted_direct(image)
+    changes: list[Callable[[], None]] = [
+        lambda: volumes.write("/d/file", b"x"),
+        lambda: volumes.remove("/d/file"),
+        lambda: volumes.remove("/d"),
+        lambda: volumes.rename("/d/file", "/file"),
+        lambda: volumes.set_mode("/d/file", 0o600),
+    ]
+    for change in changes:
+        with pytest.raises(PermissionError):
+            change()
+    volumes.close()
+    assert not complaints(image)
+
+
+def test_shared_attribute_blocks_lose_a_reference_only(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image", "ext4-small-inodes")
+    debugfs(image, "write /dev/null one", "write /dev/null two", "ea_set one user.x value")
+    block = run(["debugfs", "-R", "stat one", image]).stdout.split(b"File ACL: ")[1].split()[0]
+    debugfs(image, f"set_inode_field two file_acl {block.decode()}")
+    subprocess.run(["e2fsck", "-fy", image], check=False, capture_output=True)
+    volumes = mounted_direct(image)
+    assert volumes.get_xattrs("/two") == {"user.x": b"value"}
+    volumes.remove("/one")
+    assert volumes.get_xattrs("/two") == {"user.x": b"value"}
+    volumes.set_xattr("/two", "user.x", b"other")
+    volumes.close()
+    assert not complaints(image), complaints(image)
+
+
+def fill_up(volumes: DirectVolumes) -> None:
+    for number in range(100_000):
+        volumes.make_symlink(f"/{number}", "x" * 100)
+
+
+def test_a_full_file_system_is_full_and_stays_sound(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image", mib=8)
+    volumes = mounted_direct(image)
+    volumes.create("/kept", b"kept", mode=0o644, uid=0, gid=0)
+    with pytest.raises(OSError, match="No space left"):
+        volumes.create("/large", b"x" * (16 << 20), mode=0o644, uid=0, gid=0)
+    assert set(volumes.scan("/")) == {"kept", "lost+found"}
+    with pytest.raises(OSError, match="No space left"):
+        fill_up(volumes)
+    assert len(volumes.scan("/")) > 100
+    volumes.remove("/kept")
+    volumes.close()
+    assert not complaints(image), complaints(image)
+
+
+def huge_directory(block_size: int, first: int) -> bytes:
+    """The blocks of a directory with 100,000 links to the ten inodes from *first* on."""
+    names = [(first + n % 10, 1, f"{n:06}-{'x' * 20}".encode()) for n in range(100_000)]
+    dots = [(first + 10, 2, b"."), (2, 2, b"..")]
+    blocks = [bytearray()]
+    for inode, kind, name in [*dots, *names]:
+        size = 8 + -(-len(name) // 4) * 4
+        if len(blocks[-1]) + size > block_size:
+            blocks.append(bytearray())
+        blocks[-1] += struct.pack("<IHBB", inode, size, len(name), kind) + name
+        blocks[-1] += bytes(-len(name) % 4)
+    for block in blocks:  # the last entry reaches to the end of its block
+        at = 0
+        while at + (size := struct.unpack_from("<H", block, at + 4)[0]) < len(block):
+            at += size
+        struct.pack_into("<H", block, at + 4, block_size - at)
+    return b"".join(block.ljust(block_size, b"\0") for block in blocks)
+
+
+def test_a_directory_with_100_000_entries(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image", "ext3", mib=64)
+    volumes = mounted_direct(image)
+    for number in range(10):
+        volumes.create(f"/f{number}", b"", mode=0o644, uid=0, gid=0)
+    volumes.create("/many", huge_directory(1024, first=12), mode=0o644, uid=0, gid=0)
+    volumes.close()
+    debugfs(image, "set_inode_field many mode 040755")
+    subprocess.run(["e2fsck", "-fyD", image], check=False, capture_output=True)
+    assert not complaints(image), complaints(image)
+    volumes = mounted_direct(image)
+    assert len(volumes.scan("/many")) == 100_000
+    volumes.remove(f"/many/077777-{'x' * 20}")
+    volumes.create("/many/new", b"x", mode=0o644, uid=0, gid=0)
+    volumes.remove("/many")
+    assert "many" not in volumes.scan("/")
+    assert {volumes.lstat(f"/f{number}").links for number in range(10)} == {1}
+    volumes.close()
+    assert not complaints(image), complaints(image)
+
+
+def test_a_worker_that_hangs_or_dies_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ext_client, "LIMIT", 0.0)
+    with pytest.raises(EngineError, match="no answer within"):
+        mounted_direct(make_ext(tmp_path / "image"))
+    monkeypatch.undo()
+    volumes = mounted_direct(tmp_path / "image")
+    volumes._worker._program._process.kill()
+    with pytest.raises(EngineError, match="ended by signal 9"):
+        volumes.lstat("/")
+    volumes.drop()
