@@ -7,6 +7,7 @@ sparse.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,12 +88,18 @@ def make_file_system(path: Path, part: Part) -> Path:
 
 def copy_into(content: Path, disk: Path, offset: int) -> None:
     """Copy *content* to *offset* bytes into *disk*, leaving its holes out."""
+    size = content.stat().st_size
     with content.open("rb") as source, disk.open("r+b") as target:
-        while block := source.read(MIB):
-            if block.strip(b"\0"):
-                target.seek(offset)
-                target.write(block)
-            offset += len(block)
+        end = 0
+        while end < size:
+            try:
+                start = os.lseek(source.fileno(), end, os.SEEK_DATA)
+            except OSError:  # ENXIO: nothing but a hole is left
+                return
+            end = os.lseek(source.fileno(), start, os.SEEK_HOLE)
+            source.seek(start)
+            target.seek(offset + start)
+            target.write(source.read(end - start))
 
 
 def poke(path: Path, offset: int, data: bytes) -> None:

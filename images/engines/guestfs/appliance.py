@@ -15,6 +15,7 @@ PROCESS"; QEMU qemu-system-x86_64(1) ``-drive werror=``; systemd-udevd(8), kerne
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import time
@@ -78,6 +79,10 @@ _WRITE_ERRORS = (
 )
 
 
+class _TooSlowError(EngineError):
+    """A time limit passed."""
+
+
 class Appliance:
     """An appliance with *drives* attached as ``/dev/sda``, ``/dev/sdb`` ... in their order.
 
@@ -132,7 +137,7 @@ class Appliance:
             if not future.done():
                 self._kill_until_done(future)
                 if isinstance(error, TimeoutError):
-                    raise EngineError(
+                    raise _TooSlowError(
                         f"the libguestfs appliance did not answer within {limit:.0f} s; "
                         "it was stopped"
                     ) from None
@@ -238,8 +243,10 @@ class Appliance:
         """Say why it did not start, with QEMU's or the kernel's own words where there are any."""
         console = b"".join(self._console).decode("utf-8", "replace")
         lines = [line.strip() for line in console.splitlines() if line.strip()]
-        spoken = [line for line in lines if "qemu" in line and ": " in line] or lines[-3:]
-        words = printable(" / ".join(spoken)) or error.message
+        spoken = [line for line in lines if re.match(r"\S*qemu-(system|kvm)\S*: ", line)]
+        if isinstance(error, _TooSlowError) and not spoken:
+            return error
+        words = printable(" / ".join(spoken or lines[-3:])) or error.message
         if " lock" in words and "Failed to get" in words:
             drives = ", ".join(printable(os.fspath(drive.path)) for drive in self.drives)
             return InUseError(

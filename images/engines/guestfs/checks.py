@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 LIMIT = 3600.0
 
 #: Bytes of what a checker prints; a badly damaged file system can make it print without end.
-WORDS = 20000
+WORDS = 200_000
+
+#: Lines of it that are passed on.
+_LINES = 12
 
 _MOUNT_POINT = "/run/unclone-check"
 
@@ -72,7 +75,8 @@ def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
 
 
 def _condensed(words: str) -> str:
-    """The last lines of what a checker said, without its banner."""
+    """The first lines of what a checker said, without its banner, and the last."""
     lines = [line.strip() for line in words.splitlines()]
     kept = [line for line in lines if line and not re.match(r"e2fsck \d|fsck.fat \d", line)]
-    return "; ".join(kept[-12:])
+    shown = kept if len(kept) <= _LINES else [*kept[: _LINES - 3], "...", *kept[-2:]]
+    return "; ".join(shown)

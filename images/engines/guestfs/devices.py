@@ -14,7 +14,7 @@ sysfs-block-dm``; LVM2 ``lib/misc/lvm-string.c`` (how VG and LV names form a dev
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from images.volumes import FileSystem
@@ -78,17 +78,21 @@ class Device:
 def read_devices(appliance: Appliance, drives: Sequence[str] = ()) -> Sequence[Device]:
     """Every device on *drives* (all when empty) as it is now: drives, partitions, containers."""
     spoken = appliance.shell(_PROBE).decode("utf-8", "surrogateescape")
-    links, listed, mapped, probed = spoken.split(_SEPARATOR)
-    tags = _tags(probed)
+    # libguestfs takes the last newline away; what blkid quotes from the disks comes last.
+    links, listed, mapped, probed = f"{spoken}\n".split(_SEPARATOR, 3)
     sizes = {f"/dev/{words[3]}": int(words[2]) * 1024 for words in _rows(listed, 4)}
     found: list[Device] = []
     for name, node in _drives(links, len(appliance.drives)):
         if not drives or name in drives:
-            found.append(Device(name, node, sizes[node], tags.get(node, {})))
-            found.extend(_partitions(name, node, sizes, tags))
-    for name, node in [*_arrays(sizes), *_mapped(mapped)]:
-        found.append(Device(name, node, sizes.get(node, 0), tags.get(node, {})))
-    return found
+            found.append(Device(name, node, sizes[node]))
+            found.extend(_partitions(name, node, sizes))
+    found += [Device(name, node, sizes.get(node, 0)) for name, node in _arrays(sizes)]
+    found += [Device(name, node, sizes.get(node, 0)) for name, node in _mapped(mapped)]
+    tags = _tags(probed)
+    passed_over = [device.node for device in found if device.node not in tags]
+    if passed_over:  # blkid stops at the first device on which it finds nothing
+        tags |= _tags(_each(appliance, passed_over))
+    return [replace(device, tags=tags.get(device.node, {})) for device in found]
 
 
 def holds_file_system(device: Device) -> bool:
@@ -96,6 +100,11 @@ def holds_file_system(device: Device) -> bool:
     if device.tags.get("PART_ENTRY_TYPE") in _EXTENDED:
         return False
     return device.type != "unknown" or bool(device.number) or not device.table
+
+
+def _each(appliance: Appliance, nodes: Sequence[str]) -> str:
+    script = f"for d in {' '.join(nodes)}; do blkid -p -o export $d; echo; done 2>/dev/null; true"
+    return appliance.shell(script).decode("utf-8", "surrogateescape")
 
 
 def _drives(links: str, attached: int) -> Iterator[tuple[str, str]]:
@@ -120,9 +129,7 @@ def _letters(index: int) -> str:
     return letters
 
 
-def _partitions(
-    name: str, node: str, sizes: Mapping[str, int], tags: Mapping[str, Mapping[str, str]]
-) -> Iterator[Device]:
+def _partitions(name: str, node: str, sizes: Mapping[str, int]) -> Iterator[Device]:
     numbered = []
     for other in sizes:
         digits = other.removeprefix(node)
@@ -130,9 +137,7 @@ def _partitions(
             numbered.append(int(digits))
     for number in sorted(numbered):
         partition = f"{node}{number}"
-        yield Device(
-            f"{name}{number}", partition, sizes[partition], tags.get(partition, {}), name, number
-        )
+        yield Device(f"{name}{number}", partition, sizes[partition], {}, name, number)
 
 
 def _arrays(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -158,9 +163,9 @@ def _rows(text: str, width: int) -> Iterator[list[str]]:
             yield words
 
 
-def _tags(text: str) -> Mapping[str, Mapping[str, str]]:
+def _tags(text: str) -> dict[str, Mapping[str, str]]:
     """What ``blkid -o export`` printed, by node. Values are printed with escapes, see _decoded."""
-    tags: dict[str, dict[str, str]] = {}
+    tags: dict[str, Mapping[str, str]] = {}
     for block in text.split("\n\n"):
         pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         node = pairs.pop("DEVNAME", "")

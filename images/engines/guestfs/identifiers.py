@@ -91,6 +91,7 @@ def _array(uuid: str) -> str:
 
 def _volume_groups(appliance: Appliance, devices: Sequence[Device]) -> Iterator[Identifier]:
     mine = {device.node for device in devices}
+    mine |= {device.name for device in devices if device.name.startswith("/dev/mapper/")}
     listed = appliance.shell(
         "lvm pvs --noheadings --separator ' ' -o pv_name,vg_name,vg_uuid 2>/dev/null"
     )
