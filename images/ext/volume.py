@@ -69,6 +69,7 @@ class Volume:
         self.geometry = geometry
         self._writable = writable
         self._bitmaps = False
+        self._buffer = ctypes.create_string_buffer(_CHUNK)
         self._fs = ctypes.c_void_p()
         flags = lib.OPEN_64BITS | lib.OPEN_MASTER_SB_ONLY | (lib.OPEN_RW if writable else 0)
         options = b"offset=%d" % offset
@@ -197,13 +198,12 @@ class Volume:
         """The first *limit* bytes of the regular file *number*."""
         with _File(self._fs, number, 0) as file:
             parts: list[bytes] = []
+            got = ctypes.c_uint()
             while limit > 0:
-                buffer = ctypes.create_string_buffer(min(limit, _CHUNK))
-                got = ctypes.c_uint()
-                call("file_read", file, buffer, len(buffer), byref(got))
+                call("file_read", file, self._buffer, min(limit, _CHUNK), byref(got))
                 if not got.value:
                     break
-                parts.append(buffer.raw[: got.value])
+                parts.append(ctypes.string_at(self._buffer, got.value))
                 limit -= got.value
             return b"".join(parts)
 

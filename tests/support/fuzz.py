@@ -40,7 +40,9 @@ def damaged(path: Path, seed: int) -> Path:
     variant = chosen.choice([*EXT_VARIANTS, _FAT])
     pristine = path.with_name(f"pristine-{variant}")
     if not pristine.exists():
-        _make(pristine, variant)
+        unfinished = pristine.with_suffix(".unfinished")
+        _make(unfinished, variant)
+        unfinished.rename(pristine)
     shutil.copyfile(pristine, path)
     raw = bytearray(path.read_bytes())
     used = [n for n in range(0, _SIZE, 512) if any(raw[n : n + 512])]
