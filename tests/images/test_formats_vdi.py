@@ -18,6 +18,8 @@ from tests.support.disk_images import (
     make,
     sound,
 )
+from tests.support.disks import poke
+from tests.support.transactions import BY_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +36,8 @@ def test_a_vdi_is_consistent_after_its_repair(tmp_path: Path, unmapped: bool, co
     fill(path, 0x33, 20 * MIB, MIB, "vdi")
     (map_offset,) = struct.unpack_from("<I", path.read_bytes(), 340)
     if unmapped:
-        patch(path, map_offset + 4 * 9, b"\xff" * 4)
-    patch(path, 388, struct.pack("<I", count))
+        poke(path, map_offset + 4 * 9, b"\xff" * 4)
+    poke(path, 388, struct.pack("<I", count))
     assert sound(path, "vdi") == (not unmapped and count == 4)
     vdi.repair(path)
     assert sound(path, "vdi")
