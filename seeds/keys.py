@@ -15,12 +15,16 @@ def config_keys(content: bytes) -> frozenset[str]:
     except SeedError:
         return frozenset()
     if is_mime(plain):
-        return frozenset(key for part in parts_of(plain) for key in config_keys(part.content))
+        try:
+            parts = list(parts_of(plain))
+        except SeedError:
+            return frozenset()
+        return frozenset(key for part in parts for key in config_keys(part.content))
     text = plain.decode("utf-8", "replace")
     kind = kind_of(text)
     data = ParsedYaml("user-data", text).data if kind in {CLOUD_CONFIG, ARCHIVE} else None
     if kind == ARCHIVE and isinstance(data, list):
         pieces = [entry.get("content") if isinstance(entry, dict) else entry for entry in data]
-        texts = [piece for piece in pieces if isinstance(piece, str)]
+        texts = [p for p in pieces if isinstance(p, str) and kind_of(p) != ARCHIVE]
         return frozenset(key for piece in texts for key in config_keys(piece.encode()))
     return frozenset(map(str, data)) if isinstance(data, dict) else frozenset()

@@ -70,9 +70,16 @@ def multipart(parts: Sequence[Part]) -> bytes:
 
 
 def parts_of(content: bytes) -> Iterator[Part]:
-    """The parts of a MIME message that are not containers themselves, decoded."""
-    message = email.message_from_bytes(content, policy=email.policy.compat32)
-    leaves = (p for p in message.walk() if p.get_content_maintype() not in {"multipart", "message"})
+    """The parts of a MIME message that are not containers themselves, decoded.
+
+    Raises :class:`SeedError` for messages within messages without end.
+    """
+    try:
+        message = email.message_from_bytes(content, policy=email.policy.compat32)
+        pieces = list(message.walk())
+    except RecursionError:
+        raise SeedError("a MIME message that is nested too deeply to be read") from None
+    leaves = (p for p in pieces if p.get_content_maintype() not in {"multipart", "message"})
     for number, piece in enumerate(leaves, 1):
         payload = piece.get_payload(decode=True)
         body = payload if isinstance(payload, bytes) else b""

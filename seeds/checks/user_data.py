@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from seeds.checks import cloud_config
@@ -164,7 +165,9 @@ def _check_archive(file: str, text: str, schema: Schema | None) -> Iterator[Find
         if isinstance(content, str):
             name = f"{file} (entry {number})"
             kind = entry.get("type", "") if isinstance(entry, dict) else ""
-            yield from _check_text(name, content, kind or kind_of(content) or CLOUD_CONFIG, schema)
+            kind = kind or kind_of(content) or CLOUD_CONFIG
+            if kind != ARCHIVE:  # archives in archives end somewhere; looking into them might not
+                yield from _check_text(name, content, kind, schema)
 
 
 def _check_urls(file: str, text: str) -> Iterator[Finding]:
@@ -202,9 +205,12 @@ def _check_message(file: str, content: bytes, schema: Schema | None) -> Iterator
         return
     configs = []
     found = 0
-    for found, part in enumerate(parts_of(content), 1):
-        if found > _MAX_PARTS:
-            break
+    try:
+        parts = list(islice(parts_of(content), _MAX_PARTS))
+    except SeedError as error:
+        yield _finding(file, 0, "mime", error.message, "Give the parts side by side.")
+        return
+    for found, part in enumerate(parts, 1):
         name = f"{file} (part {found}, {part.name!r})"
         try:
             body = unpacked(part.content)
@@ -230,7 +236,7 @@ def _check_message(file: str, content: bytes, schema: Schema | None) -> Iterator
             configs.append((name, text))
     if not found:
         hint = "Give it a part, or leave the file empty."
-        yield _finding(file, 0, "mime-empty", "a MIME message without any part", hint)
+        yield _finding(file, 0, "mime", "a MIME message without any part", hint)
     yield from cloud_config.check_overlap(configs)
 
 

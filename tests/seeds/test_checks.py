@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from seeds import RefusedSeedError, Seed, Severity
+from seeds import Part, RefusedSeedError, Seed, SeedError, Severity
 from seeds.checks import check_files, user_data
 from seeds.checks.known_keys import KNOWN, probably_meant
+from seeds.keys import config_keys
+from seeds.mime import multipart
 from seeds.schema import installed
 from tests.support.seed_mistakes import Mistake, mistakes, table
 
@@ -148,6 +150,18 @@ def test_a_problem_in_a_part_says_which_part() -> None:
     archive = b"#cloud-config-archive\n- |\n  #cloud-config\n  a: b: c\n"
     (finding,) = Seed(archive, META).check()
     assert finding.place == "user-data (entry 1):2:5"
+
+
+def test_messages_without_end_are_refused() -> None:
+    nested = "".join(
+        f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(3000)
+    )
+    message = f"MIME-Version: 1.0\n{nested}\nx\n".encode()
+    (finding,) = Seed(message, META).check()
+    assert (finding.code, "nested too deeply" in finding.message) == ("mime", True)
+    assert config_keys(message) == frozenset()
+    with pytest.raises(SeedError, match="nested too deeply"):
+        multipart([Part("a", message)])
 
 
 def test_gzip_is_looked_into() -> None:
