@@ -1,0 +1,208 @@
+"""unclone with each engine, virt-sysprep, and the floor: time, CPU, memory and bytes, in turns.
+
+    .venv/bin/python -m benchmarks.engines                       # one image, three rounds
+    .venv/bin/python -m benchmarks.engines --images 32 --rounds 1 --without virt-sysprep guestfs
+    .venv/bin/python -m benchmarks.engines --guest disk.qcow2 --markdown
+
+Every run gets fresh copies of the guest, read once so that all find the same page cache; the
+interpreter's start is part of the time. "The floor" is what the kernel's own driver needs: export
+the partition, mount it, unlink one file, unmount, close (it needs root, and is left out otherwise).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from images.engines.direct.devices import read_devices
+from images.engines.direct.storage_daemon import StorageDaemon
+from images.engines.engine import Drive
+from images.process import run
+from tests.guests import debian
+from tests.support import readback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+UNCLONE = Path(sys.executable).with_name("unclone")
+
+#: Seconds between two looks at how much memory a run uses.
+_PERIOD = 0.02
+
+
+@dataclass
+class Measured:
+    """The runs of one contestant: seconds, CPU seconds, peak bytes (PSS), bytes added."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+    added: list[int] = field(default_factory=list)
+
+
+def main() -> int:
+    options = _options()
+    guest = options.guest or debian.cached(lambda step: print(f"  {step} ...", file=sys.stderr))
+    contestants = {n: c for n, c in _contestants().items() if n not in options.without}
+    measured = {name: Measured() for name in contestants}
+    with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+        for number in range(options.rounds):
+            for name, command in contestants.items():
+                print(f"  round {number + 1}: {name} ...", file=sys.stderr, flush=True)
+                images = _fresh(guest, Path(scratch), options.images)
+                _measure(measured[name], command, images)
+    _print(measured, options.images, markdown=options.markdown)
+    return 0
+
+
+def _contestants() -> Mapping[str, Callable[[Path], None]]:
+    """By name, what to do to one image."""
+    found: dict[str, Callable[[Path], None]] = {
+        "direct": lambda image: _unclone(image, "direct"),
+        "guestfs": lambda image: _unclone(image, "guestfs"),
+        "virt-sysprep": lambda image: _start(
+            ["virt-sysprep", "--quiet", "--format", "qcow2", "-a", image]
+        ),
+    }
+    if os.geteuid() == 0:
+        found["floor"] = _floor
+    return found
+
+
+def _unclone(image: Path, engine: str) -> None:
+    _start([UNCLONE, "sanitize", "--quiet", "--engine", engine, image])
+
+
+def _start(argv: Sequence[str | Path]) -> None:
+    # virt-sysprep does not notice by itself that KVM is broken; all are told the same.
+    run(argv, env=readback.environment(), timeout=3600)
+
+
+def _floor(image: Path) -> None:
+    daemon = StorageDaemon([Drive(image, "qcow2")], scratch=False)
+    try:
+        ext = [d for d in read_devices(daemon.files) if d.content.ext is not None]
+        root = max(ext, key=lambda device: device.size)
+        with tempfile.TemporaryDirectory() as place:
+            options = f"loop,offset={root.start},sizelimit={root.size}"
+            run(["mount", "-t", "ext4", "-o", options, root.file, place])
+            try:
+                (Path(place) / "etc/machine-id").unlink(missing_ok=True)
+            finally:
+                run(["umount", place])
+    finally:
+        daemon.end()
+
+
+def _fresh(guest: Path, folder: Path, count: int) -> Sequence[Path]:
+    images = [folder / f"image-{number}.qcow2" for number in range(count)]
+    for image in images:
+        image.unlink(missing_ok=True)
+        shutil.copyfile(guest, image)
+        image.chmod(0o600)
+    return images
+
+
+def _measure(into: Measured, command: Callable[[Path], None], images: Sequence[Path]) -> None:
+    before = sum(_allocated(image) for image in images)
+    ended = threading.Event()
+    peak = [0]
+    watch = threading.Thread(target=_watch, args=(ended, peak))
+    watch.start()
+    cpu, started = _cpu(), time.monotonic()
+    try:
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for _ in pool.map(command, images):
+                pass
+    finally:
+        into.wall.append(time.monotonic() - started)
+        into.cpu.append(_cpu() - cpu)
+        ended.set()
+        watch.join()
+    into.memory.append(peak[0])
+    into.added.append(sum(_allocated(image) for image in images) - before)
+
+
+def _allocated(image: Path) -> int:
+    return image.stat().st_blocks * 512
+
+
+def _cpu() -> float:
+    """Seconds of the children that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _watch(ended: threading.Event, peak: list[int]) -> None:
+    """Keep the largest sum of what all descendants use at one time."""
+    while not ended.wait(_PERIOD):
+        peak[0] = max(peak[0], sum(_memory(process) for process in _descendants(os.getpid())))
+
+
+def _descendants(process: int) -> Sequence[int]:
+    found = [process]
+    for parent in found:  # grows on the way
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found.extend(map(int, children.read_text().split()))
+            except OSError:
+                continue
+    return found[1:]
+
+
+def _memory(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:  # ended meanwhile
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _print(measured: Mapping[str, Measured], images: int, *, markdown: bool) -> None:
+    head = ["", f"s for {images}", "s per image", "CPU s per image", "peak MB", "MB added", "ratio"]
+    fastest = statistics.median(next(iter(measured.values())).wall)
+    rows = []
+    for name, runs in measured.items():
+        wall = statistics.median(runs.wall)
+        rows.append(
+            [
+                name,
+                f"{wall:.2f}",
+                f"{wall / images:.2f}",
+                f"{statistics.median(runs.cpu) / images:.2f}",
+                f"{max(runs.memory) / 1e6:.0f}",
+                f"{max(runs.added) / images / 1e6:.2f}",
+                f"{wall / fastest:.1f}",
+            ]
+        )
+    if markdown:
+        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    else:
+        for row in [head, *rows]:
+            print(f"{row[0]:14}" + "".join(f"{cell:>16}" for cell in row[1:]))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--guest", type=Path, help="a qcow2 image (default: the tests' guest)")
+    parser.add_argument("--images", type=int, default=1, help="copies at a time (default 1)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default 3)")
+    parser.add_argument("--without", nargs="*", default=[], help="contestants to leave out")
+    parser.add_argument("--folder", type=Path, help="where the copies go")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
