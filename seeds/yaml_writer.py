@@ -25,7 +25,7 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
 
 #: A seed with more lines than this came from YAML that refers to itself again and again.
-_MOST_LINES = 1_000_000
+_MOST_LINES = 200_000
 
 
 def dump_yaml(data: object) -> str:
@@ -37,7 +37,7 @@ def dump_yaml(data: object) -> str:
     for line in _block(data, 0):
         lines.append(line)
         if len(lines) > _MOST_LINES:
-            raise SeedError("the configuration expands to more than a million lines of YAML")
+            raise SeedError("the configuration expands to more than 200,000 lines of YAML")
     return "\n".join(lines) + "\n"
 
 
