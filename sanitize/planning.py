@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 def all_steps(options: Options) -> Sequence[Step]:
     """Every step there is: the code steps first, then the catalogue, then the person's own rows."""
-    steps: tuple[Step, ...] = (*STEPS, *load_catalogue(options.catalogues))
+    rows = load_catalogue(options.catalogues)
+    taken = {step.info.id for step in STEPS}
+    for row in rows:
+        if row.info.id in taken:
+            raise UsageError(
+                f"row {row.info.id}: id: is taken by a built-in step", hint="Choose another id."
+            )
+    steps: tuple[Step, ...] = (*STEPS, *rows)
     ids = {step.info.id for step in steps}
     unknown = sorted((options.enable | options.disable) - ids)
     if unknown:

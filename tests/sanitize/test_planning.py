@@ -79,6 +79,16 @@ def test_an_unknown_step_is_named() -> None:
         all_steps(Options(enable=frozenset({"nonsense"})))
 
 
+def test_a_row_cannot_take_the_id_of_a_built_in_step(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "- id: machine-id\n  title: t\n  why: w\n  action: remove\n"
+        "  paths: [/etc/x]\n  sources: [https://example.org/]\n"
+    )
+    with pytest.raises(UsageError, match="machine-id: id: is taken"):
+        all_steps(Options(catalogues=(str(own),)))
+
+
 def test_what_is_inside_a_removed_tree_is_not_planned_twice(
     tmp_path: Path, steps: list[FixedStep]
 ) -> None:
