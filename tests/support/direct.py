@@ -58,7 +58,11 @@ def open_direct(*images: Path, read_only: bool = False) -> DirectVolumes:
 def mounted_direct(image: Path) -> DirectVolumes:
     """The file system that is all of *image*, mounted as the root."""
     volumes = open_direct(image)
-    volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+    try:
+        volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+    except BaseException:
+        volumes.drop()
+        raise
     return volumes
 
 

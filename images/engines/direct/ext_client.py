@@ -83,6 +83,9 @@ class ExtClient:
     def close(self) -> None:
         self._worker.call("close", self._handle)
 
+    def drop(self) -> None:
+        """Nothing to do: it goes with the worker."""
+
     def lstat(self, path: bytes) -> tuple[int, int, int, int, int]:
         found: tuple[int, int, int, int, int] = self._call("lstat", path)
         return found

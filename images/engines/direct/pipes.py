@@ -74,8 +74,9 @@ class Program:
 
     def _more(self, deadline: float, limit: float) -> None:
         descriptor = _present(self._process.stdout).fileno()
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        waiting = select.poll()  # select() knows no descriptor above 1023
+        waiting.register(descriptor, select.POLLIN)
+        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
             self.kill()
             raise EngineError(
                 f"{self._what} gave no answer within {limit:.0f} s and was stopped",

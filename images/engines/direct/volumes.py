@@ -37,6 +37,7 @@ class _Driver(Protocol):
     """One mounted file system, by absolute paths in it as bytes."""
 
     def close(self) -> None: ...
+    def drop(self) -> None: ...
     def lstat(self, path: bytes) -> StatTuple: ...
     def scan(self, path: bytes) -> Sequence[tuple[bytes, int]]: ...
     def readlink(self, path: bytes) -> bytes: ...
@@ -287,6 +288,8 @@ class DirectVolumes:
 
     def drop(self) -> None:
         """Let go of the drives as they are, at once. Safe to call twice."""
+        for _, driver in self._mounts.values():
+            driver.drop()
         self._mounts.clear()
         self._worker.end()
         self._daemon.kill()

@@ -47,6 +47,10 @@ class FatFileSystem:
         """Nothing is held back: every change is written as it is made."""
         self._volume.close()
 
+    def drop(self) -> None:
+        """Let go of the file."""
+        self._volume.close()
+
     # -- reading ---------------------------------------------------------------------------
     def lstat(self, path: bytes) -> StatTuple:
         return self._stat(self._find(path))
