@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from images.errors import RefusedError, UsageError
 from images.guest import parent
+from sanitize import seed_readiness
 from sanitize.catalogue import load as load_catalogue
-from sanitize.change import Level, Plan
+from sanitize.change import Level, Plan, StepPlan
 from sanitize.facts import Facts
 from sanitize.step import Profile
 from sanitize.steps import STEPS
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from images.guest import Guest
-    from sanitize.change import Change, StepPlan
+    from sanitize.change import Change
     from sanitize.step import Options, Step
 
 
@@ -58,11 +59,10 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     ``strict``, when anything would be kept.
     """
     facts = Facts(guest)
-    parts = [
-        step.plan(guest, facts, options)
-        for step in all_steps(options)
-        if is_selected(step, options)
-    ]
+    selected = [step for step in all_steps(options) if is_selected(step, options)]
+    parts = [step.plan(guest, facts, options) for step in selected]
+    ids = frozenset(step.info.id for step in selected)
+    parts.append(StepPlan(notes=seed_readiness.notes(guest, facts, ids)))
     plan = Plan(
         profile=options.profile.value,
         changes=tuple(_without_covered(guest, parts)),
