@@ -48,13 +48,13 @@ def open_containers(
         if not closed:
             return devices
         for device in closed:
-            _open_luks(appliance, device, keys)
+            _open_luks(appliance, device, _mapping_name(device, devices), keys)
             opened.add(device.name)
         appliance.shell("udevadm settle; lvm pvscan --cache --activate ay; udevadm settle")
     raise RefusedError(f"encrypted containers within containers, more than {MAX_DEPTH} deep")
 
 
-def _open_luks(appliance: Appliance, device: Device, keys: Keys) -> None:
+def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> None:
     uuid = device.tags.get("UUID", "")
     tried = 0
     words = ""
@@ -62,7 +62,6 @@ def _open_luks(appliance: Appliance, device: Device, keys: Keys) -> None:
         tried += 1
         try:
             _upload(appliance, key)
-            name = _mapping_name(uuid, device)
             # Which volume is wrong is for cryptsetup to say; status 2 is "no such key".
             appliance.shell(
                 f"cryptsetup open --type luks --tries 1 --key-file {_KEY_FILE} "
@@ -95,7 +94,10 @@ def _upload(appliance: Appliance, key: bytes) -> None:
         os.close(memory)
 
 
-def _mapping_name(uuid: str, device: Device) -> str:
-    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid):
+def _mapping_name(device: Device, devices: Sequence[Device]) -> str:
+    """What to call the opened container; two copies of one have the same UUID."""
+    uuid = device.tags.get("UUID", "")
+    twins = [other for other in devices if other.tags.get("UUID") == uuid]
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid) and twins[0] == device:
         return f"luks-{uuid}"
     return "luks-" + device.name.removeprefix("/dev/").replace("/", "-")

@@ -79,7 +79,7 @@ class FileOperations:
 
     def readlink(self, path: str) -> str:
         """The target text of the symlink at *path*."""
-        return decode(self._text("readlink", encode(path), path=path))
+        return decode(self._appliance.call(lambda: self._native.readlink(path)))
 
     def read(self, path: str, limit: int) -> bytes:
         """The first *limit* bytes of the regular file at *path*."""
@@ -178,10 +178,6 @@ class FileOperations:
     # -- helpers ---------------------------------------------------------------------------
     def _status(self, name: str, *arguments: object, path: str) -> int:
         call = self._native.status
-        return self._appliance.call(lambda: call(name, *arguments, path=path))
-
-    def _text(self, name: str, *arguments: object, path: str) -> bytes:
-        call = self._native.text
         return self._appliance.call(lambda: call(name, *arguments, path=path))
 
     def _kind(self, folder: str, name: str) -> Kind:

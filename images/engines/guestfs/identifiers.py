@@ -93,7 +93,7 @@ def _volume_groups(appliance: Appliance, devices: Sequence[Device]) -> Iterator[
     mine = {device.node for device in devices}
     mine |= {device.name for device in devices if device.name.startswith("/dev/mapper/")}
     listed = appliance.shell(
-        "lvm pvs --noheadings --separator ' ' -o pv_name,vg_name,vg_uuid 2>/dev/null"
+        "lvm pvs --noheadings --separator ' ' -o pv_name,vg_name,vg_uuid 2>/dev/null; true"
     )
     groups: dict[str, str] = {}
     for line in listed.decode().splitlines():

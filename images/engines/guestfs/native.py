@@ -94,6 +94,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "pwrite": (c_int, [c_char_p, c_char_p, c_size_t, c_int64]),
     "readdir": (POINTER(_DirentList), [c_char_p]),
     "readlink": (c_void_p, [c_char_p]),
+    "readlinklist": (POINTER(c_void_p), [c_char_p, POINTER(c_char_p)]),
     "rename": (c_int, [c_char_p, c_char_p]),
     "rm": (c_int, [c_char_p]),
     "rm_rf": (c_int, [c_char_p]),
@@ -186,6 +187,15 @@ class Native:
         finally:
             self._library.guestfs_free_dirent_list(found)
 
+    def readlink(self, path: str) -> bytes:
+        """The text of the symlink at *path*."""
+        folder, _, name = encode(path).rpartition(b"/")
+        # The same as readlink, but without a process of its own in the appliance: ten times faster.
+        found = self._call("readlinklist", folder or b"/", string_list([name]))
+        target = self._taken_strings(found) if found else []
+        # An empty text stands for any failure; readlink says which.
+        return target[0] if target and target[0] else self.text("readlink", encode(path), path=path)
+
     def lgetxattrs(self, path: str) -> dict[bytes, bytes]:
         """The extended attributes of *path*."""
         found = self._call("lgetxattrs", encode(path))
@@ -204,6 +214,14 @@ class Native:
             return OSError(number, f"{os.strerror(number)} (in the guest)", path)
         spoken = self._library.guestfs_last_error(self._handle) or b"no reason given"
         return EngineError(f"libguestfs: {printable(spoken.decode('utf-8', 'replace'))}")
+
+    def _taken_strings(self, found: Any) -> list[bytes]:  # noqa: ANN401  (char **)
+        strings: list[bytes] = []
+        while address := found[len(strings)]:
+            strings.append(ctypes.string_at(address))
+            self._library.free(c_void_p(address))
+        self._library.free(ctypes.cast(found, c_void_p))
+        return strings
 
     def _pread(self, path: str, count: int, offset: int) -> bytes:
         size = c_size_t()

@@ -13,7 +13,7 @@ from images.errors import EngineError
 from images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from images.engines.guestfs.appliance import Appliance
     from images.engines.guestfs.devices import Device
@@ -39,22 +39,22 @@ class GuestfsVolumes(FileOperations):
         super().__init__(appliance)
         self._drives = tuple(drives)
         self._known: dict[str, Device] = {device.name: device for device in devices}
-        self._written = False
+        self._stale = False  # what blkid said may no longer be so; the devices are the same
+        self._written = False  # and not yet known to have reached the drives
 
     # -- devices ---------------------------------------------------------------------------
     def file_systems(self) -> Sequence[FileSystem]:
         """Everything on the drives that can be mounted, swapped to or opened."""
-        devices = self._devices().values()
-        return [device.file_system() for device in devices if holds_file_system(device)]
+        return [device.file_system() for device in self._devices() if holds_file_system(device)]
 
     def identifiers(self) -> Sequence[Identifier]:
         """Every identifier, as it is on the disks."""
-        return identifiers.read_identifiers(self._appliance, list(self._devices().values()))
+        return identifiers.read_identifiers(self._appliance, self._devices())
 
     def set_identifier(self, identifier: Identifier) -> None:
         """Set one identifier of a device that is not mounted."""
         device = self._device(identifier.device)
-        self._known, self._written = {}, True
+        self._stale, self._written = True, True
         identifiers.set_identifier(self._appliance, device, identifier)
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
@@ -87,26 +87,27 @@ class GuestfsVolumes(FileOperations):
         self._appliance.call(lambda: self._native.status("umount_all"))
         if not self._written:
             return
-        self._known, self._written = {}, False
         self._appliance.require_written()
+        self._stale, self._written = True, False
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
         """Write everything out and let go of the drives."""
-        if not self._appliance.closed:
+        if self._written and not self._appliance.closed:
             self.unmount_all()
         self._appliance.close()
 
     # -- helpers ---------------------------------------------------------------------------
-    def _devices(self) -> Mapping[str, Device]:
-        if not self._known:
+    def _devices(self) -> Sequence[Device]:
+        if self._stale:
             devices = read_devices(self._appliance, self._drives)
             self._known = {device.name: device for device in devices}
-        return self._known
+            self._stale = False
+        return list(self._known.values())
 
     def _device(self, name: str) -> Device:
         try:
-            return self._devices()[name]
+            return self._known[name]
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, "the guest has no such device", name) from None
 
