@@ -24,13 +24,13 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def clones(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Clones:
-    """Two copies of the guest, each sanitised by the command in a process of its own."""
+    """Two copies of the guest, each sanitised by the command, and each through another engine."""
     folder = tmp_path_factory.mktemp("clones")
     made = []
-    for name in ("web-01", "web-02"):
+    for name, engine in (("web-01", "direct"), ("web-02", "guestfs")):
         image = folder / f"{name}.qcow2"
         shutil.copyfile(golden, image)
-        done = command.unclone("sanitize", "--json", image)
+        done = command.unclone("sanitize", "--engine", engine, "--json", image)
         assert done.returncode == 0, done.stderr
         made.append(Clone(image, json.loads(done.stdout)["results"][0]))
     claimed = {path for clone in made for path in clone.paths_of_changes()}
