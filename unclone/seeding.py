@@ -14,6 +14,7 @@ import click
 from images.errors import ExitStatus, RefusedError, UncloneError, UsageError
 from images.text import printable
 from seeds.blueprint import Blueprint, Row
+from seeds.definition import read_cards
 from seeds.errors import SeedError
 from seeds.machines_file import read_machines
 from seeds.mime import Part
@@ -55,7 +56,7 @@ def blueprint_from(given: Mapping[str, Any], source: Source) -> Blueprint:
         run=given["run"],
         timezone=given["timezone"] or "",
         disk_grow=given["disk_grow"],
-        nics=_described(given),
+        nics=_described(given, source),
         network_version=int(given["network_version"]),
         user_data=source.parts(given["user_data"]),
         templates=source.parts(given["templates"]),
@@ -153,10 +154,16 @@ def _password(name: str | None, source: Source) -> str:
     return password
 
 
-def _described(given: Mapping[str, Any]) -> tuple[Description, ...]:
-    return tuple(
+def _described(given: Mapping[str, Any], source: Source) -> tuple[Description, ...]:
+    written = tuple(
         parse_option(kind, text) for kind in ("nic", "bond", "vlan") for text in given[f"{kind}s"]
     )
+    if not given["definition"]:
+        return written
+    # A card that is described by hand as well is as the hand says.
+    own = {description.first("mac").lower() for description in written}
+    cards = read_cards(source.read(given["definition"]), printable(given["definition"]))
+    return (*(card for card in cards if card.first("mac").lower() not in own), *written)
 
 
 def _values(given: Sequence[str]) -> Mapping[str, str]:

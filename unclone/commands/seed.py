@@ -86,6 +86,11 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
     help="A card: mac=, name=, address=, gateway=, dns=, search=, route=, dhcp=, mtu=.",
 )
 @click.option(
+    "--definition",
+    metavar="FILE",
+    help="A libvirt domain's XML: DHCP on each of its cards that no --nic describes.",
+)
+@click.option(
     "--bond", "bonds", multiple=True, metavar="KEYS", help="As --nic, and links=A+B, mode=."
 )
 @click.option("--vlan", "vlans", multiple=True, metavar="KEYS", help="As --nic, and link=, id=.")
