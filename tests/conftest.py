@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,3 +19,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     started = start_bench(tmp_path_factory.mktemp("bench"))
     yield started
     started.appliance.abandon()
+
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that: the
+# tests that press it must find it working.
+signal.signal(signal.SIGINT, signal.default_int_handler)
