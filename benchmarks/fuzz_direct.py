@@ -41,6 +41,8 @@ def main() -> int:
             except Exception:  # noqa: BLE001 - counting what must not happen is the point
                 outcomes["WRONG"] += 1
                 print(f"seed {seed}:", traceback.format_exc(limit=-3), sep="\n", flush=True)
+            if not (seed + 1) % 100:
+                print(f"  up to seed {seed}: {dict(outcomes)}", file=sys.stderr, flush=True)
             slowest = max(slowest, (time.monotonic() - started, seed))
     for outcome, count in outcomes.most_common():
         print(f"{count:6}  {outcome}")
