@@ -193,8 +193,11 @@ def test_a_kvm_that_does_not_start_the_appliance_is_not_tried_again(
     monkeypatch.setattr(module, "acceleration", lambda: Acceleration(kvm=True))
     monkeypatch.setattr(module, "LAUNCH_LIMITS", {True: 0.2, False: 600.0})
     said: list[str] = []
+    before = disk.read_bytes()
     appliance = start([Drive(disk, "raw")], read_only=True, say=said.append)
+    appliance.shell("for d in /dev/disk/by-path/*0:0:0:0; do mke2fs -q -F $d; done; sync")
     appliance.close()
+    assert disk.read_bytes() == before, "it was attached read-only"
     assert appliances(disk) == []
     assert "software emulation" in said[0]
     assert (
@@ -217,6 +220,17 @@ def test_a_drive_that_cannot_be_attached(
 ) -> None:
     with pytest.raises(error, match=words):
         Appliance([Drive(disk.with_name(name), form)], read_only=True, kvm=False)
+
+
+@pytest.mark.parametrize("kvm", [None, False, True])
+def test_the_persons_own_settings_are_kept(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, kvm: bool | None
+) -> None:
+    monkeypatch.setenv(module.SETTINGS_VARIABLE, "force_kvm")
+    appliance = Appliance([Drive(disk, "raw")], read_only=True, kvm=kvm)
+    settings = appliance.call(appliance.binding.get_backend_settings)
+    appliance.abandon()
+    assert settings == (["force_tcg"] if kvm is False else ["force_kvm"])
 
 
 def test_without_the_binding_the_message_says_how_to_get_it(
