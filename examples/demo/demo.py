@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from tests.guests import debian
@@ -37,19 +37,18 @@ UNCLONE = Path(sys.executable).with_name("unclone")
 SHOWN = {
     "machine-id": "/etc/machine-id",
     "D-Bus machine-id": "/var/lib/dbus/machine-id",
-    "SSH host key (ed25519)": "/etc/ssh/ssh_host_ed25519_key.pub",
-    "SSH host key (ecdsa)": "/etc/ssh/ssh_host_ecdsa_key.pub",
-    "SSH host key (rsa)": "/etc/ssh/ssh_host_rsa_key.pub",
+    "SSH key (ed25519)": "/etc/ssh/ssh_host_ed25519_key.pub",
+    "SSH key (ecdsa)": "/etc/ssh/ssh_host_ecdsa_key.pub",
+    "SSH key (rsa)": "/etc/ssh/ssh_host_rsa_key.pub",
     "entropy seed": "/var/lib/systemd/random-seed",
     "DHCP lease": "/var/lib/dhcp/dhclient.ens3.leases",
     "cloud-init instance": "/var/lib/cloud/data/instance-id",
 }
 
 
-def main() -> int:
-    """Run the demo; 0 when the copies share nothing that is shown."""
+def main(folder: Path) -> int:
+    """Run the demo with copies in *folder*; 0 when they share nothing that is shown."""
     started = time.monotonic()
-    folder = debian.cache_directory() / "demo"
     copies = _two_copies(folder)
 
     headline("What is in the copies now (read by guestfish)")
@@ -69,9 +68,9 @@ def main() -> int:
         f"Of {len(SHOWN)} things that say who a machine is, the copies shared "
         f"[bold]{shared_before}[/] before and share [bold]{shared_after}[/] now.\n"
         "What is missing, each of them makes for itself the first time it starts.\n\n"
-        f"The copies: {', '.join(escape(str(copy)) for copy in copies)}\n"
-        f"The reports: beside them, as *.json\n"
-        f"It took {minutes} min {seconds} s."
+        f"The copies and their reports (web-01.json, web-02.json) are in {escape(str(folder))}.\n"
+        f"This took {minutes} min {seconds} s.",
+        soft_wrap=True,
     )
     return 0 if shared_before == len(SHOWN) and shared_after == 0 else 1
 
@@ -80,49 +79,46 @@ def _two_copies(folder: Path) -> list[Path]:
     headline("A golden guest, and two copies of it")
     golden = debian.cached(lambda step: console.print(f"  {step} ..."))
     console.print(f"  golden image: {escape(str(golden))}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     copies = [folder / f"{name}.qcow2" for name in NAMES]
     for copy in copies:
         # cp knows about holes and reflinks.
+        copy.unlink(missing_ok=True)
         subprocess.run(["cp", "--reflink=auto", "--no-preserve=mode", golden, copy], check=True)
         console.print(f"  copy:         {escape(str(copy))}")
     return copies
 
 
 def _sanitize(image: Path) -> Mapping[str, Any]:
-    console.print(f"[bold]$ unclone sanitize --json {escape(image.name)}[/]")
+    console.print(f"  [bold]$ unclone sanitize --json {escape(image.name)}[/]")
     started = time.monotonic()
     done = subprocess.run(
-        [UNCLONE, "sanitize", "--json", image], stdout=subprocess.PIPE, check=False
+        [UNCLONE, "sanitize", "--quiet", "--json", image], stdout=subprocess.PIPE, check=False
     )
     image.with_suffix(".json").write_bytes(done.stdout)
     if done.returncode != 0:
         sys.exit(done.returncode)
     report: Mapping[str, Any] = json.loads(done.stdout)["results"][0]
     console.print(
-        f"  {len(report['changes'])} changes, verified, in {time.monotonic() - started:.0f} s\n"
+        f"  {len(report['changes'])} changes, read back and verified, "
+        f"in {time.monotonic() - started:.0f} s\n"
     )
     return report
 
 
 def _what_changed(report: Mapping[str, Any]) -> None:
-    table = Table(title="The changes, as the report has them", title_justify="left")
-    table.add_column("identity", overflow="fold")
-    table.add_column("what was done", overflow="fold")
-    table.add_column("why", overflow="fold")
-    repeated: Counter[tuple[str, str]] = Counter()
-    for change in report["changes"]:
-        repeated[change["step"], change["why"]] += 1
-        again = repeated[change["step"], change["why"]] > 1
-        table.add_row(
-            "" if again else escape(change["step"]),
-            escape(f"{change['action']} {change['target']}"),
-            "" if again else escape(change["why"]),
-        )
-    console.print(table)
+    """Print what was done, by identity, and why (web-02 differs only in its new values)."""
+    for step, changes in groupby(report["changes"], key=lambda change: str(change["step"])):
+        console.print(f"  [bold]{escape(step)}[/]")
+        reasons = []
+        for change in changes:
+            console.print(f"    {change['action']:12} {escape(change['target'])}", soft_wrap=True)
+            if change["why"] not in reasons:
+                reasons.append(change["why"])
+        for reason in reasons:
+            console.print(Padding(f"[dim]{escape(reason)}[/]", (0, 0, 0, 6)))
     for note in report["notes"]:
-        console.print(f"[dim]{escape(note['step'])}:[/] {escape(note['text'])}")
+        console.print(Padding(f"[bold]{escape(note['step'])}:[/] {escape(note['text'])}", (0, 2)))
 
 
 def _compare(contents: list[Mapping[str, Found]]) -> int:
@@ -147,13 +143,16 @@ def _says_something(found: Found) -> bool:
 
 
 def _shown(found: Found) -> str:
+    """A value short enough to stand beside another one: its beginning says whether they differ."""
     if not _says_something(found):
         return f"[dim]{'empty' if found.kind == 'file' else escape(found.kind)}[/]"
     if found.content.startswith((b"ssh-", b"ecdsa-")):
-        return readback.fingerprint(found.content)
-    if len(found.content) <= 40 and found.text.isprintable():
-        return escape(found.text)
-    return f"[dim]sha256[/] {hashlib.sha256(found.content).hexdigest()[:16]}"
+        value = readback.fingerprint(found.content)
+    elif len(found.content) <= 40 and found.text.isprintable():
+        value = found.text
+    else:
+        value = f"sha256 {hashlib.sha256(found.content).hexdigest()}"
+    return escape(value if len(value) <= 20 else f"{value[:19]}…")
 
 
 def headline(text: str) -> None:
@@ -163,4 +162,4 @@ def headline(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else debian.cache_directory() / "demo"))

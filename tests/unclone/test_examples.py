@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,18 @@ def test_hook_sanitises_and_keeps_the_report(golden: Path, tmp_path: Path) -> No
     (found,) = readback.read([image], ["/etc/machine-id"])
     assert found["/etc/machine-id"].content == b""
     assert len(list(tmp_path.iterdir())) == 2  # the image and the report
+
+
+@pytest.mark.guest
+@pytest.mark.appliance
+@pytest.mark.timeout(1800)
+def test_demo_shows_two_machines(golden: Path, tmp_path: Path) -> None:
+    demo: list[str | Path] = [sys.executable, "-m", "examples.demo.demo", tmp_path]
+    done = run(demo, EXAMPLES.parent, COLUMNS="100")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the copies shared 8 before and share 0 now" in done.stdout
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["web-01.json", "web-01.qcow2", "web-02.json", "web-02.qcow2"]
 
 
 @pytest.mark.guest
