@@ -116,7 +116,7 @@ def _system(overlay: _Overlay, ids: Identifiers) -> None:
         "/etc/default/grub",
         "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISTRIBUTOR=Debian\n"
         'GRUB_CMDLINE_LINUX_DEFAULT=""\n'
-        'GRUB_CMDLINE_LINUX="rootdelay=300 console=tty0 console=ttyS0,115200"\n',
+        'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n',
     )
     overlay.file("/boot/grub/grub.cfg", _grub_cfg(ids), 0o444)
     overlay.file("/etc/hostname", f"{HOSTNAME}\n")
@@ -145,7 +145,7 @@ def _grub_cfg(ids: Identifiers) -> str:
         f"$menuentry_id_option 'gnulinux-simple-{ids.root}' {{\n"
         "\tinsmod gzio\n\tinsmod part_gpt\n\tinsmod ext2\n"
         f"\tsearch --no-floppy --fs-uuid --set=root {ids.root}\n"
-        f"\tlinux\t/vmlinuz root=UUID={ids.root} ro rootdelay=300 "
+        f"\tlinux\t/vmlinuz root=UUID={ids.root} ro "
         "console=tty0 console=ttyS0,115200\n"
         "\tinitrd\t/initrd.img\n"
         "}\n"
