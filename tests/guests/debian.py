@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.errors import UncloneError
+from images.errors import ToolError, UncloneError
 from images.process import run
 from tests.guests import disk, identity
 
@@ -149,24 +149,26 @@ def _bootstrap(tarball: Path, work: Path, ids: disk.Identifiers) -> None:
     )
     # Without root, mmdebstrap works as another user id, which cannot look into a home directory.
     scratch = str(work) if os.geteuid() == 0 else "/var/tmp"
-    run(
-        [
-            "mmdebstrap",
-            "--quiet",
-            "--mode=auto",
-            "--variant=minbase",
-            f"--include={','.join(PACKAGES)}",
-            *(f"--dpkgopt={option}" for option in UNPACKED),
-            *(f"--aptopt={option}" for option in _proxies()),
-            f"--essential-hook={resume}",
-            "--format=tar",
-            SUITE,
-            str(tarball),
-            *mirrors(),
-        ],
-        timeout=1800,
-        env={"DEBIAN_FRONTEND": "noninteractive", "TMPDIR": scratch},
-    )
+    log = work / "mmdebstrap.log"
+    command = [
+        "mmdebstrap",
+        f"--logfile={log}",
+        "--mode=auto",
+        "--variant=minbase",
+        f"--include={','.join(PACKAGES)}",
+        *(f"--dpkgopt={option}" for option in UNPACKED),
+        *(f"--aptopt={option}" for option in ('Acquire::Retries "3";', *_proxies())),
+        f"--essential-hook={resume}",
+        "--format=tar",
+        SUITE,
+        str(tarball),
+        *mirrors(),
+    ]
+    try:
+        run(command, timeout=1800, env={"DEBIAN_FRONTEND": "noninteractive", "TMPDIR": scratch})
+    except ToolError as error:
+        last = log.read_text(errors="replace").splitlines()[-20:] if log.exists() else []
+        raise ToolError("\n".join([error.message, *last])) from error
 
 
 def _proxies() -> list[str]:
