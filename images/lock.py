@@ -19,6 +19,7 @@ import errno
 import fcntl
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -186,9 +187,15 @@ def _users(path: Path) -> Iterator[str]:
         if int(process.name) == os.getpid():
             continue
         try:
-            opened = [entry.stat() for entry in (process / "fd").iterdir()]
+            if not any(os.path.samestat(wanted, opened) for opened in _open_files(process)):
+                continue
             name = (process / "comm").read_text(errors="replace").strip()
         except OSError:
             continue  # ended meanwhile, or somebody else's
-        if any((e.st_dev, e.st_ino) == (wanted.st_dev, wanted.st_ino) for e in opened):
-            yield f"{printable(name)}, process {process.name}"
+        yield f"{printable(name)}, process {process.name}"
+
+
+def _open_files(process: Path) -> Iterator[os.stat_result]:
+    for entry in (process / "fd").iterdir():
+        with suppress(OSError):  # closed meanwhile: a starting QEMU opens and closes many
+            yield entry.stat()
