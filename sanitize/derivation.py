@@ -1,0 +1,56 @@
+"""New values: from the operating system's randomness, or derived from a key.
+
+Derived values are the same whenever the same key, machine name and field are given, so that a
+pipeline that runs twice makes the same machine. They are as hard to guess as the key is.
+
+References: RFC 2104 (HMAC); RFC 9562, 5.4 and 5.8 (UUID versions 4 and 8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Where the new values of one machine come from; random when no *key* is given.
+
+    Every value is asked for by the name of its *field*. A derived value depends on the key, the
+    machine's name and the field alone; ``attempt`` counts up when a value turned out to be taken.
+    """
+
+    machine: str = ""
+    key: bytes = field(default=b"", repr=False)
+
+    def bytes(self, field: str, count: int, *, attempt: int = 0) -> bytes:
+        """*count* bytes for *field*."""
+        if not self.key:
+            return secrets.token_bytes(count)
+        stream = b""
+        while len(stream) < count:
+            block = len(stream) // hashlib.sha256().digest_size
+            # Lengths first: no two different questions are ever the same message.
+            parts = [self.machine, field, str(attempt), str(block)]
+            message = b"".join(
+                len(text.encode()).to_bytes(4, "big") + text.encode() for text in parts
+            )
+            stream += hmac.digest(self.key, message, "sha256")
+        return stream[:count]
+
+    def uuid(self, field: str, *, attempt: int = 0) -> str:
+        """A UUID in lower case with dashes: version 4, or version 8 (made by a rule) if derived."""
+        drawn = uuid.UUID(bytes=self.bytes(field, 16, attempt=attempt), version=4)
+        if not self.key:
+            return str(drawn)
+        return str(uuid.UUID(int=drawn.int & ~(0xF << 76) | (8 << 76)))
+
+    def number(self, field: str, low: int, high: int, *, attempt: int = 0) -> int:
+        """A whole number from *low* to *high*, both included."""
+        span = high - low + 1
+        # 16 bytes more than needed: what the remainder favours is then beyond measure.
+        drawn = self.bytes(field, (span.bit_length() + 7) // 8 + 16, attempt=attempt)
+        return low + int.from_bytes(drawn, "big") % span
