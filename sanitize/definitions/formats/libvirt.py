@@ -1,0 +1,198 @@
+"""libvirt domain XML, as ``virsh dumpxml --inactive`` prints it; also ``<domainsnapshot>``.
+
+This is the format to copy for another one: rows, ``detects``, ``read``, ``FORMAT``. See
+sanitize/definitions/definition.py for what each has to do.
+
+References: libvirt "Domain XML format", "Snapshot XML format"; virt-clone(1) for what another
+tool changes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError
+from sanitize.definitions.companion import CopiedFile
+from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
+from sanitize.definitions.libvirt.rows import ROWS
+from sanitize.definitions.row import Kind
+from sanitize.definitions.xml_text import read_xml, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sanitize.definitions.companion import Companion
+    from sanitize.definitions.renewal import Renewal
+    from sanitize.definitions.row import Row
+    from sanitize.definitions.source import Source
+    from sanitize.definitions.xml_text import Attribute, Element
+
+#: What new MAC addresses begin with, by domain type: QEMU's own and Xen's.
+QEMU_PREFIX = bytes.fromhex("525400")
+XEN_PREFIX = bytes.fromhex("00163e")
+_QEMU_TYPES = {"kvm", "qemu", "hvf", "test"}
+
+_ROOT = re.compile(rb"<(?:[\w.-]+:)?(domain|domainsnapshot|domstatus)[\s/>]")
+_BEFORE_ROOT = re.compile(
+    rb"\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*", re.DOTALL
+)
+
+
+def detects(head: bytes) -> bool:
+    """Whether the first element is a libvirt domain, or what libvirt wraps one in."""
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = text.replace(b"\0", b"")[2:]  # UTF-16: its ASCII is enough to tell
+    before = _BEFORE_ROOT.match(text)
+    return bool(_ROOT.match(text, before.end() if before else 0))
+
+
+def read(source: Source) -> Definition:
+    """The domain in *source*, with the copies of it that snapshots keep."""
+    root = read_xml(source)
+    domains = [(element, _scope(element)) for element in root.walk() if _is_domain(element)]
+    if not domains:
+        raise RefusedError(f"{source.shown} has no <domain>", hint="Is the file complete?")
+    main = domains[0][0]
+    fields = [f for domain, scope in domains for f in _fields(source, domain, scope)]
+    name = main.first("name")
+    if name is None or not name.value:
+        raise RefusedError(f"{source.shown}: the domain has no name")
+    return Libvirt(
+        FORMAT,
+        source,
+        name.value,
+        tuple(sorted(fields, key=lambda field: field.start)),
+        tuple(_disks(main)),
+        _active(root, main),
+    )
+
+
+@dataclass(frozen=True)
+class Libvirt(Definition):
+    """A libvirt domain."""
+
+    def companions(self, renewal: Renewal) -> Sequence[Companion]:
+        """The UEFI variables, where the file is there: libvirt would start with empty ones."""
+        found: dict[Path, Path] = {}
+        for renewed in renewal.fields:
+            if renewed.field.row.kind is Kind.FIRMWARE and renewed.new and renewed.changed:
+                old, new = Path(renewed.field.value), Path(renewed.new)
+                if old.is_absolute() and old.exists():
+                    found[old] = new
+        return [CopiedFile(old, new) for old, new in found.items()]
+
+
+FORMAT = Format("libvirt", "libvirt domain XML", ROWS, detects, read)
+
+
+def _fields(source: Source, domain: Element, scope: str) -> Iterator[Field]:
+    prefix = QEMU_PREFIX if domain.get("type") in _QEMU_TYPES else XEN_PREFIX
+    for row in ROWS:
+        path, _, attribute = row.where.partition("/@")
+        for element in domain.find(path):
+            found = element.attributes.get(attribute)
+            if found is not None:
+                yield _attribute(source, row, element, found, scope, prefix)
+            elif not attribute and element.value:
+                yield from _words(source, row, element, scope, prefix)
+
+
+def _attribute(
+    source: Source, row: Row, element: Element, found: Attribute, scope: str, prefix: bytes
+) -> Field:
+    alone = len(element.attributes) == 1 and not element.children
+    removal = _with_line(source, element) if alone else found.removal
+    return Field(
+        row,
+        f"{element.place}/@{found.name}",
+        found.value,
+        found.start,
+        found.end,
+        found.spell,
+        label=_label(element),
+        scope=scope,
+        removal=removal,
+        prefix=prefix,
+    )
+
+
+def _words(
+    source: Source, row: Row, element: Element, scope: str, prefix: bytes
+) -> Iterator[Field]:
+    if place := words(source, element):
+        yield Field(
+            row,
+            element.place,
+            element.value,
+            *place,
+            label=_label(element),
+            scope=scope,
+            removal=_with_line(source, element),
+            prefix=prefix,
+        )
+
+
+def _with_line(source: Source, element: Element) -> tuple[int, int]:
+    """All of *element*, with its line where it stands alone on it."""
+    text, start, end = source.text, element.start, element.end
+    while start > 0 and text[start - 1] in " \t":
+        start -= 1
+    ending = re.compile(r"[ \t]*(\r\n|\n|\r)").match(text, end)
+    if ending and (start == 0 or text[start - 1] in "\r\n"):
+        return start, ending.end()
+    return element.start, element.end
+
+
+def _label(element: Element) -> str:
+    """What a person calls the device that *element* belongs to: vda, net0, its alias."""
+    device: Element | None = element
+    while device is not None and not (device.parent and device.parent.tag == "devices"):
+        device = device.parent
+    if device is None:
+        return ""
+    if device.tag == "disk":
+        target = device.first("target")
+        return target.get("dev") if target else ""
+    if device.tag == "interface":
+        return f"net{device.number - 1}"
+    return f"{device.tag}{device.number - 1}"
+
+
+def _disks(domain: Element) -> Iterator[Disk]:
+    for disk in domain.find("devices/disk"):
+        source, driver = disk.first("source"), disk.first("driver")
+        path = source.get("file") or source.get("dev") if source else ""
+        if path:
+            yield Disk(
+                _label(disk),
+                path,
+                driver.get("type") if driver else "",
+                removable=disk.get("device", "disk") in ("cdrom", "floppy"),
+                read_only=disk.first("readonly") is not None,
+            )
+
+
+def _is_domain(element: Element) -> bool:
+    return element.tag in ("domain", "inactiveDomain") and (
+        element.parent is None or element.parent.tag in ("domainsnapshot", "domstatus")
+    )
+
+
+def _scope(element: Element) -> str:
+    if element.parent is None or element.parent.tag != "domainsnapshot":
+        return ""
+    name = element.parent.first("name")
+    return f"snapshot {name.value if name else '?'}, {element.tag}"
+
+
+def _active(root: Element, domain: Element) -> Active | None:
+    if root.tag == "domstatus":
+        state = root.get("state")
+        return Active(f"it is {state or 'running'}", running=state != "shutoff")
+    if domain.get("id") and root.tag == "domain":
+        return Active("it was read from a running machine: it has an id", running=True)
+    return None

@@ -1,0 +1,1 @@
+"""The parts of the libvirt format: its rows, networks, virtio."""

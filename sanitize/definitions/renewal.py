@@ -1,0 +1,214 @@
+"""What becomes of a definition's fields: decided here once, whatever the format.
+
+Nothing is written: a :class:`Renewal` is the plan, the report and the edits in one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError, UsageError
+from images.text import printable
+from sanitize.change import Level, Note
+from sanitize.definitions.following import Following
+from sanitize.definitions.row import Kind, Treatment
+from sanitize.definitions.spelling import hexadecimal, is_mac, is_uuid
+from sanitize.definitions.splicing import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sanitize.definitions.definition import Definition, Field
+    from sanitize.definitions.identities import Identities
+
+#: A port of a new machine is at most so many above the old one's.
+PORT_WINDOW = 1000
+#: vsock(7): 0 to 2 and the highest are taken.
+VSOCK_CIDS = (3, 2**32 - 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """One field, decided. ``new`` is None where the field is taken out, ``old`` where it stays."""
+
+    field: Field
+    new: str | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the text changes."""
+        return self.new is None or self.new != self.field.value
+
+    @property
+    def edit(self) -> Edit:
+        """The change as text."""
+        if self.new is None:
+            start, end = self.field.removal or (self.field.start, self.field.end)
+            return Edit(start, end, "")
+        return Edit(self.field.start, self.field.end, self.field.spell(self.new))
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Everything that is done to one definition."""
+
+    definition: Definition
+    fields: tuple[Renewed, ...]  # in the order of the text, those that stay included
+    notes: tuple[Note, ...]
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The changes to the text."""
+        return tuple(renewed.edit for renewed in self.fields if renewed.changed)
+
+    def new_value(self, row: str) -> str:
+        """The first new value of *row* in the machine itself; "" when it has none."""
+        return next(
+            (
+                renewed.new or ""
+                for renewed in self.fields
+                if renewed.field.row.id == row and not renewed.field.scope
+            ),
+            "",
+        )
+
+
+def renew(
+    definition: Definition, identities: Identities, *, disks: Mapping[str, str] | None = None
+) -> Renewal:
+    """Decide about every field of *definition*. *disks*: old path or label to new path.
+
+    Raises RefusedError for addresses that are wrong or used twice, UsageError for a disk that the
+    definition has not got.
+    """
+    moves = dict(disks or {})
+    _require_sound(definition)
+    _require_known_disks(definition, moves)
+    renewed: dict[int, Renewed] = {}
+    notes = list(definition.notes)
+    # Paths follow names and ids, so they come last.
+    order = sorted(
+        range(len(definition.fields)),
+        key=lambda n: definition.fields[n].row.treatment is Treatment.FOLLOW,
+    )
+    for number in order:
+        field = definition.fields[number]
+        new = _decide(definition, field, identities, moves)
+        renewed[number] = Renewed(field, new)
+        notes += _remarks(field, new)
+    return Renewal(definition, tuple(renewed[n] for n in sorted(renewed)), tuple(notes))
+
+
+def _decide(
+    definition: Definition, field: Field, identities: Identities, disks: Mapping[str, str]
+) -> str | None:
+    match field.row.treatment:
+        case Treatment.NAME:
+            return identities.name
+        case Treatment.RENEW:
+            return _new_value(field, identities)
+        case Treatment.SET:
+            return field.to
+        case Treatment.REMOVE:
+            return None
+        case Treatment.MOVE:
+            return disks.get(field.value) or disks.get(field.label) or field.value
+        case Treatment.FOLLOW:
+            following = Following(definition.name, identities)
+            return following.text(field.value, unlike=field.row.kind in _NEVER_SHARED)
+        case Treatment.KEEP:
+            return field.value
+
+
+def _new_value(field: Field, identities: Identities) -> str:
+    old, row = field.value, field.row
+    match row.kind:
+        case Kind.MAC:
+            return identities.mac(old, prefix=field.prefix, place=field.label or field.place)
+        case Kind.MACHINE_UUID:
+            return identities.machine_uuid(old, field=row.id)
+        case Kind.UUID | Kind.GENERATION_ID:
+            return identities.uuid(old, field=row.id)
+        case Kind.WWN:
+            return identities.wwn(old, field=row.id)
+        case Kind.VSOCK_CID:
+            low, high = VSOCK_CIDS
+            return str(identities.number(_number(field), field=row.id, low=low, high=high))
+        case Kind.PORT:
+            port = _number(field)
+            low, high = (port + 1, port + PORT_WINDOW) if port < 2**16 - 1 else (1024, port - 1)
+            return str(identities.number(port, field=row.id, low=low, high=min(high, 2**16 - 1)))
+        case _:
+            return identities.serial(old, field=row.id)
+
+
+def _number(field: Field) -> int:
+    if not (field.value.isascii() and field.value.isdigit() and len(field.value) < 11):
+        raise RefusedError(f"{field.place}: '{printable(field.value, 80)}' is not a number")
+    return int(field.value)
+
+
+def _remarks(field: Field, new: str | None) -> list[Note]:
+    """What the report says about a field besides the change."""
+    if new != field.value or not field.value:
+        return []
+    where = f"{field.place}: {field.value}"
+    match field.row.treatment:
+        case Treatment.KEEP:
+            return [Note(field.row.id, Level.INFO, f"{where} stays: {field.row.why}")]
+        case Treatment.MOVE:
+            words = f"{where} still is the source's: {field.row.why}"
+            return [Note(field.row.id, Level.WARNING, words)]
+        case _:
+            return []
+
+
+def _require_sound(definition: Definition) -> None:
+    """Addresses that no network could work with are an error of the source."""
+    seen: dict[tuple[str, str], Field] = {}
+    for field in definition.fields:
+        if field.row.treatment is not Treatment.RENEW or not field.value:
+            continue
+        shown, file = printable(field.value, 80), definition.source.shown
+        if field.row.kind is Kind.MAC:
+            if not is_mac(field.value):
+                raise RefusedError(
+                    f"{file}: {field.place}: '{shown}' is not a MAC address",
+                    hint="A MAC address is six octets: 52:54:00:12:34:56.",
+                )
+            digits = hexadecimal(field.value)
+            if int(digits[:2], 16) & 1:
+                raise RefusedError(
+                    f"{file}: {field.place}: {shown} is a multicast address: no card may have it",
+                    hint="The first octet of a card's address is even.",
+                )
+            twin = seen.setdefault((field.scope, digits), field)
+            if twin is not field:
+                raise RefusedError(
+                    f"{file}: {twin.place} and {field.place} have the same MAC address, {shown}",
+                    hint="Give each card of the source its own first.",
+                )
+        elif field.row.kind in _UUIDS and not is_uuid(field.value):
+            raise RefusedError(f"{file}: {field.place}: '{shown}' is not a UUID")
+
+
+def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> None:
+    known = {
+        name
+        for field in definition.fields
+        if field.row.treatment is Treatment.MOVE
+        for name in (field.value, field.label)
+    }
+    for old in moves:
+        if old not in known:
+            has = ", ".join(sorted(printable(name, 200) for name in known if name)) or "none"
+            raise UsageError(
+                f"{definition.source.shown} has no disk '{printable(old, 200)}'",
+                hint=f"Its disks: {has}.",
+            )
+
+
+_UUIDS = {Kind.MACHINE_UUID, Kind.UUID, Kind.GENERATION_ID}
+#: Two machines on one host cannot share these: a path without the old name gets the new one added.
+_NEVER_SHARED = {Kind.SOCKET, Kind.FIRMWARE, Kind.INTERFACE, Kind.FILE}

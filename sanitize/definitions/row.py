@@ -1,0 +1,56 @@
+"""A row: one field of a format that says who the machine is, and what is done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a field holds. Fields of one kind and equal value stay equal when they are renewed."""
+
+    NAME = "name"  # the machine's name
+    MACHINE_UUID = "machine-uuid"  # the machine's UUID, wherever it is repeated
+    UUID = "uuid"  # any other UUID
+    GENERATION_ID = "generation-id"  # VM generation id
+    MAC = "mac"
+    SERIAL = "serial"
+    WWN = "wwn"
+    VSOCK_CID = "vsock-cid"
+    PORT = "port"  # a TCP or UDP port of the host
+    SOCKET = "socket"  # a socket or pipe on the host
+    INTERFACE = "interface"  # a network interface on the host
+    FIRMWARE = "firmware-state"  # the file with the machine's own UEFI variables
+    TPM = "tpm-state"
+    DISK = "disk"
+    FILE = "file"  # another file or folder of the host
+    OTHER = "other"
+
+
+class Treatment(StrEnum):
+    """What is done with a field."""
+
+    RENEW = "renew"  # gets a new value from the allocator, the same for the same old value
+    NAME = "name"  # becomes the new machine's name
+    FOLLOW = "follow"  # the old name, UUID or MAC in it becomes the new one; else made different
+    SET = "set"  # gets the value the format gives (Field.to)
+    REMOVE = "remove"  # is taken out: the hypervisor makes a new one
+    MOVE = "move"  # a disk: --disk says where; else it stays, and the report names it
+    KEEP = "keep"  # stays, and the report says so
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One field a format knows.
+
+    ``id`` is unique within the format; ``where`` is how the format's documentation addresses the
+    field (``devices/interface/mac/@address``, ``ethernetN.address``); ``why`` ends in no full
+    stop and explains the treatment; ``source`` is where that was learned.
+    """
+
+    id: str
+    kind: Kind
+    treatment: Treatment
+    where: str
+    why: str
+    source: str
