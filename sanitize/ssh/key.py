@@ -19,27 +19,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
-)
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+# The cryptography library takes as long to load as much of a run: only who needs it imports it.
 
 #: Bytes of the largest file that can be a host key: 16384 bit RSA takes about 13 000.
 KEY_LIMIT = 32 * 1024
 
 #: Bits of a new RSA key: no weaker than ssh-keygen's default, no slower than seconds to make.
 RSA_MINIMUM, RSA_MAXIMUM = 3072, 8192
-
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 class KeyFormat(StrEnum):
@@ -122,10 +115,12 @@ def parse_blob(blob: bytes) -> PublicKey:
 
 def generate(kind: str, bits: int) -> PrivateKey:
     """A new key of type *kind* (``rsa``, ``ecdsa``, ``ed25519``) and *bits* size."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415 (slow to load, seldom needed)
+
     if kind == "rsa":
         return rsa.generate_private_key(65537, bits)
     if kind == "ecdsa":
-        return ec.generate_private_key(_CURVE_OF_SIZE[bits]())
+        return ec.generate_private_key(_curve(bits))
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     raise ValueError(f"no key of type {kind} can be made")
@@ -133,17 +128,29 @@ def generate(kind: str, bits: int) -> PrivateKey:
 
 def can_generate(kind: str, bits: int) -> bool:
     """Whether :func:`generate` takes these."""
-    return kind in {"rsa", "ed25519"} or (kind == "ecdsa" and bits in _CURVE_OF_SIZE)
+    return kind in {"rsa", "ed25519"} or (kind == "ecdsa" and bits in _CURVES.values())
 
 
 def public_half(key: PrivateKey) -> PublicKey:
     """The public half of *key*."""
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 (slow to load, seldom needed)
+        Encoding,
+        PublicFormat,
+    )
+
     line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return parse_blob(base64.b64decode(line.split()[1]))
 
 
 def encode(key: PrivateKey, form: KeyFormat) -> bytes:
     """The private key file for *key*."""
+    from cryptography.hazmat.primitives.asymmetric import ed25519, rsa  # noqa: PLC0415 (slow to load, seldom needed)
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 (slow to load, seldom needed)
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
     if form is KeyFormat.OPENSSH:
         return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     blob = public_half(key).blob
@@ -161,13 +168,19 @@ def decode(content: bytes, form: KeyFormat) -> PublicKey:
 
     Raises :class:`NotAKeyError` when the private half is not there or does not fit.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 (slow to load, seldom needed)
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415 (slow to load, seldom needed)
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key  # noqa: PLC0415 (slow to load, seldom needed)
+
     if form is KeyFormat.DROPBEAR:
         return _read_dropbear(content)
     try:
         key = load_ssh_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise NotAKeyError(f"is not a private key: {error}") from error
-    if not isinstance(key, PrivateKey):
+    if not isinstance(
+        key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+    ):
         raise NotAKeyError("is not a host key")
     return public_half(key)
 
@@ -194,6 +207,13 @@ def _read_container(text: bytes) -> PublicKey:
 
 def _read_pem(content: bytes) -> PublicKey:
     """Keys as ssh-keygen wrote them before OpenSSH 7.8 (PKCS #1, SEC 1), and PKCS #8."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 (slow to load, seldom needed)
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 (slow to load, seldom needed)
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
     if b"ENCRYPTED" in content:
         raise EncryptedKeyError("is protected by a passphrase")
     try:
@@ -208,6 +228,8 @@ def _read_pem(content: bytes) -> PublicKey:
 
 
 def _read_dropbear(content: bytes) -> PublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: PLC0415 (slow to load, seldom needed)
+
     reader = _Reader(content)
     name = reader.string()
     if name == b"ssh-ed25519":
@@ -228,7 +250,7 @@ def _read_dropbear(content: bytes) -> PublicKey:
     if key.type == "ecdsa":
         if not 0 < secret < 1 << key.bits:
             raise NotAKeyError("is a dropbear key without its private half")
-        if public_half(ec.derive_private_key(secret, _CURVE_OF_SIZE[key.bits]())) != key:
+        if public_half(ec.derive_private_key(secret, _curve(key.bits))) != key:
             raise NotAKeyError("is a dropbear key whose halves do not fit")
     if key.type == "rsa":
         modulus = int.from_bytes(_fields(key.blob)[2], "big")
@@ -276,11 +298,17 @@ def _mpint(number: int) -> bytes:
     return _string(number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
-_CURVE_OF_SIZE: Mapping[int, type[ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1]] = {
-    256: ec.SECP256R1,
-    384: ec.SECP384R1,
-    521: ec.SECP521R1,
-}
+def _curve(bits: int) -> ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1:
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 (slow to load, seldom needed)
+
+    curves: Mapping[int, type[ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1]] = {
+        256: ec.SECP256R1,
+        384: ec.SECP384R1,
+        521: ec.SECP521R1,
+    }
+    return curves[bits]()
+
+
 _CURVES: Mapping[str, int] = {
     "ecdsa-sha2-nistp256": 256,
     "ecdsa-sha2-nistp384": 384,
