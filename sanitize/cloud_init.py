@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import yaml
 
@@ -77,8 +78,17 @@ class CloudInit:
         )
 
 
+_known: WeakKeyDictionary[Facts, CloudInit] = WeakKeyDictionary()
+
+
 def cloud_init(guest: Guest, facts: Facts) -> CloudInit:
-    """What is known about cloud-init in *guest*."""
+    """What is known about cloud-init in *guest*; found out once for *facts*."""
+    if facts not in _known:
+        _known[facts] = _find_out(guest, facts)
+    return _known[facts]
+
+
+def _find_out(guest: Guest, facts: Facts) -> CloudInit:
     if not any(guest.glob(path) for path in _PROGRAMS):
         return CloudInit(installed=False, runs=Runs.NO, because="is not installed")
     config = read_config(guest)
