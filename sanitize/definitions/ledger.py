@@ -1,0 +1,353 @@
+"""The ledger: every identity ever handed out, so that none is handed out twice.
+
+A small SQLite database that any number of processes may use at once. It keeps SQLite's rollback
+journal (not the write-ahead log): the ledger is one file with one mode, and a copy of it is whole.
+Every transaction is durable before it counts (``synchronous=EXTRA``), and one that a killed process
+left half done is undone by the next reader.
+
+Schema 1::
+
+    machines(id, name unique, source, allocated)         allocated: UTC, 2026-01-31T12:00:00Z
+    identities(kind, value, machine -> machines, field)  kind + value unique
+
+References: https://www.sqlite.org/lockingv3.html (locks, hot journals, network file systems);
+https://www.sqlite.org/pragma.html#pragma_application_id, #pragma_synchronous.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Self
+
+from images.errors import RefusedError, UncloneError, UsageError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+#: "uncl": a database with another application id is not a ledger.
+APPLICATION_ID = 0x756E636C
+SCHEMA_VERSION = 1
+
+#: Seconds that one process waits for another's transaction. Each takes milliseconds.
+BUSY_SECONDS = 60.0
+
+#: Of these file systems not every server does the locks that SQLite relies on.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"}
+)
+
+_SCHEMA = f"""
+CREATE TABLE machines (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, source TEXT NOT NULL, allocated TEXT NOT NULL
+);
+CREATE TABLE identities (
+    kind TEXT NOT NULL, value TEXT NOT NULL,
+    machine INTEGER NOT NULL REFERENCES machines(id) ON DELETE CASCADE, field TEXT NOT NULL,
+    PRIMARY KEY (kind, value)
+) WITHOUT ROWID;
+CREATE INDEX identities_by_machine ON identities(machine);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION}
+"""
+
+_RESTORE = "Restore it from a backup, or start a new one under another name."
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One value that was handed out. ``kind`` is mac, uuid, instance-id ...; ``field`` where to."""
+
+    kind: str
+    value: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine as the ledger knows it. ``source`` is what it was made from."""
+
+    name: str
+    source: str
+    allocated: str
+    identities: tuple[Identity, ...]
+
+
+class Ledger:
+    """An open ledger. Not for use by two threads at once; each process opens its own."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use :meth:`open`."""
+        self.path = path
+        self._connection = connection
+        self._writing = False
+
+    @classmethod
+    def open(cls, path: Path) -> Ledger:
+        """Open the ledger at *path*; make an empty one, for its owner alone, where there is none.
+
+        Raises :class:`UsageError` for a path that cannot be one, :class:`RefusedError` for a file
+        that is no ledger or a newer program's, :class:`UncloneError` when it cannot be read.
+        """
+        _make_private(path)
+        # Absolute, because SQLite gives a file called ":memory:" a meaning of its own.
+        connection = sqlite3.connect(path.absolute(), timeout=BUSY_SECONDS, isolation_level=None)
+        ledger = cls(path, connection)
+        try:
+            with ledger._errors():
+                for setting in ("synchronous = EXTRA", "foreign_keys = ON", "trusted_schema = OFF"):
+                    connection.execute(f"PRAGMA {setting}")
+            if ledger._version() == 0:
+                with ledger.transaction():
+                    ledger._make_schema()
+        except BaseException:
+            connection.close()
+            raise
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; what was not committed is undone."""
+        self._connection.close()
+
+    @property
+    def warning(self) -> str:
+        """What a person should know about where the ledger is; "" when there is nothing."""
+        kind = file_system_type(self.path)
+        if kind not in NETWORK_FILE_SYSTEMS:
+            return ""
+        return (
+            f"the ledger {printable(str(self.path))} is on a network file system ({kind}): when "
+            "its server does not honour locks, machines made on two hosts at once can get the same "
+            "addresses. Keep it on a local disk, and run unclone there"
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is recorded inside, or none. Nobody else writes in the meantime.
+
+        Read what is taken and record what is handed out inside one, or two processes may hand
+        out the same. Raises :class:`UncloneError` when the ledger stays busy or cannot be written.
+        """
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+        self._writing = True
+        try:
+            yield
+            with self._errors():
+                self._connection.execute("COMMIT")
+        finally:
+            self._writing = False
+            if self._connection.in_transaction:
+                with self._errors():
+                    self._connection.execute("ROLLBACK")
+
+    def holder(self, kind: str, value: str) -> str:
+        """The name of the machine that has *value*; "" when nobody does."""
+        rows = self._rows(
+            "SELECT name FROM identities JOIN machines ON machines.id = machine "
+            "WHERE kind = ? AND value = ?",
+            (kind, value),
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def machine(self, name: str) -> Machine | None:
+        """What *name* was given; None when the ledger does not know it."""
+        return next(iter(self.machines(name)), None)
+
+    def machines(self, name: str = "") -> Iterator[Machine]:
+        """Every machine, by name; or only the one called *name*."""
+        one = "WHERE name = ?" if name else ""
+        with self._errors():
+            cursor = self._connection.execute(
+                f"SELECT id, name, source, allocated FROM machines {one} ORDER BY name",  # noqa: S608 (no input in it)
+                (name,) if name else (),
+            )
+        while True:
+            with self._errors():
+                row = cursor.fetchone()
+            if row is None:
+                return
+            number, called, source, allocated = row
+            yield Machine(called, source, allocated, self._identities(number))
+
+    def record(self, name: str, source: str, identities: Iterable[Identity]) -> None:
+        """Write down what *name* was given, in the current transaction.
+
+        Raises :class:`RefusedError` when the name or one of the values is another machine's.
+        """
+        if not self._writing:
+            raise AssertionError("record() belongs into a transaction()")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if self._rows("SELECT 1 FROM machines WHERE name = ?", (name,)):
+            raise self.known(name)
+        with self._errors():
+            number = self._connection.execute(
+                "INSERT INTO machines (name, source, allocated) VALUES (?, ?, ?)",
+                (name, printable(source), now),
+            ).lastrowid
+        for one in identities:
+            try:
+                with self._errors():
+                    self._connection.execute(
+                        "INSERT INTO identities VALUES (?, ?, ?, ?)",
+                        (one.kind, one.value, number, one.field),
+                    )
+            except _TakenError:
+                holder = self.holder(one.kind, one.value)
+                raise RefusedError(
+                    f"{one.kind} {printable(one.value)} already belongs to {printable(holder)}, "
+                    f"says the ledger {printable(str(self.path))}",
+                    hint="Choose another one, or release that machine's entries when it is gone.",
+                ) from None
+
+    def release(self, name: str) -> int:
+        """Forget *name*, so that its identities may be handed out again; how many there were.
+
+        Raises :class:`UsageError` when the ledger does not know it.
+        """
+        with self.transaction():
+            return self.forget(name)
+
+    def forget(self, name: str) -> int:
+        """As :meth:`release`, in the current transaction."""
+        known = self.machine(name)
+        if known is None:
+            raise UsageError(
+                f"the ledger {printable(str(self.path))} knows no machine called {printable(name)}",
+                hint="Names are case-sensitive.",
+            )
+        with self._errors():
+            self._connection.execute("DELETE FROM machines WHERE name = ?", (name,))
+        return len(known.identities)
+
+    def known(self, name: str) -> RefusedError:
+        """The error for a second machine of one name."""
+        machine = self.machine(name)
+        when = f" ({machine.allocated})" if machine else ""
+        return RefusedError(
+            f"the ledger {printable(str(self.path))} already has a machine called "
+            f"{printable(name)}{when}",
+            hint="Choose another name, or release its entries when that machine is gone.",
+        )
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _identities(self, machine: int) -> tuple[Identity, ...]:
+        rows = self._rows(
+            "SELECT kind, value, field FROM identities WHERE machine = ? ORDER BY kind, value",
+            (machine,),
+        )
+        return tuple(Identity(*row) for row in rows)
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> Sequence[Sequence[str]]:
+        with self._errors():
+            return self._connection.execute(query, values).fetchall()
+
+    def _pragma(self, name: str) -> int:
+        return int(self._rows(f"PRAGMA {name}")[0][0])
+
+    def _version(self) -> int:
+        """0 for an empty database, else our schema's version; errors for anything else."""
+        shown = printable(str(self.path))
+        application, version = self._pragma("application_id"), self._pragma("user_version")
+        if application == APPLICATION_ID and 0 < version <= SCHEMA_VERSION:
+            return version
+        if application == APPLICATION_ID:
+            raise RefusedError(
+                f"{shown} was written by a newer unclone (ledger version {version}; this one knows "
+                f"{SCHEMA_VERSION})",
+                hint="Use that version, or another ledger.",
+            )
+        if application or version or self._rows("SELECT 1 FROM sqlite_master LIMIT 1"):
+            raise RefusedError(
+                f"{shown} is a database, but not a ledger of unclone",
+                hint="Give the name of a ledger, or of a file that does not exist yet.",
+            )
+        return 0
+
+    def _make_schema(self) -> None:
+        # Another process may have made it while this one waited for its turn.
+        if self._version() == 0:
+            with self._errors():
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        shown = printable(str(self.path))
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise _TakenError(str(error)) from None
+        except sqlite3.DatabaseError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            words, hint = _EXPLAINED.get(name.split("_")[1] if "_" in name else "", ("", ""))
+            raise UncloneError(
+                f"the ledger {shown} {words or 'cannot be used'}: {printable(str(error))}",
+                hint=hint or "Nothing was handed out.",
+            ) from error
+
+
+class _TakenError(Exception):
+    """A value that must be unique is there already."""
+
+
+_EXPLAINED: Mapping[str, tuple[str, str]] = {
+    "BUSY": (
+        f"was in use by another process for {BUSY_SECONDS:.0f} seconds",
+        "Try again; see which process has it open.",
+    ),
+    "CANTOPEN": ("cannot be opened", "See whether its folder exists and may be written to."),
+    "CORRUPT": ("is damaged", _RESTORE),
+    "FULL": ("cannot be written", "Make room on its disk. Nothing was handed out."),
+    "IOERR": ("cannot be read or written", "See whether its disk is full or failing."),
+    "NOTADB": ("is not a ledger", "Give the name of a ledger, or of a file that does not exist."),
+    "READONLY": ("may not be written to", "Give yourself the right to write to it."),
+}
+
+
+def file_system_type(path: Path) -> str:
+    """The type of the file system that *path* is on (``ext4``, ``nfs4``); "" when unknown."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == wanted:
+            return after.split()[0]
+    return ""
+
+
+def _make_private(path: Path) -> None:
+    """See that *path* is a regular file, and make it one that only its owner can read."""
+    shown = printable(str(path))
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        handle = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"the ledger {shown} cannot be opened: {error.strerror}",
+            hint="Name a file in a folder that exists and that you may write to.",
+        ) from None
+    try:
+        if not S_ISREG(os.fstat(handle).st_mode):
+            raise UsageError(
+                f"the ledger {shown} is not a regular file", hint="Name one, or a new file."
+            )
+    finally:
+        os.close(handle)

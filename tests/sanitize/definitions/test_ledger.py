@@ -1,0 +1,271 @@
+"""The ledger: unique whatever happens, whoever else uses it, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.errors import RefusedError, UncloneError, UsageError
+from sanitize.definitions import ledger as ledger_module
+from sanitize.definitions.ledger import Identity, Ledger, file_system_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parents[3]
+MAC = Identity("mac", "52:54:00:00:00:01", "net0")
+UUID = Identity("uuid", "11111111-2222-4333-8444-555555555555", "machine")
+
+
+def record(path: Path, name: str, *identities: Identity) -> None:
+    with Ledger.open(path) as ledger, ledger.transaction():
+        ledger.record(name, "golden.xml", identities)
+
+
+def test_what_was_recorded_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    record(path, "web-01", MAC, UUID)
+    record(path, "web-02")
+    with Ledger.open(path) as ledger:
+        assert ledger.holder("mac", MAC.value) == "web-01"
+        assert ledger.holder("uuid", MAC.value) == ""
+        machine = ledger.machine("web-01")
+        assert machine is not None
+        assert (machine.name, machine.source) == ("web-01", "golden.xml")
+        assert machine.allocated.endswith("Z")
+        assert machine.identities == (MAC, UUID)
+        assert [m.name for m in ledger.machines()] == ["web-01", "web-02"]
+        assert ledger.machine("web-03") is None
+
+
+def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        record(tmp_path / "ledger", "web-01", MAC)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "ledger").stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["ledger"]
+
+
+def test_nothing_is_handed_out_twice(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    record(path, "web-01", MAC)
+    with pytest.raises(RefusedError, match="mac 52:54:00:00:00:01 already belongs to web-01"):
+        record(path, "web-02", UUID, MAC)
+    with pytest.raises(RefusedError, match=r"already has a machine called web-01 \(20"):
+        record(path, "web-01", UUID)
+    with Ledger.open(path) as ledger:
+        assert [m.name for m in ledger.machines()] == ["web-01"]
+        assert ledger.holder("uuid", UUID.value) == ""
+
+
+def test_what_is_released_can_be_handed_out_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    record(path, "web-01", MAC, UUID)
+    with Ledger.open(path) as ledger:
+        assert ledger.release("web-01") == 2
+        assert ledger.holder("mac", MAC.value) == ""
+        with pytest.raises(UsageError, match="knows no machine called web-01"):
+            ledger.release("web-01")
+    record(path, "web-02", MAC)
+
+
+def test_an_error_inside_a_transaction_undoes_it(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        with pytest.raises(RefusedError, match="belongs to web-01"), ledger.transaction():
+            ledger.record("web-01", "", [MAC, MAC])
+        assert list(ledger.machines()) == []
+        with ledger.transaction():
+            ledger.record("web-01", "", [MAC])
+        assert ledger.holder("mac", MAC.value) == "web-01"
+
+
+def test_a_hostile_source_is_shown_as_it_is(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        with ledger.transaction():
+            ledger.record("web-01", "a\x1b\udcff'; DROP TABLE machines --", [])
+        (machine,) = ledger.machines()
+    assert machine.source == "a\\x1b\\xff'; DROP TABLE machines --"
+
+
+# -- many processes ------------------------------------------------------------------------
+def start(program: str, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()
+
+
+def test_processes_that_want_the_same_values_share_them_out(tmp_path: Path) -> None:
+    """Three processes walk through the same 120 values; each value has one owner in the end."""
+    program = """
+        import sys
+        from pathlib import Path
+        from sanitize.definitions.ledger import Identity, Ledger
+
+        with Ledger.open(Path(sys.argv[1])) as ledger:
+            for number in range(120):
+                with ledger.transaction():
+                    if not ledger.holder("mac", str(number)):
+                        ledger.record(f"{sys.argv[2]}-{number}", "", [Identity("mac", str(number))])
+        """
+    path = tmp_path / "ledger"
+    finish([start(program, str(path), name) for name in ("a", "b", "c")])
+    with Ledger.open(path) as ledger:
+        found = [one.value for m in ledger.machines() for one in m.identities]
+    assert sorted(found, key=int) == [str(number) for number in range(120)]
+
+
+def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
+    program = """
+        import sys, signal, os
+        from pathlib import Path
+        from sanitize.definitions.ledger import Identity, Ledger
+
+        ledger = Ledger.open(Path(sys.argv[1]))
+        ledger._connection.execute("PRAGMA cache_size = 1")  # so that pages reach the file early
+        with ledger.transaction():
+            for machine in range(200):
+                many = [Identity("mac", f"{machine}-{n}", "x" * 100) for n in range(20)]
+                ledger.record(f"half-{machine}", "", many)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    path = tmp_path / "ledger"
+    record(path, "whole", MAC)
+    size = path.stat().st_size
+    process = start(program, str(path))
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert path.stat().st_size > size, "nothing was half done"
+    with Ledger.open(path) as ledger:
+        assert [m.name for m in ledger.machines()] == ["whole"]
+        with ledger.transaction():
+            ledger.record("next", "", [Identity("mac", "0-0")])
+    assert os.listdir(tmp_path) == ["ledger"]
+
+
+def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path) as first, first.transaction():
+        monkeypatch.setattr(ledger_module, "BUSY_SECONDS", 0.05)
+        second = Ledger.open(path)
+        with pytest.raises(UncloneError, match="was in use by another process"):
+            second.release("web-01")
+        second.close()
+
+
+# -- bad files -----------------------------------------------------------------------------
+def foreign(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+BAD_DATABASES = {
+    "tables of another program": (["CREATE TABLE t (a)"], "is a database, but not a ledger"),
+    "id of another program": (["PRAGMA application_id = 7"], "is a database, but not a ledger"),
+    "version without an id": (["PRAGMA user_version = 1"], "is a database, but not a ledger"),
+    "a newer ledger": (
+        [f"PRAGMA application_id = {ledger_module.APPLICATION_ID}", "PRAGMA user_version = 2"],
+        r"written by a newer unclone \(ledger version 2; this one knows 1\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "words"), BAD_DATABASES.values(), ids=BAD_DATABASES)
+def test_a_database_that_is_no_ledger(tmp_path: Path, statements: list[str], words: str) -> None:
+    foreign(tmp_path / "other", *statements)
+    before = (tmp_path / "other").read_bytes()
+    with pytest.raises(RefusedError, match=words):
+        Ledger.open(tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() == before
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("name: web-01\n" * 500)
+    with pytest.raises(UncloneError, match="text is not a ledger") as raised:
+        Ledger.open(tmp_path / "text")
+    assert "not exist" in raised.value.hint
+
+
+def test_a_damaged_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    record(path, "web-01", MAC)
+    content = bytearray(path.read_bytes())
+    content[4096 : len(content)] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(UncloneError, match="is damaged") as raised, Ledger.open(path) as ledger:
+        list(ledger.machines())
+    assert "backup" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing/ledger", "cannot be opened: No such file"),
+        (".", "cannot be opened: Is a directory"),
+        ("fifo", "is not a regular file"),
+    ],
+)
+def test_a_path_that_can_hold_no_ledger(tmp_path: Path, name: str, words: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match=words):
+        Ledger.open(tmp_path / name)
+
+
+def test_a_name_that_means_something_to_sqlite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record(Path(":memory:"), "web-01", MAC)
+    with Ledger.open(tmp_path / ":memory:") as ledger:
+        assert ledger.machine("web-01") is not None
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A limit on file sizes stands for the disk: SQLite's write fails the same way."""
+    path = tmp_path / "ledger"
+    record(path, "web-01", MAC)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with Ledger.open(path) as ledger:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+            many = [Identity("mac", f"{n}", "x" * 1000) for n in range(100)]
+            with pytest.raises(UncloneError, match=r"ledger.* cannot be"), ledger.transaction():
+                ledger.record("web-02", "", many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    with Ledger.open(path) as ledger:
+        assert [m.name for m in ledger.machines()] == ["web-01"]
+
+
+def test_a_network_file_system_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        assert file_system_type(ledger.path)
+        assert ledger.warning == ""
+        monkeypatch.setattr(ledger_module, "file_system_type", lambda path: "nfs4")
+        assert "is on a network file system (nfs4)" in ledger.warning
