@@ -42,7 +42,7 @@ class Compression(StrEnum):
 
 
 #: No initrd unpacks to more: it has to fit into the memory of the machine it boots.
-OUTPUT_LIMIT = 4 * 1024**3
+OUTPUT_LIMIT = 2 * 1024**3
 
 _MAGICS: Mapping[bytes, Compression] = {
     b"\x1f\x8b": Compression.GZIP,

@@ -26,6 +26,7 @@ ALIGNMENT = 4
 #: The kernel's PATH_MAX, ending NUL included; a longer name is not unpacked by it either.
 NAME_LIMIT = 4096
 
+_PIECE = 1024 * 1024
 _FIELD = re.compile(rb"[0-9A-Fa-f]{8}")
 
 
@@ -86,7 +87,8 @@ class Pieces:
         while count:
             if not self._current and not self._refill():
                 raise DamagedError("the archive ends in the middle of a member")
-            piece, self._current = self._current[:count], self._current[count:]
+            size = min(count, _PIECE)
+            piece, self._current = self._current[:size], self._current[size:]
             count -= len(piece)
             self.position += len(piece)
             yield piece

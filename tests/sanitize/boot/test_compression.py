@@ -10,25 +10,12 @@ import pytest
 
 from sanitize.boot.compression import Compression, Stream, detect
 from sanitize.boot.cpio import DamagedError
+from tests.support.initrds import COMPRESSORS, compress
 
-#: How initramfs-tools, dracut and people call each compressor.
-COMMANDS = {
-    Compression.GZIP: ["gzip", "-n", "-9"],
-    Compression.BZIP2: ["bzip2", "-9"],
-    Compression.LZMA: ["xz", "--format=lzma"],
-    Compression.XZ: ["xz", "--check=crc32"],
-    Compression.LZ4: ["lz4", "-9"],
-    Compression.LZ4_LEGACY: ["lz4", "-l", "-9"],
-    Compression.ZSTD: ["zstd", "-q", "-9"],
-}
-EVERY = pytest.mark.parametrize("compression", COMMANDS, ids=lambda c: c.name.lower())
+EVERY = pytest.mark.parametrize(
+    "compression", sorted(set(COMPRESSORS) - {Compression.NONE}), ids=lambda c: c.name.lower()
+)
 CONTENT = bytes(300_000) + random.Random(1).randbytes(300_000) + b"the end"
-
-
-def compress(compression: Compression, content: bytes) -> bytes:
-    return subprocess.run(
-        COMMANDS[compression], input=content, stdout=subprocess.PIPE, check=True, timeout=60
-    ).stdout
 
 
 @EVERY

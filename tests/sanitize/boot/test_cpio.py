@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanitize.boot import cpio
+from tests.support.initrds import archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,17 +26,6 @@ def read(*pieces: bytes) -> list[tuple[cpio.Header, bytes]]:
     while header := reader.next():
         members.append((header, b"".join(reader.contents())))
     return members
-
-
-def packed(tree: Path, form: str = "newc") -> bytes:
-    names = sorted(str(p.relative_to(tree)) for p in tree.rglob("*"))
-    return subprocess.run(
-        ["cpio", "--quiet", "-o", "-H", form],
-        input="\n".join(names).encode(),
-        cwd=tree,
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
 
 
 @pytest.fixture
@@ -55,7 +45,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("form", ["newc", "crc"])
 def test_an_archive_of_the_real_cpio_is_read(tree: Path, form: str) -> None:
-    members = {header.name.decode(): (header, data) for header, data in read(packed(tree, form))}
+    members = {header.name.decode(): (header, data) for header, data in read(archive(tree, form))}
     header, data = members["etc/fstab"]
     assert data == b"UUID=1111 / ext4\n"
     assert (header.mode, header.mtime, header.size) == (0o100640, 1_600_000_000, 17)
@@ -71,7 +61,7 @@ def test_an_archive_of_the_real_cpio_is_read(tree: Path, form: str) -> None:
 
 
 def test_the_real_cpio_reads_what_we_write(tmp_path: Path) -> None:
-    archive = b"".join(
+    written = b"".join(
         [
             cpio.member(cpio.Header(b"etc", 0o040755)),
             cpio.member(cpio.Header(b"etc/odd", 0o100600, mtime=1_600_000_000), b"12345"),
@@ -80,7 +70,7 @@ def test_the_real_cpio_reads_what_we_write(tmp_path: Path) -> None:
         ]
     )
     subprocess.run(
-        ["cpio", "--quiet", "-i", "-m"], input=archive, cwd=tmp_path, check=True, timeout=60
+        ["cpio", "--quiet", "-i", "-m"], input=written, cwd=tmp_path, check=True, timeout=60
     )
     assert (tmp_path / "etc/odd").read_bytes() == b"12345"
     assert (tmp_path / "etc/odd").stat().st_mode == 0o100600
@@ -149,7 +139,7 @@ def test_a_name_too_long_for_the_kernel_is_not_written() -> None:
 
 
 def test_flipped_bits_never_do_more_than_raise(tree: Path) -> None:
-    pristine = packed(tree)
+    pristine = archive(tree)
     chosen = random.Random(4)
     outcomes = set()
     for _ in range(2000):

@@ -1,0 +1,355 @@
+"""What an initrd holds: its segments, its members as the kernel would see them, and identifiers.
+
+An initrd is any number of cpio archives one after the other, each plain or compressed by itself,
+with zeros between them: microcode first, then the main archive, then whatever was appended. Later
+members override earlier ones of the same name. :func:`survey` reads one in a single pass and says
+where given byte strings occur; nothing but what it found is kept. How to correct what it found is
+in ``overriding.py``.
+
+References: Linux Documentation/driver-api/early-userspace/buffer-format.rst; init/initramfs.c
+(Linux 6.1: unpack_to_rootfs, flush_buffer, do_name, clean_path, maybe_link);
+Documentation/admin-guide/bootconfig.rst ("Boot Config With an initrd").
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sanitize.boot import cpio
+from sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
+from sanitize.boot.cpio import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+#: Stands in a header field that nothing reads ("uncl"), in every member of an archive of ours.
+OUR_MARK = 0x756E636C
+
+#: Contents up to this size are kept when they have to be corrected; larger ones are only searched.
+KEPT_LIMIT = 64 * 1024 * 1024
+
+#: The kernel's other appendix, "boot config", is a text behind all archives. It has no name.
+BOOTCONFIG = "(bootconfig)"
+
+_KEPT_TOTAL_LIMIT = 256 * 1024 * 1024
+_MEMBER_LIMIT = 200_000
+_SEGMENT_LIMIT = 1000
+_BOOTCONFIG_MAGIC = b"#BOOTCONFIG\n"
+
+
+class Place(StrEnum):
+    """Where in a member something was found."""
+
+    NAME = "name"
+    CONTENT = "content"
+    TARGET = "symlink target"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One archive of the initrd: bytes *offset* to *end*, padding not included.
+
+    ``ours`` means that every member of it was written by ``overriding.py``.
+    """
+
+    offset: int
+    end: int
+    compression: Compression
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """*needle* occurs in the member *path*.
+
+    ``harmless`` when nothing can read a reference there: the name of a directory, or of a file
+    that an earlier correction has emptied.
+    """
+
+    path: str
+    place: Place
+    needle: bytes
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One name in the unpacked initrd, after all overriding."""
+
+    header: cpio.Header
+    segment: int  # index of the segment it comes from
+    shared: bool = False  # another name leads to the same file (hard link)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one pass over an initrd found.
+
+    ``contents`` holds what the members with hits (and those asked for) contain, symlinks their
+    target; a member larger than ``KEPT_LIMIT`` is missing from it. ``unreadable`` says, if it is
+    not empty, why reading stopped at ``end`` although more would be unpacked at boot: then
+    nothing may be concluded from what was not found.
+    """
+
+    size: int
+    segments: tuple[Segment, ...]
+    members: Mapping[str, Member]
+    hits: tuple[Hit, ...]
+    contents: Mapping[str, bytes]
+    end: int
+    unreadable: str
+    #: Names that exist without the last archive, if that is one of ours.
+    base_names: frozenset[str]
+
+    @property
+    def compressions(self) -> tuple[Compression, ...]:
+        return tuple(segment.compression for segment in self.segments)
+
+    @property
+    def trailing(self) -> int:
+        """Bytes behind the last archive, zeros included; no kernel unpacks them."""
+        return 0 if self.unreadable else self.size - self.end
+
+
+def survey(
+    data: bytes | memoryview, needles: Collection[bytes] = (), *, read: Collection[str] = ()
+) -> Survey:
+    """Read the initrd *data* once: its members, and where any of *needles* occurs.
+
+    *read* names members (``etc/fstab``) whose contents are wanted in any case. Never raises for
+    what is in *data*: damage ends the reading and is described in ``unreadable``.
+    """
+    return _Surveyor(memoryview(data), tuple(needles), frozenset(read)).survey()
+
+
+def normal(name: bytes) -> str:
+    """The path a member's name means: ``./etc//fstab``, ``/etc/fstab`` are ``etc/fstab``."""
+    parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
+    return b"/".join(parts).decode("utf-8", "surrogateescape")
+
+
+# -- helpers -------------------------------------------------------------------------------
+@dataclass(slots=True, eq=False)
+class _Inode:
+    """What one or several names lead to."""
+
+    header: cpio.Header
+    needles: tuple[bytes, ...] = ()
+    content: bytes | None = None
+    names: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Name:
+    header: cpio.Header
+    segment: int
+    inode: _Inode
+
+
+class _Surveyor:
+    """The state of one pass: the file tree the kernel would have unpacked so far."""
+
+    def __init__(self, data: memoryview, needles: tuple[bytes, ...], read: frozenset[str]) -> None:
+        self._data = data
+        self._needles = needles
+        self._read = read
+        self._longest = max(map(len, needles), default=1)
+        self._segments: list[Segment] = []
+        self._names: dict[str, _Name] = {}
+        self._base_names: set[str] = set()
+        self._pending: set[str] = set()
+        self._links: dict[tuple[int, int, int, int], _Inode] = {}
+        self._unpacked = 0
+        self._kept = 0
+        self._count = 0
+        self._end = 0
+
+    def survey(self) -> Survey:
+        unreadable = ""
+        try:
+            self._segments_in_turn()
+        except DamagedError as error:
+            unreadable = str(error)
+        hits = [*self._hits(), *self._bootconfig_hits()]
+        return Survey(
+            size=len(self._data),
+            segments=tuple(self._segments),
+            members={
+                path: Member(name.header, name.segment, len(name.inode.names) > 1)
+                for path, name in self._names.items()
+            },
+            hits=tuple(hits),
+            contents={
+                path: name.inode.content
+                for path, name in self._names.items()
+                if name.inode.content is not None and self._is_wanted(path, name.header, name.inode)
+            },
+            end=self._end,
+            unreadable=unreadable,
+            base_names=frozenset(self._base_names),
+        )
+
+    def _segments_in_turn(self) -> None:
+        while (offset := _next_nonzero(self._data, self._end)) is not None:
+            compression = detect(self._data, offset)
+            misaligned = compression is Compression.NONE and offset % cpio.ALIGNMENT
+            if compression is None or misaligned:
+                if not self._segments:
+                    raise DamagedError("it does not begin with an archive the kernel could unpack")
+                return  # trailing bytes: the kernel complains about them and boots
+            if len(self._segments) == _SEGMENT_LIMIT:
+                raise DamagedError(f"it has more than {_SEGMENT_LIMIT} archives")
+            if compression is Compression.NONE:
+                self._plain(offset)
+            else:
+                self._compressed(offset, compression)
+
+    def _plain(self, offset: int) -> None:
+        """One plain archive, up to its trailer, or to where no further member begins."""
+        pieces = cpio.Pieces([self._data[offset:]])
+        reader = cpio.Reader(pieces)
+        ours = True
+        while header := reader.next():
+            ours = ours and header.check == OUR_MARK and header.size <= KEPT_LIMIT
+            self._member(header, reader)
+            if header.is_trailer:
+                reader.skip()
+                break
+        self._close(Segment(offset, offset + pieces.position, Compression.NONE, ours))
+
+    def _compressed(self, offset: int, compression: Compression) -> None:
+        if compression is Compression.LZO:
+            raise DamagedError("it is compressed with lzo, which is not read here")
+        limit = OUTPUT_LIMIT - self._unpacked
+        stream = Stream(self._data, offset, compression, limit=limit)
+        pieces = cpio.Pieces(stream.pieces())
+        reader = cpio.Reader(pieces)
+        while header := reader.next():
+            self._member(header, reader)
+        if pieces.skip_zeros():
+            raise DamagedError(f"the {compression} part does not hold a cpio archive all through")
+        self._unpacked += pieces.position
+        self._close(Segment(offset, stream.end, compression))
+
+    def _close(self, segment: Segment) -> None:
+        index = len(self._segments)
+        self._segments.append(segment)
+        self._end = segment.end
+        names = {path for path, name in self._names.items() if name.segment == index}
+        # One of ours is the base of what follows it, if anything does.
+        self._base_names |= self._pending
+        self._pending = names if segment.ours else set()
+        self._base_names |= set() if segment.ours else names
+
+    def _member(self, header: cpio.Header, reader: cpio.Reader) -> None:
+        """What the kernel does with a member, in terms of names and inodes."""
+        self._count += 1
+        if self._count > _MEMBER_LIMIT:
+            raise DamagedError(f"it has more than {_MEMBER_LIMIT} members")
+        if header.is_trailer:
+            self._links.clear()
+            return
+        if header.size and not (header.is_file or header.is_symlink):
+            return  # the kernel skips those
+        path = normal(header.name)
+        inode = self._inode(path, header)
+        if header.is_file or header.is_symlink:
+            self._fill(inode, path, header, reader)
+        inode.names.add(path)
+        self._names[path] = _Name(header, len(self._segments), inode)
+
+    def _inode(self, path: str, header: cpio.Header) -> _Inode:
+        """What *path* leads to from now on."""
+        before = self._names.get(path)
+        if header.nlink >= 2 and not header.is_directory:
+            key = (header.devmajor, header.devminor, header.ino, stat.S_IFMT(header.mode))
+            linked = self._links.get(key)
+            if linked is not None:
+                self._unlink(path)
+                return linked
+            inode = self._links[key] = self._overwritten(path, before, header)
+            return inode
+        return self._overwritten(path, before, header)
+
+    def _overwritten(self, path: str, before: _Name | None, header: cpio.Header) -> _Inode:
+        """A regular file is opened and cut off, so all its names change; the rest is replaced."""
+        if before is not None and before.inode.header.is_file and header.is_file:
+            inode = before.inode
+            self._forget(inode)
+            inode.header = header
+            return inode
+        self._unlink(path)
+        return _Inode(header)
+
+    def _unlink(self, path: str) -> None:
+        before = self._names.pop(path, None)
+        if before is not None:
+            before.inode.names.discard(path)
+            if not before.inode.names:
+                self._forget(before.inode)
+
+    def _forget(self, inode: _Inode) -> None:
+        self._kept -= len(inode.content or b"")
+        inode.content, inode.needles = None, ()
+
+    def _fill(self, inode: _Inode, path: str, header: cpio.Header, reader: cpio.Reader) -> None:
+        if header.size == 0 and inode.content is not None:
+            return  # a further hard link, without contents of its own
+        if header.size > KEPT_LIMIT:
+            inode.needles = self._found_in_pieces(reader.contents())
+            return
+        content = b"".join(reader.contents())
+        self._forget(inode)
+        inode.needles = tuple(needle for needle in self._needles if needle in content)
+        # Contents of a hard link are kept until it is known which names lead to them.
+        if header.nlink > 1 or inode.names or self._is_wanted(path, header, inode):
+            self._kept += len(content)
+            if self._kept > _KEPT_TOTAL_LIMIT:
+                raise DamagedError("too much of it would have to be corrected")
+            inode.content = content
+
+    def _is_wanted(self, path: str, header: cpio.Header, inode: _Inode) -> bool:
+        return (
+            bool(inode.needles)
+            or path in self._read
+            or header.check == OUR_MARK
+            or any(needle in header.name for needle in self._needles)
+        )
+
+    def _found_in_pieces(self, pieces: Iterator[memoryview]) -> tuple[bytes, ...]:
+        found: set[bytes] = set()
+        before = b""
+        for piece in pieces:
+            window = before + bytes(piece)
+            found.update(needle for needle in self._needles if needle in window)
+            before = window[-(self._longest - 1) :] if self._longest > 1 else b""
+        return tuple(needle for needle in self._needles if needle in found)
+
+    def _hits(self) -> Iterator[Hit]:
+        for path, name in self._names.items():
+            header = name.header
+            # Only what we emptied is known to be dead; another empty file may be meant.
+            emptied = header.check == OUR_MARK and name.inode.content in {b"", b"/dev/null"}
+            harmless = header.is_directory or emptied
+            for needle in self._needles:
+                if needle in header.name:
+                    yield Hit(path, Place.NAME, needle, harmless)
+            place = Place.TARGET if header.is_symlink else Place.CONTENT
+            for needle in name.inode.needles:
+                yield Hit(path, place, needle)
+
+    def _bootconfig_hits(self) -> Iterator[Hit]:
+        trailing = bytes(self._data[self._end :][-1024 * 1024 :])
+        # A boot loader may have padded it to a multiple of four.
+        if trailing.rstrip(b"\0").endswith(_BOOTCONFIG_MAGIC):
+            for needle in self._needles:
+                if needle in trailing:
+                    yield Hit(BOOTCONFIG, Place.CONTENT, needle)
+
+
+def _next_nonzero(data: memoryview, start: int) -> int | None:
+    pieces = cpio.Pieces([data[start:]])
+    return start + pieces.position if pieces.skip_zeros() else None
