@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sanitize.definitions import mac as addresses
 from sanitize.definitions.spelling import hexadecimal, respelled
+from sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
     from sanitize.definitions.identities import Identities
@@ -13,28 +15,36 @@ if TYPE_CHECKING:
 _UUID = re.compile(
     r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])"
 )
-_MAC = re.compile(r"(?<![0-9a-fA-F:-])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![0-9a-fA-F:-])")
 
 
 class Following:
-    """Replaces what one machine's identities were by what they are."""
+    """Replaces what one machine's identities were by what they are.
+
+    To be asked after everything that is renewed has been: the map is complete then.
+    """
 
     def __init__(self, old_name: str, identities: Identities) -> None:
-        """Ask after everything that is renewed has been: the map is complete then."""
+        """*old_name* may be "", for a definition without one."""
         self._identities = identities
-        # A name is one where it stands by itself: "web" is not in "webmail", but is in "web_VARS".
-        self._name = (
-            re.compile(rf"(?<![A-Za-z0-9]){re.escape(old_name)}(?![A-Za-z0-9])")
-            if old_name
-            else None
-        )
+        self._uuids = {hexadecimal(old): new for old, new in identities.uuids.items()}
+        self._name = name_pattern(old_name)
 
     def text(self, old: str, *, unlike: bool = False) -> str:
         """*old* with new identities. *unlike*: it must not stay, so the new name is worked in."""
-        new = _UUID.sub(lambda m: self._respelled(m[0], self._identities.uuids), old)
-        new = _MAC.sub(lambda m: self._respelled(m[0], self._identities.macs), new)
-        new = self._renamed(new)
+        new = splice(
+            old,
+            [
+                Edit(found.start, found.end, addresses.respelled(known, found.text))
+                for found in addresses.find(old)
+                if (known := self._identities.macs.get(str(found.mac)))
+            ],
+        )
+        new = self._renamed(_UUID.sub(self._uuid, new))
         return self._worked_in(new) if new == old and unlike else new
+
+    def _uuid(self, found: re.Match[str]) -> str:
+        known = self._uuids.get(hexadecimal(found[0]))
+        return respelled(known, found[0]) if known else found[0]
 
     def _renamed(self, path: str) -> str:
         """The last part of a path that holds the name changes; folders above it stay."""
@@ -50,13 +60,13 @@ class Following:
     def _worked_in(self, path: str) -> str:
         folder, slash, last = path.rpartition("/")
         stem, dot, ending = last.rpartition(".")
-        return (
-            f"{folder}{slash}{self._identities.name}-{last}"
-            if not dot or not stem
-            else (f"{folder}{slash}{stem}-{self._identities.name}.{ending}")
-        )
+        name = self._identities.name
+        last = f"{stem}-{name}.{ending}" if dot and stem else f"{last}-{name}"
+        return f"{folder}{slash}{last}"
 
-    @staticmethod
-    def _respelled(found: str, known: dict[str, str]) -> str:
-        digits = known.get(hexadecimal(found))
-        return respelled(digits, found) if digits else found
+
+def name_pattern(name: str) -> re.Pattern[str] | None:
+    """Finds *name* where it stands by itself: "web" is not in "webmail", but is in "web_VARS"."""
+    if not name:
+        return None
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from images.errors import UsageError
 from images.text import printable
+from sanitize.definitions import mac as addresses
 from sanitize.definitions.spelling import hexadecimal, is_uuid, respelled
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from sanitize.definitions.allocator import Allocator
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62})")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: What serial numbers begin with to say whose they are: WD-, VMware-, S3Z.
+_MAKER = re.compile(r"[A-Za-z]+[ _-]?(?=.*\d)")
+_HEX = string.digits + "abcdef"
 
 
 class Identities:
@@ -36,96 +40,102 @@ class Identities:
     ) -> None:
         """Every new value comes from *allocator*, except those that are given.
 
-        *oui* (three octets) goes before a format's own; *uuid* becomes the machine's UUID;
-        *macs* are chosen addresses by old address (twelve lower-case hexadecimal digits).
+        *oui* (three to five octets) goes before what the hypervisor uses; *uuid* becomes the
+        machine's UUID; *macs* are chosen addresses, from old to new.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"'{printable(name)}' cannot be the name of a machine",
+                f"'{printable(name, 200)}' cannot be the name of a machine",
                 hint="Use letters, digits, dots, dashes and underscores; at most 63.",
             )
         self.name = name
         self._allocator = allocator
         self._oui = oui
-        self._uuid = hexadecimal(uuid)
-        self._chosen = dict(macs or {})
-        #: Old hexadecimal digits to new ones, for UUIDs and MAC addresses.
+        self._uuid = _canonical(uuid)
+        self._chosen = {str(addresses.parse(k)): v for k, v in (macs or {}).items()}
+        #: Old MAC address to new one, both in lower case with colons.
         self.macs: dict[str, str] = {}
+        #: Old UUID to new one, both in lower case with dashes.
         self.uuids: dict[str, str] = {}
-        self._others: dict[tuple[str, str], str] = {}
+        self.serials: dict[str, str] = {}
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    @property
+    def uuid_of_machine(self) -> str:
+        """The machine's new UUID; "" when its definition has none."""
+        return self._uuid
 
     def machine_uuid(self, old: str, *, field: str) -> str:
         """The machine's own UUID instead of *old*: the same wherever the machine repeats it."""
         if not self._uuid:
-            self._uuid = hexadecimal(self._allocator.uuid(_dashed(old), field=field))
-        self.uuids[hexadecimal(old)] = self._uuid
+            self._uuid = _canonical(self._allocator.uuid(_canonical(old), field=field))
+        self.uuids[_canonical(old)] = self._uuid
         return respelled(self._uuid, old)
 
     def uuid(self, old: str, *, field: str) -> str:
         """Another UUID instead of *old*."""
-        key = hexadecimal(old)
+        key = _canonical(old)
         if key not in self.uuids:
-            self.uuids[key] = hexadecimal(self._allocator.uuid(_dashed(old), field=field))
+            self.uuids[key] = _canonical(self._allocator.uuid(key, field=field))
         return respelled(self.uuids[key], old)
 
     def mac(self, old: str, *, prefix: bytes, place: str) -> str:
-        """A MAC address instead of *old*, which begins with *prefix* unless told otherwise."""
-        key = hexadecimal(old)
+        """A MAC address instead of *old*, of the same hypervisor's range, else after *prefix*."""
+        was = addresses.parse(old, place)
+        key = str(was)
         if key not in self.macs:
-            new = self._chosen.get(key) or self._allocator.mac(
-                ":".join(key[i : i + 2] for i in range(0, 12, 2)),
-                oui=self._oui or prefix,
-                place=place,
-            )
-            self.macs[key] = hexadecimal(new)
-        return respelled(self.macs[key], old)
+            oui = self._oui or addresses.prefix_for(old, prefix)
+            new = self._chosen.get(key) or self._allocator.mac(key, oui=oui, place=place)
+            self.macs[key] = str(addresses.parse(new))
+        return was.spelled(addresses.parse(self.macs[key]).octets)
 
     def serial(self, old: str, *, field: str) -> str:
-        """A serial number of the length and shape of *old*; a UUID stays in step with others."""
+        """A serial number of the length and shape of *old*, the maker's letters before it kept.
+
+        One that is a UUID stays in step with that UUID.
+        """
         if is_uuid(old):
             return self.uuid(old, field=field)
-        return self._token(old, field=field, alphabet=_alphabet(old))
+        if old not in self.serials:
+            maker = _MAKER.match(old)
+            kept = maker[0] if maker else ""
+            if len(old) - len(kept) < 6:
+                kept = ""
+            tail = old[len(kept) :]
+            new = self._allocator.token(tail, field=field, alphabet=_alphabet(tail))
+            self.serials[old] = kept + new
+        return self.serials[old]
 
     def wwn(self, old: str, *, field: str) -> str:
-        """A World Wide Name: the maker's part of *old* stays (NAA 5: the first seven digits)."""
-        digits = hexadecimal(old.removeprefix("0x"))
-        kept = 7 if digits[:1] in set("56") else 4
-        tail = self._token(digits[kept:], field=field, alphabet=string.digits + "abcdef")
-        start = "0x" if old.startswith("0x") else ""
-        return start + respelled(digits[:kept] + tail, old.removeprefix("0x"))
+        """A World Wide Name; the maker's part of *old* stays.
+
+        References: T10 SPC-4, 7.8.6.6: NAA 5 and 6 are followed by the maker's 24 bits.
+        """
+        if old not in self.serials:
+            start = 2 if old[:2] in ("0x", "0X") else 0
+            start += 7 if old[start : start + 1] in ("5", "6") else 4
+            alphabet = _HEX.upper() if old.upper() == old and old.lower() != old else _HEX
+            tail = self._allocator.token(old[start:], field=field, alphabet=alphabet)
+            self.serials[old] = old[:start] + tail
+        return self.serials[old]
 
     def number(self, old: int, *, field: str, low: int, high: int) -> int:
         """A number instead of *old*, from *low* to *high*."""
-        key = (f"{field} {low}", str(old))
-        if key not in self._others:
-            answer = self._allocator.number(old, field=field, low=low, high=high)
-            self._others[key] = str(answer)
-        return int(self._others[key])
-
-    def _token(self, old: str, *, field: str, alphabet: str) -> str:
-        key = ("serial", old)
-        if key not in self._others:
-            self._others[key] = self._allocator.token(old, field=field, alphabet=alphabet)
-        return self._others[key]
+        if (field, old) not in self._numbers:
+            new = self._allocator.number(old, field=field, low=low, high=high)
+            self._numbers[field, old] = new
+        return self._numbers[field, old]
 
 
-def _dashed(uuid: str) -> str:
+def _canonical(uuid: str) -> str:
     digits = hexadecimal(uuid)
     cuts = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-    return "-".join(digits[start:end] for start, end in cuts)
+    return "-".join(digits[start:end] for start, end in cuts) if digits else ""
 
 
 def _alphabet(serial: str) -> str:
     """The narrowest usual alphabet that *serial* is written in."""
     letters = {c for c in serial if c.isascii() and c.isalnum()}
-    hexadecimals = string.digits + "abcdef"
-    for alphabet in (
-        string.digits,
-        hexadecimals,
-        hexadecimals.upper(),
-        string.digits + string.ascii_lowercase,
-        string.digits + string.ascii_uppercase,
-    ):
-        if letters <= set(alphabet):
-            return alphabet
-    return string.digits + string.ascii_letters
+    lower, upper = string.ascii_lowercase, string.ascii_uppercase
+    usual = (string.digits, _HEX, _HEX.upper(), string.digits + lower, string.digits + upper)
+    return next((each for each in usual if letters <= set(each)), string.digits + lower + upper)

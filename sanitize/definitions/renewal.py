@@ -5,15 +5,17 @@ Nothing is written: a :class:`Renewal` is the plan, the report and the edits in 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from images.errors import RefusedError, UsageError
 from images.text import printable
 from sanitize.change import Level, Note
+from sanitize.definitions import mac as addresses
 from sanitize.definitions.following import Following
 from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.spelling import hexadecimal, is_mac, is_uuid
+from sanitize.definitions.spelling import is_uuid
 from sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 #: A port of a new machine is at most so many above the old one's.
 PORT_WINDOW = 1000
+_LABEL = re.compile(r"[A-Za-z][A-Za-z _.-]*\d{0,3}|.{0,3}", re.DOTALL)
 #: vsock(7): 0 to 2 and the highest are taken.
 VSOCK_CIDS = (3, 2**32 - 2)
 
@@ -106,6 +109,8 @@ def _decide(
     match field.row.treatment:
         case Treatment.NAME:
             return identities.name
+        case Treatment.RENEW if is_label(field):
+            return Following(definition.name, identities).text(field.value)
         case Treatment.RENEW:
             return _new_value(field, identities)
         case Treatment.SET:
@@ -151,17 +156,33 @@ def _number(field: Field) -> int:
 
 def _remarks(field: Field, new: str | None) -> list[Note]:
     """What the report says about a field besides the change."""
-    if new != field.value or not field.value:
+    if new != field.value:
         return []
-    where = f"{field.place}: {field.value}"
+    where = f"{field.place}: {field.value}" if field.value else field.place
+    if is_label(field):
+        return [Note(field.row.id, Level.INFO, f"{where} stays: it is a label, not a number")]
     match field.row.treatment:
         case Treatment.KEEP:
-            return [Note(field.row.id, Level.INFO, f"{where} stays: {field.row.why}")]
+            level = field.row.stays or Level.INFO
+            return [Note(field.row.id, level, f"{where} stays: {field.row.why}")]
         case Treatment.MOVE:
-            words = f"{where} still is the source's: {field.row.why}"
-            return [Note(field.row.id, Level.WARNING, words)]
+            level = field.row.stays or Level.WARNING
+            return [Note(field.row.id, level, f"{where} is still the source's: {field.row.why}")]
         case _:
             return []
+
+
+def is_label(field: Field) -> bool:
+    """Whether a serial "number" only says what a thing is for: "root", "data01", "ds=nocloud".
+
+    Guests find disks by such serials, and clouds; two machines may well have the same.
+    """
+    value = field.value
+    return (
+        field.row.kind is Kind.SERIAL
+        and not is_uuid(value)
+        and (bool(_LABEL.fullmatch(value)) or "=" in value)
+    )
 
 
 def _require_sound(definition: Definition) -> None:
@@ -170,20 +191,11 @@ def _require_sound(definition: Definition) -> None:
     for field in definition.fields:
         if field.row.treatment is not Treatment.RENEW or not field.value:
             continue
-        shown, file = printable(field.value, 80), definition.source.shown
+        shown = printable(field.value, 80)
+        file = definition.source.shown
         if field.row.kind is Kind.MAC:
-            if not is_mac(field.value):
-                raise RefusedError(
-                    f"{file}: {field.place}: '{shown}' is not a MAC address",
-                    hint="A MAC address is six octets: 52:54:00:12:34:56.",
-                )
-            digits = hexadecimal(field.value)
-            if int(digits[:2], 16) & 1:
-                raise RefusedError(
-                    f"{file}: {field.place}: {shown} is a multicast address: no card may have it",
-                    hint="The first octet of a card's address is even.",
-                )
-            twin = seen.setdefault((field.scope, digits), field)
+            address = str(addresses.parse(field.value, f"{file}: {field.place}"))
+            twin = seen.setdefault((field.scope, address), field)
             if twin is not field:
                 raise RefusedError(
                     f"{file}: {twin.place} and {field.place} have the same MAC address, {shown}",

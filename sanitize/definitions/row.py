@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sanitize.change import Level
 
 
 class Kind(StrEnum):
@@ -45,7 +49,8 @@ class Row:
 
     ``id`` is unique within the format; ``where`` is how the format's documentation addresses the
     field (``devices/interface/mac/@address``, ``ethernetN.address``); ``why`` ends in no full
-    stop and explains the treatment; ``source`` is where that was learned.
+    stop and explains the treatment; ``source`` is where that was learned. ``stays`` is how much it
+    matters that the field was left as it is: None for what fits the treatment.
     """
 
     id: str
@@ -54,3 +59,4 @@ class Row:
     where: str
     why: str
     source: str
+    stays: Level | None = None

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from images.errors import RefusedError
 from sanitize.definitions.companion import CopiedFile
 from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
+from sanitize.definitions.libvirt.conditions import SECRETS, applies
 from sanitize.definitions.libvirt.rows import ROWS
-from sanitize.definitions.row import Kind
+from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.xml_text import read_xml, words
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 #: What new MAC addresses begin with, by domain type: QEMU's own and Xen's.
 QEMU_PREFIX = bytes.fromhex("525400")
 XEN_PREFIX = bytes.fromhex("00163e")
+#: What a graphics port is set to: libvirt looks for a free one at every start.
+FREE_PORT = "-1"
 _QEMU_TYPES = {"kvm", "qemu", "hvf", "test"}
 
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?(domain|domainsnapshot|domstatus)[\s/>]")
@@ -92,13 +95,14 @@ FORMAT = Format("libvirt", "libvirt domain XML", ROWS, detects, read)
 def _fields(source: Source, domain: Element, scope: str) -> Iterator[Field]:
     prefix = QEMU_PREFIX if domain.get("type") in _QEMU_TYPES else XEN_PREFIX
     for row in ROWS:
-        path, _, attribute = row.where.partition("/@")
-        for element in domain.find(path):
-            found = element.attributes.get(attribute)
-            if found is not None:
-                yield _attribute(source, row, element, found, scope, prefix)
-            elif not attribute and element.value:
-                yield from _words(source, row, element, scope, prefix)
+        for where in row.where.split(" | "):
+            path, _, attribute = where.partition("/@")
+            for element in domain.find(path):
+                found = element.attributes.get(attribute)
+                if found is not None and applies(row.id, element, found.value):
+                    yield _attribute(source, row, element, found, scope, prefix)
+                elif not attribute and applies(row.id, element, element.value):
+                    yield from _words(source, row, element, scope, prefix)
 
 
 def _attribute(
@@ -109,13 +113,14 @@ def _attribute(
     return Field(
         row,
         f"{element.place}/@{found.name}",
-        found.value,
+        "" if row.id in SECRETS else found.value,
         found.start,
         found.end,
         found.spell,
         label=_label(element),
         scope=scope,
         removal=removal,
+        to=FREE_PORT,
         prefix=prefix,
     )
 
@@ -123,7 +128,10 @@ def _attribute(
 def _words(
     source: Source, row: Row, element: Element, scope: str, prefix: bytes
 ) -> Iterator[Field]:
-    if place := words(source, element):
+    place = words(source, element)
+    if row.treatment is Treatment.KEEP and not (place and element.value):
+        yield Field(row, element.place, "", element.start, element.start, str, scope=scope)
+    elif place and element.value:
         yield Field(
             row,
             element.place,

@@ -1,0 +1,82 @@
+"""Golden definitions: what is before, what is asked for, and what comes out.
+
+``golden/FORMAT/NAME.before.EXT`` becomes ``NAME.after.EXT`` as the machine web-01, with the
+identities of :class:`tests.support.allocator.Counting`. ``NAME.options.json`` beside it may hold
+``disks`` (old to new) and ``oui``. To write what comes out now as what should come out::
+
+    python -m tests.support.definitions FORMAT
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sanitize.definitions.formats import read_definition
+from sanitize.definitions.identities import Identities
+from sanitize.definitions.renewal import renew
+from tests.support.allocator import Counting
+
+if TYPE_CHECKING:
+    from sanitize.definitions.renewal import Renewal
+
+FOLDER = Path(__file__).resolve().parents[1] / "sanitize" / "definitions" / "golden"
+NAME = "web-01"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One pair of files."""
+
+    before: Path
+
+    def __str__(self) -> str:
+        return f"{self.format}-{self.before.name.split('.before')[0]}"
+
+    @property
+    def format(self) -> str:
+        return self.before.parent.name
+
+    @property
+    def after(self) -> Path:
+        return self.before.with_name(self.before.name.replace(".before", ".after"))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        stem = self.before.name.split(".before")[0]
+        file = self.before.with_name(f"{stem}.options.json")
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def goldens(format_id: str = "*") -> list[Golden]:
+    """Every pair, or those of one format."""
+    return [Golden(path) for path in sorted(FOLDER.glob(f"{format_id}/*.before*"))]
+
+
+def renewed(golden: Golden) -> Renewal:
+    """What becomes of the definition."""
+    options = golden.options
+    oui = bytes.fromhex(options.get("oui", "").replace(":", ""))
+    identities = Identities(Counting(), NAME, oui=oui)
+    return renew(read_definition(golden.before), identities, disks=options.get("disks"))
+
+
+def written(renewal: Renewal) -> bytes:
+    """The new definition."""
+    output = io.BytesIO()
+    renewal.definition.write(renewal.edits, output)
+    return output.getvalue()
+
+
+def main(format_id: str) -> None:
+    """Write what comes out now as what should come out."""
+    for golden in goldens(format_id):
+        golden.after.write_bytes(written(renewed(golden)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
