@@ -256,10 +256,26 @@ class Guest:
         """Every device-level identifier, read now."""
         return self._volumes.identifiers()
 
+    def unsettable(self, identifier: Identifier) -> str:
+        """Why *identifier* cannot be set to another value, for a person; "" when it can.
+
+        Changes nothing; file systems stay mounted.
+        """
+        return self._volumes.unsettable(identifier)
+
     def set_identifier(self, kind: IdentifierKind, device: str, value: str) -> None:
-        """Set one identifier; read it back with :meth:`identifiers`."""
+        """As :meth:`set_identifiers`, for one."""
+        self.set_identifiers([Identifier(kind, device, value)])
+
+    def set_identifiers(self, identifiers: Iterable[Identifier]) -> None:
+        """Unmount everything and set each of *identifiers* to its value.
+
+        Read back with :meth:`identifiers`; mount again with :meth:`reopen`, which also checks the
+        file systems. Device names stay the same, also those that are made of an old identifier.
+        """
         self._changed()
-        self._volumes.set_identifier(Identifier(kind, device, value))
+        self._volumes.unmount_all()
+        self._volumes.set_identifiers(tuple(identifiers))
 
     def reopen(self, *, read_only: bool) -> Sequence[CheckResult]:
         """Unmount, check every mounted file system, mount again. What is read next is on disk."""

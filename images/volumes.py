@@ -63,7 +63,13 @@ class FileSystem:
 
 
 class IdentifierKind(StrEnum):
-    """The kinds of identifier that live on a device rather than in a file."""
+    """The kinds of identifier that live on a device rather than in a file.
+
+    Their values are spelled ``xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx``, with these exceptions: a
+    VFAT_SERIAL is ``XXXX-XXXX`` (exFAT has one, too), an MBR_DISK_ID eight hexadecimal digits, an
+    LVM UUID 32 letters and digits grouped 6-4-4-4-4-4-6, an MD_UUID four groups of eight
+    hexadecimal digits with colons between them.
+    """
 
     FILE_SYSTEM_UUID = "file-system-uuid"
     SWAP_UUID = "swap-uuid"
@@ -118,8 +124,20 @@ class Volumes(Protocol):
     def identifiers(self) -> Sequence[Identifier]:
         """Every device-level identifier, read now from the device."""
 
-    def set_identifier(self, identifier: Identifier) -> None:
-        """Set one identifier. The caller reads it back: a tool's exit status proves nothing."""
+    def unsettable(self, identifier: Identifier) -> str:
+        """Why *identifier* cannot be set to another value, for a person; "" when it can.
+
+        Only reads, and little: file systems may be mounted. The value does not matter.
+        """
+
+    def set_identifiers(self, identifiers: Sequence[Identifier]) -> None:
+        """Set each of *identifiers* to its value, in an order that works; nothing is mounted.
+
+        What several devices have in common (the UUID of an array, of a volume group, of a btrfs
+        on several devices) is set on all of them when it is set on one. Device names stay what
+        they are until the volumes are closed. The caller reads back: a tool's exit status proves
+        nothing. Raises EngineError, with the tool's words, when something cannot be set.
+        """
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first."""

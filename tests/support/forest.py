@@ -45,7 +45,10 @@ class ForestVolumes:
     def identifiers(self) -> Sequence[Identifier]:
         return ()
 
-    def set_identifier(self, identifier: Identifier) -> None:
+    def unsettable(self, identifier: Identifier) -> str:
+        raise AssertionError("inspection changes nothing")
+
+    def set_identifiers(self, identifiers: Sequence[Identifier]) -> None:
         raise AssertionError("inspection changes nothing")
 
     def check(self, device: str, *, repair: bool) -> CheckResult:

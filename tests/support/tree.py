@@ -60,8 +60,12 @@ class TreeVolumes:
     def identifiers(self) -> Sequence[Identifier]:
         return ()
 
-    def set_identifier(self, identifier: Identifier) -> None:
-        raise EngineError(f"a folder has no {identifier.kind}")
+    def unsettable(self, identifier: Identifier) -> str:
+        return f"a folder has no {identifier.kind}"
+
+    def set_identifiers(self, identifiers: Sequence[Identifier]) -> None:
+        for identifier in identifiers:
+            raise EngineError(self.unsettable(identifier))
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         return CheckResult(device, clean=True, words="a folder has no checker")

@@ -36,6 +36,11 @@ class Device:
     of: Table | None = None
 
     @property
+    def type(self) -> str:
+        """What is on it, in blkid's word."""
+        return self.content.type
+
+    @property
     def is_mountable(self) -> bool:
         """Whether it is something to mount or swap to, rather than a disk that is divided."""
         return self.table is None and not (self.partition and self.partition.extended)

@@ -7,13 +7,13 @@ References: util-linux 2.38 ``libblkid/src/superblocks/*.c`` (magics and their o
 from __future__ import annotations
 
 import struct
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from images.engines.direct import superblock
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.directory import volume_label
+from images.identifiers import devices as identified
 
 if TYPE_CHECKING:
     from images.engines.direct.block_file import BlockFile
@@ -55,7 +55,6 @@ _FOREIGN = (
 )
 _SWAP_PAGES = (4096, 8192, 16384, 32768, 65536)
 #: Offsets in the swap header.
-SWAP_UUID = 1036
 _SWAP_LABEL, _SWAP_VERSION = 1052, 1024
 _RAID_MAGIC = struct.pack("<I", 0xA92B4EFC)
 
@@ -75,12 +74,12 @@ class Content:
 def probe(volume: BlockFile) -> Content:
     """Find out what *volume* holds."""
     head = volume.read(0, _HEAD)
-    foreign = _foreign(volume, head)
-    if foreign:
-        return Content(foreign, beyond=f"{foreign}, which only a kernel can open")
+    if foreign := _foreign(volume, head):
+        beyond = f"{foreign}, which only a kernel can open"
+        return Content(foreign, identified.read(foreign, volume), beyond=beyond)
     if ext := superblock.parse(head[superblock.OFFSET :][: superblock.SIZE]):
         return Content(ext.type, ext.uuid, ext.label, ext, ext.unsupported(volume.size))
-    if swap := _swap(head):
+    if swap := _swap(head, identified.read("swap", volume)):
         return swap
     if boot := parse_boot(head[:512], volume.size):
         serial = f"{boot.serial >> 16:04X}-{boot.serial & 0xFFFF:04X}" if boot.serial else ""
@@ -99,20 +98,19 @@ def _foreign(volume: BlockFile, head: bytes) -> str:
     return ""
 
 
-def _swap(head: bytes) -> Content | None:
+def _swap(head: bytes, uuid: str) -> Content | None:
     for page in _SWAP_PAGES:
         magic = head[page - 10 : page]
         if magic == b"SWAPSPACE2" and head[_SWAP_VERSION : _SWAP_VERSION + 4] in {
             b"\x01\0\0\0",
             b"\0\0\0\x01",
         }:
-            raw = head[SWAP_UUID : SWAP_UUID + 16]
             label = head[_SWAP_LABEL : _SWAP_LABEL + 16].split(b"\0")[0]
             return Content(
                 "swap",
-                str(uuid.UUID(bytes=raw)) if any(raw) else "",
+                uuid,
                 label.decode("utf-8", "surrogateescape"),
             )
         if magic in {b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"}:
-            return Content("swsuspend", beyond="a hibernated system")
+            return Content("swsuspend", uuid, beyond="a hibernated system")
     return None

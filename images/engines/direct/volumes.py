@@ -6,7 +6,7 @@ import errno
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from images.engines.direct import checks, identifiers
 from images.engines.direct.devices import read_devices
@@ -15,45 +15,17 @@ from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.filesystem import FatFileSystem
 from images.engines.direct.storage_daemon import StorageDaemon
 from images.errors import EngineError
-from images.volumes import Kind, Member, Stat
+from images.volumes import CheckResult, Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from images.engines.direct.devices import Device
+    from images.engines.direct.driver import Driver, StatTuple
     from images.engines.engine import Drive
-    from images.volumes import CheckResult, FileSystem, Identifier
-
-    StatTuple = tuple[int, int, int, int, int]
+    from images.volumes import FileSystem, Identifier
 
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
-
-
-class _Driver(Protocol):
-    """One mounted file system, by absolute paths in it as bytes."""
-
-    def close(self) -> None: ...
-    def drop(self) -> None: ...
-    def lstat(self, path: bytes) -> StatTuple: ...
-    def scan(self, path: bytes) -> Sequence[tuple[bytes, int]]: ...
-    def readlink(self, path: bytes) -> bytes: ...
-    def read(self, path: bytes, limit: int) -> bytes: ...
-    def get_xattrs(self, path: bytes) -> dict[str, bytes]: ...
-    def walk(
-        self, path: bytes, exclude: Sequence[bytes], limit: int
-    ) -> Iterator[tuple[bytes, StatTuple, bytes | None, bytes]]: ...
-    def search(
-        self, path: bytes, needles: Sequence[bytes], exclude: Sequence[bytes], limit: int
-    ) -> Sequence[bytes]: ...
-    def write(self, path: bytes, content: bytes) -> None: ...
-    def create(self, path: bytes, content: bytes, mode: int, uid: int, gid: int) -> None: ...
-    def make_directory(self, path: bytes, mode: int, uid: int, gid: int) -> None: ...
-    def make_symlink(self, path: bytes, target: bytes) -> None: ...
-    def remove(self, path: bytes) -> None: ...
-    def rename(self, old: bytes, new: bytes) -> None: ...
-    def set_owner(self, path: bytes, uid: int, gid: int) -> None: ...
-    def set_mode(self, path: bytes, mode: int) -> None: ...
-    def set_xattr(self, path: bytes, name: str, value: bytes) -> None: ...
 
 
 class DirectVolumes:
@@ -66,7 +38,7 @@ class DirectVolumes:
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
         self._worker = ExtWorker()  # starts while the disks are being opened
-        self._mounts: dict[str, tuple[str, _Driver]] = {}
+        self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
         try:
             self._daemon = StorageDaemon(drives, scratch=read_only)
@@ -89,11 +61,18 @@ class DirectVolumes:
         self._devices = ()
         return identifiers.read_identifiers(self._read())
 
-    def set_identifier(self, identifier: Identifier) -> None:
-        """Set one identifier of a device that is not mounted."""
-        device = self._unmounted(identifier.device)
-        self._devices = ()
-        identifiers.set_identifier(device, identifier)
+    def unsettable(self, identifier: Identifier) -> str:
+        """Why *identifier* cannot be set to another value; "" when it can."""
+        return identifiers.unsettable(identifier, self._read())
+
+    def set_identifiers(self, wanted: Sequence[Identifier]) -> None:
+        """Set each of *wanted*; nothing is mounted."""
+        for identifier in wanted:
+            if self._mounts:
+                raise EngineError(f"{identifier.device}: something is still mounted")
+            # Devices are looked at again: each change may be of what the next one depends on.
+            devices, self._devices = self._read(), ()
+            identifiers.set_identifier(identifier, devices, self._alone)
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first."""
@@ -311,13 +290,22 @@ class DirectVolumes:
     def _checkable(self, device: Device) -> Iterator[Device]:
         # e2fsck 1.47 forgets the offset it was given when it has replayed a journal and opens the
         # file system again: that one has to be a file from its first byte.
-        if device.start and device.content.ext and device.content.ext.unclean:
+        if device.content.ext and device.content.ext.unclean:
+            with self._alone(device) as alone:
+                yield alone
+        else:
+            yield device
+
+    @contextmanager
+    def _alone(self, device: Device) -> Iterator[Device]:
+        """The same device, from the first byte of a file."""
+        if device.start:
             with self._daemon.partition(device.file, device.start, device.size) as file:
                 yield replace(device, file=file, start=0)
         else:
             yield device
 
-    def _open(self, device: Device, *, read_only: bool) -> _Driver:
+    def _open(self, device: Device, *, read_only: bool) -> Driver:
         content = device.content
         if content.beyond:
             raise EngineError(f"{device.name} holds {content.beyond}")
@@ -338,7 +326,7 @@ class DirectVolumes:
             volume.close()
         raise EngineError(f"{device.name} holds nothing that can be mounted ({content.type})")
 
-    def _at(self, path: str) -> tuple[_Driver, bytes]:
+    def _at(self, path: str) -> tuple[Driver, bytes]:
         """The file system that *path* is on, and the path in it."""
         place = path.rstrip("/") or "/"
         while place not in self._mounts:
@@ -359,7 +347,7 @@ class DirectVolumes:
 
     def _part(
         self, path: str, exclude: Sequence[str]
-    ) -> tuple[_Driver, bytes, str, Sequence[bytes]]:
+    ) -> tuple[Driver, bytes, str, Sequence[bytes]]:
         """The driver for *path*, *path* in it, its mount point, and what to leave out there."""
         driver, below = self._at(path)
         inner = _text(below).strip("/")

@@ -64,7 +64,7 @@ def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> N
             _upload(appliance, key)
             # Which volume is wrong is for cryptsetup to say; status 2 is "no such key".
             appliance.shell(
-                f"cryptsetup open --type luks --tries 1 --key-file {_KEY_FILE} "
+                f"cryptsetup open --type luks --tries 1 --disable-keyring --key-file {_KEY_FILE} "
                 f"{device.node} {name} 2>&1"
             )
         except EngineError as error:

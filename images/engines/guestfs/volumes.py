@@ -11,6 +11,7 @@ from images.engines.guestfs.files import FileOperations
 from images.engines.guestfs.native import encode
 from images.errors import EngineError
 from images.text import printable
+from images.volumes import IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +52,22 @@ class GuestfsVolumes(FileOperations):
         """Every identifier, as it is on the disks."""
         return identifiers.read_identifiers(self._appliance, self._devices())
 
-    def set_identifier(self, identifier: Identifier) -> None:
-        """Set one identifier of a device that is not mounted."""
-        device = self._device(identifier.device)
-        self._stale, self._written = True, True
-        identifiers.set_identifier(self._appliance, device, identifier)
+    def unsettable(self, identifier: Identifier) -> str:
+        """Why *identifier* cannot be set to another value; "" when it can."""
+        return identifiers.unsettable(self._appliance, identifier, self._devices())
+
+    def set_identifiers(self, wanted: Sequence[Identifier]) -> None:
+        """Set each of *wanted*; nothing is mounted."""
+        self._written = True
+        devices = self._devices()
+        # An array is stopped for it, and what is on top of it comes back under the same names,
+        # but not as the same nodes.
+        arrays = [i for i in wanted if i.kind is IdentifierKind.MD_UUID]
+        for identifier in [*(i for i in wanted if i not in arrays), *arrays]:
+            identifiers.set_identifier(self._appliance, identifier, devices)
+            self._stale = True
+            if identifier in arrays:
+                devices = self._devices()
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first."""

@@ -92,7 +92,7 @@ def test_one_identifier_is_set_and_no_other(
 ) -> None:
     volumes = open_direct(disk)
     before = {(i.kind, i.device): i.value for i in volumes.identifiers()}
-    volumes.set_identifier(Identifier(kind, device, value))
+    volumes.set_identifiers([Identifier(kind, device, value)])
     assert {(i.kind, i.device): i.value for i in volumes.identifiers()} == {
         **before,
         (kind, device): value,
@@ -116,8 +116,8 @@ def test_one_identifier_is_set_and_no_other(
 
 
 def test_both_copies_of_a_gpt_say_the_same(disk: Path, volumes: DirectVolumes) -> None:
-    volumes.set_identifier(Identifier(IdentifierKind.DISK_GUID, "/dev/sda", NEW))
-    volumes.set_identifier(Identifier(IdentifierKind.PARTITION_GUID, "/dev/sda2", NEW))
+    volumes.set_identifiers([Identifier(IdentifierKind.DISK_GUID, "/dev/sda", NEW)])
+    volumes.set_identifiers([Identifier(IdentifierKind.PARTITION_GUID, "/dev/sda2", NEW)])
     volumes.close()
     raw = disk.read_bytes()
     assert raw.count(uuid.UUID(NEW).bytes_le) == 4
@@ -134,7 +134,7 @@ def test_both_copies_of_a_gpt_say_the_same(disk: Path, volumes: DirectVolumes) -
 def test_an_mbr_disk_id_changes_the_names_of_its_partitions(tmp_path: Path) -> None:
     disk = make_disk(tmp_path / "disk", [Part("ext4"), Part("swap")], table="dos")
     volumes = open_direct(disk)
-    volumes.set_identifier(Identifier(IdentifierKind.MBR_DISK_ID, "/dev/sda", "1a2b3c4d"))
+    volumes.set_identifiers([Identifier(IdentifierKind.MBR_DISK_ID, "/dev/sda", "1a2b3c4d")])
     assert [fs.partition_uuid for fs in volumes.file_systems()] == ["1a2b3c4d-01", "1a2b3c4d-02"]
     volumes.close()
     assert table_of(disk)["id"] == "0x1a2b3c4d"
@@ -160,7 +160,7 @@ def test_a_new_uuid_leaves_the_file_system_sound(tmp_path: Path) -> None:
     volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
     volumes.create("/file", b"x" * 100_000, mode=0o644, uid=0, gid=0)
     volumes.unmount_all()
-    volumes.set_identifier(Identifier(IdentifierKind.FILE_SYSTEM_UUID, "/dev/sda", NEW))
+    volumes.set_identifiers([Identifier(IdentifierKind.FILE_SYSTEM_UUID, "/dev/sda", NEW)])
     volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
     assert volumes.read("/file", 1 << 20) == b"x" * 100_000
     volumes.remove("/file")
@@ -184,5 +184,5 @@ def test_what_cannot_be_set_is_refused(disk: Path, volumes: DirectVolumes) -> No
     before = volumes.identifiers()
     for kind, device, value in WRONG:
         with pytest.raises(EngineError):
-            volumes.set_identifier(Identifier(kind, device, value))
+            volumes.set_identifiers([Identifier(kind, device, value)])
     assert volumes.identifiers() == before

@@ -1,0 +1,87 @@
+"""Stopping an MD array, with everything on top of it, and bringing all of it back as it was.
+
+What is on top are device-mapper devices: logical volumes, opened LUKS containers. Their tables are
+kept in the appliance's memory meanwhile, and nothing outside it sees them; with the same tables
+the same devices come back, under the same names, without asking for a key again.
+
+References: Linux ``Documentation/ABI/testing/sysfs-block`` (``holders``), dmsetup(8) ``table
+--showkeys``, mdadm(8) ``--assemble``.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError
+from images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.engines.guestfs.appliance import Appliance
+
+_KEPT = "/run/unclone-array"
+
+#: Writes to $kept what brings each device back, topmost first, and takes it away.
+_STOP = r"""
+set -e; exec 2>&1 </dev/null; umask 077; rm -rf KEPT; mkdir KEPT
+array=
+for member in MEMBERS; do
+  for holder in /sys/block/*/${member#/dev/}/holders/* /sys/block/${member#/dev/}/holders/*; do
+    case ${holder##*/} in md*) array=${holder##*/};; esac
+  done
+done
+[ -n "$array" ] || exit 0
+above() {
+  for holder in /sys/block/$1/holders/*; do
+    [ -e "$holder" ] || continue
+    above ${holder##*/}; echo ${holder##*/}
+  done
+}
+number=100
+for device in $(above $array | awk '!seen[$0]++'); do
+  case $device in dm-*) ;; *) echo "$device is on top of $array"; exit 1;; esac
+  number=$((number + 1))
+  cat /sys/block/$device/dm/name >KEPT/$number.name
+  cat /sys/block/$device/dm/uuid >KEPT/$number.uuid
+  dmsetup table --showkeys /dev/$device >KEPT/$number.table
+  dmsetup remove --retry /dev/$device
+done
+mdadm --quiet --stop /dev/$array
+echo $array >KEPT/array
+udevadm settle
+"""
+
+_START = r"""
+set -e; exec 2>&1 </dev/null
+if [ -e KEPT/array ]; then
+  mdadm --quiet --assemble --run /dev/$(cat KEPT/array) MEMBERS
+  for table in $(ls -r KEPT/*.table 2>/dev/null); do
+    kept=${table%.table}
+    dmsetup create "$(cat $kept.name)" --uuid "$(cat $kept.uuid)" $table
+  done
+fi
+rm -rf KEPT; udevadm settle
+"""
+
+
+@contextmanager
+def restarted(appliance: Appliance, members: Sequence[str]) -> Iterator[None]:
+    """Within the block the array that has the nodes *members* does not run; nothing is mounted.
+
+    Raises EngineError when something is on top of it that cannot be brought back.
+    """
+    try:
+        appliance.shell(_filled(_STOP, members))
+    except EngineError as error:
+        raise EngineError(f"the array cannot be stopped: {printable(error.message)}") from error
+    yield
+    try:
+        appliance.shell(_filled(_START, members))
+    except EngineError as error:
+        raise EngineError(f"the array does not start again: {printable(error.message)}") from error
+
+
+def _filled(script: str, members: Sequence[str]) -> str:
+    return script.replace("KEPT", _KEPT).replace("MEMBERS", " ".join(members))

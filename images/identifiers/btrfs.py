@@ -1,0 +1,70 @@
+"""btrfs: the UUID is in the header of every metadata block, so ``btrfstune`` writes it.
+
+It rewrites all metadata (``-U``) rather than setting the feature METADATA_UUID (``-M``), which
+Linux before 5.0 cannot mount; a file system that has the feature already keeps it. Subvolumes have
+UUIDs of their own, which say who descends from whom, and the devices have theirs (blkid's
+UUID_SUB); both stay, as they do with btrfstune.
+
+References: btrfs-progs 6.2 ``Documentation/btrfstune.rst``, ``tune/main.c``; Linux
+``include/uapi/linux/btrfs_tree.h`` (``struct btrfs_super_block``, flags).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from images.identifiers.blocks import Command, number, read_exactly
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.identifiers.blocks import Blocks
+
+_SUPERBLOCK = 0x10000
+_SIZE = 4096
+_SEEDING = 1 << 32
+_CHANGING = 1 << 35 | 1 << 36
+_METADATA_UUID = 1 << 10  # incompatible features
+_EXTENT_TREE_V2 = 1 << 13
+_RAID_STRIPE_TREE = 1 << 14
+
+
+def read(blocks: Blocks) -> str:
+    """The UUID of the file system; "" when there is none."""
+    raw = _superblock(blocks)
+    return str(uuid.UUID(bytes=raw[32:48])) if raw else ""
+
+
+def devices(blocks: Blocks) -> int:
+    """How many devices the file system is on."""
+    raw = _superblock(blocks)
+    return number(raw, 0x88, "<Q") if raw else 0
+
+
+def unsettable(blocks: Blocks, present: int = 1) -> str:
+    """Why the UUID has to stay; "" when it can be set. *present* of its devices are there."""
+    raw = _superblock(blocks)
+    if not raw:
+        return "there is no btrfs on it"
+    flags, features = number(raw, 0x38, "<Q"), number(raw, 0xBC, "<Q")
+    if flags & _SEEDING:
+        return "it is a seed, which other file systems name by its UUID"
+    if flags & _CHANGING:
+        return "an earlier change of its UUID was interrupted (btrfstune finishes it)"
+    if features & (_EXTENT_TREE_V2 | _RAID_STRIPE_TREE):
+        return "it has a feature that is still experimental"
+    if (wanted := devices(blocks)) != present:
+        return f"only {present} of its {wanted} devices are there"
+    return ""
+
+
+def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
+    """What sets the UUID of the file system in *target*."""
+    has_feature = number(_superblock(blocks), 0xBC, "<Q") & _METADATA_UUID
+    return (Command(("btrfstune", "-f", "-M" if has_feature else "-U", value, target)),)
+
+
+def _superblock(blocks: Blocks) -> bytes:
+    raw = read_exactly(blocks, _SUPERBLOCK, _SIZE)
+    return raw if raw[0x40:0x48] == b"_BHRfS_M" else b""

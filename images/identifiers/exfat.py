@@ -1,0 +1,74 @@
+"""exFAT: the serial is in the boot sector of both boot regions, each with a checksum.
+
+References: Microsoft "exFAT file system specification", 3.1 (boot sector), 3.4 (boot checksum).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError
+from images.identifiers.blocks import number, read_exactly
+
+if TYPE_CHECKING:
+    from images.identifiers.blocks import Blocks
+
+_SERIAL = 100
+_SHIFT = 108  # BytesPerSectorShift
+#: A region: eleven sectors, and one that is full of their checksum.
+_SECTORS = 11
+#: VolumeFlags and PercentInUse, which change all the time.
+_LEFT_OUT = {106, 107, 112}
+
+
+def read(blocks: Blocks) -> str:
+    """The serial, as ``XXXX-XXXX``; "" when there is none."""
+    raw = read_exactly(blocks, 0, 512)
+    if raw[3:11] != b"EXFAT   ":
+        return ""
+    serial = number(raw, _SERIAL, "<I")
+    return f"{serial >> 16:04X}-{serial & 0xFFFF:04X}" if serial else ""
+
+
+def unsettable(blocks: Blocks) -> str:
+    """Why the serial has to stay; "" when it can be set."""
+    raw = read_exactly(blocks, 0, 512)
+    if raw[3:11] != b"EXFAT   " or not 9 <= raw[_SHIFT] <= 12:
+        return "there is no exFAT on it"
+    for region, name in enumerate(("boot region", "copy of its boot region")):
+        if not _sound(_region(blocks, region)):
+            return f"the {name} is damaged (fsck.exfat)"
+    return ""
+
+
+def write(blocks: Blocks, value: str) -> None:
+    """Set the serial, to a value of the form ``XXXX-XXXX``."""
+    if why := unsettable(blocks):
+        raise EngineError(why)
+    for region in (1, 0):
+        raw = bytearray(_region(blocks, region))
+        sector = len(raw) // (_SECTORS + 1)
+        struct.pack_into("<I", raw, _SERIAL, int(value.replace("-", ""), 16))
+        checksum = struct.pack("<I", _checksum(raw[: _SECTORS * sector])) * (sector // 4)
+        blocks.write(region * len(raw) + _SERIAL, bytes(raw[_SERIAL : _SERIAL + 4]))
+        blocks.write(region * len(raw) + _SECTORS * sector, checksum)
+
+
+def _region(blocks: Blocks, index: int) -> bytes:
+    size = (_SECTORS + 1) << blocks.read(_SHIFT, 1)[0]
+    return read_exactly(blocks, index * size, size)
+
+
+def _sound(raw: bytes) -> bool:
+    sector = len(raw) // (_SECTORS + 1)
+    body, stored = raw[: _SECTORS * sector], raw[_SECTORS * sector :]
+    return bool(raw) and stored == struct.pack("<I", _checksum(body)) * (sector // 4)
+
+
+def _checksum(body: bytes | bytearray) -> int:
+    value = 0
+    for offset, byte in enumerate(body):
+        if offset not in _LEFT_OUT:
+            value = ((value >> 1 | value << 31) + byte) & 0xFFFFFFFF
+    return value

@@ -1,0 +1,59 @@
+"""Volume groups among the devices of a guest: :mod:`.lvm` wants all their members at once."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from images.identifiers import lvm
+from images.identifiers.devices import LVM
+from images.text import printable
+from images.volumes import Identifier, IdentifierKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from images.identifiers.devices import Device
+
+
+def volume_groups(devices: Sequence[Device]) -> Sequence[Identifier]:
+    """The UUIDs of the groups on *devices*; a group's device is ``/dev/NAME``."""
+    return [
+        Identifier(IdentifierKind.LVM_VG_UUID, f"/dev/{group.name}", group.uuid)
+        for group in lvm.groups(_physical_volumes(devices))
+    ]
+
+
+def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
+    """As :meth:`images.volumes.Volumes.unsettable`."""
+    volumes = _physical_volumes(devices)
+    if identifier.kind is IdentifierKind.LVM_PV_UUID:
+        if identifier.device not in volumes:
+            held = [printable(d.type) for d in devices if d.name == identifier.device]
+            return f"there is no {identifier.kind} on it ({', '.join(held) or 'no such device'})"
+        return lvm.unsettable(volumes, identifier.device)
+    found = [g for g in lvm.groups(volumes) if f"/dev/{g.name}" == identifier.device]
+    if len(found) != 1:
+        return f"there are {len(found)} volume groups of that name"
+    return found[0].unsettable
+
+
+def write(identifier: Identifier, devices: Sequence[Device]) -> None:
+    """Set the UUID of a physical volume or of a group."""
+    with ExitStack() as stack:
+        members = [device for device in devices if device.type == LVM]
+        opened = {d.name: stack.enter_context(closing(d.open())) for d in members}
+        if identifier.kind is IdentifierKind.LVM_PV_UUID:
+            lvm.set_physical_volume(opened, identifier.device, identifier.value)
+        else:
+            name = identifier.device.removeprefix("/dev/")
+            lvm.set_volume_group(opened, name, identifier.value)
+
+
+def _physical_volumes(devices: Sequence[Device]) -> Mapping[str, lvm.PhysicalVolume]:
+    found = {}
+    for device in devices:
+        if device.type == LVM:
+            with closing(device.open()) as blocks:
+                found[device.name] = lvm.read(blocks)
+    return {name: volume for name, volume in found.items() if volume}

@@ -1,0 +1,52 @@
+"""Swap areas: the UUID is in the header, which has no checksum.
+
+References: Linux ``include/linux/swap.h`` (``union swap_header``), ``kernel/power/swap.c`` (how a
+hibernated system takes the signature's place); mkswap(8).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from images.errors import EngineError
+from images.identifiers.blocks import read_exactly
+
+if TYPE_CHECKING:
+    from images.identifiers.blocks import Blocks
+
+_PAGES = (4096, 8192, 16384, 32768, 65536)
+_HIBERNATED = {b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"}
+_UUID = 1036
+
+
+def read(blocks: Blocks) -> str:
+    """The UUID; "" when there is none."""
+    raw = read_exactly(blocks, _UUID, 16)
+    return str(uuid.UUID(bytes=raw)) if any(raw) and _signature(blocks) else ""
+
+
+def unsettable(blocks: Blocks) -> str:
+    """Why the UUID has to stay; "" when it can be set."""
+    signature = _signature(blocks)
+    if signature in _HIBERNATED:
+        return "it holds a hibernated system, which the next boot wants to wake up"
+    return "" if signature else "there is no swap area on it"
+
+
+def write(blocks: Blocks, value: str) -> None:
+    """Set the UUID."""
+    if why := unsettable(blocks):
+        raise EngineError(why)
+    blocks.write(_UUID, uuid.UUID(value).bytes)
+
+
+def _signature(blocks: Blocks) -> bytes:
+    head = blocks.read(0, _PAGES[-1])
+    for page in _PAGES:
+        magic = head[page - 10 : page]
+        if magic in _HIBERNATED:
+            return magic
+        if magic == b"SWAPSPACE2" and head[1024:1028] in {b"\x01\0\0\0", b"\0\0\0\x01"}:
+            return magic
+    return b""

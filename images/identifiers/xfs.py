@@ -1,0 +1,61 @@
+"""XFS: the UUID is in every superblock and, up to version 4, in the log, so ``xfs_db`` writes it.
+
+On version 5 the UUID that the metadata was made with stays as ``meta_uuid``, which sets the
+incompatible feature of that name (Linux 4.3, GRUB 2.02): rewriting all metadata is what no tool
+does. ``xfs_admin`` skips a file system whose log is not clean and exits 0 all the same.
+
+References: XFS Algorithms & Data Structures, 3rd edition, "Superblocks"; Linux
+``fs/xfs/libxfs/xfs_format.h``; xfsprogs 6.1 ``db/sb.c`` (``uuid_f``), xfs_admin(8).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from images.identifiers.blocks import Command, number, read_exactly
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.identifiers.blocks import Blocks
+
+#: Incompatible features: ftype, sparse inodes, meta_uuid, bigtime, needsrepair, nrext64,
+#: exchange-range, parent pointers.
+_NEEDS_REPAIR = 0x10
+_KNOWN = 0xFF
+
+
+def read(blocks: Blocks) -> str:
+    """The UUID; "" when there is none."""
+    raw = _superblock(blocks)
+    return str(uuid.UUID(bytes=raw[32:48])) if raw and any(raw[32:48]) else ""
+
+
+def unsettable(blocks: Blocks) -> str:
+    """Why the UUID has to stay; "" when it can be set."""
+    raw = _superblock(blocks)
+    if not raw:
+        return "there is no XFS on it"
+    version = number(raw, 100, ">H") & 0xF
+    if version not in {4, 5}:
+        return f"it is XFS version {version}, which nothing can change any more"
+    if not number(raw, 48, ">Q"):
+        return "its log is on another device"
+    if version == 5:
+        features = number(raw, 216, ">I")
+        if features & _NEEDS_REPAIR:
+            return "it has to be repaired first (xfs_repair)"
+        if features & ~_KNOWN:
+            return f"it has features that are not known ({features & ~_KNOWN:#x})"
+    return ""
+
+
+def commands(target: str, value: str) -> Sequence[Command]:
+    """What sets the UUID of the file system in *target*, whose log is clean."""
+    return (Command(("xfs_admin", "-U", value, target)),)
+
+
+def _superblock(blocks: Blocks) -> bytes:
+    raw = read_exactly(blocks, 0, 512)
+    return raw if raw.startswith(b"XFSB") else b""
