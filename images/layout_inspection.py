@@ -67,6 +67,7 @@ class _Inspection:
             found = self._choose(entry, names.find(entry.spec)) if place else None
             if place and found:
                 self.mounts[place] = Mount(found.device, place, found.type, entry.subvolume)
+        self._mount_unlisted_esp()
         in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
         self._mention_unmounted()
         return Layout((self.root.mount, *in_order), tuple(self.warnings))
@@ -105,6 +106,30 @@ class _Inspection:
         if _NEEDED.fullmatch(entry.mount_point) and not entry.optional:
             raise RefusedError(named, hint=_HINT_DISK)
         self.warnings.append(f"{named}; left out")
+
+    def _mount_unlisted_esp(self) -> None:
+        """Mount a FAT file system that fstab does not name where systemd would.
+
+        Boot loaders keep their configuration there, whether or not the guest ever looks at it.
+        """
+        mounted = {mount.device for mount in self.mounts.values()}
+        unlisted = [
+            fs for fs in self.file_systems if fs.type == "vfat" and fs.device not in mounted
+        ]
+        for fs, place in zip(unlisted, self._free_boot_places(), strict=False):
+            self.mounts[place] = Mount(fs.device, place, fs.type)
+            self.warnings.append(
+                f"the vfat file system on {fs.device} is in no fstab entry; taken for the EFI "
+                f"system partition and looked at as {place}"
+            )
+
+    def _free_boot_places(self) -> Sequence[str]:
+        taken = self.mounts.keys()
+        return [
+            place
+            for place in self.root.empty_boot_places
+            if place not in taken and not any(place.startswith(f"{other}/") for other in taken)
+        ][:1]
 
     def _mention_unmounted(self) -> None:
         mounted = {self.root.mount.device, *(mount.device for mount in self.mounts.values())}

@@ -14,6 +14,7 @@ from images.fstab import parse
 from images.guest import Guest
 from images.layout import Layout, Mount
 from images.text import printable
+from images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ CONTAINERS = {"swap", "crypto_LUKS", "LVM2_member", "linux_raid_member", "unknow
 #: Bytes; more than that is not an fstab.
 _TABLE_LIMIT = 1024 * 1024
 
+#: In the order of systemd-gpt-auto-generator(8); the last is where installers mount it.
+_ESP_PLACES = ("/efi", "/boot", "/boot/efi")
+
 #: Top-level directories of a btrfs file system that are looked at for a root.
 _MANY_SUBVOLUMES = 200
 
@@ -40,13 +44,15 @@ class Root:
     """A root file system, with what it says about the others.
 
     ``places`` gives the physical path of each mount point in ``fstab``; an ``OSError`` where that
-    is no place to mount anything.
+    is no place to mount anything. ``empty_boot_places`` are folders in which systemd mounts an EFI
+    system partition that no fstab names.
     """
 
     mount: Mount
     fstab: Fstab
     crypttab: str
     places: Mapping[str, str | OSError]
+    empty_boot_places: tuple[str, ...] = ()
 
 
 def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
@@ -140,7 +146,14 @@ def _read(guest: Guest, mount: Mount) -> Root:
                 places[entry.mount_point] = _place(guest, entry.mount_point)
             except OSError as error:
                 places[entry.mount_point] = error
-    return Root(mount, fstab, guest.text_or_empty("/etc/crypttab", _TABLE_LIMIT), places)
+    crypttab = guest.text_or_empty("/etc/crypttab", _TABLE_LIMIT)
+    empty = (place for place in _ESP_PLACES if _is_empty_folder(guest, place))
+    return Root(mount, fstab, crypttab, places, tuple(empty))
+
+
+def _is_empty_folder(guest: Guest, path: str) -> bool:
+    stat = guest.lstat(path)
+    return stat is not None and stat.kind is Kind.DIRECTORY and not guest.list(path)
 
 
 def _place(guest: Guest, mount_point: str) -> str:

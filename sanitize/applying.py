@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from images.errors import EngineError
 from images.text import printable
 from sanitize.actions import ACTIONS
+from sanitize.actions.set_identifier import as_identifier
+from sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
 from sanitize.report import Outcome
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
     overlay away then, so nothing is ever half done.
     """
     outcomes = []
+    on_devices = [change for change in plan.changes if change.action == SET_IDENTIFIER]
     for change in plan.changes:
+        if change in on_devices:
+            continue
         try:
             learned = ACTIONS[change.action].apply(guest, change)
         except OSError as error:
@@ -33,4 +38,8 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
                 hint=f"Look at the path in the guest, or use --disable {change.step}.",
             ) from error
         outcomes.append(Outcome(change, learned))
+    if on_devices:
+        # All at once: the guest is unmounted for it, and a partition table written only once.
+        guest.set_identifiers(map(as_identifier, on_devices))
+        outcomes += map(Outcome, on_devices)
     return tuple(outcomes)

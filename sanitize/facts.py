@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from images.text import printable
 from sanitize.boot import kernel_arguments
+from sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,10 +51,14 @@ class RootStart:
 
 
 class Facts:
-    """Lazy knowledge about one guest. Every property reads at most once."""
+    """Lazy knowledge about one guest. Every property reads at most once.
+
+    ``renewals`` are the device identifiers that this run gives up, and what it keeps.
+    """
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
+        self.renewals = Renewals()
 
     @cached_property
     def os_release(self) -> Mapping[str, str]:

@@ -10,6 +10,9 @@ from sanitize import seed_readiness
 from sanitize.catalogue import load as load_catalogue
 from sanitize.change import Level, Plan, StepPlan
 from sanitize.facts import Facts
+from sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
+from sanitize.references import REFERENCES
+from sanitize.renewing import decide
 from sanitize.step import Profile
 from sanitize.steps import STEPS
 
@@ -60,12 +63,15 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     """
     facts = Facts(guest)
     selected = [step for step in all_steps(options) if is_selected(step, options)]
+    if options.uuids == "renew":
+        references = [reference for reference in REFERENCES if reference in selected]
+        facts.renewals = decide(guest, facts, options.identities, selected, references)
     parts = [step.plan(guest, facts, options) for step in selected]
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, facts, ids)))
     plan = Plan(
         profile=options.profile.value,
-        changes=tuple(_without_covered(guest, parts)),
+        changes=tuple(sorted(_without_covered(guest, parts), key=_is_on_a_device)),
         notes=tuple(note for part in parts for note in part.notes),
         retired=tuple(dict.fromkeys(retired for part in parts for retired in part.retired)),
     )
@@ -78,20 +84,31 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     return plan
 
 
+#: What two steps may plan for one path, where once is enough.
+_ONCE = {"remove", "replace-identifiers"}
+
+
+def _is_on_a_device(change: Change) -> bool:
+    """Whether the guest is unmounted for it: what is done to files comes first."""
+    return change.action == SET_IDENTIFIER
+
+
 def _without_covered(guest: Guest, parts: Iterable[StepPlan]) -> Iterable[Change]:
-    """Drop changes inside trees that another change removes, and second removals of one path."""
+    """Drop changes inside trees that another change removes, and what is planned twice."""
     changes = [change for part in parts for change in part.changes]
-    places = {id(change): _physical(guest, change.target) for change in changes}
+    places = {
+        id(c): c.target if _is_on_a_device(c) else _physical(guest, c.target) for c in changes
+    }
     removed = {places[id(c)] for c in changes if c.action == "remove"}
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for change in changes:
         place = places[id(change)]
         covered = any(above in removed for above in _above(place))
-        again = place in seen if change.action == "remove" else place in removed
-        if not covered and not again:
+        gone = change.action != "remove" and place in removed
+        if not covered and not gone and (change.action, place) not in seen:
             yield change
-        if change.action == "remove":
-            seen.add(place)
+        if change.action in _ONCE:
+            seen.add((change.action, place))
 
 
 def _physical(guest: Guest, target: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from images.volumes import Kind
-from sanitize.spellings import spellings
+from sanitize import initrds
+from sanitize.rewriting import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
     from sanitize.change import Retired
 
 #: Where identity is kept. Programs and package data (/usr) are the same on every machine.
-ROOTS = ("/etc", "/boot", "/efi", "/var/lib", "/var/spool", "/root", "/usr/local/etc")
+ROOTS = (
+    "/boot",
+    "/efi",
+    "/etc",
+    "/root",
+    "/usr/lib/kernel",
+    "/usr/lib/systemd",
+    "/usr/local/etc",
+    "/usr/local/lib/systemd",
+    "/var/lib",
+    "/var/spool",
+)
 
 #: Below the roots, and as large as the guest itself: package databases, other machines' images.
 EXCLUDED = (
@@ -44,7 +56,9 @@ EXCLUDED = (
 
 #: What the next boot reads: an old identifier left here is an error, elsewhere a warning.
 READ_AT_BOOT = re.compile(
-    r"/(boot|efi)/|/etc/(machine-id|fstab|crypttab|kernel/|default/grub|cmdline\.d/|systemd/)"
+    r"/(boot|efi)/"
+    r"|/etc/(machine-id|fstab|crypttab|kernel/|default/grub|cmdline\.d/|systemd/|udev/rules\.d/)"
+    r"|/usr/(local/)?lib/(systemd/system|kernel)/"
     r"|/var/lib/dbus/machine-id"
 )
 
@@ -65,28 +79,43 @@ class Residue:
 
 def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
     """Every place below :data:`ROOTS` that still holds one of *retired*, sorted by path."""
-    owners = {spelled: old for old in retired for spelled in spellings(old.value)}
-    if not owners:
+    if not retired:
         return ()
-    needles = sorted(owners)
-    pattern = re.compile(b"|".join(map(re.escape, needles)))
+    owners = {old.value: old for old in reversed(retired)}
+    finder = Finder(owners, words=False)
     found: dict[Residue, None] = {}
-    for path in guest.search(ROOTS, needles, exclude=EXCLUDED, limit=CONTENT_LIMIT):
+    for path in guest.search(ROOTS, finder.needles, exclude=EXCLUDED, limit=CONTENT_LIMIT):
         at_boot = READ_AT_BOOT.match(path) is not None
-        for spelled, line in _matches(guest, path, pattern):
-            old = owners[spelled]
+        for spelled, line in _matches(guest, path, finder):
+            old = owners[finder.values[spelled]]
             found[Residue(old.kind, old.value, path, line, at_boot)] = None
+    for path in initrds.find(guest):
+        for spelled, member in _inside(guest, path, finder):
+            old = owners[finder.values[spelled]]
+            inside = f"{path}!{member}"
+            found[Residue(old.kind, old.value, inside, 0, read_at_boot=True)] = None
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
 
 
-def _matches(guest: Guest, path: str, pattern: re.Pattern[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Spelling and line of everything that *pattern* matches in what *path* is."""
+def _inside(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, str]]:
+    """Spelling and member of everything that an initrd unpacks to and that anything reads."""
+    survey = initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), finder.needles)
+    for hit in survey.hits:
+        member = survey.members.get(hit.path)
+        if not hit.harmless and member is not None:
+            for text in (survey.contents.get(hit.path, b""), member.header.name):
+                for _, spelled in finder.matches(text):
+                    yield spelled, hit.path
+
+
+def _matches(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, int]]:
+    """Spelling and line of everything that *finder* finds in what *path* is."""
     kind = stat.kind if (stat := guest.lstat(path)) else Kind.OTHER
     name = path.rsplit("/", 1)[-1]
     texts = [name, guest.readlink(path)] if kind is Kind.SYMLINK else [name]
     for text in texts:
-        for match in pattern.finditer(text.encode("utf-8", "surrogateescape")):
-            yield match.group(), 0
+        for _, spelled in finder.matches(text.encode("utf-8", "surrogateescape")):
+            yield spelled, 0
     content = guest.read(path, CONTENT_LIMIT) if kind is Kind.FILE else b""
-    for match in pattern.finditer(content):
-        yield match.group(), content.count(b"\n", 0, match.start()) + 1
+    for start, spelled in finder.matches(content):
+        yield spelled, content.count(b"\n", 0, start) + 1

@@ -1,20 +1,119 @@
-"""The spellings one identifier has in the files of a guest."""
+r"""The spellings one identifier has in the files of a guest.
+
+:func:`spellings` gives them in an order that depends on the kind of identifier alone, so that the
+n-th spelling of an old value and the n-th of its successor belong together and are equally long:
+that is all a rewrite needs to know.
+
+References: systemd-escape(1) and systemd.unit(5) ("-" in a path is ``\x2d``); GRUB manual,
+``cryptomount -u`` (no dashes) and "GRUB internals" (``mduuid/``, ``lvmid/``); mdadm.conf(5)
+(``UUID=`` in four groups); lvmdevices(8) (``PVID=`` without dashes); Linux
+block/partitions/msdos.c (``PARTUUID`` of an MBR partition is the disk id, "-", and two hex
+digits); UEFI 2.10, appendix A (GUIDs are stored with their first three fields little-endian).
+"""
 
 from __future__ import annotations
 
 import re
+import uuid
+from typing import TYPE_CHECKING
 
-_HEX32 = re.compile(r"[0-9a-f]{32}")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: The numbers of MBR partitions that are looked for: four primary ones, and logical ones enough.
+_MBR_PARTITIONS = range(1, 17)
+
+_LVM_GROUPS = (6, 4, 4, 4, 4, 4, 6)
+
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_MD = re.compile(r"[0-9a-f]{8}(?::[0-9a-f]{8}){3}", re.IGNORECASE)
+_LVM = re.compile(r"[0-9a-z]{6}(?:-[0-9a-z]{4}){5}-[0-9a-z]{6}", re.IGNORECASE)
+_SERIAL = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.IGNORECASE)
+_MBR = re.compile(r"(?:0x)?[0-9a-f]{8}", re.IGNORECASE)
 
 
 def spellings(value: str) -> tuple[bytes, ...]:
-    """Every way *value* may be written: plain and dashed, lower and upper case.
+    """Every way *value* may be written in a text, a unit's name or a binary structure.
 
-    A machine-id is 32 hex digits, and what refers to it may write it as a UUID (D-Bus tools,
-    DUIDs, inventory agents). Anything else has one spelling.
+    What *value* is, its own shape tells: a UUID or machine-id, an MD array's UUID (four groups of
+    eight digits), an LVM UUID, a FAT serial, the id of an MBR disk. Anything else has one
+    spelling, its own. A value without letters has some spellings twice: the first one counts.
     """
-    plain = value.lower().replace("-", "")
-    if not _HEX32.fullmatch(plain):
-        return (value.encode("utf-8", "surrogateescape"),)
-    dashed = "-".join((plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]))
-    return tuple(s.encode() for s in (plain, dashed, plain.upper(), dashed.upper()))
+    for shape, spelled in _SHAPES:
+        if shape.fullmatch(value):
+            return tuple(spelled(value))
+    return (value.encode("utf-8", "surrogateescape"),)
+
+
+def core(spelled: bytes) -> bytes:
+    """A part of *spelled* that many spellings share: enough to look for before looking closely."""
+    longest = max(re.split(rb"[-:]|\\+x2d", spelled), key=len)
+    return longest[-8:] if len(longest) >= 8 else spelled
+
+
+def _uuid(value: str) -> Iterator[bytes]:
+    plain = value.lower().replace("-", "").replace(":", "")
+    dashed = str(uuid.UUID(plain))
+    colons = ":".join(plain[n : n + 8] for n in range(0, 32, 8))
+    yield from _escaped(dashed)
+    yield from _both_cases(plain)
+    yield from _both_cases(colons)
+    for text in (dashed, dashed.upper()):
+        yield text.encode("utf-16-le")
+    yield uuid.UUID(plain).bytes_le
+    yield uuid.UUID(plain).bytes
+
+
+def _lvm(value: str) -> Iterator[bytes]:
+    plain = value.replace("-", "")
+    yield plain.encode()
+    yield from _escapes(dashed_lvm(plain))
+
+
+def _serial(value: str) -> Iterator[bytes]:
+    # Upper case first: a serial without letters is succeeded by one that blkid would print.
+    yield from _escapes(value.upper())
+    yield from _escapes(value.lower())
+
+
+def _mbr(value: str) -> Iterator[bytes]:
+    digits = value.lower().removeprefix("0x")
+    yield f"0x{digits}".encode()
+    yield f"0x{digits.upper()}".encode()
+    for number in _MBR_PARTITIONS:
+        yield from _escaped(f"{digits}-{number:02x}")
+
+
+def dashed_lvm(plain: str) -> str:
+    """LVM's own way of writing the 32 characters of its UUIDs."""
+    groups, at = [], 0
+    for length in _LVM_GROUPS:
+        groups.append(plain[at : at + length])
+        at += length
+    return "-".join(groups)
+
+
+def _escaped(dashed: str) -> Iterator[bytes]:
+    yield from _escapes(dashed.lower())
+    yield from _escapes(dashed.upper())
+
+
+def _escapes(dashed: str) -> Iterator[bytes]:
+    """As it is, as systemd escapes it, and as a shell or udev rule quotes that."""
+    yield dashed.encode()
+    yield dashed.replace("-", r"\x2d").encode()
+    yield dashed.replace("-", r"\\x2d").encode()
+
+
+def _both_cases(text: str) -> Iterator[bytes]:
+    yield text.lower().encode()
+    yield text.upper().encode()
+
+
+_SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], Iterator[bytes]]], ...] = (
+    (_UUID, _uuid),
+    (_MD, _uuid),
+    (_LVM, _lvm),
+    (_SERIAL, _serial),
+    (_MBR, _mbr),
+)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from sanitize.derivation import Identities
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,6 +52,10 @@ class Options:
     machine_id: str = "auto"
     #: auto, remove, generate, keep.
     ssh_host_keys: str = "auto"
+    #: renew, keep: the UUIDs and other identifiers of file systems, partitions and containers.
+    uuids: str = "renew"
+    #: Where new values come from.
+    identities: Identities = field(default_factory=Identities)
     strict: bool = False
     #: Catalogue files of the person's own, as host paths.
     catalogues: Sequence[str] = field(default=())

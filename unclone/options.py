@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,8 @@ import click
 
 from images.formats.header import Format
 from images.text import printable
+from sanitize.derivation import Identities
+from sanitize.keys import KEY_HELP, read_key
 from sanitize.step import Options, Profile
 
 if TYPE_CHECKING:
@@ -162,6 +165,22 @@ def step_options(function: Decorated) -> Decorated:
             help="auto: removed where the guest certainly makes new ones, else made here.",
         ),
         click.option(
+            "--uuids",
+            type=click.Choice(["renew", "keep"]),
+            default="renew",
+            show_default=True,
+            help="The UUIDs of file systems, partitions and containers, with all that refers to "
+            "them.",
+        ),
+        click.option(
+            "--derive-from", metavar="FILE", help=KEY_HELP, type=click.Path(allow_dash=True)
+        ),
+        click.option(
+            "--name",
+            metavar="NAME",
+            help="The machine's name, for --derive-from; default: that of the image file.",
+        ),
+        click.option(
             "--strict", is_flag=True, help="Refuse where an identity would have to be kept."
         ),
         catalogue_option,
@@ -199,6 +218,8 @@ def options_from(given: Mapping[str, Any]) -> Options:
         disable=disable,
         machine_id=given["machine_id"],
         ssh_host_keys=given["ssh_host_keys"],
+        uuids=given["uuids"],
+        identities=Identities(key=read_key(given["derive_from"]) if given["derive_from"] else b""),
         strict=given["strict"],
         catalogues=catalogues,
     )
@@ -210,12 +231,13 @@ def request_from(
     """The request for one image. What a command has no option for keeps its default."""
     from unclone.run import Request  # noqa: PLC0415 (the engines come with it: not for --help)
 
+    outputs = tuple(given.get("outputs", ()))
     return Request(
         image=image,
         add_disks=tuple(given["add_disks"]),
         format=given["image_format"] or "",
         engine=given["engine"],
-        outputs=tuple(given.get("outputs", ())),
+        outputs=outputs,
         output_format=given.get("output_format") or "",
         overwrite=given.get("overwrite", False),
         allow=tuple(given["allow"]),
@@ -223,8 +245,15 @@ def request_from(
         dry_run=given.get("dry_run", False),
         key_files=tuple(given["key_files"]),
         passphrase=_asking(progress) if given["ask_passphrase"] else None,
-        options=options,
+        options=_named(options, given["name"] or Path(outputs[0] if outputs else image).stem),
     )
+
+
+def _named(options: Options, machine: str) -> Options:
+    """*options* for one machine; random values do not depend on its name."""
+    if not options.identities.key:
+        return options
+    return replace(options, identities=replace(options.identities, machine=machine))
 
 
 def unknown_step(name: str, known: list[str]) -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from sanitize.actions.clear import Clear
+from sanitize.actions.correct_initrd import CorrectInitrd
 from sanitize.actions.drop_lines import DropLines
 from sanitize.actions.remove import Remove
 from sanitize.actions.remove_kernel_argument import RemoveKernelArgument
 from sanitize.actions.rename import Rename
+from sanitize.actions.replace_identifiers import ReplaceIdentifiers
 from sanitize.actions.replace_text import ReplaceText
+from sanitize.actions.set_identifier import SetIdentifier
 from sanitize.actions.ssh_host_key import GenerateSshHostKey
 from sanitize.actions.truncate import Truncate
 from sanitize.actions.write import Write
@@ -38,12 +41,15 @@ class Action(Protocol):
 #: Every action by the name a change gives it; ``tests/sanitize`` exercises each.
 ACTIONS: Mapping[str, Action] = {
     "clear": Clear(),
+    "correct-initrd": CorrectInitrd(),
     "drop-lines": DropLines(),
     "generate-ssh-host-key": GenerateSshHostKey(),
     "remove": Remove(),
     "remove-kernel-argument": RemoveKernelArgument(),
     "rename": Rename(),
+    "replace-identifiers": ReplaceIdentifiers(),
     "replace-text": ReplaceText(),
+    "set-identifier": SetIdentifier(),
     "truncate": Truncate(),
     "write": Write(),
 }

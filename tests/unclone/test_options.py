@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from sanitize.derivation import Identities
 from sanitize.step import Options, Profile
 from unclone import options
 from unclone.cli import cli
@@ -55,6 +56,7 @@ def test_without_options_the_request_is_the_default_one() -> None:
         (["--machine-id", "uninitialized"], "options", Options(machine_id="uninitialized")),
         (["--machine-id", "AB" * 16], "options", Options(machine_id="ab" * 16)),
         (["--ssh-host-keys", "keep"], "options", Options(ssh_host_keys="keep")),
+        (["--uuids", "keep"], "options", Options(uuids="keep")),
         (["--strict"], "options", Options(strict=True)),
         (["--catalogue", __file__], "options", Options(catalogues=(__file__,))),
     ],
@@ -65,6 +67,24 @@ def test_each_option_reaches_the_request(arguments: list[str], field: str, value
         arguments = [_off_by_default() if a == "user-ssh-folders" else a for a in arguments]
         value = Options(enable=frozenset({arguments[1]}), disable=frozenset({"ssh-host-keys"}))
     assert getattr(request("a.qcow2", *arguments), field) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "machine"),
+    [
+        (["/images/web-01.qcow2"], "web-01"),
+        (["golden.qcow2", "--output", "web-02.raw"], "web-02"),
+        (["golden.qcow2", "--name", "web-03"], "web-03"),
+    ],
+    ids=["the image's", "the result's", "given"],
+)
+def test_values_are_derived_for_the_machine_of_that_name(
+    tmp_path: Path, arguments: list[str], machine: str
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef\n")
+    wanted = request(*arguments, "--derive-from", str(key)).options.identities
+    assert wanted == Identities(machine, b"0123456789abcdef")
 
 
 def _off_by_default() -> str:
@@ -95,6 +115,10 @@ def test_every_option_of_sanitize_is_exercised_here() -> None:
         (["a", "b", "--output", "c"], "--output is for exactly one image; 2"),
         (["a", "b", "--add-disk", "c"], "--add-disk is for exactly one image"),
         (["a", "--add-disk", "b", "--output", "c"], "each disk needs its own file"),
+        (["a", "--name", "web-01"], "--name needs --derive-from"),
+        (["a", "b", "--name", "web-01"], "--name is for exactly one image"),
+        (["a", "--derive-from", "/nonexistent"], "cannot read the key in /nonexistent"),
+        (["a", "--uuids", "burn"], "'burn' is not one of"),
         (["a", "--overwrite"], "--overwrite needs --output"),
         (["a", "--output-format", "raw"], "--output-format needs --output"),
         (["a", "--key-file", "/nonexistent"], "does not exist"),

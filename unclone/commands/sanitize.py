@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unclone import failures, options, render
+from unclone import failures, options
 from unclone.document import print_document
 from unclone.progress import progress_for
 from unclone.trying import attempt
@@ -79,6 +79,8 @@ def command(
     if as_json:
         print_document("unclone.sanitize/1", [each.to_json() for each in attempts])
     else:
+        from unclone import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+
         out = render.console()
         for each in attempts:
             if each.result is not None:
@@ -89,7 +91,11 @@ def command(
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
     outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
     if len(images) > 1:
-        for name, option in (("outputs", "--output"), ("add_disks", "--add-disk")):
+        for name, option in (
+            ("outputs", "--output"),
+            ("add_disks", "--add-disk"),
+            ("name", "--name"),
+        ):
             if given[name]:
                 raise click.UsageError(
                     f"{option} is for exactly one image; {len(images)} are given"
@@ -98,6 +104,8 @@ def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
         raise click.UsageError(
             f"--output is given {outputs} times for {disks} disks: each disk needs its own file"
         )
+    if given["name"] and not given["derive_from"]:
+        raise click.UsageError("--name needs --derive-from")
     if not outputs:
         for name, option in (("output_format", "--output-format"), ("overwrite", "--overwrite")):
             if given[name]:

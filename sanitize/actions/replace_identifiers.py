@@ -1,0 +1,90 @@
+"""Replace identifiers of devices inside a file, or in the text of a symlink.
+
+Details: ``identifiers``, a list of ``{"kind", "device", "old", "new"}``. Every spelling of *old*
+becomes the same spelling of *new* (:mod:`sanitize.rewriting`); length and every other byte stay.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from images.guest import READ_LIMIT
+from images.text import printable
+from images.volumes import IdentifierKind, Kind
+from sanitize.renewal import Renewal
+from sanitize.rewriting import Rewriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from images.guest import Guest
+    from sanitize.change import Change
+
+
+class ReplaceIdentifiers:
+    """Afterwards no old identifier is in it. Applying it twice is applying it once."""
+
+    def apply(self, guest: Guest, change: Change) -> str:
+        """Write the file in place; a symlink is made anew."""
+        rewriter = rewriter_of(change)
+        if _is_symlink(guest, change.target):
+            text = guest.readlink(change.target)
+            changed = rewriter.rewritten_text(text)
+            if changed != text:
+                guest.remove(change.target)
+                guest.make_symlink(change.target, changed)
+            return ""
+        content = read_whole(guest, change.target)
+        rewritten = rewriter.rewritten(content)
+        if rewritten != content:
+            guest.write(change.target, rewritten)
+        return ""
+
+    def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002
+        """No old identifier is there, or the file itself is not.
+
+        A later step may have renamed or removed it; the residue scan looks at all there is.
+        """
+        if not guest.exists(change.target):
+            return ""
+        if _is_symlink(guest, change.target):
+            content = guest.readlink(change.target).encode("utf-8", "surrogateescape")
+        else:
+            content = read_whole(guest, change.target)
+        left = rewriter_of(change).found(content)
+        if left:
+            old = next(iter(left)).old
+            return f"{printable(change.target)} still refers to {printable(old, 64)}"
+        return ""
+
+
+def as_details(renewals: Iterable[Renewal]) -> dict[str, Any]:
+    """*renewals* as the details of a change."""
+    return {
+        "identifiers": [
+            {"kind": each.kind.value, "device": each.device, "old": each.old, "new": each.new}
+            for each in renewals
+        ]
+    }
+
+
+def rewriter_of(change: Change) -> Rewriter:
+    """What :func:`as_details` put into *change*."""
+    return Rewriter(
+        Renewal(IdentifierKind(one["kind"]), one["device"], one["old"], one["new"])
+        for one in change.details["identifiers"]
+    )
+
+
+def read_whole(guest: Guest, path: str) -> bytes:
+    """The whole file: what is written back must be all of it."""
+    stat = guest.stat(path)
+    if stat is not None and stat.size > READ_LIMIT:
+        raise OSError(errno.EFBIG, "is too large to be rewritten", path)
+    return guest.read(path)
+
+
+def _is_symlink(guest: Guest, path: str) -> bool:
+    stat = guest.lstat(path)
+    return stat is not None and stat.kind is Kind.SYMLINK

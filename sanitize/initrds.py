@@ -1,0 +1,62 @@
+"""The initrds of a guest: where they are, and one look into each.
+
+Unpacking is most of the work, so what a look found is remembered for as long as the initrd is the
+same: planning, verification and the residue scan ask the same questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from images.volumes import Kind
+from sanitize.boot.compression import detect
+from sanitize.boot.initrd import survey
+from sanitize.boot.kernel_arguments import BOOT_ROOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.boot.initrd import Survey
+
+#: As initramfs-tools, dracut, mkinitcpio, mkinitfs and booster call them, kernel-install and
+#: ostree put them, and boards' boot partitions have them.
+PATTERNS = (
+    *(f"/boot/{folders}{name}" for folders in ("", "*/", "*/*/", "*/*/*/") for name in ("initr*",)),
+    "/boot/booster*",
+    *(f"{root}/{name}" for root in BOOT_ROOTS[1:] for name in ("initr*", "booster*", "*/*/initr*")),
+    *(f"{root}/EFI/*/initr*" for root in BOOT_ROOTS),
+)
+
+#: Bytes. Initrds with every driver and firmware have a few hundred million.
+SIZE_LIMIT = 512 * 1024 * 1024
+
+_REMEMBERED = 16
+_known: OrderedDict[tuple[bytes, tuple[bytes, ...]], Survey] = OrderedDict()
+
+
+def find(guest: Guest) -> Iterator[str]:
+    """The path of every initrd, each file once."""
+    seen: set[str] = set()
+    for pattern in PATTERNS:
+        for path in guest.glob(pattern):
+            stat = guest.stat(path)
+            if stat is None or stat.kind is not Kind.FILE or not 0 < stat.size <= SIZE_LIMIT:
+                continue
+            physical = guest.resolve(path)
+            if physical not in seen:
+                seen.add(physical)
+                if detect(guest.read(path, 16)) is not None:
+                    yield path
+
+
+def look_into(content: bytes, needles: Sequence[bytes]) -> Survey:
+    """What the initrd *content* holds, and where any of *needles* is in it."""
+    key = hashlib.blake2b(content, digest_size=16).digest(), tuple(needles)
+    found = _known.pop(key, None) or survey(content, needles)
+    _known[key] = found
+    if len(_known) > _REMEMBERED:
+        _known.popitem(last=False)
+    return found

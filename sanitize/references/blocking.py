@@ -1,0 +1,32 @@
+"""What kinds of reference that can only be kept have in common: they block, and plan nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sanitize.change import StepPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Blocker, Renewals
+    from sanitize.step import Options, StepInfo
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingReference:
+    """A place that no tool can rewrite offline: what it refers to keeps its identifier."""
+
+    info: StepInfo
+    find: Callable[[Guest, Facts, Renewals], Sequence[Blocker]]
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:
+        """What must stay, and why."""
+        return self.find(guest, facts, candidates)
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """Nothing to do: what is kept, the step of its identifier reports."""
+        return StepPlan()

@@ -1,0 +1,21 @@
+"""Pop!_OS: kernels on the EFI system partition lie in a folder called after the root's UUID.
+
+Reference: https://github.com/pop-os/kernelstub (``EFI/Pop_OS-<root UUID>``).
+"""
+
+from __future__ import annotations
+
+from sanitize.boot.kernel_arguments import BOOT_ROOTS
+from sanitize.references.names import NameReference
+from sanitize.step import StepInfo
+
+REFERENCE = NameReference(
+    info=StepInfo(
+        id="efi-folders",
+        title="folders on the EFI system partition called after a root",
+        why="boot entries point into EFI/Pop_OS-<UUID>, and kernelstub looks for it",
+        sources=("https://github.com/pop-os/kernelstub",),
+    ),
+    folders=tuple(f"{root}/EFI" for root in BOOT_ROOTS),
+    contents=False,  # programs and configuration there have kinds of their own
+)

@@ -1,0 +1,52 @@
+"""EVM: the kernel's integrity codes over a file's attributes include the file system's UUID.
+
+Reference: Linux security/integrity/evm/Kconfig (EVM_ATTR_FSUUID, on by default).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.volumes import IdentifierKind
+from sanitize.references.blocking import BlockingReference
+from sanitize.renewal import Blocker
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewals
+
+#: Labelled when anything is.
+_SAMPLES = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/sbin/init", "/etc/fstab")
+
+
+def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+    if not any(
+        "security.evm" in guest.xattrs(guest.resolve(path))
+        for path in _SAMPLES
+        if guest.is_file(path)
+    ):
+        return ()
+    return [
+        Blocker(
+            each,
+            "its files carry EVM integrity codes, which the UUID is part of",
+            "Label the tree anew in the guest (evmctl) after a change by hand.",
+        )
+        for each in candidates.renewed
+        if each.kind is IdentifierKind.FILE_SYSTEM_UUID
+    ]
+
+
+REFERENCE = BlockingReference(
+    info=StepInfo(
+        id="evm",
+        title="EVM integrity codes",
+        why="with another file system UUID the kernel takes every file for tampered with",
+        sources=("evmctl(1)", "Linux: security/integrity/evm/Kconfig"),
+    ),
+    find=_find,
+)

@@ -1,0 +1,20 @@
+"""``/etc/fstab``, and that of each deployment of an ostree system."""
+
+from __future__ import annotations
+
+from sanitize.references.reference import TextReference
+from sanitize.step import StepInfo
+
+REFERENCE = TextReference(
+    info=StepInfo(
+        id="fstab",
+        title="fstab",
+        why="what is mounted at boot is named here; a missing one ends in an emergency shell",
+        sources=("fstab(5)",),
+    ),
+    paths=(
+        "/etc/fstab",
+        "/etc/fstab.d/*",
+        "/ostree/deploy/*/deploy/*/etc/fstab",
+    ),
+)

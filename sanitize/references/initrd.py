@@ -1,0 +1,129 @@
+"""Initrds: what was copied into them when they were made still has the old identifiers.
+
+They are corrected by a small archive appended to them (:mod:`sanitize.boot.overriding`); what is
+there already stays as it is.
+
+References: initramfs-tools(7) (``conf/conf.d``, ``cryptroot/crypttab``); dracut.cmdline(7)
+(``etc/cmdline.d``) and dracut.modules(7) (``initqueue/finished``); mkinitcpio(8).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from images.volumes import IdentifierKind
+from sanitize import initrds
+from sanitize.actions.correct_initrd import is_reference
+from sanitize.actions.replace_identifiers import as_details
+from sanitize.boot.overriding import Action, caveat, correct
+from sanitize.change import Change, Level, Note, StepPlan
+from sanitize.references.reference import summary
+from sanitize.renewal import Blocker
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.boot.initrd import Survey
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewal, Renewals
+    from sanitize.rewriting import Rewriter
+    from sanitize.step import Options
+
+#: What the tools that make initrds copy into them.
+_COPIED = {
+    IdentifierKind.FILE_SYSTEM_UUID,
+    IdentifierKind.SWAP_UUID,
+    IdentifierKind.LUKS_UUID,
+    IdentifierKind.LVM_PV_UUID,
+    IdentifierKind.LVM_VG_UUID,
+    IdentifierKind.MD_UUID,
+    IdentifierKind.MBR_DISK_ID,
+    IdentifierKind.PARTITION_GUID,
+}
+
+
+class Initrd:
+    """Every initrd of the guest."""
+
+    info = StepInfo(
+        id="initrd",
+        title="initrds",
+        why="the initrd looks for containers, arrays and the disk to resume from by these",
+        sources=(
+            "initramfs-tools(7)",
+            "dracut.cmdline(7)",
+            "https://docs.kernel.org/driver-api/early-userspace/buffer-format.html",
+        ),
+    )
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+        """What is in an initrd that cannot be read to its end, or in a part that stays."""
+        return tuple(self._blockers(guest, candidates))
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """One change for each initrd that refers to something renewed."""
+        rewriter = facts.renewals.rewriter
+        changes, notes = [], []
+        for path in initrds.find(guest) if facts.renewals.renewed else ():
+            found = _look(guest, path, rewriter)
+            renewals = tuple(
+                renewal
+                for hit in found.hits
+                if is_reference(found, hit, rewriter)
+                for renewal in _texts_of(found, hit.path, rewriter)
+            )
+            if not renewals or found.unreadable:
+                continue
+            unique = tuple(dict.fromkeys(renewals))
+            old, new = summary(unique)
+            changes.append(
+                Change(
+                    self.info.id,
+                    "correct-initrd",
+                    path,
+                    self.info.why,
+                    old,
+                    new,
+                    as_details(unique),
+                )
+            )
+            if caveat(found):
+                text = f"{printable(path)}: {caveat(found)}"
+                notes.append(Note(self.info.id, Level.WARNING, text))
+        return StepPlan(tuple(changes), tuple(notes))
+
+    def _blockers(self, guest: Guest, candidates: Renewals) -> Iterator[Blocker]:
+        rewriter = candidates.rewriter
+        lift = "Make the initrd anew in the guest, then run again."
+        for path in initrds.find(guest) if candidates.renewed else ():
+            found = _look(guest, path, rewriter)
+            if found.unreadable:
+                why = f"the initrd {printable(path)} cannot be read: {found.unreadable}"
+                for renewal in candidates.renewed:
+                    if renewal.kind in _COPIED:
+                        yield Blocker(renewal, why, lift)
+                continue
+            if not found.hits:
+                continue
+            content = guest.read(path, initrds.SIZE_LIMIT)
+            for change in correct(content, found, rewriter.rewritten).changes:
+                if change.action is Action.LEFT:
+                    why = f"{printable(change.path)} in {printable(path)} stays: {change.reason}"
+                    for renewal in _texts_of(found, change.path, rewriter) or candidates.renewed:
+                        yield Blocker(renewal, why, lift)
+
+
+def _look(guest: Guest, path: str, rewriter: Rewriter) -> Survey:
+    return initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), rewriter.needles)
+
+
+def _texts_of(found: Survey, path: str, rewriter: Rewriter) -> list[Renewal]:
+    member = found.members.get(path)
+    texts = [found.contents.get(path, b""), *([member.header.name] if member else ())]
+    return [renewal for text in texts for renewal in rewriter.found(text)]
+
+
+REFERENCE = Initrd()

@@ -1,0 +1,83 @@
+"""References in names: files, folders and symlinks that are called after an identifier."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from images.volumes import Kind
+from sanitize.change import Change, StepPlan
+from sanitize.references.reference import TEXT_LIMIT, rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Blocker, Renewals
+    from sanitize.rewriting import Rewriter
+    from sanitize.step import Options, StepInfo
+
+
+@dataclass(frozen=True, slots=True)
+class NameReference:
+    """Folders below which names, links' texts and files' contents follow.
+
+    Contents and links come first, while everything still has its old path; then the names, from
+    the bottom up.
+    """
+
+    info: StepInfo
+    folders: tuple[str, ...]
+    #: Whether files' contents follow as well, not only names and links.
+    contents: bool = True
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+        """None: what has a name can be renamed."""
+        return ()
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """A change for each content and link, then one for each name."""
+        rewriter = facts.renewals.rewriter
+        paths = guest.search(self.folders, rewriter.needles, limit=TEXT_LIMIT)
+        return StepPlan(
+            (
+                *self._texts(guest, rewriter, paths),
+                *self._names(guest, rewriter, sorted(paths, key=_depth, reverse=True)),
+            )
+        )
+
+    def _texts(self, guest: Guest, rewriter: Rewriter, paths: Sequence[str]) -> Iterator[Change]:
+        for path in paths:
+            stat = guest.lstat(path)
+            kind = stat.kind if stat else Kind.OTHER
+            if kind is Kind.SYMLINK:
+                content = guest.readlink(path).encode("utf-8", "surrogateescape")
+            elif kind is Kind.FILE and self.contents:
+                content = guest.read(path, TEXT_LIMIT)
+            else:
+                continue
+            found = rewriter.found(content)
+            if found:
+                yield rewrite(self.info, path, found)
+
+    def _names(self, guest: Guest, rewriter: Rewriter, paths: Sequence[str]) -> Iterator[Change]:
+        for path in paths:
+            folder, name = posixpath.split(path)
+            new = rewriter.rewritten_text(name)
+            if new != name and not guest.exists(f"{folder}/{new}"):
+                yield Change(
+                    step=self.info.id,
+                    action="rename",
+                    target=path,
+                    why=self.info.why,
+                    old=printable(name, 120),
+                    new=printable(new, 120),
+                    details={"to": f"{folder}/{new}"},
+                )
+
+
+def _depth(path: str) -> int:
+    return path.count("/")

@@ -1,0 +1,104 @@
+"""What the kinds of reference have in common.
+
+A reference is a place in the guest where a device is named by an identifier. Each kind is a step
+(:class:`sanitize.step.Step`): it finds the identifiers that this run renews in the places it
+knows, and plans the changes that make them follow. Actions carry the changes out and verify them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from images.text import printable
+from images.volumes import Kind
+from sanitize.actions.replace_identifiers import as_details
+from sanitize.change import Change, StepPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.change import StepPlan as Planned
+    from sanitize.facts import Facts
+    from sanitize.renewal import Blocker, Renewal, Renewals
+    from sanitize.rewriting import Rewriter
+    from sanitize.step import Options, StepInfo
+
+#: Bytes; a configuration file is smaller, and what is larger is not one.
+TEXT_LIMIT = 4 * 1024 * 1024
+
+
+class Reference(Protocol):
+    """One kind of reference."""
+
+    @property
+    def info(self) -> StepInfo:
+        """Its description."""
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:
+        """Which of *candidates* must stay, because a reference of this kind cannot be rewritten."""
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> Planned:
+        """The changes that make every reference of this kind follow ``facts.renewals``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextReference:
+    """Files in which identifiers stand as text: replaced in place, every other byte stays.
+
+    ``paths`` are guest paths with wildcards, as :meth:`images.guest.Guest.glob` takes them.
+    """
+
+    info: StepInfo
+    paths: tuple[str, ...]
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+        """None: a text can always be rewritten."""
+        return ()
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """One change for each file that holds an identifier of this run."""
+        return StepPlan(tuple(self._changes(guest, facts.renewals.rewriter)))
+
+    def _changes(self, guest: Guest, rewriter: Rewriter) -> Iterator[Change]:
+        for path in files_at(guest, self.paths):
+            found = rewriter.found(guest.read(path, TEXT_LIMIT))
+            if found:
+                yield rewrite(self.info, path, found)
+
+
+def files_at(guest: Guest, patterns: Iterable[str], limit: int = TEXT_LIMIT) -> Iterator[str]:
+    """Every regular file that *patterns* match, once however many paths lead to it."""
+    seen: set[str] = set()
+    for pattern in patterns:
+        for path in guest.glob(pattern):
+            stat = guest.stat(path)
+            if stat is None or stat.kind is not Kind.FILE or not 0 < stat.size <= limit:
+                continue
+            physical = guest.resolve(path)
+            if physical not in seen:
+                seen.add(physical)
+                yield path
+
+
+def rewrite(info: StepInfo, path: str, found: Iterable[Renewal]) -> Change:
+    """The change that replaces the identifiers *found* in the file at *path*."""
+    renewals = tuple(found)
+    old, new = summary(renewals)
+    return Change(
+        step=info.id,
+        action="replace-identifiers",
+        target=path,
+        why=info.why,
+        old=old,
+        new=new,
+        details=as_details(renewals),
+    )
+
+
+def summary(renewals: Sequence[Renewal]) -> tuple[str, str]:
+    """What a person is shown of *renewals*: the old and the new value, or how many there are."""
+    if len(renewals) == 1:
+        return printable(renewals[0].old, 64), renewals[0].new
+    return f"{len(renewals)} identifiers", "their successors"

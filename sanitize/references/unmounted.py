@@ -1,0 +1,59 @@
+"""A FAT file system that the guest's fstab does not name: perhaps its EFI system partition.
+
+What is on it cannot be seen, and is where boot loaders keep the identifiers of what they boot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.volumes import IdentifierKind
+from sanitize.references.blocking import BlockingReference
+from sanitize.renewal import Blocker
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewals
+
+#: What a boot loader's configuration refers to.
+_BOOTED_BY = {
+    IdentifierKind.FILE_SYSTEM_UUID,
+    IdentifierKind.PARTITION_GUID,
+    IdentifierKind.MBR_DISK_ID,
+    IdentifierKind.LUKS_UUID,
+    IdentifierKind.LVM_VG_UUID,
+    IdentifierKind.MD_UUID,
+    IdentifierKind.SWAP_UUID,
+}
+
+
+def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+    mounted = {mount.device for mount in guest.layout.mounts_in_order}
+    hidden = [fs for fs in guest.file_systems() if fs.type == "vfat" and fs.device not in mounted]
+    if not hidden:
+        return ()
+    return [
+        Blocker(
+            each,
+            f"{hidden[0].device} holds a FAT file system that the guest does not mount, and a boot "
+            "loader on it may refer to this",
+            "Name it in the guest's fstab (noauto is enough).",
+        )
+        for each in candidates.renewed
+        if each.kind in _BOOTED_BY
+    ]
+
+
+REFERENCE = BlockingReference(
+    info=StepInfo(
+        id="unmounted-boot",
+        title="boot file systems that the guest does not mount",
+        why="what a boot loader on them refers to could not follow",
+        sources=("systemd-gpt-auto-generator(8)", "fstab(5)"),
+    ),
+    find=_find,
+)

@@ -1,0 +1,47 @@
+"""dm-verity: a hash over the root file system, and partition GUIDs made from that hash.
+
+References: systemd-veritysetup-generator(8) (``roothash=``, ``usrhash=``); UAPI Group,
+"Discoverable Partitions Specification" (the GUIDs are the halves of the root hash).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sanitize.references.blocking import BlockingReference
+from sanitize.renewal import Blocker
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewals
+
+_HASH = re.compile(r"(rd\.)?(systemd\.verity_\w+|(root|usr)hash)=.*")
+
+
+def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+    if not any(_HASH.match(word) for line in facts.kernel_command_lines for word in line.arguments):
+        return ()
+    return [
+        Blocker(
+            each,
+            "the kernel command line asks for dm-verity, whose root hash this would contradict",
+            "Build the image anew for each machine.",
+        )
+        for each in candidates.renewed
+    ]
+
+
+REFERENCE = BlockingReference(
+    info=StepInfo(
+        id="verity",
+        title="dm-verity",
+        why="partition GUIDs are made from the root hash, which covers the file system's UUID",
+        sources=("systemd-veritysetup-generator(8)", "systemd-gpt-auto-generator(8)"),
+    ),
+    find=_find,
+)

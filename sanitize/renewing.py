@@ -1,0 +1,101 @@
+"""Which identifiers this run renews, and which stay because something could not follow.
+
+Decided once, for all kinds together, before anything is planned: one file may refer to a file
+system, a swap area and a partition, and what cannot be rewritten keeps all that it refers to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanitize.identifiers.identifier import IdentifierStep
+from sanitize.renewal import Blocker, Renewal, Renewals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from images.guest import Guest
+    from images.volumes import Identifier, IdentifierKind
+    from sanitize.derivation import Identities
+    from sanitize.facts import Facts
+    from sanitize.references.reference import Reference
+    from sanitize.step import Step
+
+#: How often a drawn value may be one that the guest already has before that is beyond chance.
+_ATTEMPTS = 100
+
+
+def decide(
+    guest: Guest,
+    facts: Facts,
+    identities: Identities,
+    steps: Iterable[Step],
+    references: Iterable[Reference],
+) -> Renewals:
+    """What is renewed of the identifiers that *steps* own, as far as *references* can follow."""
+    kinds = {step.kind: step for step in steps if isinstance(step, IdentifierStep)}
+    if not kinds:
+        return Renewals()
+    present = guest.identifiers()
+    candidates = tuple(_candidates(present, kinds, identities))
+    kept = [
+        Blocker(each, why, "")
+        for each in candidates
+        if (why := guest.unsettable(_as_identifier(each, present)))
+    ]
+    renewed = _without(candidates, kept)
+    for reference in references:
+        kept += reference.blockers(guest, facts, Renewals(renewed))
+    return Renewals(_without(candidates, kept), tuple(_first_of_each(kept)))
+
+
+def _candidates(
+    present: Sequence[Identifier],
+    kinds: dict[IdentifierKind, IdentifierStep],
+    identities: Identities,
+) -> Iterator[Renewal]:
+    taken = {identifier.value for identifier in present}
+    new: dict[str, str] = {}
+    for identifier in present:
+        step = kinds.get(identifier.kind)
+        if step is None or _is_none(identifier.value):
+            continue
+        # The devices of one btrfs or one array have one UUID, and have one afterwards; so has
+        # whatever else was given the same value, because a reference cannot tell which is meant.
+        key = identifier.value.lower()
+        if key not in new:
+            new[key] = _fresh(step, identities, f"{identifier.kind} {identifier.device}", taken)
+            taken.add(new[key])
+        yield Renewal(identifier.kind, identifier.device, identifier.value, new[key])
+
+
+def _fresh(step: IdentifierStep, identities: Identities, field: str, taken: set[str]) -> str:
+    for attempt in range(_ATTEMPTS):
+        value = step.draw(identities, f"{field} {attempt}" if attempt else field)
+        if value not in taken:
+            return value
+    raise AssertionError(f"no new value for {field}")
+
+
+def _is_none(value: str) -> bool:
+    """Whether it says that there is no identifier: nothing, or zeros only."""
+    return not value.strip("0-:x")
+
+
+def _as_identifier(renewal: Renewal, present: Sequence[Identifier]) -> Identifier:
+    return next(i for i in present if (i.kind, i.device) == (renewal.kind, renewal.device))
+
+
+def _without(candidates: Sequence[Renewal], kept: Sequence[Blocker]) -> tuple[Renewal, ...]:
+    # What has the same old value stays with it: a reference cannot tell the two apart.
+    values = {blocker.renewal.old.lower() for blocker in kept}
+    return tuple(each for each in candidates if each.old.lower() not in values)
+
+
+def _first_of_each(kept: Iterable[Blocker]) -> Iterator[Blocker]:
+    """One reason for each identifier is enough to say."""
+    seen = set()
+    for blocker in kept:
+        if blocker.renewal not in seen:
+            seen.add(blocker.renewal)
+            yield blocker

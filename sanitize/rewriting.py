@@ -1,0 +1,122 @@
+"""Old identifiers into new ones, in bytes of any kind, without changing a single other byte.
+
+Each spelling of an old value (:mod:`sanitize.spellings`) is replaced by the same spelling of its
+successor. Both are equally long, so offsets, block sizes and everything around them stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sanitize.spellings import core, spellings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sanitize.renewal import Renewal
+
+_TEXT = re.compile(rb"[0-9A-Za-z:\\-]+")
+#: A word may begin after an escaped character (``luks\\x2d1111``), whose last digit looks like one
+#: of the identifier's own.
+_INSIDE_WORD_BEFORE = re.compile(rb"(?<=[0-9A-Za-z])(?<!\\x[0-9a-f]{2})")
+_INSIDE_WORD_AFTER = re.compile(rb"[0-9A-Za-z]")
+#: ABCD-1234 is also in the middle of many a UUID.
+_SERIAL_LENGTH = 9
+#: Bytes of a spelling that is in no longer word by chance.
+_LONG = 24
+
+
+class Finder:
+    """Looks for every spelling of some values.
+
+    With *words*, only where a spelling stands alone; without, also inside a longer word, as long
+    as it is too long to be there by chance.
+    """
+
+    def __init__(self, values: Iterable[str], *, words: bool) -> None:
+        self._words = words
+        self.values: dict[bytes, str] = {}
+        for value in values:
+            for spelled in spellings(value):
+                self.values.setdefault(spelled, value)
+        self._by_core: dict[bytes, list[bytes]] = {}
+        for spelled in self.values:
+            self._by_core.setdefault(core(spelled), []).append(spelled)
+
+    @property
+    def needles(self) -> Sequence[bytes]:
+        """What has to be in a file that holds any of them: few, and quick to look for."""
+        return sorted(self._by_core)
+
+    def matches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
+        """Where which spelling begins, in order and without overlaps; the longest first."""
+        # Plain searches, not one large pattern: an EFI program has megabytes, and a hundred
+        # alternatives tried at every byte take minutes.
+        hits = [
+            (start, -len(spelled), spelled)
+            for shared, found in self._by_core.items()
+            if shared in content
+            for spelled in found
+            for start in self._occurrences(content, spelled)
+        ]
+        end = 0
+        for start, _, spelled in sorted(hits):
+            if start >= end:
+                end = start + len(spelled)
+                yield start, spelled
+
+    def _occurrences(self, content: bytes, spelled: bytes) -> Iterator[int]:
+        alone = self._words or len(spelled) < _LONG
+        start = content.find(spelled)
+        while start >= 0:
+            if not alone or _stands_alone(content, start, start + len(spelled)):
+                yield start
+            start = content.find(spelled, start + 1)
+
+
+class Rewriter:
+    """What replaces what, in one run."""
+
+    def __init__(self, renewals: Iterable[Renewal]) -> None:
+        renewals = tuple(renewals)
+        self._new: dict[bytes, bytes] = {}
+        self._owners: dict[bytes, Renewal] = {}
+        for renewal in renewals:
+            for old, new in zip(spellings(renewal.old), spellings(renewal.new), strict=True):
+                # Two identifiers may have one value (an array and what is on it): the first
+                # counts, and everything that refers to either stays consistent.
+                self._new.setdefault(old, new)
+                self._owners.setdefault(old, renewal)
+        self._finder = Finder((each.old for each in renewals), words=True)
+        self.needles = self._finder.needles
+
+    def rewritten(self, content: bytes) -> bytes:
+        """*content* with every old identifier replaced; as long as before."""
+        pieces, done = [], 0
+        for start, old in self._finder.matches(content):
+            pieces += [content[done:start], self._new[old]]
+            done = start + len(old)
+        return b"".join([*pieces, content[done:]]) if pieces else content
+
+    def rewritten_text(self, text: str) -> str:
+        """As :meth:`rewritten`, for a path or a link's text."""
+        content = self.rewritten(text.encode("utf-8", "surrogateescape"))
+        return content.decode("utf-8", "surrogateescape")
+
+    def found(self, content: bytes) -> Counter[Renewal]:
+        """Which old identifiers are in *content*, and how often."""
+        return Counter(self._owners[old] for _, old in self._finder.matches(content))
+
+
+def _stands_alone(content: bytes, start: int, end: int) -> bool:
+    """Whether what is there is a word of its own, and not part of a longer number."""
+    if not _TEXT.fullmatch(content, start, end):
+        return True  # binary: there are no words around it
+    if end - start == _SERIAL_LENGTH and b"-" in (
+        content[start - 1 : start],
+        content[end : end + 1],
+    ):
+        return False
+    return not (_INSIDE_WORD_BEFORE.match(content, start) or _INSIDE_WORD_AFTER.match(content, end))

@@ -1,0 +1,102 @@
+"""What cannot follow keeps what it refers to, and says what would lift that."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.layout import Mount
+from images.volumes import FileSystem, IdentifierKind
+from sanitize.facts import Facts
+from sanitize.references import evm, firmware_boot_entries, unmounted, verity
+from tests.support.identified import (
+    ALL,
+    DISK,
+    RENEWALS,
+    IdentifiedVolumes,
+    identified_guest,
+    olds,
+)
+from tests.support.tree import plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sanitize.references.blocking import BlockingReference
+    from sanitize.renewal import Renewal
+
+ESP_MOUNT = Mount("/dev/sda1", "/boot/efi", "vfat")
+
+
+def blocked(
+    folder: Path, reference: BlockingReference, *mounts: Mount, fs: tuple[FileSystem, ...] = ()
+) -> set[Renewal]:
+    guest = identified_guest(IdentifiedVolumes(folder, olds(), file_systems=fs), *mounts)
+    found = reference.blockers(guest, Facts(guest), RENEWALS)
+    assert all(blocker.why and blocker.lift for blocker in found)
+    return {blocker.renewal for blocker in found}
+
+
+@pytest.mark.parametrize(
+    ("files", "kept"),
+    [
+        (["EFI/debian/shimx64.efi"], True),
+        (["EFI/debian/shimx64.efi", "EFI/BOOT/fbx64.efi"], True),
+        (["EFI/debian/shimx64.efi", "EFI/BOOT/BOOTX64.EFI"], False),
+        (["efi/arch/grubaa64.efi", "efi/boot/bootaa64.efi"], False),
+        ([], False),
+    ],
+    ids=["entry only", "no fallback", "fallback", "other case", "no loaders"],
+)
+def test_an_esp_without_a_fallback_keeps_its_partition_guid(
+    tmp_path: Path, files: list[str], kept: bool
+) -> None:
+    plant(tmp_path, {f"/boot/efi/{name}": "MZ" for name in files} | {"/boot/efi": None})
+    found = blocked(tmp_path, firmware_boot_entries.REFERENCE, ESP_MOUNT)
+    partition = next(each for each in ALL if each.kind is IdentifierKind.PARTITION_GUID)
+    assert found == ({partition, DISK} if kept else set())
+
+
+@pytest.mark.parametrize(
+    ("argument", "kept"),
+    [("roothash=abcd", True), ("rd.systemd.verity_root_data=x", True), ("root=UUID=x", False)],
+)
+def test_verity_keeps_everything(tmp_path: Path, argument: str, kept: bool) -> None:
+    plant(tmp_path, {"/boot/loader/entries/a.conf": f"options ro {argument}\n"})
+    assert blocked(tmp_path, verity.REFERENCE) == (set(ALL) if kept else set())
+
+
+def test_evm_keeps_file_system_uuids(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/fstab": "", "/usr/lib/systemd/systemd": "ELF"})
+    assert blocked(tmp_path, evm.REFERENCE) == set()
+
+
+def test_evm_is_seen_in_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The kernel lets nobody but itself write security.evm where EVM is off, so the label is read
+    # from under another name.
+    plant(tmp_path, {"/etc/fstab": ""})
+    os.setxattr(tmp_path / "etc/fstab", "user.evm", b"\x02")
+    volumes = IdentifiedVolumes(tmp_path, olds())
+    read = volumes.get_xattrs
+    renamed = {"user.evm": "security.evm"}
+    monkeypatch.setattr(
+        volumes, "get_xattrs", lambda path: {renamed.get(k, k): v for k, v in read(path).items()}
+    )
+    guest = identified_guest(volumes)
+    kinds = {b.renewal.kind for b in evm.REFERENCE.blockers(guest, Facts(guest), RENEWALS)}
+    assert kinds == {IdentifierKind.FILE_SYSTEM_UUID}
+
+
+def test_an_esp_that_is_not_mounted_keeps_what_it_may_refer_to(tmp_path: Path) -> None:
+    esp = FileSystem("/dev/sda2", "vfat")
+    found = blocked(tmp_path, unmounted.REFERENCE, fs=(esp,))
+    assert {each.kind for each in found} >= {
+        IdentifierKind.FILE_SYSTEM_UUID,
+        IdentifierKind.PARTITION_GUID,
+        IdentifierKind.MBR_DISK_ID,
+    }
+    assert IdentifierKind.VFAT_SERIAL not in {each.kind for each in found}
+    mount = Mount("/dev/sda2", "/boot/efi", "vfat")
+    assert blocked(tmp_path, unmounted.REFERENCE, mount, fs=(esp,)) == set()

@@ -1,0 +1,93 @@
+"""Units and folders called after an identifier are renamed, with all that points to them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sanitize.actions import ACTIONS
+from sanitize.facts import Facts
+from sanitize.references import efi_folders, systemd_units
+from sanitize.step import Options
+from tests.support.identified import ESP, RENEWALS, ROOT, SWAP
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from images.guest import Guest
+    from sanitize.references.names import NameReference
+
+
+def escaped(identifier: str) -> str:
+    return identifier.replace("-", r"\x2d")
+
+
+def follow(guest: Guest, reference: NameReference) -> list[str]:
+    facts = Facts(guest)
+    facts.renewals = RENEWALS
+    changes = reference.plan(guest, facts, Options()).changes
+    for change in changes:
+        ACTIONS[change.action].apply(guest, change)
+    assert [ACTIONS[c.action].verify(guest, c, "") for c in changes] == [""] * len(changes)
+    assert reference.plan(guest, facts, Options()).changes == ()
+    return [change.target for change in changes]
+
+
+def listed(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"-> {os.readlink(path)}"
+        elif path.is_file():
+            found[name] = path.read_text()
+    return found
+
+
+def tree(root: str, swap: str) -> dict[str, str]:
+    swap_unit = f"dev-disk-by\\x2duuid-{escaped(swap)}.swap"
+    root_unit = f"dev-disk-by\\x2duuid-{escaped(root)}.device"
+    system = "etc/systemd/system"
+    return {
+        f"{system}/-.mount": f"[Mount]\nWhat=/dev/disk/by-uuid/{root}\nWhere=/\n",
+        f"{system}/{swap_unit}": f"[Swap]\nWhat=/dev/disk/by-uuid/{swap}\n",
+        f"{system}/swap.target.wants/{swap_unit}": f"-> /etc/systemd/system/{swap_unit}",
+        f"{system}/{root_unit}.d/50-slow.conf": f"[Unit]\n# {root}\nJobTimeoutSec=5\n",
+        f"{system}/backup.service": f"[Unit]\nBindsTo={root_unit}\n",
+        f"{system}/other.service": "[Unit]\nDescription=nothing of ours\n",
+    }
+
+
+def test_units_links_and_drop_ins_follow(tmp_path: Path) -> None:
+    plant(tmp_path, {f"/{path}": content for path, content in tree(ROOT.old, SWAP.old).items()})
+    targets = follow(guest_at(tmp_path), systemd_units.REFERENCE)
+    assert listed(tmp_path) == tree(ROOT.new, SWAP.new)
+    assert not any("other.service" in target for target in targets)
+
+
+def test_the_escaped_form_is_found_also_in_upper_case_serials(tmp_path: Path) -> None:
+    unit = f"dev-disk-by\\x2duuid-{escaped(ESP.old)}.device"
+    plant(tmp_path, {f"/etc/systemd/system/x.wants/{unit}": "-> /dev/null"})
+    follow(guest_at(tmp_path), systemd_units.REFERENCE)
+    wanted = f"dev-disk-by\\x2duuid-{escaped(ESP.new)}.device"
+    assert os.listdir(tmp_path / "etc/systemd/system/x.wants") == [wanted]
+
+
+def test_folders_on_the_esp(tmp_path: Path) -> None:
+    folder = f"/boot/efi/EFI/Pop_OS-{ROOT.old}"
+    program = f"MZ search.fs_uuid {ROOT.old}"
+    plant(tmp_path, {f"{folder}/vmlinuz.efi": program, f"{folder}/initrd.img": "x"})
+    follow(guest_at(tmp_path), efi_folders.REFERENCE)
+    renamed = f"boot/efi/EFI/Pop_OS-{ROOT.new}"
+    # Programs there are another kind's business: this one has names only.
+    assert listed(tmp_path) == {f"{renamed}/vmlinuz.efi": program, f"{renamed}/initrd.img": "x"}
+
+
+def test_nothing_is_renamed_over_something(tmp_path: Path) -> None:
+    names = [f"/boot/efi/EFI/Pop_OS-{value}/a" for value in (ROOT.old, ROOT.new)]
+    plant(tmp_path, dict.fromkeys(names, "x"))
+    guest = guest_at(tmp_path)
+    facts = Facts(guest)
+    facts.renewals = RENEWALS
+    assert efi_folders.REFERENCE.plan(guest, facts, Options()).changes == ()
