@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from images.errors import RefusedError, UsageError
 from images.files import create_private, draft_path, explained, sync_directory, sync_file
 from images.image import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: More than any firmware's variables. In bytes.
@@ -29,8 +32,11 @@ class Companion(Protocol):
     def check(self, *, overwrite: bool) -> None:
         """Raise when :meth:`apply` would fail. Changes nothing; called for all before any apply."""
 
-    def apply(self) -> None:
+    def apply(self, *, overwrite: bool) -> None:
         """Do it, durably: complete or not at all."""
+
+    def undo(self) -> None:
+        """Take back what :meth:`apply` did, because something after it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +54,48 @@ class CopiedFile:
             raise RefusedError(f"{shown(self.source)} is not a file")
         if self.source.stat().st_size > LIMIT:
             raise RefusedError(f"{shown(self.source)} is too large for what it should be")
-        if self.target.is_symlink() or (self.target.exists() and not overwrite):
-            raise UsageError(
-                f"{shown(self.target)} already exists",
-                hint="Remove it first, or give --overwrite.",
-            )
-        if self.target.exists() and self.target.samefile(self.source):
-            raise UsageError(f"{shown(self.target)} is {shown(self.source)} itself")
-        if not self.target.parent.is_dir():
-            raise UsageError(f"the folder of {shown(self.target)} does not exist")
+        require_free(self.target, self.source, overwrite=overwrite)
 
-    def apply(self) -> None:
-        draft = draft_path(self.target)
-        with explained(f"write {shown(self.target)}", self.target.parent):
+    def apply(self, *, overwrite: bool) -> None:
+        with appearing(self.target, like=self.source, overwrite=overwrite) as file:
+            file.write(self.source.read_bytes())
+
+    def undo(self) -> None:
+        self.target.unlink(missing_ok=True)
+
+
+def require_free(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Raise UsageError when a file made from *source* cannot appear as *target*."""
+    hint = "Name another file, remove this one first, or give --overwrite."
+    if not target.parent.is_dir():
+        raise UsageError(f"the folder of {shown(target)} does not exist", hint="Make it first.")
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{shown(target)} is the source itself", hint="Name another file.")
+    if not overwrite or target.is_symlink() or not target.is_file():
+        raise UsageError(f"{shown(target)} already exists", hint=hint)
+
+
+@contextmanager
+def appearing(target: Path, *, like: Path, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file that appears as *target* at the end, complete, durable and as readable as *like*.
+
+    Without *overwrite* a file that somebody else has put there in the meantime is not replaced.
+    """
+    draft = draft_path(target)
+    with explained(f"write {shown(target)}", target.parent):
+        draft.unlink(missing_ok=True)
+        try:
+            create_private(draft, like=like)
+            with draft.open("r+b") as file:
+                yield file
+            shutil.copymode(like, draft)
+            sync_file(draft)
+            if overwrite:
+                draft.replace(target)
+            else:
+                target.hardlink_to(draft)
+        finally:
             draft.unlink(missing_ok=True)
-            try:
-                create_private(draft, like=self.source)
-                draft.write_bytes(self.source.read_bytes())
-                draft.chmod(self.source.stat().st_mode & 0o777)
-                sync_file(draft)
-                draft.rename(self.target)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
-            sync_directory(self.target.parent)
+        sync_directory(target.parent)

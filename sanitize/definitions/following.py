@@ -12,7 +12,7 @@ from sanitize.definitions.splicing import Edit, splice
 if TYPE_CHECKING:
     from sanitize.definitions.identities import Identities
 
-_UUID = re.compile(
+UUID = re.compile(
     r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])"
 )
 
@@ -39,7 +39,7 @@ class Following:
                 if (known := self._identities.macs.get(str(found.mac)))
             ],
         )
-        new = self._renamed(_UUID.sub(self._uuid, new))
+        new = self._renamed(UUID.sub(self._uuid, new))
         return self._worked_in(new) if new == old and unlike else new
 
     def _uuid(self, found: re.Match[str]) -> str:

@@ -51,7 +51,7 @@ class Identities:
         self.name = name
         self._allocator = allocator
         self._oui = oui
-        self._uuid = _canonical(uuid)
+        self._uuid = canonical_uuid(uuid)
         self._chosen = {str(addresses.parse(k)): v for k, v in (macs or {}).items()}
         #: Old MAC address to new one, both in lower case with colons.
         self.macs: dict[str, str] = {}
@@ -68,15 +68,15 @@ class Identities:
     def machine_uuid(self, old: str, *, field: str) -> str:
         """The machine's own UUID instead of *old*: the same wherever the machine repeats it."""
         if not self._uuid:
-            self._uuid = _canonical(self._allocator.uuid(_canonical(old), field=field))
-        self.uuids[_canonical(old)] = self._uuid
+            self._uuid = canonical_uuid(self._allocator.uuid(canonical_uuid(old), field=field))
+        self.uuids[canonical_uuid(old)] = self._uuid
         return respelled(self._uuid, old)
 
     def uuid(self, old: str, *, field: str) -> str:
         """Another UUID instead of *old*."""
-        key = _canonical(old)
+        key = canonical_uuid(old)
         if key not in self.uuids:
-            self.uuids[key] = _canonical(self._allocator.uuid(key, field=field))
+            self.uuids[key] = canonical_uuid(self._allocator.uuid(key, field=field))
         return respelled(self.uuids[key], old)
 
     def mac(self, old: str, *, prefix: bytes, place: str) -> str:
@@ -127,7 +127,8 @@ class Identities:
         return self._numbers[field, old]
 
 
-def _canonical(uuid: str) -> str:
+def canonical_uuid(uuid: str) -> str:
+    """*uuid*, however it is spelled, in lower case with dashes; "" for ""."""
     digits = hexadecimal(uuid)
     cuts = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
     return "-".join(digits[start:end] for start, end in cuts) if digits else ""

@@ -14,6 +14,7 @@ from images.text import printable
 from sanitize.change import Level, Note
 from sanitize.definitions import mac as addresses
 from sanitize.definitions.following import Following
+from sanitize.definitions.left_over import left_over
 from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.spelling import is_uuid
 from sanitize.definitions.splicing import Edit
@@ -100,7 +101,9 @@ def renew(
         new = _decide(definition, field, identities, moves)
         renewed[number] = Renewed(field, new)
         notes += _remarks(field, new)
-    return Renewal(definition, tuple(renewed[n] for n in sorted(renewed)), tuple(notes))
+    done = tuple(renewed[n] for n in sorted(renewed))
+    notes += left_over(definition, done, identities)
+    return Renewal(definition, done, tuple(notes))
 
 
 def _decide(

@@ -18,6 +18,7 @@ from images.errors import RefusedError
 from sanitize.definitions.companion import CopiedFile
 from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
 from sanitize.definitions.libvirt.conditions import SECRETS, applies
+from sanitize.definitions.libvirt.host import activity, variables
 from sanitize.definitions.libvirt.rows import ROWS
 from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.xml_text import read_xml, words
@@ -25,6 +26,7 @@ from sanitize.definitions.xml_text import read_xml, words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sanitize.change import Note
     from sanitize.definitions.companion import Companion
     from sanitize.definitions.renewal import Renewal
     from sanitize.definitions.row import Row
@@ -70,7 +72,8 @@ def read(source: Source) -> Definition:
         name.value,
         tuple(sorted(fields, key=lambda field: field.start)),
         tuple(_disks(main)),
-        _active(root, main),
+        _active(root, main) or activity(source, name.value),
+        tuple(_notes(fields)),
     )
 
 
@@ -80,13 +83,12 @@ class Libvirt(Definition):
 
     def companions(self, renewal: Renewal) -> Sequence[Companion]:
         """The UEFI variables, where the file is there: libvirt would start with empty ones."""
-        found: dict[Path, Path] = {}
-        for renewed in renewal.fields:
-            if renewed.field.row.kind is Kind.FIRMWARE and renewed.new and renewed.changed:
-                old, new = Path(renewed.field.value), Path(renewed.new)
-                if old.is_absolute() and old.exists():
-                    found[old] = new
-        return [CopiedFile(old, new) for old, new in found.items()]
+        moved = {
+            renewed.field.value: renewed.new
+            for renewed in renewal.fields
+            if renewed.field.row.kind is Kind.FIRMWARE and renewed.new and renewed.changed
+        }
+        return [CopiedFile(Path(old), Path(new)) for old, new in moved.items() if variables(old)[0]]
 
 
 FORMAT = Format("libvirt", "libvirt domain XML", ROWS, detects, read)
@@ -129,7 +131,7 @@ def _words(
     source: Source, row: Row, element: Element, scope: str, prefix: bytes
 ) -> Iterator[Field]:
     place = words(source, element)
-    if row.treatment is Treatment.KEEP and not (place and element.value):
+    if row.id in SECRETS or (row.treatment is Treatment.KEEP and not (place and element.value)):
         yield Field(row, element.place, "", element.start, element.start, str, scope=scope)
     elif place and element.value:
         yield Field(
@@ -142,6 +144,13 @@ def _words(
             removal=_with_line(source, element),
             prefix=prefix,
         )
+
+
+def _notes(fields: Sequence[Field]) -> Iterator[Note]:
+    for path in dict.fromkeys(f.value for f in fields if f.row.kind is Kind.FIRMWARE):
+        note = variables(path)[1]
+        if note is not None:
+            yield note
 
 
 def _with_line(source: Source, element: Element) -> tuple[int, int]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from sanitize.definitions.xml_text import Element
 
-#: Rows whose values nobody gets to see.
-SECRETS = frozenset({"graphics-password"})
+#: Rows whose values nobody gets to see: passwords, and what may hold some.
+SECRETS = frozenset({"graphics-password", "oem-strings", "kernel-arguments"})
 
 #: The paths libvirt makes up: /var/lib/libvirt/qemu/channel/target/domain-3-golden/org.qemu...
 _GENERATED = re.compile(r"/channel/target/|/run/libvirt/qemu/channel/")

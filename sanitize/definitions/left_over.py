@@ -1,0 +1,91 @@
+"""Old identities that are still in the text: comments, metadata, arguments, unknown elements.
+
+They are not changed, because nobody knows what reads them; the report says where they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize.change import Level, Note
+from sanitize.definitions import mac as addresses
+from sanitize.definitions.following import UUID, name_pattern
+from sanitize.definitions.row import Treatment
+from sanitize.definitions.spelling import hexadecimal
+from sanitize.definitions.splicing import splice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sanitize.definitions.definition import Definition
+    from sanitize.definitions.identities import Identities
+    from sanitize.definitions.renewal import Renewed
+
+#: Shorter serial numbers are found everywhere.
+SERIAL_LENGTH = 6
+SHOWN_LINES = 8
+
+#: What the notes belong to; no row of any format is called so.
+STEP = "left-over"
+
+
+def left_over(
+    definition: Definition, fields: Sequence[Renewed], identities: Identities
+) -> list[Note]:
+    """A note for each old identity that the new text still mentions.
+
+    What a field holds that stays has a note of its own already.
+    """
+    said = [f for f in fields if not f.changed and f.field.row.treatment is not Treatment.FOLLOW]
+    blanks = [type(f.edit)(f.field.start, f.field.end, "") for f in said]
+    text = splice(definition.source.text, [*(f.edit for f in fields if f.changed), *blanks])
+    warnings = [
+        _note(Level.WARNING, kind, value, lines)
+        for kind, value, lines in _found(text, fields, identities)
+    ]
+    pattern = name_pattern(definition.name) if definition.name != identities.name else None
+    places = [match.start() for match in pattern.finditer(text)] if pattern else []
+    names = [_note(Level.INFO, "name", definition.name, _lines(text, places))] if places else []
+    return warnings + names
+
+
+def _found(
+    text: str, fields: Sequence[Renewed], identities: Identities
+) -> Iterator[tuple[str, str, list[int]]]:
+    macs: dict[str, list[int]] = {}
+    for found in addresses.find(text):
+        if str(found.mac) in identities.macs:
+            macs.setdefault(str(found.mac), []).append(found.start)
+    uuids: dict[str, list[int]] = {}
+    known = {hexadecimal(old): old for old in identities.uuids}
+    for match in UUID.finditer(text):
+        if old := known.get(hexadecimal(match[0])):
+            uuids.setdefault(old, []).append(match.start())
+    serials: dict[str, list[int]] = {}
+    changed = {f.field.value for f in fields if f.changed} & set(identities.serials)
+    for serial in sorted(changed):
+        if len(serial) >= SERIAL_LENGTH and (at := text.find(serial)) >= 0:
+            serials[serial] = [at]
+    for kind, table in (("MAC address", macs), ("UUID", uuids), ("serial number", serials)):
+        for value, places in table.items():
+            yield kind, value, _lines(text, places)
+
+
+def _note(level: Level, kind: str, value: str, lines: list[int]) -> Note:
+    shown = ", ".join(str(line) for line in lines[:SHOWN_LINES])
+    more = " and others" if len(lines) > SHOWN_LINES else ""
+    where = f"line {shown}" if len(lines) == 1 else f"lines {shown}{more}"
+    words = f"the old {kind} {printable(value, 80)} is still on {where} of the result"
+    return Note(STEP, level, f"{words}: see what reads it there")
+
+
+def _lines(text: str, places: list[int]) -> list[int]:
+    found: list[int] = []
+    line, at = 1, 0
+    for place in places:
+        line += text.count("\n", at, place)
+        at = place
+        if not found or found[-1] != line:
+            found.append(line)
+    return found
