@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from images.errors import RefusedError, UsageError
 from images.guest import parent
-from sanitize import seed_readiness
+from sanitize import clone_readiness, seed_readiness
 from sanitize.catalogue import load as load_catalogue
 from sanitize.change import Level, Plan, StepPlan
 from sanitize.facts import Facts
@@ -69,6 +69,7 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     parts = [step.plan(guest, facts, options) for step in selected]
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, facts, ids)))
+    parts.append(StepPlan(notes=clone_readiness.notes(guest, facts)))
     plan = Plan(
         profile=options.profile.value,
         changes=tuple(sorted(_without_covered(guest, parts), key=_is_on_a_device)),

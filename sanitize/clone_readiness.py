@@ -1,0 +1,172 @@
+"""Will a copy of this guest find its disks? What in it counts on the machine it was on.
+
+Identifiers follow the disk. Names of devices follow the machine: ``/dev/sda1`` is ``/dev/vda1``
+where the disk hangs on virtio, and ``/dev/disk/by-id`` has the serial number of the disk that was
+copied from. Labels are copied and stay equal. None of this is changed here; the report says it.
+
+References: fstab(5), crypttab(5), systemd.mount(5), kernel-parameters.txt (``root=``), GRUB manual
+("Device map"); systemd ``rules.d/60-persistent-storage.rules.in`` (what by-id and by-path are made
+of); Debian grub-pc.postinst (``grub-pc/install_devices``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from images import fstab
+from images.text import printable
+from sanitize.boot import kernel_arguments
+from sanitize.boot.kernel_arguments import ArgumentKind
+from sanitize.change import Level, Note
+from sanitize.drivers import missing_drivers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+
+#: Names a kernel gives to disks in the order it meets them, by the bus they are on.
+_BY_ORDER = r"/dev/(?:(?:s|v|xv|h)d[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)"
+#: Names made of the disk's hardware: its serial number, the slot it is in.
+_BY_HARDWARE = r"/dev/disk/by-(?:id|path)/[^\s\"',;)]+"
+_DEVICE = re.compile(rf"(?<![\w/.:-])(?P<order>{_BY_ORDER})(?![\w/])|(?P<hardware>{_BY_HARDWARE})")
+#: These names under by-id are not the hardware's but the volume group's, the array's ...
+_NOT_HARDWARE = re.compile(r"/dev/disk/by-id/(?:dm-|lvm-|md-)")
+
+_BY_LABEL = re.compile(r"(?:LABEL=|/dev/disk/by-label/)(?P<quote>[\"']?)(?P<label>.+)(?P=quote)")
+
+#: Settings of programs that put a boot loader or an initrd together, and the units of systemd.
+_SETTINGS = (
+    "/etc/initramfs-tools/conf.d/*",
+    "/etc/default/grub_installdevice",
+    "/boot/grub/device.map",
+    "/boot/grub2/device.map",
+)
+_UNITS = ("/etc/systemd/system/*.mount", "/etc/systemd/system/*.swap")
+_DEBCONF = "/var/cache/debconf/config.dat"
+
+_LIMIT = 1024 * 1024  # bytes; no file of these is larger
+_DEBCONF_LIMIT = 16 * 1024 * 1024
+_MOST = 8  # names that a note lists
+
+
+def notes(guest: Guest, facts: Facts) -> tuple[Note, ...]:
+    """What a report about *guest* should say, the worst first. Nothing for one that is ready."""
+    found = [
+        *_device_names(guest, facts),
+        *_labels(guest, facts),
+        *(_note(level, text) for level, text in missing_drivers(guest)),
+    ]
+    return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
+
+
+def _device_names(guest: Guest, facts: Facts) -> Iterator[Note]:
+    # What the next boot reads matters most. A medium that may be missing does no harm.
+    table = fstab.parse(guest.text_or_empty("/etc/fstab", _LIMIT)).entries
+    needed = " ".join(entry.spec for entry in table if not entry.optional)
+    yield from _named("/etc/fstab", needed, Level.WARNING)
+    yield from _named("/etc/crypttab", "\n".join(_containers(guest)), Level.WARNING)
+    for pattern in _UNITS:
+        for path in guest.glob(pattern):
+            what = re.findall(r"(?m)^\s*What\s*=(.*)$", guest.text_or_empty(path, _LIMIT))
+            yield from _named(path, "\n".join(what), Level.WARNING)
+    booted: dict[str, list[str]] = {}
+    for line in facts.kernel_command_lines:
+        booted.setdefault(line.path, []).extend(line.arguments)
+    for path, words in booted.items():
+        yield from _named(path, "\n".join(words), Level.WARNING)
+    for file, text in facts.kernel_argument_texts:
+        if file.kind in {ArgumentKind.ASSIGNMENTS, ArgumentKind.TEMPLATE}:
+            words = [w for line in kernel_arguments.arguments(text, file.kind) for w in line]
+            yield from _named(file.path, "\n".join(words), Level.INFO)
+    for pattern in _SETTINGS:
+        for path in guest.glob(pattern):
+            settings = _without_comments(guest.text_or_empty(path, _LIMIT))
+            yield from _named(path, settings, Level.INFO)
+    debconf = guest.text_or_empty(_DEBCONF, _DEBCONF_LIMIT)
+    answer = re.findall(r"(?m)^Name: grub-pc/install_devices\n(?:\S.*\n)*?Value: (.*)$", debconf)
+    yield from _named(_DEBCONF, "\n".join(answer), Level.INFO)
+
+
+def _named(path: str, text: str, level: Level) -> Iterator[Note]:
+    """One note for the names of devices in *text*, what *path* says."""
+    order, hardware = [], []
+    for match in _DEVICE.finditer(text):
+        if match["order"]:
+            order.append(match["order"])
+        elif not _NOT_HARDWARE.match(match["hardware"]):
+            hardware.append(match["hardware"])
+    consequence = (
+        "it is read at boot"
+        if level is Level.WARNING
+        else "it counts when a boot loader, an initrd or a boot entry is next made"
+    )
+    for names, why in (
+        (order, "the same disk has another name on another bus or beside other disks"),
+        (
+            hardware,
+            "the name is made of the disk's serial number or slot, which a copy's differ in",
+        ),
+    ):
+        if names:
+            yield _note(
+                level,
+                f"{printable(path)} names {_listed(names)}: {why}, and {consequence}. "
+                "Name it by UUID in the image.",
+            )
+
+
+def _labels(guest: Guest, facts: Facts) -> Iterator[Note]:
+    users: dict[str, str] = {}
+    for entry in fstab.parse(guest.text_or_empty("/etc/fstab", _LIMIT)).entries:
+        match = _BY_LABEL.fullmatch(entry.spec)
+        if match and not entry.optional:
+            users.setdefault(match["label"], "/etc/fstab")
+    for line in facts.kernel_command_lines:
+        for argument in line.arguments:
+            match = _BY_LABEL.fullmatch(argument.partition("=")[2])
+            if match:
+                users.setdefault(match["label"], line.path)
+    there = Counter(fs.label for fs in guest.file_systems() if fs.label)
+    for label, path in users.items():
+        if there[label] > 1:
+            yield _note(
+                Level.WARNING,
+                f"{printable(path)} names a file system by the label {printable(label, 40)!r}, "
+                f"which {there[label]} of this guest's have: which of them is used is chance. "
+                "Name it by UUID in the image.",
+            )
+    shared = [label for label in users if there[label] <= 1]
+    if shared:
+        paths = _listed(dict.fromkeys(users[label] for label in shared))
+        yield _note(
+            Level.INFO,
+            f"{paths}: file systems named by label ({_listed(shared)}). A copy keeps the labels: "
+            "with the disks of two copies in one machine, either may be used.",
+        )
+
+
+def _containers(guest: Guest) -> Iterator[str]:
+    """The second field of each line of crypttab that is needed for the boot."""
+    for line in _without_comments(guest.text_or_empty("/etc/crypttab", _LIMIT)).splitlines():
+        fields = line.split()
+        options = fields[3].split(",") if len(fields) > 3 else []
+        if len(fields) > 1 and not {"noauto", "nofail"} & set(options):
+            yield fields[1]
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"(?m)^\s*#.*$", "", text)
+
+
+def _listed(names: Sequence[str] | dict[str, None]) -> str:
+    unique = list(dict.fromkeys(names))
+    shown = ", ".join(printable(name, 100) for name in unique[:_MOST])
+    return f"{shown} and {len(unique) - _MOST} more" if len(unique) > _MOST else shown
+
+
+def _note(level: Level, text: str) -> Note:
+    return Note("clone-readiness", level, text)
