@@ -1,7 +1,8 @@
 """Just enough of PE/COFF to read the sections of an EFI program, and to patch an unsigned one.
 
 What is patched keeps its length, so nothing in the file moves. A signed program is never changed:
-its signature covers every section.
+its signature covers every section. The initrd inside a unified kernel image (``.initrd``) can be
+read like any other, and not be corrected: a correction is appended, and a section cannot grow.
 
 References: Microsoft, "PE Format" (COFF file header, optional header, data directories, section
 table; the checksum is that of ImageHlp's CheckSumMappedFile); UAPI Group, "Unified Kernel Image"
