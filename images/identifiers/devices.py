@@ -56,7 +56,7 @@ class _Tools(Protocol):
 
     def read(self, blocks: Blocks) -> str: ...
     def unsettable(self, blocks: Blocks) -> str: ...
-    def commands(self, target: str, value: str) -> Sequence[Command]: ...
+    def commands(self, blocks: Blocks, target: str, value: str) -> Sequence[Command]: ...
 
 
 #: By blkid's word.
@@ -68,7 +68,11 @@ _BYTES: Mapping[str, tuple[IdentifierKind, _Bytes]] = {
     "crypto_LUKS": (IdentifierKind.LUKS_UUID, luks),
     "linux_raid_member": (IdentifierKind.MD_UUID, md),
 }
-_TOOLS: Mapping[str, _Tools] = {"ext2": ext, "ext3": ext, "ext4": ext, "xfs": xfs}
+_TOOLS: Mapping[str, _Tools] = {
+    **dict.fromkeys(("ext2", "ext3", "ext4"), ext),
+    "xfs": xfs,
+    "btrfs": btrfs,
+}
 LVM = "LVM2_member"
 _LVM_KINDS = {IdentifierKind.LVM_PV_UUID, IdentifierKind.LVM_VG_UUID}
 
@@ -111,8 +115,6 @@ def read(content: str, blocks: Blocks) -> str:
 
         volume = lvm.read(blocks)
         return volume.uuid if volume else ""
-    if content == "btrfs":
-        return btrfs.read(blocks)
     return _TOOLS[content].read(blocks) if content in _TOOLS else ""
 
 
@@ -177,10 +179,8 @@ def write(identifier: Identifier, devices: Sequence[Device]) -> None:
 
 def commands(device: Device, target: str, value: str) -> Sequence[Command]:
     """What sets the UUID of the file system on *device*, which the tools know as *target*."""
-    if device.type == "btrfs":
-        with closing(device.open()) as blocks:
-            return btrfs.commands(blocks, target, value)
-    return _TOOLS[device.type].commands(target, value)
+    with closing(device.open()) as blocks:
+        return _TOOLS[device.type].commands(blocks, target, value)
 
 
 def sharing(device: Device, devices: Sequence[Device]) -> Sequence[Device]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SUPERBLOCK, _SIZE = 1024, 1024
 _MAGIC = 0xEF53
-_HAS_JOURNAL, _STABLE_INODES = 0x4, 0x800  # compatible features
+_HAS_JOURNAL, _STABLE_INODES, _ORPHAN_FILE = 0x4, 0x800, 0x1000  # compatible features
 _JOURNAL_DEVICE = 0x8  # incompatible features
 
 
@@ -43,12 +43,13 @@ def unsettable(blocks: Blocks) -> str:
     return ""
 
 
-def commands(target: str, value: str) -> Sequence[Command]:
+def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
     """What sets the UUID of the file system in *target*."""
-    return (
-        Command(("e2fsck", "-fp", target), ok=(0, 1)),
-        Command(("tune2fs", "-U", value, target)),
-    )
+    check = Command(("e2fsck", "-fp", target), ok=(0, 1))
+    change = Command(("tune2fs", "-U", value, target))
+    # tune2fs 1.47 forgets the checksums of the orphan file, with which no kernel mounts it.
+    has_orphan_file = number(_superblock(blocks), 0x5C, "<I") & _ORPHAN_FILE
+    return (check, change, check) if has_orphan_file else (check, change)
 
 
 def _superblock(blocks: Blocks) -> bytes:

@@ -51,8 +51,9 @@ def unsettable(blocks: Blocks) -> str:
     return ""
 
 
-def commands(target: str, value: str) -> Sequence[Command]:
+def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
     """What sets the UUID of the file system in *target*, whose log is clean."""
+    del blocks
     return (Command(("xfs_admin", "-U", value, target)),)
 
 

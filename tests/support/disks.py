@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 
 #: MiB; the smallest each is comfortable with.
-SIZES = {"ext2": 24, "ext4": 24, "xfs": 320, "btrfs": 128, "vfat": 40, "swap": 4}
+SIZES = {"ext2": 24, "ext3": 24, "ext4": 24, "xfs": 320, "btrfs": 128, "vfat": 40, "swap": 4, "exfat": 8}
 
 #: What has to be there for a root to be one.
 BARE_ROOT: Mapping[str, str | bytes | None] = {
@@ -164,17 +164,26 @@ def _vfat(path: Path, part: Part, folder: Path) -> None:
         run(["mcopy", "-s", "-m", "-i", path, *entries, "::/"])
 
 
+def _exfat(path: Path, part: Part, folder: Path) -> None:
+    assert not part.tree, "nothing here can fill an exFAT"
+    run(["mkfs.exfat", *part.options, *_pairs(("-L", part.label)), path])
+    if part.uuid:
+        run(["tune.exfat", "-I", f"0x{part.uuid.replace('-', '')}", path])
+
+
 def _swap(path: Path, part: Part, folder: Path) -> None:
     run(["mkswap", "-q", *_pairs(("-U", part.uuid), ("-L", part.label)), path])
 
 
 _MAKERS: Mapping[str, Callable[[Path, Part, Path], None]] = {
     "ext2": _ext,
+    "ext3": _ext,
     "ext4": _ext,
     "xfs": _xfs,
     "btrfs": _btrfs,
     "vfat": _vfat,
     "swap": _swap,
+    "exfat": _exfat,
 }
 
 

@@ -112,7 +112,7 @@ def _set_with_tools(
         words = _run(device, device.for_tools, value)
     else:
         with alone(device) as shown:
-            words = _run(device, str(shown.file), value)
+            words = _run(shown, str(shown.file), value)
     blocks = device.open()
     try:
         found = identified.read(device.type, blocks)
