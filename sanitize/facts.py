@@ -12,13 +12,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from images.text import printable
-from sanitize.boot import kernel_arguments
+from sanitize.boot import efi_programs, kernel_arguments
 from sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from images.guest import Guest
+    from sanitize.boot.efi_programs import EfiProgram
+    from sanitize.boot.initrd import Survey
     from sanitize.boot.kernel_arguments import CommandLine, KernelArgumentFile
 
 #: An os-release is a few hundred bytes; a hostile one may be anything.
@@ -59,6 +61,8 @@ class Facts:
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
         self.renewals = Renewals()
+        #: What the initrds hold, by path: unpacked once, when it is asked what must be kept.
+        self.initrds: dict[str, Survey] = {}
 
     @cached_property
     def os_release(self) -> Mapping[str, str]:
@@ -120,6 +124,11 @@ class Facts:
     def kernel_command_lines(self) -> tuple[CommandLine, ...]:
         """Every command line a boot loader of this guest hands to a kernel."""
         return kernel_arguments.command_lines(self.kernel_argument_texts)
+
+    @cached_property
+    def efi_programs(self) -> Mapping[str, EfiProgram]:
+        """The EFI programs that may have an identifier built in, by path."""
+        return efi_programs.find(self._guest)
 
     @cached_property
     def root_start(self) -> RootStart:

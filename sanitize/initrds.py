@@ -34,7 +34,7 @@ PATTERNS = (
 SIZE_LIMIT = 512 * 1024 * 1024
 
 _REMEMBERED = 16
-_known: OrderedDict[tuple[bytes, tuple[bytes, ...]], Survey] = OrderedDict()
+_known: OrderedDict[bytes, tuple[frozenset[bytes], Survey | None]] = OrderedDict()
 
 
 def find(guest: Guest) -> Iterator[str]:
@@ -53,10 +53,16 @@ def find(guest: Guest) -> Iterator[str]:
 
 
 def look_into(content: bytes, needles: Sequence[bytes]) -> Survey:
-    """What the initrd *content* holds, and where any of *needles* is in it."""
-    key = hashlib.blake2b(content, digest_size=16).digest(), tuple(needles)
-    found = _known.pop(key, None) or survey(content, needles)
-    _known[key] = found
+    """What the initrd *content* holds, and where any of *needles* is in it.
+
+    There may be hits of further needles, which were asked for before.
+    """
+    key = hashlib.blake2b(content, digest_size=16).digest()
+    asked, found = _known.pop(key, (frozenset(), None))
+    if found is None or not asked.issuperset(needles):
+        asked = frozenset(needles)
+        found = survey(content, needles)
+    _known[key] = asked, found
     if len(_known) > _REMEMBERED:
         _known.popitem(last=False)
     return found

@@ -24,6 +24,8 @@ _INSIDE_WORD_BEFORE = re.compile(rb"(?<=[0-9A-Za-z])(?<!\\x[0-9a-f]{2})")
 _INSIDE_WORD_AFTER = re.compile(rb"[0-9A-Za-z]")
 #: ABCD-1234 is also in the middle of many a UUID.
 _SERIAL_LENGTH = 9
+#: Bytes. Only small files are tables or wide text; in large ones looking for zeros is slow.
+_BINARY_LIMIT = 64 * 1024
 #: Bytes of a spelling that is in no longer word by chance.
 _LONG = 24
 
@@ -42,12 +44,16 @@ class Finder:
             for spelled in spellings(value):
                 self.values.setdefault(spelled, value)
         self._by_core: dict[bytes, list[bytes]] = {}
+        self._binary: list[bytes] = []
         for spelled in self.values:
-            self._by_core.setdefault(core(spelled), []).append(spelled)
+            if _TEXT.fullmatch(spelled):
+                self._by_core.setdefault(core(spelled), []).append(spelled)
+            else:
+                self._binary.append(spelled)
 
     @property
     def needles(self) -> Sequence[bytes]:
-        """What has to be in a file that holds any of them: few, and quick to look for."""
+        """What has to be in a text that holds any of them: few, and quick to look for."""
         return sorted(self._by_core)
 
     def matches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -61,6 +67,12 @@ class Finder:
             for spelled in found
             for start in self._occurrences(content, spelled)
         ]
+        if len(content) <= _BINARY_LIMIT:
+            hits += [
+                (start, -len(spelled), spelled)
+                for spelled in self._binary
+                for start in self._occurrences(content, spelled)
+            ]
         end = 0
         for start, _, spelled in sorted(hits):
             if start >= end:

@@ -36,13 +36,14 @@ def verify(
                 hint="It was damaged before: repair it from the guest's own rescue mode "
                 "(fsck -f), then run again.",
             )
+    # First the widest question: initrds are unpacked once, for this and for what follows.
+    residue = tuple(find_residue(guest, plan.retired))
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     if problems:
         raise ResidueError(
             f"{len(problems)} changes could not be read back: {problems[0]}",
             hint="Please report this: the image is as it was.",
         )
-    residue = tuple(find_residue(guest, plan.retired))
     blocking = [found for found in residue if found.read_at_boot or strict]
     if blocking:
         raise ResidueError(

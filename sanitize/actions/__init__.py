@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 from sanitize.actions.clear import Clear
 from sanitize.actions.correct_initrd import CorrectInitrd
 from sanitize.actions.drop_lines import DropLines
+from sanitize.actions.patch_efi_program import PatchEfiProgram
 from sanitize.actions.remove import Remove
 from sanitize.actions.remove_kernel_argument import RemoveKernelArgument
 from sanitize.actions.rename import Rename
 from sanitize.actions.replace_identifiers import ReplaceIdentifiers
 from sanitize.actions.replace_text import ReplaceText
+from sanitize.actions.rewrite_uimage import RewriteUImage
 from sanitize.actions.set_identifier import SetIdentifier
 from sanitize.actions.ssh_host_key import GenerateSshHostKey
 from sanitize.actions.truncate import Truncate
@@ -44,11 +46,13 @@ ACTIONS: Mapping[str, Action] = {
     "correct-initrd": CorrectInitrd(),
     "drop-lines": DropLines(),
     "generate-ssh-host-key": GenerateSshHostKey(),
+    "patch-efi-program": PatchEfiProgram(),
     "remove": Remove(),
     "remove-kernel-argument": RemoveKernelArgument(),
     "rename": Rename(),
     "replace-identifiers": ReplaceIdentifiers(),
     "replace-text": ReplaceText(),
+    "rewrite-uimage": RewriteUImage(),
     "set-identifier": SetIdentifier(),
     "truncate": Truncate(),
     "write": Write(),

@@ -3,8 +3,8 @@
 An initrd is any number of cpio archives one after the other, each plain or compressed by itself,
 with zeros between them: microcode first, then the main archive, then whatever was appended. Later
 members override earlier ones of the same name. :func:`survey` reads one in a single pass and says
-where given byte strings occur; nothing but what it found is kept. How to correct what it found is
-in ``overriding.py``.
+where, programs aside, given byte strings occur; nothing but what it found is kept. How to correct
+what it found is in ``overriding.py``.
 
 References: Linux Documentation/driver-api/early-userspace/buffer-format.rst; init/initramfs.c
 (Linux 6.1: unpack_to_rootfs, flush_buffer, do_name, clean_path, maybe_link);
@@ -33,6 +33,10 @@ KEPT_LIMIT = 64 * 1024 * 1024
 
 #: The kernel's other appendix, "boot config", is a text behind all archives. It has no name.
 BOOTCONFIG = "(bootconfig)"
+
+#: Programs, libraries and modules are most of an initrd. They come from packages and are the same
+#: on every machine, so nothing is looked for in them.
+_PROGRAM = b"\x7fELF"
 
 _KEPT_TOTAL_LIMIT = 256 * 1024 * 1024
 _MEMBER_LIMIT = 200_000
@@ -301,7 +305,14 @@ class _Surveyor:
         if header.size > KEPT_LIMIT:
             inode.needles = self._found_in_pieces(reader.contents())
             return
-        content = b"".join(reader.contents())
+        pieces = reader.contents()
+        first = bytes(next(pieces, b""))
+        if first.startswith(_PROGRAM) and not self._is_wanted(path, header, inode):
+            self._forget(inode)
+            for _ in pieces:
+                pass
+            return
+        content = b"".join([first, *pieces])
         self._forget(inode)
         inode.needles = tuple(needle for needle in self._needles if needle in content)
         # Contents of a hard link are kept until it is known which names lead to them.

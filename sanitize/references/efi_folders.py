@@ -16,6 +16,6 @@ REFERENCE = NameReference(
         why="boot entries point into EFI/Pop_OS-<UUID>, and kernelstub looks for it",
         sources=("https://github.com/pop-os/kernelstub",),
     ),
-    folders=tuple(f"{root}/EFI" for root in BOOT_ROOTS),
-    contents=False,  # programs and configuration there have kinds of their own
+    # Only their names: what is inside has kinds of its own.
+    names=tuple(f"{root}/EFI/*" for root in BOOT_ROOTS),
 )

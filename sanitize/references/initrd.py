@@ -59,16 +59,15 @@ class Initrd:
         ),
     )
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:
         """What is in an initrd that cannot be read to its end, or in a part that stays."""
-        return tuple(self._blockers(guest, candidates))
+        return tuple(self._blockers(guest, facts, candidates))
 
     def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
         """One change for each initrd that refers to something renewed."""
         rewriter = facts.renewals.rewriter
         changes, notes = [], []
-        for path in initrds.find(guest) if facts.renewals.renewed else ():
-            found = _look(guest, path, rewriter)
+        for path, found in facts.initrds.items():
             renewals = tuple(
                 renewal
                 for hit in found.hits
@@ -95,11 +94,12 @@ class Initrd:
                 notes.append(Note(self.info.id, Level.WARNING, text))
         return StepPlan(tuple(changes), tuple(notes))
 
-    def _blockers(self, guest: Guest, candidates: Renewals) -> Iterator[Blocker]:
+    def _blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Iterator[Blocker]:
         rewriter = candidates.rewriter
         lift = "Make the initrd anew in the guest, then run again."
         for path in initrds.find(guest) if candidates.renewed else ():
-            found = _look(guest, path, rewriter)
+            content = guest.read(path, initrds.SIZE_LIMIT)
+            found = facts.initrds[path] = initrds.look_into(content, rewriter.needles)
             if found.unreadable:
                 why = f"the initrd {printable(path)} cannot be read: {found.unreadable}"
                 for renewal in candidates.renewed:
@@ -108,16 +108,11 @@ class Initrd:
                 continue
             if not found.hits:
                 continue
-            content = guest.read(path, initrds.SIZE_LIMIT)
             for change in correct(content, found, rewriter.rewritten).changes:
                 if change.action is Action.LEFT:
                     why = f"{printable(change.path)} in {printable(path)} stays: {change.reason}"
                     for renewal in _texts_of(found, change.path, rewriter) or candidates.renewed:
                         yield Blocker(renewal, why, lift)
-
-
-def _look(guest: Guest, path: str, rewriter: Rewriter) -> Survey:
-    return initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), rewriter.needles)
 
 
 def _texts_of(found: Survey, path: str, rewriter: Rewriter) -> list[Renewal]:

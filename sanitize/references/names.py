@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NameReference:
-    """Folders below which names, links' texts and files' contents follow.
+    """Places whose names follow: everything below ``folders``, and what the globs ``names`` match.
 
-    Contents and links come first, while everything still has its old path; then the names, from
-    the bottom up.
+    Below ``folders``, links' texts and files' contents follow as well. They come first, while
+    everything still has its old path; then the names, from the bottom up.
     """
 
     info: StepInfo
-    folders: tuple[str, ...]
-    #: Whether files' contents follow as well, not only names and links.
-    contents: bool = True
+    folders: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
         """None: what has a name can be renamed."""
@@ -41,11 +40,14 @@ class NameReference:
     def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
         """A change for each content and link, then one for each name."""
         rewriter = facts.renewals.rewriter
+        if not rewriter.needles:
+            return StepPlan()
         paths = guest.search(self.folders, rewriter.needles, limit=TEXT_LIMIT)
+        named = [*paths, *(path for pattern in self.names for path in guest.glob(pattern))]
         return StepPlan(
             (
                 *self._texts(guest, rewriter, paths),
-                *self._names(guest, rewriter, sorted(paths, key=_depth, reverse=True)),
+                *self._names(guest, rewriter, sorted(named, key=_depth, reverse=True)),
             )
         )
 
@@ -55,7 +57,7 @@ class NameReference:
             kind = stat.kind if stat else Kind.OTHER
             if kind is Kind.SYMLINK:
                 content = guest.readlink(path).encode("utf-8", "surrogateescape")
-            elif kind is Kind.FILE and self.contents:
+            elif kind is Kind.FILE:
                 content = guest.read(path, TEXT_LIMIT)
             else:
                 continue

@@ -21,7 +21,6 @@ REFERENCE = NameReference(
     folders=(
         "/etc/systemd",
         "/usr/lib/systemd/system",
-        "/usr/lib/systemd/system-generators",
         "/usr/local/lib/systemd",
     ),
 )

@@ -91,15 +91,13 @@ def test_a_file_that_two_paths_lead_to_is_changed_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", ["folder", "huge", "dangling", "loop"])
 def test_what_is_no_text_is_left_alone(tmp_path: Path, odd: str) -> None:
-    plant(
-        tmp_path,
-        {
-            "folder": {"/etc/fstab/x": ROOT.old},
-            "huge": {"/etc/fstab": ROOT.old.encode() + bytes(TEXT_LIMIT)},
-            "dangling": {"/etc/fstab": "-> /nowhere"},
-            "loop": {"/etc/fstab": "-> fstab"},
-        }[odd],
-    )
+    trees: dict[str, dict[str, str | bytes | None]] = {
+        "folder": {"/etc/fstab/x": ROOT.old},
+        "huge": {"/etc/fstab": ROOT.old.encode() + bytes(TEXT_LIMIT)},
+        "dangling": {"/etc/fstab": "-> /nowhere"},
+        "loop": {"/etc/fstab": "-> fstab"},
+    }
+    plant(tmp_path, trees[odd])
     (fstab,) = (each for each in TEXTS if each.info.id == "fstab")
     assert planned(guest_at(tmp_path), fstab) == ()
 

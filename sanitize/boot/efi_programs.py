@@ -1,0 +1,90 @@
+"""The EFI programs of a guest that can have something configured built into them.
+
+References: UAPI Group, "Unified Kernel Image" (``.cmdline``, ``.initrd``, ``.pcrsig``);
+systemd-stub(7) (add-ons); grub-mkimage(1) (prefix and configuration in section ``mods``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.volumes import Kind
+from sanitize.boot import grub_core, pe
+from sanitize.boot.kernel_arguments import BOOT_ROOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from images.guest import Guest
+
+#: Bytes. A unified kernel image with every driver and firmware has a few hundred million.
+SIZE_LIMIT = 512 * 1024 * 1024
+
+#: The sections that hold what a person configured: a kernel's command line, GRUB's prefix and
+#: early configuration.
+CONFIGURED = (".cmdline", grub_core.EFI_SECTION)
+_INITRD = ".initrd"
+
+_EFI = "*.[Ee][Ff][Ii]"
+PATTERNS = (
+    *(f"{root}/[Ee][Ff][Ii]/{folders}{_EFI}" for root in BOOT_ROOTS for folders in ("*/", "*/*/")),
+    *(f"{root}/loader/{folders}{_EFI}" for root in BOOT_ROOTS for folders in ("addons/", "*/*/")),
+    f"/boot/grub/*/{_EFI}",
+    f"/boot/grub2/*/{_EFI}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EfiProgram:
+    """What is built into a program.
+
+    ``configured`` is every text that may refer to something; ``fixed`` says why it must not
+    change ("" when it may); ``initrds`` are those of a unified kernel image.
+    """
+
+    configured: bytes
+    fixed: str
+    initrds: tuple[bytes, ...]
+
+
+def find(guest: Guest) -> Mapping[str, EfiProgram]:
+    """Every program with a section that can refer to something, by its path."""
+    found: dict[str, EfiProgram] = {}
+    for path in _paths(guest):
+        image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
+        if image is not None and not image.sections.keys().isdisjoint({*CONFIGURED, _INITRD}):
+            found[path] = _look(guest.read(path, SIZE_LIMIT), image)
+    return found
+
+
+def _look(content: bytes, image: pe.Image) -> EfiProgram:
+    fixed = "carries signed measurements" if image.has_pcr_signature else ""
+    return EfiProgram(
+        configured=configured(content),
+        fixed="is signed" if image.signed else fixed,
+        initrds=tuple(map(bytes, pe.contents(content, _INITRD))),
+    )
+
+
+def configured(content: bytes) -> bytes:
+    """Every text in the program *content* that may refer to something."""
+    texts = [bytes(part) for part in pe.contents(content, ".cmdline")]
+    grub = grub_core.efi_image(content)
+    if grub is not None:
+        built_in = f"{grub.prefix}\n{grub.config}\n"
+        texts += [built_in.encode("utf-8", "surrogateescape"), grub.memdisk]
+    return b"\n".join(texts)
+
+
+def _paths(guest: Guest) -> Iterator[str]:
+    seen: set[str] = set()
+    for pattern in PATTERNS:
+        for path in guest.glob(pattern):
+            stat = guest.stat(path)
+            if stat is None or stat.kind is not Kind.FILE or stat.size > SIZE_LIMIT:
+                continue
+            physical = guest.resolve(path)
+            if physical not in seen:
+                seen.add(physical)
+                yield path

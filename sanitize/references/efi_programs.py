@@ -1,0 +1,93 @@
+r"""EFI programs: unified kernel images (their ``.cmdline``) and GRUB images with a built-in search.
+
+Unsigned ones are patched in place. A signature covers every section, so what a signed program
+refers to is kept; so is what an initrd inside a unified kernel image refers to, because nothing
+can be appended to a section.
+
+References: UAPI Group, "Unified Kernel Image"; systemd-stub(7); grub-mkimage(1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize import initrds
+from sanitize.actions.correct_initrd import is_reference
+from sanitize.actions.replace_identifiers import as_details
+from sanitize.change import Change, StepPlan
+from sanitize.references.reference import summary
+from sanitize.renewal import Blocker
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewal, Renewals
+    from sanitize.rewriting import Rewriter
+    from sanitize.step import Options
+
+_REBUILD = "Rebuild and sign it in the guest for the new identifier, or boot without it."
+
+
+class EfiPrograms:
+    """Every EFI program of the guest that may have an identifier built in."""
+
+    info = StepInfo(
+        id="efi-programs",
+        title="identifiers built into EFI programs",
+        why="a unified kernel image has root=UUID= inside, and GRUB what it searches for",
+        sources=(
+            "https://uapi-group.org/specifications/specs/unified_kernel_image/",
+            "systemd-stub(7)",
+            "grub2: util/grub-install.c",
+        ),
+    )
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+        """What signed programs refer to, and initrds inside of programs."""
+        return tuple(self._blockers(facts, candidates.rewriter))
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """One change for each unsigned program that refers to something renewed."""
+        changes = []
+        for path, program in facts.efi_programs.items():
+            found = tuple(facts.renewals.rewriter.found(program.configured))
+            if found:
+                old, new = summary(found)
+                changes.append(
+                    Change(
+                        self.info.id,
+                        "patch-efi-program",
+                        path,
+                        self.info.why,
+                        old,
+                        new,
+                        as_details(found),
+                    )
+                )
+        return StepPlan(tuple(changes))
+
+    def _blockers(self, facts: Facts, rewriter: Rewriter) -> Iterator[Blocker]:
+        for path, program in facts.efi_programs.items():
+            if program.fixed:
+                for renewal in rewriter.found(program.configured):
+                    why = f"{printable(path)} {program.fixed} and refers to it"
+                    yield Blocker(renewal, why, _REBUILD)
+            for initrd in program.initrds:
+                for renewal in _unpacked(initrd, rewriter):
+                    why = f"the initrd inside {printable(path)} refers to it"
+                    yield Blocker(renewal, why, _REBUILD)
+
+
+def _unpacked(initrd: bytes, rewriter: Rewriter) -> Iterator[Renewal]:
+    found = initrds.look_into(initrd, rewriter.needles)
+    for hit in found.hits:
+        if is_reference(found, hit, rewriter):
+            yield from rewriter.found(found.contents.get(hit.path, b""))
+            yield from rewriter.found(found.members[hit.path].header.name)
+
+
+REFERENCE = EfiPrograms()

@@ -1,0 +1,92 @@
+"""U-Boot images: ``boot.scr``, a script behind two checksums, and ``uInitrd``, an initrd so packed.
+
+References: U-Boot doc/usage/cmd/source.rst, include/image.h; mkimage(1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError
+from images.text import printable
+from sanitize import initrds
+from sanitize.actions.replace_identifiers import as_details
+from sanitize.actions.rewrite_uimage import refers, rewritten
+from sanitize.boot.kernel_arguments import BOOT_ROOTS
+from sanitize.change import Change, StepPlan
+from sanitize.references.reference import files_at, summary
+from sanitize.renewal import Blocker, Renewals
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewal
+    from sanitize.step import Options
+
+PATTERNS = (
+    *(f"{root}/{name}" for root in BOOT_ROOTS for name in ("boot.scr*", "*.scr", "uInitrd*")),
+    "/boot/*/boot.scr*",
+    "/boot.scr",
+)
+
+
+class UBootImages:
+    """Every script and packed initrd for U-Boot."""
+
+    info = StepInfo(
+        id="u-boot-images",
+        title="U-Boot scripts and initrds",
+        why="boards boot what the script says, with root=UUID= in it",
+        sources=("mkimage(1)", "https://docs.u-boot.org/en/latest/usage/cmd/source.html"),
+    )
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+        """What an image refers to that U-Boot would not accept, or that cannot be rewritten."""
+        return tuple(self._blockers(guest, candidates))
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """One change for each image that refers to something renewed."""
+        changes = []
+        for path, content in _images(guest):
+            found = _found(content, facts.renewals)
+            if found:
+                old, new = summary(found)
+                changes.append(
+                    Change(
+                        self.info.id,
+                        "rewrite-uimage",
+                        path,
+                        self.info.why,
+                        old,
+                        new,
+                        as_details(found),
+                    )
+                )
+        return StepPlan(tuple(changes))
+
+    def _blockers(self, guest: Guest, candidates: Renewals) -> Iterator[Blocker]:
+        for path, content in _images(guest):
+            for renewal in _found(content, candidates):
+                try:
+                    rewritten(content, candidates.rewriter)
+                except RefusedError as error:
+                    why = f"{printable(path)} refers to it: {error.message}"
+                    yield Blocker(renewal, why, "Make it again with mkimage in the guest.")
+
+
+def _images(guest: Guest) -> Iterator[tuple[str, bytes]]:
+    for path in files_at(guest, PATTERNS, initrds.SIZE_LIMIT):
+        yield path, guest.read(path, initrds.SIZE_LIMIT)
+
+
+def _found(content: bytes, renewals: Renewals) -> tuple[Renewal, ...]:
+    """Each of *renewals* by itself, because what is packed cannot be searched as a whole."""
+    if not refers(content, renewals.rewriter):
+        return ()
+    return tuple(each for each in renewals.renewed if refers(content, Renewals((each,)).rewriter))
+
+
+REFERENCE = UBootImages()

@@ -1,0 +1,52 @@
+"""zipl, the boot loader of s390x: kernel parameters are copied into its bootmap.
+
+Only the zipl program can write one, on a machine of that kind; what it refers to is kept.
+
+Reference: zipl(8), zipl.conf(5).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanitize.boot.zipl import BOOTMAPS, CONFIGURATIONS
+from sanitize.references.blocking import BlockingReference
+from sanitize.references.reference import files_at
+from sanitize.renewal import Blocker
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Renewals
+
+_LIMIT = 64 * 1024 * 1024
+#: What zipl makes its bootmap from.
+_SOURCES = (*CONFIGURATIONS, "/boot/loader/entries/*.conf")
+
+
+def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+    maps = tuple(files_at(guest, BOOTMAPS, _LIMIT))
+    if not maps and not any(guest.is_file(path) for path in CONFIGURATIONS):
+        return ()
+    places = (*maps, *files_at(guest, _SOURCES))
+    found = {
+        renewal: None
+        for path in places
+        for renewal in candidates.rewriter.found(guest.read(path, _LIMIT))
+    }
+    why = "zipl's boot map has the kernel parameters that refer to it"
+    return [Blocker(each, why, "Renew it in the guest and run zipl there.") for each in found]
+
+
+REFERENCE = BlockingReference(
+    info=StepInfo(
+        id="zipl",
+        title="zipl's boot map",
+        why="the firmware of a mainframe boots what the map says, with root=UUID= in it",
+        sources=("zipl(8)", "zipl.conf(5)"),
+    ),
+    find=_find,
+)

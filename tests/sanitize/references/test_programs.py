@@ -1,0 +1,232 @@
+"""Initrds, EFI programs, U-Boot images and GRUB's boot sectors, as the real tools make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.errors import ResidueError
+from sanitize.actions import ACTIONS
+from sanitize.applying import apply_plan
+from sanitize.boot import pe
+from sanitize.boot.compression import Compression
+from sanitize.boot.initrd import survey
+from sanitize.facts import Facts
+from sanitize.planning import make_plan
+from sanitize.references import efi_programs, grub_core, initrd, uboot_images, zipl_bootmap
+from sanitize.step import Options
+from sanitize.verifying import verify
+from tests.support.boot_images import grub_image, uboot_image, unified_kernel
+from tests.support.identified import (
+    ALL,
+    GROUP,
+    LUKS,
+    RENEWALS,
+    ROOT,
+    SWAP,
+    IdentifiedVolumes,
+    identified_guest,
+    olds,
+)
+from tests.support.initrds import archive, compress, microcode
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from images.guest import Guest
+    from sanitize.change import Change
+    from sanitize.references.reference import Reference
+    from sanitize.renewal import Renewal, Renewals
+
+INITRD = "/boot/initrd.img-6.1"
+UKI = "/boot/efi/EFI/Linux/arch.efi"
+CMDLINE = f"root=UUID={ROOT.old} rw\0".encode()
+
+
+def follow(guest: Guest, reference: Reference, renewals: Renewals = RENEWALS) -> list[str]:
+    changes = planned(guest, reference, renewals)
+    for change in changes:
+        ACTIONS[change.action].apply(guest, change)
+    assert [ACTIONS[c.action].verify(guest, c, "") for c in changes] == [""] * len(changes)
+    assert planned(guest, reference, renewals) == ()
+    return [change.target for change in changes]
+
+
+def planned(guest: Guest, reference: Reference, renewals: Renewals) -> tuple[Change, ...]:
+    facts = Facts(guest)
+    assert reference.blockers(guest, facts, renewals) == ()
+    facts.renewals = renewals
+    return reference.plan(guest, facts, Options()).changes
+
+
+def kept(guest: Guest, reference: Reference) -> set[Renewal]:
+    found = reference.blockers(guest, Facts(guest), RENEWALS)
+    assert all(blocker.why and blocker.lift for blocker in found)
+    return {blocker.renewal for blocker in found}
+
+
+def an_initrd(folder: Path, compression: Compression, *, early: bool = False) -> bytes:
+    """With what initramfs-tools and dracut copy into one."""
+    tree = folder / "initrd"
+    hook = f"initqueue/finished/devexists-\\x2fdev\\x2fdisk\\x2fby-uuid\\x2f{ROOT.old}.sh"
+    plant(
+        tree,
+        {
+            "/conf/conf.d/zz-resume-auto": f"RESUME=UUID={SWAP.old}\n",
+            "/cryptroot/crypttab": f"luks-{LUKS.old} UUID={LUKS.old} none luks\n",
+            f"/usr/lib/dracut/hooks/{hook}": f"[ -e /dev/disk/by-uuid/{ROOT.old} ]\n",
+            "/etc/fstab": "proc /proc proc\n",
+        },
+    )
+    main = compress(compression, archive(tree))
+    return (microcode(folder / "early") + main) if early else main
+
+
+@pytest.mark.parametrize(
+    "compression",
+    [Compression.NONE, Compression.GZIP, Compression.ZSTD, Compression.XZ, Compression.LZ4_LEGACY],
+)
+@pytest.mark.parametrize("early", [False, True], ids=["plain", "with microcode"])
+def test_an_initrd_follows(tmp_path: Path, compression: Compression, early: bool) -> None:
+    before = an_initrd(tmp_path, compression, early=early)
+    plant(tmp_path / "guest", {INITRD: before, "/boot/initrd.img": "-> initrd.img-6.1"})
+    guest = guest_at(tmp_path / "guest")
+    assert kept(guest, initrd.REFERENCE) == set()
+    assert follow(guest, initrd.REFERENCE) == ["/boot/initrd.img"]
+    after = guest.read(INITRD)
+    assert after.startswith(before.rstrip(b"\0"))
+    contents = survey(after, read=["conf/conf.d/zz-resume-auto", "cryptroot/crypttab"]).contents
+    assert contents["conf/conf.d/zz-resume-auto"] == f"RESUME=UUID={SWAP.new}\n".encode()
+    assert contents["cryptroot/crypttab"].startswith(f"luks-{LUKS.new} UUID={LUKS.new}".encode())
+
+
+def test_an_unreadable_initrd_keeps_what_may_be_in_it(tmp_path: Path) -> None:
+    content = an_initrd(tmp_path, Compression.GZIP)
+    plant(tmp_path / "guest", {INITRD: content[: len(content) // 2]})
+    found = kept(guest_at(tmp_path / "guest"), initrd.REFERENCE)
+    assert {ROOT, SWAP, LUKS} <= found
+
+
+def test_residue_inside_an_initrd_stops_the_run(tmp_path: Path) -> None:
+    plant(tmp_path / "guest", {INITRD: an_initrd(tmp_path, Compression.GZIP)})
+    guest = identified_guest(IdentifiedVolumes(tmp_path / "guest", olds([SWAP])))
+    plan = make_plan(guest, Options(disable=frozenset({"initrd"})))
+    outcomes = apply_plan(guest, plan)
+    with pytest.raises(ResidueError, match=r"initrd\.img-6\.1!conf/conf\.d/zz-resume-auto"):
+        verify(guest, plan, outcomes)
+
+
+def test_an_unsigned_unified_kernel_is_patched(tmp_path: Path) -> None:
+    before = unified_kernel(tmp_path, {".cmdline": CMDLINE, ".linux": b"kernel"})
+    plant(tmp_path / "guest", {UKI: before})
+    guest = guest_at(tmp_path / "guest")
+    assert kept(guest, efi_programs.REFERENCE) == set()
+    assert follow(guest, efi_programs.REFERENCE) == [UKI]
+    after = guest.read(UKI)
+    assert len(after) == len(before)
+    (cmdline,) = pe.contents(after, ".cmdline")
+    assert bytes(cmdline) == f"root=UUID={ROOT.new} rw\0".encode()
+
+
+def test_a_signed_one_keeps_what_it_refers_to(tmp_path: Path) -> None:
+    signed = unified_kernel(tmp_path, {".cmdline": CMDLINE}, signed=True)
+    plant(tmp_path / "guest", {UKI: signed})
+    assert kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE) == {ROOT}
+
+
+def test_an_initrd_inside_keeps_what_it_refers_to(tmp_path: Path) -> None:
+    inside = an_initrd(tmp_path, Compression.ZSTD)
+    program = unified_kernel(tmp_path, {".cmdline": b"ro\0", ".initrd": inside})
+    plant(tmp_path / "guest", {UKI: program})
+    assert kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE) == {ROOT, SWAP, LUKS}
+
+
+def test_an_unsigned_grub_is_patched(tmp_path: Path) -> None:
+    config = f"search.fs_uuid {ROOT.old} root \nset prefix=($root)'/boot/grub'\n"
+    program = grub_image(tmp_path, "x86_64-efi", "/boot/grub", config, "search_fs_uuid", "ext2")
+    path = "/boot/efi/EFI/arch/grubx64.efi"
+    plant(tmp_path / "guest", {path: program})
+    guest = guest_at(tmp_path / "guest")
+    assert follow(guest, efi_programs.REFERENCE) == [path]
+    assert guest.read(path).count(ROOT.new.encode()) == 1
+
+
+@pytest.mark.parametrize(
+    ("prefix", "config", "renewal"),
+    [
+        ("(,gpt2)/boot/grub", "", None),
+        ("(,gpt2)/boot/grub", f"search.fs_uuid {ROOT.old} root hd0,gpt2\n", ROOT),
+        (f"(lvmid/{GROUP.old}/{GROUP.old[::-1]})/boot/grub", "", GROUP),
+        (f"(cryptouuid/{LUKS.old.replace('-', '')})/boot/grub", "", LUKS),
+    ],
+    ids=["plain disk", "search", "LVM", "LUKS"],
+)
+def test_boot_sectors_keep_what_they_look_for(
+    tmp_path: Path, prefix: str, config: str, renewal: Renewal | None
+) -> None:
+    core = grub_image(tmp_path, "i386-pc", prefix, config, "biosdisk", "search_fs_uuid", "ext2")
+    plant(tmp_path / "guest", {"/boot/grub/i386-pc/core.img": core})
+    wanted = set() if renewal is None else {renewal}
+    assert kept(guest_at(tmp_path / "guest"), grub_core.REFERENCE) == wanted
+
+
+def test_a_uboot_script_follows(tmp_path: Path) -> None:
+    script = f"setenv bootargs root=UUID={ROOT.old}\nbooti\n".encode()
+    before = uboot_image(tmp_path, "script", script)
+    plant(tmp_path / "guest", {"/boot/boot.scr": before})
+    guest = guest_at(tmp_path / "guest")
+    assert kept(guest, uboot_images.REFERENCE) == set()
+    assert follow(guest, uboot_images.REFERENCE) == ["/boot/boot.scr"]
+    assert len(guest.read("/boot/boot.scr")) == len(before)
+
+
+def test_an_initrd_for_uboot_follows(tmp_path: Path) -> None:
+    packed = uboot_image(tmp_path, "ramdisk", an_initrd(tmp_path, Compression.GZIP))
+    plant(tmp_path / "guest", {"/boot/uInitrd": packed})
+    assert follow(guest_at(tmp_path / "guest"), uboot_images.REFERENCE) == ["/boot/uInitrd"]
+
+
+def test_a_damaged_script_keeps_what_it_refers_to(tmp_path: Path) -> None:
+    image = uboot_image(tmp_path, "script", f"root=UUID={ROOT.old}\n".encode())
+    plant(tmp_path / "guest", {"/boot/boot.scr": image[:-1] + b"!"})
+    assert kept(guest_at(tmp_path / "guest"), uboot_images.REFERENCE) == {ROOT}
+
+
+@pytest.mark.parametrize("file", ["/boot/bootmap", "/etc/zipl.conf"])
+def test_zipl_keeps_what_it_refers_to(tmp_path: Path, file: str) -> None:
+    plant(
+        tmp_path,
+        {
+            "/etc/zipl.conf": "[defaultboot]\n",
+            file: f'parameters="root=UUID={ROOT.old}"\n',
+        },
+    )
+    assert kept(guest_at(tmp_path), zipl_bootmap.REFERENCE) == {ROOT}
+
+
+def test_no_zipl_keeps_nothing(tmp_path: Path) -> None:
+    plant(tmp_path, {"/boot/loader/entries/a.conf": f"options root=UUID={ROOT.old}\n"})
+    assert kept(guest_at(tmp_path), zipl_bootmap.REFERENCE) == set()
+
+
+def test_everything_together_keeps_nothing_it_need_not(tmp_path: Path) -> None:
+    """What a signed program refers to stays everywhere, and only that."""
+    signed = unified_kernel(tmp_path, {".cmdline": CMDLINE}, signed=True)
+    plant(
+        tmp_path / "guest",
+        {
+            UKI: signed,
+            INITRD: an_initrd(tmp_path, Compression.GZIP),
+            "/etc/fstab": f"UUID={ROOT.old} / ext4\nUUID={SWAP.old} none swap\n",
+        },
+    )
+    guest = identified_guest(IdentifiedVolumes(tmp_path / "guest", olds()))
+    plan = make_plan(guest, Options())
+    outcomes = apply_plan(guest, plan)
+    assert verify(guest, plan, outcomes).residue == ()
+    renewed = {change.old for change in plan.changes if change.action == "set-identifier"}
+    assert renewed == {each.old for each in ALL} - {ROOT.old}
+    assert ROOT.old in guest.read_text("/etc/fstab")
+    assert SWAP.old not in guest.read_text("/etc/fstab")
