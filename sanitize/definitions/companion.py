@@ -51,9 +51,12 @@ class CopiedFile:
 
     def check(self, *, overwrite: bool) -> None:
         if not self.source.is_file():
-            raise RefusedError(f"{shown(self.source)} is not a file")
+            raise RefusedError(f"{shown(self.source)} is not a file", hint="Name another.")
         if self.source.stat().st_size > LIMIT:
-            raise RefusedError(f"{shown(self.source)} is too large for what it should be")
+            raise RefusedError(
+                f"{shown(self.source)} is too large for what it should be",
+                hint="Is it the file that the definition means?",
+            )
         require_free(self.target, self.source, overwrite=overwrite)
 
     def apply(self, *, overwrite: bool) -> None:

@@ -115,7 +115,7 @@ def _decide(
         case Treatment.RENEW if is_label(field):
             return Following(definition.name, identities).text(field.value)
         case Treatment.RENEW:
-            return _new_value(field, identities)
+            return _new_value(field, identities, definition.source.shown)
         case Treatment.SET:
             return field.to
         case Treatment.REMOVE:
@@ -129,7 +129,7 @@ def _decide(
             return field.value
 
 
-def _new_value(field: Field, identities: Identities) -> str:
+def _new_value(field: Field, identities: Identities, file: str) -> str:
     old, row = field.value, field.row
     match row.kind:
         case Kind.MAC:
@@ -142,18 +142,21 @@ def _new_value(field: Field, identities: Identities) -> str:
             return identities.wwn(old, field=row.id)
         case Kind.VSOCK_CID:
             low, high = VSOCK_CIDS
-            return str(identities.number(_number(field), field=row.id, low=low, high=high))
+            return str(identities.number(_number(field, file), field=row.id, low=low, high=high))
         case Kind.PORT:
-            port = _number(field)
+            port = _number(field, file)
             low, high = (port + 1, port + PORT_WINDOW) if port < 2**16 - 1 else (1024, port - 1)
             return str(identities.number(port, field=row.id, low=low, high=min(high, 2**16 - 1)))
         case _:
             return identities.serial(old, field=row.id)
 
 
-def _number(field: Field) -> int:
+def _number(field: Field, file: str) -> int:
     if not (field.value.isascii() and field.value.isdigit() and len(field.value) < 11):
-        raise RefusedError(f"{field.place}: '{printable(field.value, 80)}' is not a number")
+        raise RefusedError(
+            f"{file}: {field.place}: '{printable(field.value, 80)}' is not a number",
+            hint="Correct the definition first.",
+        )
     return int(field.value)
 
 
@@ -205,7 +208,10 @@ def _require_sound(definition: Definition) -> None:
                     hint="Give each card of the source its own first.",
                 )
         elif field.row.kind in _UUIDS and not is_uuid(field.value):
-            raise RefusedError(f"{file}: {field.place}: '{shown}' is not a UUID")
+            raise RefusedError(
+                f"{file}: {field.place}: '{shown}' is not a UUID",
+                hint="A UUID has 32 hexadecimal digits: correct the definition first.",
+            )
 
 
 def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> None:

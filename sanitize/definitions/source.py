@@ -76,7 +76,10 @@ class Source:
                 hint="Is it complete, and a definition at all?",
             ) from error
         if "\0" in text:
-            raise RefusedError(f"{self.shown} holds null characters: it is no text")
+            raise RefusedError(
+                f"{self.shown} holds null characters: it is no text",
+                hint="Name the definition, not a disk.",
+            )
         return text
 
     def encoded(self, text: str) -> bytes:

@@ -146,7 +146,9 @@ class _Reader:
         try:
             self._bytes = self._source.text.encode()
         except UnicodeEncodeError as error:
-            raise RefusedError(f"{self._source.shown} holds half a surrogate pair") from error
+            raise RefusedError(
+                f"{self._source.shown} is not XML", hint="Name the definition of a VM."
+            ) from error
         parser = self._parser = expat.ParserCreate("utf-8", " ")
         parser.ordered_attributes = True
         parser.buffer_text = True
@@ -163,7 +165,7 @@ class _Reader:
                 hint="Is the file complete?",
             ) from error
         if self._root is None:
-            raise RefusedError(f"{self._source.shown} has no element")
+            raise RefusedError(f"{self._source.shown} has no element", hint="Is it complete?")
         return self._root
 
     def _start(self, name: str, flat: list[str]) -> None:
@@ -218,7 +220,10 @@ class _Reader:
             found[match[2]] = Attribute(match[2], value, *span, match.span())
         ending = _TAG_END.match(text, at)
         if name is None or ending is None:
-            raise RefusedError(f"{self._source.position(start)}: a tag that cannot be understood")
+            raise RefusedError(
+                f"{self._source.position(start)}: a tag that cannot be understood",
+                hint="Write it as `virsh dumpxml` would.",
+            )
         return found, ending.end(), bool(ending[1])
 
     def _here(self) -> int:
@@ -267,4 +272,6 @@ def _in_cdata(value: str) -> str:
 def _require_characters(value: str) -> None:
     """XML 1.0 2.2: control characters cannot be said at all."""
     if any(c < " " and c not in "\t\n\r" for c in value):
-        raise RefusedError(f"'{printable(value)}' cannot be written in XML")
+        raise RefusedError(
+            f"'{printable(value)}' cannot be written in XML", hint="Use no control characters."
+        )

@@ -65,7 +65,9 @@ def read(source: Source) -> Definition:
     fields = [f for domain, scope in domains for f in _fields(source, domain, scope)]
     name = main.first("name")
     if name is None or not name.value:
-        raise RefusedError(f"{source.shown}: the domain has no name")
+        raise RefusedError(
+            f"{source.shown}: the domain has no name", hint="Give it a <name> first."
+        )
     return Libvirt(
         FORMAT,
         source,
@@ -122,7 +124,7 @@ def _attribute(
         label=_label(element),
         scope=scope,
         removal=removal,
-        to=FREE_PORT,
+        to="yes" if found.name == "autoport" else FREE_PORT,
         prefix=prefix,
     )
 

@@ -36,6 +36,11 @@ def _unmanaged(element: Element, _value: str) -> bool:
     return element.get("managed") == "no"
 
 
+def _fixes_port(element: Element, value: str) -> bool:
+    ports = (element.get(name) for name in ("port", "tlsPort", "websocket"))
+    return value == "no" and any(_always_fixed(element, port) for port in ports)
+
+
 def _managed(element: Element, value: str) -> bool:
     return not _unmanaged(element, value)
 
@@ -84,5 +89,6 @@ _CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
     "channel-generated-path": _generated,
     "character-socket": _listens,
     "graphics-port": _always_fixed,
+    "graphics-autoport": _fixes_port,
     "kernel-arguments": _names_disk,
 }

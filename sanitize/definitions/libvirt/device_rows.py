@@ -260,6 +260,13 @@ _GRAPHICS = section(
         "a fixed port is taken while the source runs; -1 lets libvirt choose a free one",
     ),
     (
+        "graphics-autoport",
+        Kind.OTHER,
+        _SET,
+        "devices/graphics/@autoport",
+        "libvirt is to choose the port that was fixed",
+    ),
+    (
         "graphics-socket",
         Kind.SOCKET,
         _FOLLOW,
