@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from sanitize.derivation import Identities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from images.guest import Guest
     from sanitize.change import StepPlan
@@ -57,6 +57,8 @@ class Options:
     #: Where new values come from.
     identities: Identities = field(default_factory=Identities)
     strict: bool = False
+    #: MAC addresses of the definition, old to new; empty when the image is changed alone.
+    macs: Mapping[str, str] = field(default_factory=dict)
     #: Catalogue files of the person's own, as host paths.
     catalogues: Sequence[str] = field(default=())
 

@@ -14,6 +14,7 @@ from sanitize.references import REFERENCES
 from sanitize.steps.boot_entries import BootEntries
 from sanitize.steps.journal import Journal
 from sanitize.steps.kernel_machine_id import KernelMachineId
+from sanitize.steps.mac_pins import MacPins
 from sanitize.steps.machine_id import MachineId
 from sanitize.steps.ssh_host_keys import SshHostKeys
 
@@ -26,6 +27,7 @@ STEPS: tuple[Step, ...] = (
     MachineId(),
     KernelMachineId(),
     BootEntries(),
+    MacPins(),
     Journal(),
     SshHostKeys(),
 )

@@ -1,0 +1,74 @@
+"""ifcfg files: ``HWADDR`` says which card, ``MACADDR`` and ``LLADDR`` give it another address.
+
+References: initscripts sysconfig.txt (``HWADDR``, ``MACADDR``, ``DEVICE``); NetworkManager
+nm-settings-ifcfg-rh(5); SUSE ifcfg(5) (``LLADDR``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize.change import Level
+from sanitize.mac_pins.pins import Role, addresses
+from sanitize.mac_pins.settings import settings, unquoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.mac_pins.pins import Text, Unpinning
+
+_ROLES = {"HWADDR": Role.MATCH, "MACADDR": Role.ASSIGNED, "LLADDR": Role.ASSIGNED}
+_INTERFACE = re.compile(r"/ifcfg-((?:eth|en|ib)[a-z0-9]{1,12})")
+
+
+class Ifcfg:
+    """Drops the line; what has no ``DEVICE`` gets the one its file is named after."""
+
+    globs = (
+        "/etc/sysconfig/network-scripts/ifcfg-*",
+        "/etc/sysconfig/network/ifcfg-*",
+        "/etc/sysconfig/networking/devices/ifcfg-*",
+        "/etc/sysconfig/networking/profiles/*/ifcfg-*",
+    )
+
+    def unpin(
+        self,
+        guest: Guest,  # noqa: ARG002 (protocol)
+        facts: Facts,  # noqa: ARG002
+        files: Sequence[Text],
+        unpinning: Unpinning,
+    ) -> None:
+        for file in files:
+            found = list(settings(file.text))
+            named = any(unquoted(s.value) for s in found if s.key == "DEVICE")
+            for setting in found:
+                role = _ROLES.get(setting.key)
+                macs = addresses(setting.value)
+                # MACADDR may be a word of NetworkManager's ("stable"); HWADDR is always a pin.
+                if role is None or (role is Role.ASSIGNED and not macs):
+                    continue
+                if not unpinning.goes(role, file.path, macs):
+                    continue
+                new = ""
+                if role is Role.MATCH and not named:
+                    new = _device(file.path, unpinning)
+                    named = True
+                line = file.text[setting.start : setting.end]
+                ending = line[len(line.rstrip("\r\n")) :]
+                unpinning.splice(file.path, setting.start, setting.end, new and new + ending)
+
+
+def _device(path: str, unpinning: Unpinning) -> str:
+    interface = _INTERFACE.fullmatch(path[path.rindex("/") :])
+    if interface:
+        return f"DEVICE={interface.group(1)}"
+    unpinning.note(
+        Level.WARNING,
+        f"{printable(path)} names no DEVICE and is no longer bound to a MAC address: it is for "
+        "any card now",
+    )
+    return ""

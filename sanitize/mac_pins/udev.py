@@ -1,0 +1,86 @@
+"""udev rules that name interfaces by their MAC address.
+
+``70-persistent-net.rules`` was written by udev itself, up to systemd 208 and its contemporaries,
+and is written again; people also write such rules by hand, under that name and others.
+
+References: udev(7); systemd NEWS 209 (the generator's end); https://systemd.io/PREDICTABLE_INTERFACE_NAMES.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize.change import Level
+from sanitize.mac_pins.pins import Role, addresses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.mac_pins.pins import Text, Unpinning
+
+GENERATED = "70-persistent-net.rules"
+
+_RULE = re.compile(r"^[ \t]*[^#\s].*(?:\n|\Z)", re.MULTILINE)
+_MATCH = re.compile(r"(?:ATTRS?|SYSFS)\{address\}\s*==\s*\"([^\"]*)\"")
+_NAME = re.compile(r"\bNAME\s*:?=\s*\"([^\"]*)\"")
+#: From this version on, systemd-udevd names interfaces itself unless it is told not to.
+_PREDICTABLE_SINCE = 197
+_NOT_PREDICTABLE = (
+    "/etc/systemd/network/99-default.link",
+    "/etc/udev/rules.d/80-net-name-slot.rules",
+    "/etc/udev/rules.d/80-net-setup-link.rules",
+)
+
+
+class UdevRules:
+    """Removes generated rules, with their file if no others are in it; rules elsewhere stay."""
+
+    globs = ("/etc/udev/rules.d/*.rules",)
+
+    def unpin(
+        self, guest: Guest, facts: Facts, files: Sequence[Text], unpinning: Unpinning
+    ) -> None:
+        for file in files:
+            rules = list(_RULE.finditer(file.text))
+            pinned = [(rule, macs) for rule in rules if (macs := _addresses(rule.group()))]
+            generated = file.path.endswith(f"/{GENERATED}") and "\\\n" not in file.text
+            if pinned and generated and not unpinning.renewed:
+                if len(pinned) == len(rules):
+                    unpinning.removals[file.path] = addresses(file.text)
+                else:
+                    for rule, _ in pinned:
+                        unpinning.splice(file.path, rule.start(), rule.end())
+                names = [n.group(1) for rule, _ in pinned if (n := _NAME.search(rule.group()))]
+                _warn_of_names(guest, facts, names, unpinning)
+                continue
+            for _, macs in pinned:
+                if unpinning.goes(Role.MATCH, file.path, macs):
+                    unpinning.keep(file.path, f"has a rule for the MAC address {macs[0]}")
+
+
+def _addresses(rule: str) -> tuple[str, ...]:
+    match = _MATCH.search(rule)
+    return addresses(match.group(1)) if match else ()
+
+
+def _warn_of_names(guest: Guest, facts: Facts, names: Sequence[str], unpinning: Unpinning) -> None:
+    version = facts.systemd_version
+    old = version is None or version < _PREDICTABLE_SINCE or _keeps_kernel_names(guest, facts)
+    usual = re.compile(r"eth\d+" if old else r"en[ops]\w+")
+    names = [name for name in names if not usual.fullmatch(name)]
+    if names:
+        unpinning.note(
+            Level.WARNING,
+            f"interfaces were called {printable(', '.join(dict.fromkeys(names)), 200)} by their "
+            "MAC address; without it they get the kernel's or systemd's name, so see that the "
+            "network configuration fits",
+        )
+
+
+def _keeps_kernel_names(guest: Guest, facts: Facts) -> bool:
+    arguments = {word for line in facts.kernel_command_lines for word in line.arguments}
+    return "net.ifnames=0" in arguments or any(guest.exists(path) for path in _NOT_PREDICTABLE)

@@ -1,0 +1,200 @@
+"""MAC addresses that the guest's configuration is pinned to.
+
+A clone has other addresses. Given with its definition, it gets the same map as that: each pin is
+rewritten, in its own spelling. Without, the new addresses are not known, and a pin would leave the
+clone without a network: it is taken out where what remains still configures the same interface,
+and kept (and said) where nobody can tell which interface that is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from images.guest import READ_LIMIT
+from sanitize.boot.kernel_arguments import ArgumentKind
+from sanitize.change import Change, Note, Retired, StepPlan
+from sanitize.definitions import mac
+from sanitize.mac_pins.context import replacements, spliced
+from sanitize.mac_pins.dhcp_clients import DhcpClients
+from sanitize.mac_pins.ifcfg import Ifcfg
+from sanitize.mac_pins.ifupdown import Ifupdown
+from sanitize.mac_pins.netplan import CloudConfig, Netplan
+from sanitize.mac_pins.network_manager import NetworkManager
+from sanitize.mac_pins.networkd import Networkd
+from sanitize.mac_pins.others import OtherFiles
+from sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses
+from sanitize.mac_pins.udev import UdevRules
+from sanitize.step import StepInfo
+from sanitize.steps import boot_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from images.guest import Guest
+    from sanitize.actions.replace_text import Replacement
+    from sanitize.facts import Facts
+    from sanitize.mac_pins.pins import Kind
+    from sanitize.step import Options
+
+KINDS: tuple[Kind, ...] = (
+    Netplan(),
+    CloudConfig(),
+    NetworkManager(),
+    Ifcfg(),
+    Networkd(),
+    UdevRules(),
+    Ifupdown(),
+    DhcpClients(),
+    OtherFiles(),
+)
+
+
+class MacPins:
+    """The step ``mac-pins``; :attr:`sanitize.step.Options.macs` is the map."""
+
+    info = StepInfo(
+        id="mac-pins",
+        title="MAC addresses pinned in the network configuration",
+        why="A clone's cards have other addresses: settings for the old ones match none of them, "
+        "and an address that is given to an interface would be on the network twice.",
+        sources=(
+            "https://www.libguestfs.org/virt-sysprep.1.html",
+            "https://netplan.readthedocs.io/en/stable/netplan-yaml/",
+            "https://www.freedesktop.org/software/systemd/man/latest/systemd.link.html",
+            "https://networkmanager.dev/docs/api/latest/nm-settings-keyfile.html",
+            "https://github.com/canonical/cloud-init/issues/3611",
+            "libguestfs/guestfs-tools: sysprep/sysprep_operation_net_hwaddr.ml",
+        ),
+    )
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+        """One change per file that has pins to lose, and one per file that has pins to renew."""
+        renewed = {str(mac.parse(old)): str(mac.parse(new)) for old, new in options.macs.items()}
+        unpinning = Unpinning(renewed)
+        files: dict[str, Text] = {}
+        for kind in KINDS:
+            found = [file for file in _files(guest, kind) if file.path not in files]
+            kind.unpin(guest, facts, found, unpinning)
+            files.update({file.path: file for file in found})
+        changes = [self._remove(path, macs) for path, macs in unpinning.removals.items()]
+        for path, splices in sorted(unpinning.splices.items()):
+            changes.append(self._unpin(files[path], splices))
+        for file in files.values():
+            if file.path not in unpinning.removals:
+                left = spliced(file.text, unpinning.splices.get(file.path, ()))
+                changes += self._renew(guest, file.path, left, renewed)
+                _note_names(file.path, left, unpinning)
+        changes += self._in_kernel_arguments(guest, facts, options, unpinning)
+        retired = [
+            Retired(self.info.id, "mac-address", old)
+            for old in renewed
+            if old not in unpinning.kept
+        ]
+        notes = [Note(self.info.id, level, text) for level, text in unpinning.notes]
+        return StepPlan(tuple(changes), tuple(notes), tuple(retired))
+
+    def _remove(self, path: str, macs: Sequence[str]) -> Change:
+        return Change(self.info.id, "remove", path, self.info.why, ", ".join(macs))
+
+    def _unpin(self, file: Text, splices: Sequence[Splice]) -> Change:
+        gone = [one for s in splices for one in addresses(file.text[s.start : s.end])]
+        return Change(
+            self.info.id,
+            "replace-text",
+            file.path,
+            self.info.why,
+            old=", ".join(dict.fromkeys(gone)),
+            details={"replacements": replacements(file.text, splices)},
+        )
+
+    def _renew(
+        self, guest: Guest, path: str, text: str, renewed: Mapping[str, str]
+    ) -> Iterator[Change]:
+        """The file's name first: a SUSE ifcfg file, or one of an interface enx..., has it there."""
+        folder, _, name = path.rpartition("/")
+        new_name = spliced(name, (splice for splice, _ in _renewals(name, renewed)))
+        if new_name != name and not guest.exists(f"{folder}/{new_name}"):
+            to = f"{folder}/{new_name}"
+            yield Change(self.info.id, "rename", path, self.info.why, name, new_name, {"to": to})
+            path = to
+        yield from self._rewrite(path, text, renewed)
+
+    def _rewrite(
+        self, path: str, text: str, renewed: Mapping[str, str], *, block: bool = False
+    ) -> Iterator[Change]:
+        found = list(_renewals(text, renewed))
+        if not found:
+            return
+        details: dict[str, object] = {"replacements": _replacements(text, found)}
+        if block:
+            details["block"] = True
+        olds = dict.fromkeys(old for _, old in found)
+        yield Change(
+            self.info.id,
+            "replace-text",
+            path,
+            self.info.why,
+            old=", ".join(olds),
+            new=", ".join(renewed[old] for old in olds),
+            details=details,
+        )
+
+    def _in_kernel_arguments(
+        self, guest: Guest, facts: Facts, options: Options, unpinning: Unpinning
+    ) -> Iterator[Change]:
+        """``ifname=lan:52:54:...``, ``BOOTIF=01-52-54-...``, the last part of ``ip=``."""
+        later = boot_entries.renamed_entries(guest, facts, options)
+        for file, text in facts.kernel_argument_texts:
+            named = [m for m in addresses(text) if m in unpinning.renewed or not unpinning.renewed]
+            if named and (not unpinning.renewed or file.kind is ArgumentKind.UKI):
+                what = f"has a kernel argument with the MAC address {named[0]}"
+                unpinning.keep(file.path, what, named)
+            elif named:
+                yield from self._rewrite(
+                    later.get(file.path, file.path),
+                    text,
+                    unpinning.renewed,
+                    block=file.kind is ArgumentKind.GRUBENV,
+                )
+
+
+def _files(guest: Guest, kind: Kind) -> Iterator[Text]:
+    """The files of *kind*, each once, under their own names."""
+    seen = set()
+    for path in sorted({path for pattern in kind.globs for path in guest.glob(pattern)}):
+        stat = guest.stat(path) if guest.is_file(path) else None
+        if stat is None or stat.size > READ_LIMIT:
+            continue
+        physical = guest.resolve(path)
+        if physical not in seen:
+            seen.add(physical)
+            yield Text(physical, guest.text_or_empty(physical))
+
+
+def _renewals(text: str, renewed: Mapping[str, str]) -> Iterator[tuple[Splice, str]]:
+    """What in *text* is in the map: the splice that renews it, and the old address."""
+    for found in mac.find(text):
+        old = str(found.mac)
+        if old in renewed:
+            new = found.mac.spelled(mac.parse(renewed[old]).octets)
+            yield Splice(found.start, found.end, new), old
+
+
+def _replacements(text: str, found: Sequence[tuple[Splice, str]]) -> list[Replacement]:
+    """By the addresses alone, unless one of them is also part of something longer."""
+    pairs = Counter((text[s.start : s.end], s.new) for s, _ in found)
+    if any(text.count(old) != count for (old, _), count in pairs.items()):
+        return replacements(text, (splice for splice, _ in found))
+    return [{"old": old, "new": new, "count": count} for (old, new), count in pairs.items()]
+
+
+def _note_names(path: str, text: str, unpinning: Unpinning) -> None:
+    """Without a map, what is named by an address keeps a name that fits no card."""
+    if unpinning.renewed:
+        return
+    if any(mac.find(path.rpartition("/")[2])):
+        unpinning.keep(path, "is named by a MAC address")
+    for found in mac.find(text):
+        if text[: found.start].endswith("enx"):
+            unpinning.keep(path, f"calls an interface by its MAC address (enx{found.text})")

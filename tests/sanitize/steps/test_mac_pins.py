@@ -1,0 +1,177 @@
+"""The step as a whole: one map for every kind of file, and what is retired when it is applied."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sanitize.applying import apply_plan
+from sanitize.change import Level, Retired
+from sanitize.facts import Facts
+from sanitize.planning import make_plan
+from sanitize.step import Options
+from sanitize.steps import STEPS
+from sanitize.steps.mac_pins import KINDS, MacPins
+from sanitize.verifying import verify
+from tests.support.families import EL8, EL9, FAMILIES, OLD, grubenv, snapshot
+from tests.support.mac_pins import MACS, NEW_A, OTHER, A, B, changed, renew
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sanitize.change import Plan
+
+NETPLAN = f"network: {{ethernets: {{ens3: {{match: {{macaddress: {A}}}, dhcp4: true}}}}}}\n"
+EVERYWHERE = {
+    "/etc/netplan/50-cloud-init.yaml": NETPLAN,
+    "/etc/sysconfig/network-scripts/ifcfg-eth0": f"DEVICE=eth0\nHWADDR={A.upper()}\n",
+    "/etc/systemd/network/10.link": f"[Match]\nMACAddress={A.replace(':', '-')}\n",
+    "/etc/udev/rules.d/70-persistent-net.rules": f'ATTR{{address}}=="{B}", NAME="eth1"\n',
+    "/etc/network/interfaces": f"iface enx{A.replace(':', '')} inet dhcp\n hwaddress {A}\n",
+    "/etc/dhcpcd.conf": f"clientid 01:{A}\n",
+}
+
+
+def run(folder: Path, macs: Mapping[str, str]) -> Plan:
+    """A whole run without an engine: plan, apply, verify."""
+    guest = guest_at(folder)
+    plan = make_plan(guest, Options(macs=macs))
+    verify(guest, plan, apply_plan(guest, plan))
+    return plan
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_map_for_everything(tmp_path: Path, family: str) -> None:
+    plant(tmp_path, {**FAMILIES[family], **EVERYWHERE})
+    plan = run(tmp_path, MACS)
+    after = snapshot(tmp_path)
+    assert {path: after[path] for path in EVERYWHERE} == {
+        path: renew(text).encode() for path, text in EVERYWHERE.items()
+    }
+    assert [r for r in plan.retired if r.kind == "mac-address"] == [
+        Retired("mac-pins", "mac-address", A),
+        Retired("mac-pins", "mac-address", B),
+    ]
+
+
+def test_without_a_map_nothing_is_retired(tmp_path: Path) -> None:
+    plant(tmp_path, EVERYWHERE)
+    assert [r for r in run(tmp_path, {}).retired if r.kind == "mac-address"] == []
+
+
+def test_the_map_may_be_spelled_as_the_definition_spells_it(tmp_path: Path) -> None:
+    plant(tmp_path, EVERYWHERE)
+    run(tmp_path, {A.upper().replace(":", ""): NEW_A.replace(":", "-")})
+    assert NEW_A.upper() in (tmp_path / "etc/sysconfig/network-scripts/ifcfg-eth0").read_text()
+
+
+def test_a_file_keeps_its_mode_and_its_other_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "etc/NetworkManager/system-connections/a.nmconnection"
+    plant(
+        tmp_path,
+        {f"/{path.relative_to(tmp_path)}": b"[wifi]\npsk=\xff\0\nmac-address=" + A.encode()},
+    )
+    path.chmod(0o600)
+    inode = path.stat().st_ino
+    run(tmp_path, MACS)
+    assert path.read_bytes() == b"[wifi]\npsk=\xff\0\nmac-address=" + NEW_A.encode()
+    assert (path.stat().st_mode & 0o777, path.stat().st_ino) == (0o600, inode)
+
+
+def test_the_plan_shows_no_secrets(tmp_path: Path) -> None:
+    profile = f"[wifi]\nmac-address={A}\n\n[wifi-security]\npsk=hunter2\n"
+    plant(tmp_path, {"/etc/NetworkManager/system-connections/a.nmconnection": profile})
+    for macs in ({}, MACS):
+        plan = make_plan(guest_at(tmp_path), Options(macs=macs))
+        assert "mac-pins" in str(plan.to_json())
+        assert "hunter2" not in str(plan.to_json())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"/etc/netplan/a.yaml": NETPLAN.replace(A, OTHER)},
+        {"/etc/systemd/network/a.link": f"[Match]\nMACAddress={OTHER}\n"},
+        {"/etc/udev/rules.d/70-persistent-net.rules": f'ATTR{{address}}=="{OTHER}", NAME="e"\n'},
+        {"/etc/sysconfig/network-scripts/ifcfg-eth0": f"HWADDR={OTHER}\n"},
+    ],
+    ids=["netplan", "link", "rules", "ifcfg"],
+)
+def test_a_match_for_no_card_of_the_definition_is_said(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    plant(tmp_path, files)
+    assert changed(tmp_path, MACS) == {}
+    guest = guest_at(tmp_path)
+    (note,) = MacPins().plan(guest, Facts(guest), Options(macs=MACS)).notes
+    assert note.level is Level.WARNING
+    assert f"is for the MAC address {OTHER}, which no card of the definition has" in note.text
+
+
+# -- kernel arguments ----------------------------------------------------------------------
+ARGUMENTS = f"ro ifname=lan:{A} BOOTIF=01-{A.replace(':', '-')}"
+
+
+def test_kernel_arguments_are_renewed_where_the_boot_entries_are_then(tmp_path: Path) -> None:
+    entry = f"/boot/loader/entries/{OLD}-5.14.0-284.30.1.el9_2.x86_64.conf"
+    plant(tmp_path, {**EL9, entry: f"linux /v\noptions {ARGUMENTS}\n"})
+    run(tmp_path, MACS)
+    (after,) = (tmp_path / "boot/loader/entries").glob("*-5.14.0*.conf")
+    assert OLD not in after.name
+    assert after.read_text() == f"linux /v\noptions {renew(ARGUMENTS)}\n"
+
+
+def test_a_grub_environment_block_keeps_its_size(tmp_path: Path) -> None:
+    plant(tmp_path, {**EL8, "/boot/grub2/grubenv": grubenv(kernelopts=ARGUMENTS)})
+    run(tmp_path, MACS)
+    assert (tmp_path / "boot/grub2/grubenv").read_text() == grubenv(kernelopts=renew(ARGUMENTS))
+
+
+def test_without_a_map_a_kernel_argument_is_kept_and_said(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/default/grub": f'GRUB_CMDLINE_LINUX="{ARGUMENTS}"\n'})
+    assert changed(tmp_path, {}) == {}
+    guest = guest_at(tmp_path)
+    (note,) = MacPins().plan(guest, Facts(guest), Options()).notes
+    assert note.level is Level.KEPT
+    assert f"/etc/default/grub has a kernel argument with the MAC address {A}" in note.text
+
+
+def test_twelve_digits_in_a_kernel_argument_are_no_address(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/kernel/cmdline": "ro ostree=/boot.1/525400123456/0\n"})
+    guest = guest_at(tmp_path)
+    assert MacPins().plan(guest, Facts(guest), Options()).notes == ()
+
+
+# -- where files are -----------------------------------------------------------------------
+def test_a_file_under_two_names_is_changed_once(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "/etc/network/interfaces": "-> interfaces.d/lan",
+            "/etc/network/interfaces.d/lan": f"iface eth0 inet dhcp\n hwaddress {A}\n",
+        },
+    )
+    assert changed(tmp_path, {}) == {"/etc/network/interfaces.d/lan": "iface eth0 inet dhcp\n"}
+
+
+def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "/etc/network/interfaces": "-> interfaces",
+            "/etc/netplan/a.yaml": None,
+            "/etc/systemd/network/a.link": "-> ../../../../outside",
+        },
+    )
+    os.mkfifo(tmp_path / "etc/dhcpcd.conf")
+    assert changed(tmp_path, MACS) == {}
+
+
+def test_every_kind_was_asked() -> None:
+    asked = {type(kind).__name__ for kind in KINDS}
+    assert len(asked) == len(KINDS) == 9
+    assert any(isinstance(step, MacPins) for step in STEPS)
