@@ -58,7 +58,7 @@ def notes(guest: Guest, facts: Facts) -> tuple[Note, ...]:
     found = [
         *_device_names(guest, facts),
         *_labels(guest, facts),
-        *(_note(level, text) for level, text in missing_drivers(guest)),
+        *(_note(level, text) for level, text in missing_drivers(guest, facts)),
     ]
     return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
 

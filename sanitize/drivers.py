@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from images.text import printable
-from sanitize.boot import initrd
 from sanitize.change import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from images.guest import Guest
+    from sanitize.facts import Facts
 
 #: What a machine of QEMU's offers, in the order it is missed; a kernel should know all of them.
 VIRTIO = {
@@ -44,7 +44,6 @@ _INITRDS = (
 
 _MODULE = re.compile(r"([^/\s:]+)\.ko(?:\.(?:xz|zst|gz))?(?=$|:|\s)")
 _LIST_LIMIT = 16 * 1024 * 1024  # bytes
-_INITRD_LIMIT = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,11 @@ class _Kernel:
     loadable: frozenset[str]
 
 
-def missing_drivers(guest: Guest) -> Iterator[tuple[Level, str]]:
+def missing_drivers(guest: Guest, facts: Facts) -> Iterator[tuple[Level, str]]:
     """What is missing, in words for a report: one text for each kernel and each initrd.
 
     Nothing is said about what cannot be known: a kernel without lists of its modules, an initrd
-    that cannot be read.
+    that cannot be read, or that nobody had to unpack (with --uuids keep).
     """
     for kernel in _kernels(guest):
         missing = set(VIRTIO) - kernel.builtin - kernel.loadable
@@ -71,22 +70,19 @@ def missing_drivers(guest: Guest) -> Iterator[tuple[Level, str]]:
                 "emulated hardware in its place, or a kernel with these drivers."
             )
             yield Level.WARNING if serious else Level.INFO, text
-        yield from _missing_in_initrds(guest, kernel, missing)
+        yield from _missing_in_initrds(guest, facts, kernel, missing)
 
 
 def _missing_in_initrds(
-    guest: Guest, kernel: _Kernel, missing: set[str]
+    guest: Guest, facts: Facts, kernel: _Kernel, missing: set[str]
 ) -> Iterator[tuple[Level, str]]:
     wanted = {"virtio_pci", *_DISKS} - missing - kernel.builtin
     # Some other way to the disk is built in, and an initrd cannot have what the kernel has not.
     if not wanted or ("virtio_pci" not in wanted and _DISKS & kernel.builtin):
         return
     for path in _initrds(guest, kernel):
-        content = guest.read(path, _INITRD_LIMIT + 1)
-        if len(content) > _INITRD_LIMIT:
-            continue
-        survey = initrd.survey(content)
-        if survey.unreadable:
+        survey = facts.initrds.get(guest.resolve(path))
+        if survey is None or survey.unreadable:
             continue
         inside = modules(survey.members) | kernel.builtin
         if "virtio_pci" not in inside or not _DISKS & inside:

@@ -38,7 +38,7 @@ _known: OrderedDict[bytes, tuple[frozenset[bytes], Survey | None]] = OrderedDict
 
 
 def find(guest: Guest) -> Iterator[str]:
-    """The path of every initrd, each file once."""
+    """The physical path of every initrd."""
     seen: set[str] = set()
     for pattern in PATTERNS:
         for path in guest.glob(pattern):
@@ -49,7 +49,7 @@ def find(guest: Guest) -> Iterator[str]:
             if physical not in seen:
                 seen.add(physical)
                 if detect(guest.read(path, 16)) is not None:
-                    yield path
+                    yield physical
 
 
 def look_into(content: bytes, needles: Sequence[bytes]) -> Survey:

@@ -11,6 +11,7 @@ import pytest
 from images.guest import Guest
 from images.layout import Layout, Mount
 from images.volumes import FileSystem
+from sanitize import initrds
 from sanitize.boot import cpio
 from sanitize.change import Level
 from sanitize.clone_readiness import notes
@@ -58,7 +59,10 @@ def told(folder: Path, files: Files, labels: Sequence[str] = ()) -> tuple[Note, 
     """The notes about a guest with *files*, on file systems with *labels*."""
     plant(folder, files)
     guest = Guest(_Labelled(folder, labels), Layout((Mount("tree", "/", "tree"),)))
-    return notes(guest, Facts(guest))
+    facts = Facts(guest)
+    for path in initrds.find(guest):
+        facts.initrds[path] = initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), ())
+    return notes(guest, facts)
 
 
 class _Labelled(TreeVolumes):
