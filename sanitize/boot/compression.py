@@ -11,6 +11,7 @@ ends the stream); RFC 8878 (zstd frame and block headers); LZ4 Frame Format 1.6.
 from __future__ import annotations
 
 import bz2
+import gzip
 import lzma
 import struct
 import zlib
@@ -69,6 +70,12 @@ def detect(data: bytes | memoryview, offset: int = 0) -> Compression | None:
     """What begins at *offset*; None when it is nothing the kernel could unpack."""
     head = bytes(data[offset : offset + 8])
     return next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), None)
+
+
+def compress(content: bytes, compression: Compression) -> bytes | None:
+    """One stream of *content* as the kernel reads it; None for what is not written here."""
+    pack = _COMPRESSORS.get(compression)
+    return pack(content) if pack is not None else None
 
 
 class Stream:
@@ -145,14 +152,12 @@ class Stream:
         self.end = end
 
     def _lz4_legacy(self) -> Iterator[bytes]:
-        at = self._offset
+        at = self._offset + _U32.size
         while len(self._data) - at >= _U32.size:
             (size,) = _U32.unpack_from(self._data, at)
-            if size == 0:
+            # The magic once more begins another stream; older kernels know no other end.
+            if size == 0 or detect(self._data, at) is Compression.LZ4_LEGACY:
                 break
-            if detect(self._data, at) is Compression.LZ4_LEGACY:
-                at += _U32.size
-                continue
             block = self._data[at + _U32.size : at + _U32.size + size]
             if size > _LZ4_CHUNK_COMPRESSED or len(block) < size:
                 raise DamagedError("a chunk of the lz4 (legacy) stream is longer than it can be")
@@ -207,6 +212,24 @@ _DECOMPRESSORS: Mapping[Compression, Callable[[], _Decompressor]] = {
     Compression.LZMA: lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY_LIMIT),
     Compression.XZ: lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT),
     Compression.LZ4: _lz4_frame,
+}
+
+
+def _lz4_legacy(content: bytes) -> bytes:
+    stream = b"\x02\x21\x4c\x18"
+    for at in range(0, len(content), _LZ4_CHUNK):
+        block: bytes = lz4.block.compress(content[at : at + _LZ4_CHUNK], store_size=False)
+        stream += _U32.pack(len(block)) + block
+    return stream
+
+
+_COMPRESSORS: Mapping[Compression, Callable[[bytes], bytes]] = {
+    Compression.GZIP: lambda content: gzip.compress(content, mtime=0),
+    Compression.BZIP2: bz2.compress,
+    # The kernel knows no other checksum than CRC-32.
+    Compression.XZ: lambda content: lzma.compress(content, check=lzma.CHECK_CRC32),
+    Compression.LZ4_LEGACY: _lz4_legacy,
+    Compression.ZSTD: lambda content: zstandard.ZstdCompressor().compress(content),
 }
 
 

@@ -217,7 +217,7 @@ class _Surveyor:
         reader = cpio.Reader(pieces)
         ours = True
         while header := reader.next():
-            ours = ours and header.check == OUR_MARK and header.size <= KEPT_LIMIT
+            ours = ours and _is_ours(header)
             self._member(header, reader)
             if header.is_trailer:
                 reader.skip()
@@ -231,12 +231,16 @@ class _Surveyor:
         stream = Stream(self._data, offset, compression, limit=limit)
         pieces = cpio.Pieces(stream.pieces())
         reader = cpio.Reader(pieces)
-        while header := reader.next():
+        header = reader.next()
+        ours = header is not None
+        while header is not None:
+            ours = ours and _is_ours(header)
             self._member(header, reader)
+            header = reader.next()
         if pieces.skip_zeros():
             raise DamagedError(f"the {compression} part does not hold a cpio archive all through")
         self._unpacked += pieces.position
-        self._close(Segment(offset, stream.end, compression))
+        self._close(Segment(offset, stream.end, compression, ours))
 
     def _close(self, segment: Segment) -> None:
         index = len(self._segments)
@@ -359,6 +363,10 @@ class _Surveyor:
             for needle in self._needles:
                 if needle in trailing:
                     yield Hit(BOOTCONFIG, Place.CONTENT, needle)
+
+
+def _is_ours(header: cpio.Header) -> bool:
+    return header.check == OUR_MARK and header.size <= KEPT_LIMIT
 
 
 def _next_nonzero(data: memoryview, start: int) -> int | None:

@@ -1,7 +1,10 @@
-"""Correct an initrd by appending to it: one small plain archive whose members override others.
+"""Correct an initrd by appending to it: one small archive whose members override others.
 
-Nothing is repacked: what is compressed stays as it is, byte for byte. An archive of ours that is
-already there is replaced by one that holds its members too, so correcting again does not grow.
+Nothing is repacked: what is there stays as it is, byte for byte. Ours is compressed like the
+archive it follows, because the tools that list an initrd (lsinitramfs, lsinitrd) hand all of it to
+one decompressor, and because before Linux commit 2c484419efc0 only lz4 could follow lz4; where
+that cannot be done it is plain. An archive of ours that is already there is replaced by one that
+holds its members too, so correcting again does not grow.
 
 A name cannot be taken away by appending, only given other contents. Where an identifier is in a
 *name*, the member is added under its new name, and the old name becomes an empty regular file
@@ -15,8 +18,7 @@ A name cannot be taken away by appending, only given other contents. Where an id
 
 References: Linux init/initramfs.c (clean_path: a member of another type takes the place of what
 is there; do_name: a regular file is cut off and written anew); systemd.unit(5) on masked units,
-systemd src/core/load-dropin.c (process_deps; since v233); lib/decompress_unlz4.c (the lz4 stream
-ends at four zero bytes, since Linux commit 2c484419efc0; before, nothing could follow it).
+systemd src/core/load-dropin.c (process_deps; since v233); lib/decompress_unlz4.c.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ from typing import TYPE_CHECKING
 
 from images.errors import RefusedError
 from sanitize.boot import cpio
-from sanitize.boot.compression import Compression
+from sanitize.boot.compression import Compression, compress
 from sanitize.boot.initrd import BOOTCONFIG, KEPT_LIMIT, OUR_MARK, Place, Segment, Survey, normal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Enough zeros for lz4, whose streams end at a chunk size of zero.
-_GAP = 4
+#: A plain archive begins at a multiple of this, counted from the beginning of the initrd.
+_ALIGNMENT = 4
 _NULL = b"/dev/null"
 
 
@@ -117,11 +119,6 @@ def overridden(
 
 def caveat(survey: Survey) -> str:
     """What a person should know before relying on an appended archive; "" when nothing."""
-    if Compression.LZ4_LEGACY in survey.compressions:
-        return (
-            "an archive behind an lz4 one is unpacked by Linux 5.11 and later, and by older"
-            " kernels only where their distribution took over commit 2c484419efc0"
-        )
     if Compression.LZ4 in survey.compressions:
         return "this lz4 format (the modern frame) is unpacked by no kernel"
     return ""
@@ -213,10 +210,14 @@ def _written(
     own = _own_segment(survey)
     others = survey.segments[:-1] if own is not None else survey.segments
     keep = others[-1].end if others else 0
-    tail = bytes(_GAP + -keep % cpio.ALIGNMENT) + _archive(survey, entries)
-    # What is behind the archives (a boot config) keeps its alignment, as it may rely on it.
-    tail += bytes((survey.end - keep - len(tail)) % cpio.ALIGNMENT)
-    return Correction(keep, tail + bytes(data[survey.end :]), changes)
+    archive = _archive(survey, entries)
+    packed = compress(archive, others[-1].compression) if others else None
+    tail = packed if packed is not None else bytes(-keep % _ALIGNMENT) + archive
+    behind = bytes(data[survey.end :])
+    if behind.strip(b"\0"):
+        # A boot config may rely on its alignment.
+        tail += bytes((survey.end - keep - len(tail)) % _ALIGNMENT)
+    return Correction(keep, tail + behind, changes)
 
 
 def _archive(survey: Survey, entries: _Entries) -> bytes:

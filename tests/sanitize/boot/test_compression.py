@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 
+from sanitize.boot import compression as compression_module
 from sanitize.boot.compression import Compression, Stream, detect
 from sanitize.boot.cpio import DamagedError
 from tests.support.initrds import COMPRESSORS, compress
@@ -42,12 +43,46 @@ def test_every_form_of_a_zstd_frame_has_an_end(options: list[str]) -> None:
         assert reading.end == len(packed)
 
 
-def test_several_chunks_and_archives_of_lz4_legacy_are_one_stream() -> None:
+def test_several_chunks_of_lz4_legacy_are_one_stream_and_another_magic_is_the_next() -> None:
     content = random.Random(2).randbytes(9 * 1024 * 1024)  # a chunk holds 8 MiB
     packed = compress(Compression.LZ4_LEGACY, content)
-    reading = Stream(packed + packed + bytes(6), 0, Compression.LZ4_LEGACY)
-    assert b"".join(reading.pieces()) == content + content
-    assert reading.end == 2 * len(packed)
+    for offset in (0, len(packed)):
+        reading = Stream(packed + packed + bytes(6), offset, Compression.LZ4_LEGACY)
+        assert b"".join(reading.pieces()) == content
+        assert reading.end == offset + len(packed)
+
+
+@pytest.mark.parametrize(
+    ("compression", "command"),
+    [
+        (Compression.GZIP, ["gzip", "-dc"]),
+        (Compression.BZIP2, ["bzip2", "-dc"]),
+        (Compression.XZ, ["xz", "-dc"]),
+        (Compression.LZ4_LEGACY, ["lz4", "-dc"]),
+        (Compression.ZSTD, ["zstd", "-dc"]),
+    ],
+)
+def test_the_real_decompressors_read_what_we_compress_behind_what_is_there(
+    compression: Compression, command: list[str]
+) -> None:
+    packed = compression_module.compress(CONTENT, compression)
+    assert packed is not None
+    assert detect(packed) is compression
+    assert b"".join(Stream(packed, 0, compression).pieces()) == CONTENT
+    before = compress(compression, b"before ")
+    both = subprocess.run(
+        command, input=before + packed, stdout=subprocess.PIPE, check=True, timeout=60
+    ).stdout
+    assert both == b"before " + CONTENT
+
+
+@pytest.mark.parametrize(
+    "compression",
+    [Compression.NONE, Compression.LZMA, Compression.LZO, Compression.LZ4],
+    ids=lambda c: c.name.lower(),
+)
+def test_some_compressions_are_only_read(compression: Compression) -> None:
+    assert compression_module.compress(CONTENT, compression) is None
 
 
 @EVERY
