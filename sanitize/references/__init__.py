@@ -35,6 +35,7 @@ from sanitize.references import (
     proxmox_boot,
     raspberry_pi,
     refind,
+    snapshots,
     storage_settings,
     systemd_units,
     uboot_images,
@@ -79,6 +80,7 @@ REFERENCES: tuple[Reference, ...] = (
     unmounted.REFERENCE,
     verity.REFERENCE,
     evm.REFERENCE,
+    snapshots.REFERENCE,
     systemd_units.REFERENCE,
     efi_folders.REFERENCE,
 )

@@ -1,0 +1,84 @@
+"""Snapshots of the system: each has an fstab and boot configuration of its own, with old values.
+
+They are examined and named, and stay: most are read-only, and a snapshot that was changed is none.
+A guest rolled back to one looks for file systems by identifiers that no longer exist.
+
+References: snapper(8) (``/.snapshots/N/snapshot``); https://github.com/linuxmint/timeshift
+(``timeshift-btrfs/snapshots/DATE/@``, ``timeshift/snapshots/DATE/localhost``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize.change import Level, Note, StepPlan
+from sanitize.references.reference import TEXT_LIMIT, files_at
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.renewal import Blocker, Renewals
+    from sanitize.step import Options
+
+#: Where the root directory of a snapshot is.
+SNAPSHOTS = (
+    "/.snapshots/*/snapshot",
+    "/timeshift-btrfs/snapshots/*/@",
+    "/timeshift/snapshots/*/localhost",
+    "/run/timeshift/*/backup/timeshift*/snapshots/*/*",
+)
+
+#: What a snapshot's own boot or mounts would read.
+_READ = (
+    "etc/fstab",
+    "etc/crypttab",
+    "etc/default/grub",
+    "etc/kernel/cmdline",
+    "boot/grub/grub.cfg",
+    "boot/grub2/grub.cfg",
+    "boot/loader/entries/*.conf",
+)
+
+
+class Snapshots:
+    """Every snapshot that refers to something renewed."""
+
+    info = StepInfo(
+        id="snapshots",
+        title="snapshots of the system",
+        why="a guest rolled back to one would look for its file systems by old identifiers",
+        sources=("snapper(8)", "https://github.com/linuxmint/timeshift"),
+    )
+
+    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+        """None: a snapshot does not keep the system from changing."""
+        return ()
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+        """One note that names them."""
+        rewriter = facts.renewals.rewriter
+        stale = [
+            snapshot
+            for pattern in SNAPSHOTS
+            for snapshot in guest.glob(pattern)
+            if any(
+                rewriter.found(guest.read(path, TEXT_LIMIT))
+                for path in files_at(guest, (f"{snapshot}/{name}" for name in _READ))
+            )
+        ]
+        if not stale:
+            return StepPlan()
+        named = ", ".join(printable(path, 80) for path in stale[:5])
+        more = f" and {len(stale) - 5} more" if len(stale) > 5 else ""
+        text = (
+            f"{named}{more} keep the old identifiers, and a guest rolled back to one would not "
+            "find its file systems. Delete the snapshots in the guest before it is copied."
+        )
+        return StepPlan(notes=(Note(self.info.id, Level.KEPT, text),))
+
+
+REFERENCE = Snapshots()

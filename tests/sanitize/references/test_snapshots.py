@@ -1,0 +1,56 @@
+"""Snapshots are examined and named; they stay as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sanitize.change import Level
+from sanitize.facts import Facts
+from sanitize.references.snapshots import REFERENCE
+from sanitize.step import Options
+from tests.support.identified import RENEWALS, ROOT
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sanitize.change import Note
+
+
+def notes(folder: Path) -> tuple[Note, ...]:
+    guest = guest_at(folder)
+    facts = Facts(guest)
+    facts.renewals = RENEWALS
+    plan = REFERENCE.plan(guest, facts, Options())
+    assert plan.changes == ()
+    return plan.notes
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        "/.snapshots/1/snapshot",
+        "/timeshift-btrfs/snapshots/2026-01-01_00-00-01/@",
+        "/timeshift/snapshots/2026-01-01_00-00-01/localhost",
+    ],
+)
+@pytest.mark.parametrize("file", ["etc/fstab", "boot/grub2/grub.cfg", "boot/loader/entries/a.conf"])
+def test_a_snapshot_with_old_values_is_named(tmp_path: Path, snapshot: str, file: str) -> None:
+    plant(tmp_path, {f"{snapshot}/{file}": f"UUID={ROOT.old} / btrfs\n"})
+    (note,) = notes(tmp_path)
+    assert note.level is Level.KEPT
+    assert snapshot in note.text
+
+
+def test_many_are_counted(tmp_path: Path) -> None:
+    files = {f"/.snapshots/{n}/snapshot/etc/fstab": ROOT.old for n in range(1, 9)}
+    plant(tmp_path, dict(files))
+    (note,) = notes(tmp_path)
+    assert "and 3 more" in note.text
+
+
+def test_without_old_values_nothing_is_said(tmp_path: Path) -> None:
+    plant(tmp_path, {"/.snapshots/1/snapshot/etc/fstab": "UUID=another / btrfs\n"})
+    assert notes(tmp_path) == ()
