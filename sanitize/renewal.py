@@ -1,8 +1,9 @@
-"""Which identifiers of devices a run gives up, and for what."""
+"""Which identifiers a run gives up, and for what."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,17 @@ if TYPE_CHECKING:
     from images.volumes import IdentifierKind
 
 
+class OtherKind(StrEnum):
+    """Identifiers that files refer to as they do to those of devices, and that no device has."""
+
+    MAC_ADDRESS = "mac-address"  # lower case, with colons
+
+
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """One identifier, old and new, in its own tools' spelling (see ``images.volumes``)."""
 
-    kind: IdentifierKind
+    kind: IdentifierKind | OtherKind
     device: str
     old: str
     new: str

@@ -17,8 +17,10 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
+from sanitize.definitions import mac
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 #: The numbers of MBR partitions that are looked for: four primary ones, and logical ones enough.
 _MBR_PARTITIONS = range(1, 17)
@@ -29,6 +31,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECA
 _MD = re.compile(r"[0-9a-f]{8}(?::[0-9a-f]{8}){3}", re.IGNORECASE)
 _LVM = re.compile(r"[0-9a-z]{6}(?:-[0-9a-z]{4}){5}-[0-9a-z]{6}", re.IGNORECASE)
 _SERIAL = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.IGNORECASE)
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.IGNORECASE)
 _MBR = re.compile(r"(?:0x)?[0-9a-f]{8}", re.IGNORECASE)
 
 
@@ -36,8 +39,9 @@ def spellings(value: str) -> tuple[bytes, ...]:
     """Every way *value* may be written in a text, a unit's name or a binary structure.
 
     What *value* is, its own shape tells: a UUID or machine-id, an MD array's UUID (four groups of
-    eight digits), an LVM UUID, a FAT serial, the id of an MBR disk. Anything else has one
-    spelling, its own. A value without letters has some spellings twice: the first one counts.
+    eight digits), an LVM UUID, a FAT serial, the id of an MBR disk, a MAC address. Anything else
+    has one spelling, its own. A value without letters has some spellings twice: the first one
+    counts.
     """
     for shape, spelled in _SHAPES:
         if shape.fullmatch(value):
@@ -110,10 +114,11 @@ def _both_cases(text: str) -> Iterator[bytes]:
     yield text.upper().encode()
 
 
-_SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], Iterator[bytes]]], ...] = (
+_SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], Iterable[bytes]]], ...] = (
     (_UUID, _uuid),
     (_MD, _uuid),
     (_LVM, _lvm),
     (_SERIAL, _serial),
     (_MBR, _mbr),
+    (_MAC, mac.spellings),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from images.guest import READ_LIMIT
 from images.text import printable
 from images.volumes import IdentifierKind, Kind
-from sanitize.renewal import Renewal
+from sanitize.renewal import OtherKind, Renewal
 from sanitize.rewriting import Rewriter
 
 if TYPE_CHECKING:
@@ -72,9 +72,13 @@ def as_details(renewals: Iterable[Renewal]) -> dict[str, Any]:
 def rewriter_of(change: Change) -> Rewriter:
     """What :func:`as_details` put into *change*."""
     return Rewriter(
-        Renewal(IdentifierKind(one["kind"]), one["device"], one["old"], one["new"])
+        Renewal(_kind(one["kind"]), one["device"], one["old"], one["new"])
         for one in change.details["identifiers"]
     )
+
+
+def _kind(name: str) -> IdentifierKind | OtherKind:
+    return OtherKind(name) if name in set(OtherKind) else IdentifierKind(name)
 
 
 def read_whole(guest: Guest, path: str) -> bytes:

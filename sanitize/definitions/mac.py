@@ -146,12 +146,12 @@ def find(text: str) -> Iterator[Found]:
 
 
 def spellings(mac: str) -> tuple[bytes, ...]:
-    """The eight ways *mac* may be written, always in the same order.
+    """The eight ways *mac* (two digits for each octet) may be written, always in the same order.
 
     Colons, dashes, Cisco's dots and none; each in lower and in upper case, which are equal where
     an address has no letter. Bytes, as they are looked for in files.
     """
-    octets = parse(mac).octets
+    octets = bytes.fromhex(re.sub("[:.-]", "", mac))
     return tuple(
         Mac(octets, separator, upper).spelled(octets).encode()
         for separator in (":", "-", ".", "")

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from images.guest import READ_LIMIT
+from sanitize.actions.replace_identifiers import as_details
 from sanitize.boot.kernel_arguments import ArgumentKind
 from sanitize.change import Change, Note, Retired, StepPlan
 from sanitize.definitions import mac
@@ -19,6 +20,7 @@ from sanitize.mac_pins.context import replacements, spliced
 from sanitize.mac_pins.dhcp_clients import DhcpClients
 from sanitize.mac_pins.ifcfg import Ifcfg
 from sanitize.mac_pins.ifupdown import Ifupdown
+from sanitize.mac_pins.in_initrds import in_initrds
 from sanitize.mac_pins.netplan import CloudConfig, Netplan
 from sanitize.mac_pins.network_manager import NetworkManager
 from sanitize.mac_pins.networkd import Networkd
@@ -86,6 +88,7 @@ class MacPins:
                 changes += self._renew(guest, file.path, left, renewed)
                 _note_names(file.path, left, unpinning)
         changes += self._in_kernel_arguments(guest, facts, options, unpinning)
+        changes += self._in_initrds(guest, unpinning)
         retired = [
             Retired(self.info.id, "mac-address", old)
             for old in renewed
@@ -157,6 +160,13 @@ class MacPins:
                     unpinning.renewed,
                     block=file.kind is ArgumentKind.GRUBENV,
                 )
+
+    def _in_initrds(self, guest: Guest, unpinning: Unpinning) -> Iterator[Change]:
+        for path, renewals in in_initrds(guest, unpinning):
+            old = ", ".join(one.old for one in renewals)
+            new = ", ".join(one.new for one in renewals)
+            details = as_details(renewals)
+            yield Change(self.info.id, "correct-initrd", path, self.info.why, old, new, details)
 
 
 def _files(guest: Guest, kind: Kind) -> Iterator[Text]:

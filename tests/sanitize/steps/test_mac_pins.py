@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sanitize.applying import apply_plan
+from sanitize.boot.compression import Compression
+from sanitize.boot.initrd import survey
 from sanitize.change import Level, Retired
 from sanitize.facts import Facts
 from sanitize.planning import make_plan
+from sanitize.residue import find_residue
 from sanitize.step import Options
 from sanitize.steps import STEPS
 from sanitize.steps.mac_pins import KINDS, MacPins
 from sanitize.verifying import verify
 from tests.support.families import EL8, EL9, FAMILIES, OLD, grubenv, snapshot
+from tests.support.initrds import archive, compress
 from tests.support.mac_pins import MACS, NEW_A, OTHER, A, B, changed, renew
 from tests.support.tree import guest_at, plant
 
@@ -55,6 +59,17 @@ def test_one_map_for_everything(tmp_path: Path, family: str) -> None:
     assert [r for r in plan.retired if r.kind == "mac-address"] == [
         Retired("mac-pins", "mac-address", A),
         Retired("mac-pins", "mac-address", B),
+    ]
+
+
+@pytest.mark.parametrize("spelled", [A, A.upper(), A.replace(":", "-"), "5254.0012.3456"])
+def test_a_place_that_nobody_knows_is_found_afterwards(tmp_path: Path, spelled: str) -> None:
+    plant(tmp_path, {**EVERYWHERE, "/etc/own-tool.conf": f"card={spelled}\n"})
+    guest = guest_at(tmp_path)
+    plan = make_plan(guest, Options(macs=MACS))
+    verification = verify(guest, plan, apply_plan(guest, plan))
+    assert [(r.kind, r.path, r.line) for r in verification.residue] == [
+        ("mac-address", "/etc/own-tool.conf", 1)
     ]
 
 
@@ -144,6 +159,46 @@ def test_twelve_digits_in_a_kernel_argument_are_no_address(tmp_path: Path) -> No
     plant(tmp_path, {"/etc/kernel/cmdline": "ro ostree=/boot.1/525400123456/0\n"})
     guest = guest_at(tmp_path)
     assert MacPins().plan(guest, Facts(guest), Options()).notes == ()
+
+
+# -- initrds -------------------------------------------------------------------------------
+LINK = f"[Match]\nMACAddress={A}\n[Link]\nName=lan0\n"
+
+
+def make_initrd(folder: Path) -> Path:
+    """An initrd as initramfs-tools makes it where /etc/systemd/network has a .link file."""
+    tree = folder / "tree"
+    plant(tree, {"/usr/lib/systemd/network/10-lan.link": LINK, "/init": "#!/bin/sh\n"})
+    (folder / "guest/boot").mkdir(parents=True)
+    path = folder / "guest/boot/initrd.img-6.1.0-13-amd64"
+    path.write_bytes(compress(Compression.GZIP, archive(tree)))
+    return path
+
+
+def test_initrds_are_corrected(tmp_path: Path) -> None:
+    path = make_initrd(tmp_path)
+    before = path.read_bytes()
+    plan = run(tmp_path / "guest", MACS)
+    assert path.read_bytes().startswith(before)
+    assert ("correct-initrd", A, NEW_A) in [(c.action, c.old, c.new) for c in plan.changes]
+    (now,) = survey(path.read_bytes(), [NEW_A.encode()]).hits
+    assert (now.path, now.harmless) == ("usr/lib/systemd/network/10-lan.link", False)
+    assert find_residue(guest_at(tmp_path / "guest"), plan.retired) == []
+    assert changed(tmp_path / "guest", MACS) == {}
+
+
+def test_without_a_map_initrds_stay(tmp_path: Path) -> None:
+    make_initrd(tmp_path)
+    assert changed(tmp_path / "guest", {}) == {}
+
+
+def test_an_initrd_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    path = make_initrd(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    guest = guest_at(tmp_path / "guest")
+    (note,) = MacPins().plan(guest, Facts(guest), Options(macs=MACS)).notes
+    assert note.level is Level.WARNING
+    assert "amd64 cannot be read" in note.text
 
 
 # -- where files are -----------------------------------------------------------------------
