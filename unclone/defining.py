@@ -7,7 +7,7 @@ back when something later fails.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -51,6 +51,7 @@ class Request:
     networks: tuple[Path, ...] = ()  # libvirt networks with reservations
     snapshots: tuple[Path, ...] = ()  # the machine's snapshots, as libvirt dumps them
     virtio: bool = False
+    unchecked: bool = False  # with virtio: without a look into the guest
     dry_run: bool = False
     overwrite: bool = False
 
@@ -129,6 +130,7 @@ def request_from(source: Path, given: Mapping[str, Any]) -> Request:
         networks=tuple(given["networks"]),
         snapshots=tuple(given["snapshots"]),
         virtio=given["virtio"],
+        unchecked=given["unchecked"],
         dry_run=given["dry_run"],
         overwrite=given["overwrite"],
     )
@@ -158,9 +160,22 @@ def define(request: Request, pool: Pool, stream: BinaryIO | None = None) -> Defi
     """
     definition = read_definition(request.source, request.format)
     _require_off(definition)
+    remarks: tuple[Note, ...] = ()
+    if request.virtio:
+        if request.snapshots:
+            raise UsageError(
+                "--virtio and --snapshot cannot be combined",
+                hint="A snapshot keeps the devices as they were. Leave one of the two out.",
+            )
+        from unclone import virtio  # noqa: PLC0415 (the engines come with it)
+
+        definition, disks, remarks = virtio.moved(
+            definition, request.disks, unchecked=request.unchecked
+        )
+        request = replace(request, disks=disks)
     with pool.handing_out():
         allocation = pool.machine(request.name)
-        defined = _decided(request, definition, allocation)
+        defined = _decided(request, definition, allocation, remarks)
         targets = defined.parts[1:] if stream else defined.parts
         _check(defined, targets, overwrite=request.overwrite)
         if not request.dry_run:
@@ -169,7 +184,9 @@ def define(request: Request, pool: Pool, stream: BinaryIO | None = None) -> Defi
     return defined
 
 
-def _decided(request: Request, definition: Definition, allocation: Allocation) -> Defined:
+def _decided(
+    request: Request, definition: Definition, allocation: Allocation, remarks: Sequence[Note]
+) -> Defined:
     macs = chosen_macs(definition, request.macs)
     for number, new in enumerate(macs.values()):
         allocation.claim("mac", str(addresses.parse(new)), field=f"chosen {number}")
@@ -201,7 +218,11 @@ def _decided(request: Request, definition: Definition, allocation: Allocation) -
     ]
     notes = [note for part in parts for note in part.renewal.notes]
     return Defined(
-        request, tuple(parts), tuple(companions), identities, (*notes, *_missing(definition))
+        request,
+        tuple(parts),
+        tuple(companions),
+        identities,
+        (*remarks, *notes, *_missing(definition)),
     )
 
 

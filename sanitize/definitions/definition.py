@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from images.errors import RefusedError
 from sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sanitize.change import Note
     from sanitize.definitions.companion import Companion
@@ -72,6 +73,15 @@ class Active:
     running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How devices move to virtio: edits of the text, and what to call the disks afterwards."""
+
+    edits: tuple[Edit, ...]
+    notes: tuple[Note, ...]
+    labels: Mapping[str, str]  # of every disk that moves: sda is now vda
+
+
 @dataclass(frozen=True)
 class Definition:
     """A definition that was read. Subclasses override the three methods where they have to."""
@@ -92,11 +102,12 @@ class Definition:
         """Write the definition with *edits* made, and nothing else touched."""
         output.write(self.source.encoded(splice(self.source.text, edits)))
 
-    def virtio(self) -> Sequence[Edit]:
+    def virtio(self) -> Moved:
         """What moves disks, network and balloon to virtio. Raises RefusedError when it cannot."""
-        from images.errors import RefusedError  # noqa: PLC0415 (one format in three needs it)
-
-        raise RefusedError(f"{self.format.title} has no virtio devices to move to")
+        raise RefusedError(
+            f"{self.source.shown}: {self.format.title} cannot move to virtio",
+            hint="--virtio is for libvirt domains and QEMU command lines.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,12 @@ _FILE = click.Path(path_type=Path)
     help="A database of every identity ever given: none is given twice. Made if it is not there.",
 )
 @click.option("--derive-from", "key_file", metavar="FILE", help=KEY_HELP)
-@click.option("--virtio", is_flag=True, help="Move disks, network and balloon to virtio.")
+@click.option(
+    "--virtio",
+    is_flag=True,
+    help="Move disks, network and balloon to virtio, if the guest boots from it.",
+)
+@click.option("--unchecked", is_flag=True, help="With --virtio: do not look into the guest.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @options.output_options

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from images.errors import RefusedError
 from sanitize.definitions.companion import CopiedFile
-from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
+from sanitize.definitions.definition import Active, Definition, Disk, Field, Format, Moved
 from sanitize.definitions.libvirt.conditions import SECRETS, applies
 from sanitize.definitions.libvirt.host import activity, variables
+from sanitize.definitions.libvirt.removal import with_line
 from sanitize.definitions.libvirt.rows import ROWS
+from sanitize.definitions.libvirt.virtio import moved
 from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.xml_text import read_xml, words
 
@@ -92,6 +94,10 @@ class Libvirt(Definition):
         }
         return [CopiedFile(Path(old), Path(new)) for old, new in moved.items() if variables(old)[0]]
 
+    def virtio(self) -> Moved:
+        """Disks, network cards and balloon."""
+        return moved(self.source, read_xml(self.source))
+
 
 FORMAT = Format("libvirt", "libvirt domain XML", ROWS, detects, read)
 
@@ -113,7 +119,7 @@ def _attribute(
     source: Source, row: Row, element: Element, found: Attribute, scope: str, prefix: bytes
 ) -> Field:
     alone = len(element.attributes) == 1 and not element.children
-    removal = _with_line(source, element) if alone else found.removal
+    removal = with_line(source, element) if alone else found.removal
     return Field(
         row,
         f"{element.place}/@{found.name}",
@@ -143,7 +149,7 @@ def _words(
             *place,
             label=_label(element),
             scope=scope,
-            removal=_with_line(source, element),
+            removal=with_line(source, element),
             prefix=prefix,
         )
 
@@ -153,17 +159,6 @@ def _notes(fields: Sequence[Field]) -> Iterator[Note]:
         note = variables(path)[1]
         if note is not None:
             yield note
-
-
-def _with_line(source: Source, element: Element) -> tuple[int, int]:
-    """All of *element*, with its line where it stands alone on it."""
-    text, start, end = source.text, element.start, element.end
-    while start > 0 and text[start - 1] in " \t":
-        start -= 1
-    ending = re.compile(r"[ \t]*(\r\n|\n|\r)").match(text, end)
-    if ending and (start == 0 or text[start - 1] in "\r\n"):
-        return start, ending.end()
-    return element.start, element.end
 
 
 def _label(element: Element) -> str:
