@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sanitize.renewal import Renewal
 
-_TEXT = re.compile(rb"[0-9A-Za-z:\\-]+")
+#: Whatever can be in a text, Base64 and Cisco's dots included; the rest is in binary structures.
+_TEXT = re.compile(rb"[!-~]+")
 #: A word may begin after an escaped character (``luks\\x2d1111``), whose last digit looks like one
 #: of the identifier's own.
 _INSIDE_WORD_BEFORE = re.compile(rb"(?<=[0-9A-Za-z])(?<!\\x[0-9a-f]{2})")

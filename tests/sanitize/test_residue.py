@@ -30,6 +30,22 @@ def test_every_spelling_is_found_with_its_line(tmp_path: Path, spelled: str) -> 
     assert scan(tmp_path) == [("/etc/app/agent.conf", 3, False)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "spelled"),
+    [
+        ("ssh-host-key", "AAAAC3NzaC1lZDI1NTE5AAAAI/+x9==", "AAAAC3NzaC1lZDI1NTE5AAAAI/+x9=="),
+        ("mac-address", "52:54:00:ab:cd:ef", "5254.00AB.CDEF"),
+        ("mac-address", "52:54:00:ab:cd:ef", "52-54-00-ab-cd-ef"),
+    ],
+)
+def test_values_that_are_more_than_letters_and_digits(
+    tmp_path: Path, kind: str, value: str, spelled: str
+) -> None:
+    plant(tmp_path, {"/etc/f": f"key {spelled} root@template\n"})
+    (found,) = find_residue(guest_at(tmp_path), [Retired("step", kind, value)])
+    assert (found.path, found.value) == ("/etc/f", value)
+
+
 def test_names_and_link_targets_count(tmp_path: Path) -> None:
     plant(tmp_path, {f"/var/lib/app/{ID}": None, "/etc/l": f"-> /srv/{ID}"})
     assert scan(tmp_path) == [("/etc/l", 0, False), (f"/var/lib/app/{ID}", 0, False)]
