@@ -286,7 +286,6 @@ class Ledger:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """SQLite's errors as ours."""
-        shown = printable(str(self.path))
         try:
             yield
         except sqlite3.IntegrityError as error:
@@ -295,7 +294,8 @@ class Ledger:
             name = getattr(error, "sqlite_errorname", "")
             words, hint = _EXPLAINED.get(name.split("_")[1] if "_" in name else "", ("", ""))
             raise UncloneError(
-                f"the ledger {shown} {words or 'cannot be used'}: {printable(str(error))}",
+                f"the ledger {printable(str(self.path))} {words or 'cannot be used'}: "
+                f"{printable(str(error))}",
                 hint=hint or "Nothing was handed out.",
             ) from error
 
