@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sanitize.definitions.formats import read_definition
+from sanitize.definitions.formats import all_formats, read_definition
 from sanitize.definitions.ledger import Ledger
 from tests.support.command import PROGRAM
 from tests.support.definitions import FOLDER
@@ -305,6 +305,14 @@ def test_a_failure_is_in_the_document(folder: Path) -> None:
     result = report("golden.xml", "--name", "web-01", status=3)
     assert result["status"] == "in-use"
     assert result["error"]["exit_status"] == 3
+
+
+def test_every_field_is_listed_with_its_reason() -> None:
+    lines = run("--fields").stdout.splitlines()
+    for each in all_formats():
+        assert f"{each.title} ({each.id})" in lines
+        for row in each.rows:
+            assert f"  {row.id} ({row.treatment}) {row.where}: {row.why}" in lines
 
 
 def test_overwrite_replaces_in_one_step(folder: Path) -> None:

@@ -104,6 +104,14 @@ _FILE = click.Path(path_type=Path)
     help="Move disks, network and balloon to virtio, if the guest boots from it.",
 )
 @click.option("--unchecked", is_flag=True, help="With --virtio: do not look into the guest.")
+@click.option(
+    "--fields",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, value: _show_fields(ctx) if value else None,
+    help="List every field of every format, what is done with it and why, and exit.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @options.output_options
@@ -146,6 +154,19 @@ def command(
         out = Console(stderr=True, markup=False, highlight=False) if to_stdout else render.console()
         _show(out, done.result, verbose=verbose, quiet=quiet)
     ctx.exit(done.status)
+
+
+def _show_fields(ctx: click.Context) -> None:
+    from sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
+
+    out = render.console()
+    for each in all_formats():
+        out.print(render.plain(f"{each.title} ({each.id})", "bold"))
+        for row in each.rows:
+            words = render.plain(f"  {row.id} ", "bold")
+            words.append_text(render.plain(f"({row.treatment}) {row.where}: {row.why}"))
+            out.print(words, soft_wrap=True)
+    ctx.exit()
 
 
 def _show(out: Console, defined: Defined, *, verbose: bool, quiet: bool) -> None:
