@@ -26,7 +26,7 @@ IDENTITY = (
 )
 
 #: What a run with the default profile leaves as it is.
-KEPT = ("/root/.bash_history", "/root/.ssh/known_hosts", "/etc/fstab", "/boot/grub/grub.cfg")
+KEPT = ("/root/.bash_history", "/root/.ssh/known_hosts", "/etc/passwd", "/etc/default/grub")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,27 @@ def check_image(image: Path) -> Mapping[str, Any]:
     )
     told: Mapping[str, Any] = json.loads(done.stdout)
     return told
+
+
+def identifiers(image: Path, work: Path) -> Mapping[tuple[str, str], str]:
+    """What blkid and sfdisk say of *image*: values by kind and device, in the report's words."""
+    kinds = {"vfat": "vfat-serial", "swap": "swap-uuid"}
+    raw = work / "whole.raw"
+    run = partial(
+        subprocess.run, capture_output=True, check=True, timeout=300, env=environment(), text=True
+    )
+    run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw])
+    table = json.loads(run(["sfdisk", "--json", raw]).stdout)["partitiontable"]
+    found = {("disk-guid", "/dev/sda"): table["id"]}
+    for number, partition in enumerate(table["partitions"], start=1):
+        device = f"/dev/sda{number}"
+        found["partition-guid", device] = partition["uuid"]
+        start, size = (str(partition[key] * 512) for key in ("start", "size"))
+        said = run(["blkid", "-p", "-o", "export", "-O", start, "-S", size, raw]).stdout
+        tags = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+        found[kinds.get(tags["TYPE"], "file-system-uuid"), device] = tags["UUID"]
+    raw.unlink()
+    return found
 
 
 def check_file_systems(image: Path, work: Path) -> str:

@@ -76,9 +76,41 @@ def test_every_claim_of_the_report_is_true(clones: Clones, which: int) -> None:
     wrong = [
         f"{change['action']} {change['target']}"
         for change in report["changes"]
-        if not CLAIMS[change["action"]](change, clones.before, clones.after[which])
+        if change["action"] != "set-identifier"  # judged below, by what is on the devices
+        and not CLAIMS[change["action"]](change, clones.before, clones.after[which])
     ]
     assert wrong == []
+
+
+def test_no_identifier_of_a_device_is_shared(golden: Path, clones: Clones, tmp_path: Path) -> None:
+    """What blkid and sfdisk print of the golden image and of both copies has nothing in common."""
+    images = (golden, *(clone.image for clone in clones.pair))
+    found = [readback.identifiers(image, tmp_path) for image in images]
+    assert all(each.keys() == found[0].keys() for each in found)
+    assert {kind for kind, _ in found[0]} == {
+        "disk-guid",
+        "file-system-uuid",
+        "partition-guid",
+        "swap-uuid",
+        "vfat-serial",
+    }
+    values = [value.lower() for each in found for value in each.values()]
+    assert len(values) == len(set(values))
+
+
+@BOTH
+def test_the_reported_identifiers_are_on_the_devices(
+    clones: Clones, which: int, tmp_path: Path
+) -> None:
+    report = clones.pair[which].report
+    there = readback.identifiers(clones.pair[which].image, tmp_path)
+    set_to = {
+        (change["details"]["kind"], change["target"]): change["new"].lower()
+        for change in report["changes"]
+        if change["action"] == "set-identifier"
+    }
+    read = {(each["kind"], each["device"]): each["value"].lower() for each in report["identifiers"]}
+    assert set_to == read == {key: value.lower() for key, value in there.items()}
 
 
 @BOTH
@@ -141,6 +173,24 @@ def _new_key(change: Mapping[str, Any], before: Contents, after: Contents) -> bo
     return bool(now == change["learned"] != old)
 
 
+def _replaced(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    was, now = before[change["target"]].content, after[change["target"]].content
+    pairs = [(one["old"].encode(), one["new"].encode()) for one in change["details"]["identifiers"]]
+    return len(was) == len(now) and all(
+        was.count(old) == now.count(new) > 0 == now.count(old) for old, new in pairs
+    )
+
+
+def _initrd_corrected(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
+    """What was there is there, and what overrides it comes behind it."""
+    was, now = before[change["target"]].content, after[change["target"]].content
+    unpacked = subprocess.run(
+        ["zstd", "-dc"], input=now, capture_output=True, check=True, timeout=60
+    ).stdout
+    new = [one["new"].encode() for one in change["details"]["identifiers"]]
+    return now.startswith(was) and all(value in unpacked for value in new)
+
+
 def _lines_dropped(change: Mapping[str, Any], before: Contents, after: Contents) -> bool:
     target = change["target"]
     patterns = [re.compile(line) for line in change["details"]["lines"]]
@@ -158,10 +208,12 @@ def _names(found: Found) -> list[str]:
 #: What each action claims. An action that this guest meets and that is missing here is an error.
 CLAIMS: Mapping[str, Callable[[Mapping[str, Any], Contents, Contents], bool]] = {
     "clear": _cleared,
+    "correct-initrd": _initrd_corrected,
     "drop-lines": _lines_dropped,
     "generate-ssh-host-key": _new_key,
     "remove": _removed,
     "rename": _renamed,
+    "replace-identifiers": _replaced,
     "truncate": _truncated,
     "write": _written,
 }
