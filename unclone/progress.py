@@ -7,11 +7,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
-from rich.text import Text
-
 from images.text import printable
 
 if TYPE_CHECKING:
@@ -41,8 +36,17 @@ class Progress(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
+    def expect(self, images: int) -> None:
+        """How many images there will be, where there are several."""
+
     def begin(self, label: str) -> None:
-        """What follows is about *label* (an image)."""
+        """What follows is about *label* (an image), from the start or again."""
+
+    def finish(self) -> None:
+        """What :meth:`begin` named last is over."""
+
+    def tick(self) -> None:
+        """Time has passed; whoever asked for progress without a thread says so now and then."""
 
     def phase(self, name: str) -> None:
         """The run has come to the phase *name*, one of :data:`PHASES`."""
@@ -61,13 +65,19 @@ class Progress(Protocol):
         """Stand back while a person is asked something."""
 
 
-def progress_for(*, quiet: bool, stream: TextIO | None = None) -> Progress:
-    """The progress that fits *stream* (default: stderr)."""
+def progress_for(*, quiet: bool, stream: TextIO | None = None, threads: bool = True) -> Progress:
+    """The progress that fits *stream* (default: stderr).
+
+    Without *threads* it starts none, so that this process can fork; a bar then moves only when
+    something happens or :meth:`Progress.tick` is called.
+    """
     out = stream or sys.stderr
     if quiet:
         return SilentProgress(out)
     if out.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return BarProgress(out)
+        from unclone.progress_bar import BarProgress  # noqa: PLC0415 (slow to load)
+
+        return BarProgress(out, threads=threads)
     return LineProgress(out)
 
 
@@ -89,8 +99,17 @@ class LineProgress:
     ) -> None:
         pass
 
+    def expect(self, images: int) -> None:
+        pass
+
     def begin(self, label: str) -> None:
         self._label = label
+
+    def finish(self) -> None:
+        self._label = ""
+
+    def tick(self) -> None:
+        pass
 
     def phase(self, name: str) -> None:
         self._write(PHASES.get(name, name))
@@ -128,67 +147,3 @@ class SilentProgress(LineProgress):
 
     def warn(self, message: str) -> None:
         pass
-
-
-class BarProgress:
-    """A bar on a terminal, with everything said above it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._label = ""
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False)
-        self._bar = RichProgress(
-            SpinnerColumn(),
-            # Markup would let a file name colour the terminal.
-            TextColumn("{task.fields[label]}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=len(PHASES), label="", visible=False)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def begin(self, label: str) -> None:
-        self._label = label
-        shown = printable(label, 60)
-        self._bar.reset(self._task, total=len(PHASES), description="", label=shown, visible=True)
-
-    def phase(self, name: str) -> None:
-        done = list(PHASES).index(name) if name in PHASES else None
-        self._bar.update(self._task, completed=done, description=PHASES.get(name, name))
-
-    def say(self, message: str) -> None:
-        self._print(Text(printable(message)))
-
-    def warn(self, message: str) -> None:
-        self._print(Text("warning: ", style="yellow") + Text(printable(message)))
-
-    def fail(self, message: str, hint: str = "") -> None:
-        about = f"{printable(self._label)}: " if self._label else ""
-        self._print(Text("unclone: ", style="bold red") + Text(f"{about}{printable(message)}"))
-        if hint:
-            self._print(Text(f"  {printable(hint)}"))
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        self._bar.stop()
-        try:
-            yield
-        finally:
-            self._bar.start()
-
-    def _print(self, text: Text) -> None:
-        # Not wrapped by us: a command or a path in a hint stays in one piece for copying.
-        self._console.print(text, soft_wrap=True)

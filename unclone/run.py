@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from images import recovery
 from images.engines import Drive, open_guest
-from images.errors import UsageError
+from images.errors import EngineError, UsageError
 from images.formats import Format
 from images.output import ToOutput
 from images.reading import ReadOnly
@@ -143,13 +143,27 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     says how ``recover`` finishes.
     """
     clock = _Clock(listener or Silence())
+    try:
+        return _sanitize(request, clock, thorough=False)
+    except EngineError as error:
+        if clock.engine != "direct" or request.dry_run:
+            raise
+        # A file system that calls itself clean need not be. What a check can mend is no failure.
+        clock.listener.say(f"{error.message}; once more, after a check of the file systems")
+    return _sanitize(request, clock, thorough=True)
+
+
+def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
+    clock.engine = ""
     clock.phase("lock")
     with _transaction(request) as transaction:
         for recovered in transaction.recovered:
             clock.listener.say(str(recovered))
         for warning in transaction.warnings:
             clock.listener.warn(warning)
-        with _opened(request, transaction, clock, read_only=request.dry_run) as guest:
+        with _opened(
+            request, transaction, clock, read_only=request.dry_run, thorough=thorough
+        ) as guest:
             for warning in guest.layout.warnings:
                 clock.listener.warn(warning)
             plan = make_plan(guest, request.options)
@@ -187,6 +201,8 @@ class _Clock:
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
+        #: The engine that opened the guest; "" before.
+        self.engine = ""
         self._seconds: dict[str, float] = {}
         self._current = ""
         self._since = 0.0
@@ -220,22 +236,37 @@ def _transaction(request: Request) -> Transaction:
 
 @contextmanager
 def _opened(
-    request: Request, transaction: Transaction, clock: _Clock, *, read_only: bool
+    request: Request,
+    transaction: Transaction,
+    clock: _Clock,
+    *,
+    read_only: bool,
+    thorough: bool = True,
 ) -> Iterator[Guest]:
     """The guest on the overlays (or, to be read, on the images), ready to be planned for."""
     drives = [Drive(path, "qcow2") for path in transaction.overlays] or [
         Drive(image.path, str(image.format)) for image in transaction.images
     ]
     clock.phase("launch")
-    with open_guest(
+    opening = open_guest(
         drives,
         engine=request.engine,
         keys=lambda container: _keys(request, container),
         read_only=read_only,
+        thorough=thorough,
         say=clock.listener.say,
-    ) as guest:
+    )
+    with opening as guest:
+        clock.engine = guest.engine
         clock.phase("plan")
-        yield guest
+        try:
+            yield guest
+        except OSError as error:
+            raise EngineError(
+                f"the guest cannot be read: {printable(str(error))}",
+                hint="Its file system may be damaged: repair it first (boot the guest, or run its "
+                "fsck on the disk) and try again.",
+            ) from error
 
 
 def _keys(request: Request, container: str) -> Iterable[bytes]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import click
 
     from unclone.progress import Progress
+    from unclone.run import Listener
 
 
 class Result(Protocol):
@@ -57,7 +58,7 @@ class Attempt(Generic[R]):
 class Watched:
     """Passes progress on, and remembers how far a run came."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Listener) -> None:
         self._progress = progress
         self.reached = ""
 
@@ -81,7 +82,17 @@ def attempt(
     """Run *work* on *image*; a failure is shown and returned."""
     name = os.fspath(image)
     progress.begin(name)
-    watched = Watched(progress)
+    done = tried(name, Watched(progress), work)
+    if done.error is not None:
+        with progress.paused():
+            show_traceback(ctx, done.error)
+        progress.fail(failures.describe(done.error), failures.hint_of(done.error))
+    progress.finish()
+    return done
+
+
+def tried(name: str, watched: Watched, work: Callable[[Watched], R]) -> Attempt[R]:
+    """Run *work* on the image called *name*; nothing is shown but what *work* says itself."""
     try:
         return Attempt(name, result=work(watched))
     except KeyboardInterrupt as interrupt:
@@ -91,8 +102,10 @@ def attempt(
             error = failures.InterruptedCommit(name)
     except Exception as failure:  # noqa: BLE001 (the others must still run; --debug shows it)
         error = failure
-    with progress.paused():
-        if ctx.meta.get("unclone.debug"):
-            traceback.print_exception(error)
-    progress.fail(failures.describe(error), failures.hint_of(error))
     return Attempt(name, error=error)
+
+
+def show_traceback(ctx: click.Context, error: BaseException) -> None:
+    """With ``--debug``, where *error* came from."""
+    if ctx.meta.get("unclone.debug"):
+        traceback.print_exception(error)

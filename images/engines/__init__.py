@@ -31,6 +31,8 @@ __all__ = ["ENGINES", "Drive", "Engine", "open_guest", "select_engine"]
 #: What ``--engine`` accepts.
 ENGINES = ("auto", "guestfs", "direct")
 
+_REPAIR = "Repair it first (boot the guest, or run its fsck on the disk) and try again."
+
 
 @contextmanager
 def open_guest(
@@ -39,35 +41,43 @@ def open_guest(
     engine: str = "auto",
     keys: Keys = no_keys,
     read_only: bool = False,
+    thorough: bool = True,
     say: Say = lambda _: None,
 ) -> Iterator[Guest]:
     """Open the guest on *drives* (its boot disk first), check it, and mount it.
 
     With *read_only* nothing is written to the drives, and file systems are not checked. Otherwise
     every file system of the guest is checked before it is mounted: a dirty journal is replayed.
-    *say* gets one line about what a person should know while they wait.
+    Without *thorough* the direct engine believes a file system that says it is clean. *say* gets
+    one line about what a person should know while they wait.
 
     Raises RefusedError for disks without exactly one Linux guest, LUKS without a key, or a
     damaged file system; EngineError when the engine itself fails.
     """
-    with select_engine(engine).open(drives, keys=keys, read_only=read_only, say=say) as volumes:
-        layout = inspect_layout(volumes)
+    chosen = select_engine(engine, thorough=thorough)
+    with chosen.open(drives, keys=keys, read_only=read_only, say=say) as volumes:
+        try:
+            layout = inspect_layout(volumes)
+        except OSError as error:
+            raise RefusedError(
+                f"the guest cannot be read: {printable(str(error))}", hint=_REPAIR
+            ) from error
         if not read_only:
             _require_sound(volumes, layout)
         layout.mount(volumes, read_only=read_only)
         yield Guest(volumes, layout)
 
 
-def select_engine(name: str) -> Engine:
-    """Return the engine called *name*, one of :data:`ENGINES`."""
+def select_engine(name: str, *, thorough: bool = True) -> Engine:
+    """Return the engine called *name*, one of :data:`ENGINES`; *thorough* as above."""
     if name == "auto":
-        return AutoEngine()
+        return AutoEngine(thorough=thorough)
     if name == "guestfs":
         from images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
 
         return GuestfsEngine()
     if name == "direct":
-        return DirectEngine()
+        return DirectEngine(thorough=thorough)
     raise UsageError(
         f"there is no engine '{printable(name)}'", hint=f"One of: {', '.join(ENGINES)}."
     )
@@ -79,5 +89,5 @@ def _require_sound(volumes: Volumes, layout: Layout) -> None:
         if not result.clean:
             raise RefusedError(
                 f"the file system on {printable(device)} is damaged: {printable(result.words)}",
-                hint="Repair it first (boot the guest, or run its fsck on the disk) and try again.",
+                hint=_REPAIR,
             )

@@ -19,6 +19,10 @@ class AutoEngine:
 
     name = "auto"
 
+    def __init__(self, *, thorough: bool = True) -> None:
+        """*thorough* as :class:`images.engines.direct.DirectEngine` takes it."""
+        self._direct = DirectEngine(thorough=thorough)
+
     @contextmanager
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
@@ -26,7 +30,7 @@ class AutoEngine:
         """As :meth:`images.engines.engine.Engine.open`; says so when a virtual machine starts."""
         with ExitStack() as stack:
             try:
-                opening = DirectEngine().open(drives, keys=keys, read_only=read_only, say=say)
+                opening = self._direct.open(drives, keys=keys, read_only=read_only, say=say)
                 volumes = stack.enter_context(opening)
             except BeyondReachError as beyond:
                 from images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)

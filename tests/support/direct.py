@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -81,3 +82,36 @@ def complaints(image: Path) -> str:
     command = ["e2fsck", "-fn"] if ext else ["fsck.fat", "-n"]
     done = subprocess.run([*command, image], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr if done.returncode else ""
+
+
+def make_huge_directory(path: Path) -> Path:
+    """Make a sparse image whose directory ``/many`` has 100,000 entries, of ``/f0`` to ``/f9``."""
+    image = make_ext(path, "ext3", mib=64)
+    volumes = mounted_direct(image)
+    for number in range(10):
+        volumes.create(f"/f{number}", b"", mode=0o644, uid=0, gid=0)
+    volumes.create("/many", _huge_directory(1024, first=12), mode=0o644, uid=0, gid=0)
+    volumes.close()
+    run(["debugfs", "-w", "-R", "set_inode_field many mode 040755", image])
+    subprocess.run(["e2fsck", "-fyD", image], check=False, capture_output=True)
+    assert not complaints(image), complaints(image)
+    return image
+
+
+def _huge_directory(block_size: int, first: int) -> bytes:
+    """The blocks of a directory with 100,000 links to the ten inodes from *first* on."""
+    names = [(first + n % 10, 1, f"{n:06}-{'x' * 20}".encode()) for n in range(100_000)]
+    dots = [(first + 10, 2, b"."), (2, 2, b"..")]
+    blocks = [bytearray()]
+    for inode, kind, name in [*dots, *names]:
+        size = 8 + -(-len(name) // 4) * 4
+        if len(blocks[-1]) + size > block_size:
+            blocks.append(bytearray())
+        blocks[-1] += struct.pack("<IHBB", inode, size, len(name), kind) + name
+        blocks[-1] += bytes(-len(name) % 4)
+    for block in blocks:  # the last entry reaches to the end of its block
+        at = 0
+        while at + (size := struct.unpack_from("<H", block, at + 4)[0]) < len(block):
+            at += size
+        struct.pack_into("<H", block, at + 4, block_size - at)
+    return b"".join(block.ljust(block_size, b"\0") for block in blocks)

@@ -12,12 +12,12 @@ import pytest
 
 from unclone.progress import (
     PHASES,
-    BarProgress,
     LineProgress,
     Progress,
     SilentProgress,
     progress_for,
 )
+from unclone.progress_bar import BarProgress
 
 #: What a run says, with a name that would colour the terminal or forge a line.
 SCRIPT = """

@@ -31,6 +31,10 @@ class DirectEngine:
 
     name = "direct"
 
+    def __init__(self, *, thorough: bool = True) -> None:
+        """With *thorough*, a check that may repair looks at every inode of a clean file system."""
+        self._thorough = thorough
+
     @contextmanager
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
@@ -45,7 +49,7 @@ class DirectEngine:
             raise BeyondReachError(
                 f"the direct engine cannot work here: {why}", hint="Try --engine guestfs."
             )
-        volumes = DirectVolumes(drives, read_only=read_only)
+        volumes = DirectVolumes(drives, read_only=read_only, thorough=self._thorough)
         try:
             _require_reach(volumes)
             yield volumes

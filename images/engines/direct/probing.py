@@ -70,6 +70,11 @@ class Content:
     #: Why it is out of this engine's reach; "" when it is not.
     beyond: str = ""
 
+    @property
+    def says_clean(self) -> bool:
+        """Whether it is an ext file system that a mount would take as it is."""
+        return self.ext is not None and not self.ext.unclean
+
 
 def probe(volume: BlockFile) -> Content:
     """Find out what *volume* holds."""

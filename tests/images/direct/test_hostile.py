@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 from images.engines.direct import ext_client
 from images.errors import EngineError
 from images.process import run
-from tests.support.direct import complaints, make_ext, mounted_direct
+from tests.support.direct import complaints, make_ext, make_huge_directory, mounted_direct
 from tests.support.fuzz import Outcome, damaged, exercise
 
 if TYPE_CHECKING:
@@ -123,35 +122,8 @@ def test_a_full_file_system_is_full_and_stays_sound(tmp_path: Path) -> None:
     assert not complaints(image), complaints(image)
 
 
-def huge_directory(block_size: int, first: int) -> bytes:
-    """The blocks of a directory with 100,000 links to the ten inodes from *first* on."""
-    names = [(first + n % 10, 1, f"{n:06}-{'x' * 20}".encode()) for n in range(100_000)]
-    dots = [(first + 10, 2, b"."), (2, 2, b"..")]
-    blocks = [bytearray()]
-    for inode, kind, name in [*dots, *names]:
-        size = 8 + -(-len(name) // 4) * 4
-        if len(blocks[-1]) + size > block_size:
-            blocks.append(bytearray())
-        blocks[-1] += struct.pack("<IHBB", inode, size, len(name), kind) + name
-        blocks[-1] += bytes(-len(name) % 4)
-    for block in blocks:  # the last entry reaches to the end of its block
-        at = 0
-        while at + (size := struct.unpack_from("<H", block, at + 4)[0]) < len(block):
-            at += size
-        struct.pack_into("<H", block, at + 4, block_size - at)
-    return b"".join(block.ljust(block_size, b"\0") for block in blocks)
-
-
 def test_a_directory_with_100_000_entries(tmp_path: Path) -> None:
-    image = make_ext(tmp_path / "image", "ext3", mib=64)
-    volumes = mounted_direct(image)
-    for number in range(10):
-        volumes.create(f"/f{number}", b"", mode=0o644, uid=0, gid=0)
-    volumes.create("/many", huge_directory(1024, first=12), mode=0o644, uid=0, gid=0)
-    volumes.close()
-    debugfs(image, "set_inode_field many mode 040755")
-    subprocess.run(["e2fsck", "-fyD", image], check=False, capture_output=True)
-    assert not complaints(image), complaints(image)
+    image = make_huge_directory(tmp_path / "image")
     volumes = mounted_direct(image)
     assert len(volumes.scan("/many")) == 100_000
     volumes.remove(f"/many/077777-{'x' * 20}")
