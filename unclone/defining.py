@@ -214,7 +214,9 @@ def _decided(
             )
         parts.append(_beside(beside, identities, request, output))
     companions = [
-        each for part in parts for each in part.renewal.definition.companions(part.renewal)
+        each
+        for part in parts
+        for each in part.renewal.definition.companions(part.renewal, part.output)
     ]
     notes = [note for part in parts for note in part.renewal.notes]
     return Defined(

@@ -15,6 +15,7 @@ from sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from sanitize.change import Note
     from sanitize.definitions.companion import Companion
@@ -38,7 +39,8 @@ class Field:
     MAC addresses in one scope are an error, in two they are the same card.
     ``removal`` is the range that is taken out for Treatment.REMOVE, with its line or separator.
     ``to`` is the new value for Treatment.SET. ``prefix`` is what a new MAC address begins with:
-    the hypervisor's own three octets.
+    the hypervisor's own three octets. ``disk`` is the label of the disk that the value is an id
+    of: where that disk is not moved, it is still the source's, and so is the value.
     """
 
     row: Row
@@ -52,6 +54,7 @@ class Field:
     removal: tuple[int, int] | None = None
     to: str = ""
     prefix: bytes = b""
+    disk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,15 @@ class Definition:
     active: Active | None = None
     notes: tuple[Note, ...] = field(default=())  # what a person should know whatever is done
 
-    def companions(self, renewal: Renewal) -> Sequence[Companion]:  # noqa: ARG002 (for those who have some)
-        """Other files that the new machine needs: copied, or given an id that agrees."""
+    def companions(
+        self,
+        renewal: Renewal,  # noqa: ARG002 (for those who have some)
+        output: Path,  # noqa: ARG002
+    ) -> Sequence[Companion]:
+        """Other files that the new machine needs: copied, or given an id that agrees.
+
+        *output* is the file of the new definition, which relative paths in it start from.
+        """
         return ()
 
     def write(self, edits: Sequence[Edit], output: BinaryIO) -> None:

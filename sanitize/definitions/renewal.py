@@ -89,6 +89,7 @@ def renew(
     moves = dict(disks or {})
     _require_sound(definition)
     _require_known_disks(definition, moves)
+    moved = {f.label for f in _moving(definition) if moves.keys() & {f.value, f.label}}
     renewed: dict[int, Renewed] = {}
     notes = list(definition.notes)
     # Paths follow names and ids, so they come last.
@@ -98,7 +99,8 @@ def renew(
     )
     for number in order:
         field = definition.fields[number]
-        new = _decide(definition, field, identities, moves)
+        stays = field.disk and field.disk not in moved
+        new = field.value if stays else _decide(definition, field, identities, moves)
         renewed[number] = Renewed(field, new)
         notes += _remarks(field, new)
     done = tuple(renewed[n] for n in sorted(renewed))
@@ -215,12 +217,7 @@ def _require_sound(definition: Definition) -> None:
 
 
 def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> None:
-    known = {
-        name
-        for field in definition.fields
-        if field.row.treatment is Treatment.MOVE
-        for name in (field.value, field.label)
-    }
+    known = {name for field in _moving(definition) for name in (field.value, field.label)}
     for old in moves:
         if old not in known:
             has = ", ".join(sorted(printable(name, 200) for name in known if name)) or "none"
@@ -228,6 +225,10 @@ def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> No
                 f"{definition.source.shown} has no disk '{printable(old, 200)}'",
                 hint=f"Its disks: {has}.",
             )
+
+
+def _moving(definition: Definition) -> list[Field]:
+    return [f for f in definition.fields if f.row.treatment is Treatment.MOVE]
 
 
 _UUIDS = {Kind.MACHINE_UUID, Kind.UUID, Kind.GENERATION_ID}

@@ -85,7 +85,7 @@ def read(source: Source) -> Definition:
 class Libvirt(Definition):
     """A libvirt domain."""
 
-    def companions(self, renewal: Renewal) -> Sequence[Companion]:
+    def companions(self, renewal: Renewal, output: Path) -> Sequence[Companion]:  # noqa: ARG002 (its paths are absolute)
         """The UEFI variables, where the file is there: libvirt would start with empty ones."""
         moved = {
             renewed.field.value: renewed.new
