@@ -23,6 +23,7 @@ COMMANDS = {
     "inspect": "unclone.commands.inspect",
     "sanitize": "unclone.commands.sanitize",
     "define": "unclone.commands.define",
+    "ledger": "unclone.commands.ledger",
     "seed": "unclone.commands.seed",
     "recover": "unclone.commands.recover",
     "steps": "unclone.commands.steps",

@@ -254,7 +254,7 @@ class Allocation:
         raise RefusedError(
             f"{field}: no free value was found in {ATTEMPTS} attempts",
             hint="The range is used up: take another one (--oui), or release machines that are "
-            "gone from the ledger.",
+            "gone (unclone ledger --release).",
         )
 
 

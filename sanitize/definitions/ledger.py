@@ -17,7 +17,9 @@ https://www.sqlite.org/pragma.html#pragma_application_id, #pragma_synchronous.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,6 +164,22 @@ class Ledger:
         )
         return str(rows[0][0]) if rows else ""
 
+    def find(self, value: str) -> Iterator[Machine]:
+        """Who has *value*, whatever kind it is; MAC addresses and UUIDs in any spelling."""
+        usual = value.lower()
+        digits = re.sub("[:. {}-]", "", value.lower())
+        if re.fullmatch("[0-9a-f]{12}", digits):
+            usual = ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+        elif re.fullmatch("[0-9a-f]{32}", digits):
+            usual = str(uuid.UUID(digits))
+        rows = self._rows(
+            "SELECT DISTINCT name FROM identities JOIN machines ON machines.id = machine "
+            "WHERE value IN (?, ?) ORDER BY name",
+            (value, usual),
+        )
+        for (name,) in rows:
+            yield from self.machines(name)
+
     def machine(self, name: str) -> Machine | None:
         """What *name* was given; None when the ledger does not know it."""
         return next(iter(self.machines(name)), None)
@@ -209,7 +227,8 @@ class Ledger:
                 raise RefusedError(
                     f"{one.kind} {printable(one.value)} already belongs to {printable(holder)}, "
                     f"says the ledger {printable(str(self.path))}",
-                    hint="Choose another one, or release that machine's entries when it is gone.",
+                    hint="Choose another one, or, when that machine is gone: "
+                    "unclone ledger --release.",
                 ) from None
 
     def release(self, name: str) -> int:
@@ -224,10 +243,7 @@ class Ledger:
         """As :meth:`release`, in the current transaction."""
         known = self.machine(name)
         if known is None:
-            raise UsageError(
-                f"the ledger {printable(str(self.path))} knows no machine called {printable(name)}",
-                hint="Names are case-sensitive.",
-            )
+            raise self.unknown(name)
         with self._errors():
             self._connection.execute("DELETE FROM machines WHERE name = ?", (name,))
         return len(known.identities)
@@ -239,7 +255,14 @@ class Ledger:
         return RefusedError(
             f"the ledger {printable(str(self.path))} already has a machine called "
             f"{printable(name)}{when}",
-            hint="Choose another name, or release its entries when that machine is gone.",
+            hint="Choose another name, or, when that machine is gone: unclone ledger --release.",
+        )
+
+    def unknown(self, name: str) -> UsageError:
+        """The error for a machine that is not there."""
+        return UsageError(
+            f"the ledger {printable(str(self.path))} knows no machine called {printable(name)}",
+            hint="Names are case-sensitive; `unclone ledger FILE` lists them.",
         )
 
     # -- helpers ---------------------------------------------------------------------------

@@ -47,6 +47,20 @@ def test_what_was_recorded_is_found(tmp_path: Path) -> None:
         assert ledger.machine("web-03") is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [MAC.value, "52-54-00-00-00-01", "525400000001", UUID.value.upper(), f"{{{UUID.value}}}"],
+)
+def test_a_value_is_found_in_any_spelling(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "ledger"
+    record(path, "web-01", MAC, UUID)
+    record(path, "web-02", Identity("instance-id", "i-2"))
+    with Ledger.open(path) as ledger:
+        assert [m.name for m in ledger.find(value)] == ["web-01"]
+        assert [m.name for m in ledger.find("i-2")] == ["web-02"]
+        assert list(ledger.find("' OR 1=1 --")) == []
+
+
 def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
