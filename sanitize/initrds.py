@@ -10,10 +10,10 @@ import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from images.volumes import Kind
 from sanitize.boot.compression import detect
 from sanitize.boot.initrd import survey
 from sanitize.boot.kernel_arguments import BOOT_ROOTS
+from sanitize.files import files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,17 +39,9 @@ _known: OrderedDict[bytes, tuple[frozenset[bytes], Survey | None]] = OrderedDict
 
 def find(guest: Guest) -> Iterator[str]:
     """The physical path of every initrd."""
-    seen: set[str] = set()
-    for pattern in PATTERNS:
-        for path in guest.glob(pattern):
-            stat = guest.stat(path)
-            if stat is None or stat.kind is not Kind.FILE or not 0 < stat.size <= SIZE_LIMIT:
-                continue
-            physical = guest.resolve(path)
-            if physical not in seen:
-                seen.add(physical)
-                if detect(guest.read(path, 16)) is not None:
-                    yield physical
+    for path in files_at(guest, PATTERNS, SIZE_LIMIT):
+        if detect(guest.read(path, 16)) is not None:
+            yield guest.resolve(path)
 
 
 def look_into(content: bytes, needles: Sequence[bytes]) -> Survey:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.volumes import Kind
 from sanitize.boot import grub_core, pe
 from sanitize.boot.kernel_arguments import BOOT_ROOTS
+from sanitize.files import files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from images.guest import Guest
 
@@ -51,7 +51,7 @@ class EfiProgram:
 def find(guest: Guest) -> Mapping[str, EfiProgram]:
     """Every program with a section that can refer to something, by its path."""
     found: dict[str, EfiProgram] = {}
-    for path in _paths(guest):
+    for path in files_at(guest, PATTERNS, SIZE_LIMIT):
         image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
         if image is not None and not image.sections.keys().isdisjoint({*CONFIGURED, _INITRD}):
             found[path] = _look(guest.read(path, SIZE_LIMIT), image)
@@ -75,16 +75,3 @@ def configured(content: bytes) -> bytes:
         built_in = f"{grub.prefix}\n{grub.config}\n"
         texts += [built_in.encode("utf-8", "surrogateescape"), grub.memdisk]
     return b"\n".join(texts)
-
-
-def _paths(guest: Guest) -> Iterator[str]:
-    seen: set[str] = set()
-    for pattern in PATTERNS:
-        for path in guest.glob(pattern):
-            stat = guest.stat(path)
-            if stat is None or stat.kind is not Kind.FILE or stat.size > SIZE_LIMIT:
-                continue
-            physical = guest.resolve(path)
-            if physical not in seen:
-                seen.add(physical)
-                yield path

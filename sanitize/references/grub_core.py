@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from images.text import printable
 from sanitize.boot.grub_core import SECTORS_LIMIT, bios_image
+from sanitize.files import files_at
 from sanitize.references.blocking import BlockingReference
-from sanitize.references.reference import files_at
 from sanitize.renewal import Blocker
 from sanitize.step import StepInfo
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from images.text import printable
-from images.volumes import Kind
 from sanitize.actions.replace_identifiers import as_details
 from sanitize.change import Change, StepPlan
+from sanitize.files import files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,24 +62,10 @@ class TextReference:
         return StepPlan(tuple(self._changes(guest, facts.renewals.rewriter)))
 
     def _changes(self, guest: Guest, rewriter: Rewriter) -> Iterator[Change]:
-        for path in files_at(guest, self.paths):
+        for path in files_at(guest, self.paths, TEXT_LIMIT):
             found = rewriter.found(guest.read(path, TEXT_LIMIT))
             if found:
                 yield rewrite(self.info, path, found)
-
-
-def files_at(guest: Guest, patterns: Iterable[str], limit: int = TEXT_LIMIT) -> Iterator[str]:
-    """Every regular file that *patterns* match, once however many paths lead to it."""
-    seen: set[str] = set()
-    for pattern in patterns:
-        for path in guest.glob(pattern):
-            stat = guest.stat(path)
-            if stat is None or stat.kind is not Kind.FILE or not 0 < stat.size <= limit:
-                continue
-            physical = guest.resolve(path)
-            if physical not in seen:
-                seen.add(physical)
-                yield path
 
 
 def rewrite(info: StepInfo, path: str, found: Iterable[Renewal]) -> Change:

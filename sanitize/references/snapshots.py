@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from images.text import printable
 from sanitize.change import Level, Note, StepPlan
-from sanitize.references.reference import TEXT_LIMIT, files_at
+from sanitize.files import files_at
+from sanitize.references.reference import TEXT_LIMIT
 from sanitize.step import StepInfo
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Snapshots:
             for snapshot in guest.glob(pattern)
             if any(
                 rewriter.found(guest.read(path, TEXT_LIMIT))
-                for path in files_at(guest, (f"{snapshot}/{name}" for name in _READ))
+                for path in files_at(guest, (f"{snapshot}/{name}" for name in _READ), TEXT_LIMIT)
             )
         ]
         if not stale:

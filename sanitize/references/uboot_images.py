@@ -14,7 +14,8 @@ from sanitize.actions.replace_identifiers import as_details
 from sanitize.actions.rewrite_uimage import refers, rewritten
 from sanitize.boot.kernel_arguments import BOOT_ROOTS
 from sanitize.change import Change, StepPlan
-from sanitize.references.reference import files_at, summary
+from sanitize.files import files_at
+from sanitize.references.reference import summary
 from sanitize.renewal import Blocker, Renewals
 from sanitize.step import StepInfo
 

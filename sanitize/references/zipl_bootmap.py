@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sanitize.boot.zipl import BOOTMAPS, CONFIGURATIONS
+from sanitize.files import files_at
 from sanitize.references.blocking import BlockingReference
-from sanitize.references.reference import files_at
 from sanitize.renewal import Blocker
 from sanitize.step import StepInfo
 
@@ -31,7 +31,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
     maps = tuple(files_at(guest, BOOTMAPS, _LIMIT))
     if not maps and not any(guest.is_file(path) for path in CONFIGURATIONS):
         return ()
-    places = (*maps, *files_at(guest, _SOURCES))
+    places = (*maps, *files_at(guest, _SOURCES, _LIMIT))
     found = {
         renewal: None
         for path in places

@@ -11,27 +11,9 @@ from hypothesis import strategies as st
 from images.volumes import IdentifierKind
 from sanitize.renewal import Renewal
 from sanitize.rewriting import Rewriter
+from tests.support.identified import ARRAY, DISK, GROUP, ROOT
 
-ROOT = Renewal(
-    IdentifierKind.FILE_SYSTEM_UUID,
-    "/dev/sda1",
-    "aaaaaaaa-1111-4222-8333-bbbbbbbbbbbb",
-    "cccccccc-5555-4666-8777-dddddddddddd",
-)
 ESP = Renewal(IdentifierKind.VFAT_SERIAL, "/dev/sda2", "1234-5678", "AB12-CD34")
-DISK = Renewal(IdentifierKind.MBR_DISK_ID, "/dev/sda", "0a1b2c3d", "99887766")
-ARRAY = Renewal(
-    IdentifierKind.MD_UUID,
-    "/dev/md0",
-    "00000001:00000002:00000003:0000000a",
-    "11111111:11111112:11111113:1111111b",
-)
-GROUP = Renewal(
-    IdentifierKind.LVM_VG_UUID,
-    "/dev/vg",
-    "abcdef-0123-ABCD-4567-efgh-ijkl-MNOPQR",
-    "zyxwvu-0000-AAAA-1111-bbbb-cccc-DDDDDD",
-)
 REWRITER = Rewriter([ROOT, ESP, DISK, ARRAY, GROUP])
 
 LINES = [
