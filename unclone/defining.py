@@ -173,6 +173,8 @@ def define(request: Request, pool: Pool, stream: BinaryIO | None = None) -> Defi
             definition, request.disks, unchecked=request.unchecked
         )
         request = replace(request, disks=disks)
+    warned = (Note("identities", Level.WARNING, words) for words in pool.warnings)
+    remarks = (*warned, *remarks)
     with pool.handing_out():
         allocation = pool.machine(request.name)
         defined = _decided(request, definition, allocation, remarks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 UUID = re.compile(
     r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])"
 )
+
+#: IFNAMSIZ of linux/if.h, less the null byte that ends a name.
+INTERFACE_LIMIT = 15
+_LETTERS = re.compile(r"[A-Za-z]{0,4}")
 
 
 class Following:
@@ -41,6 +46,18 @@ class Following:
         )
         new = self._renamed(UUID.sub(self._uuid, new))
         return self._worked_in(new) if new == old and unlike else new
+
+    def interface(self, old: str) -> str:
+        """Another name than *old* for an interface of the host, which holds the new name.
+
+        One that gets too long becomes a digest instead, the same each time.
+        """
+        new = self.text(old, unlike=True)
+        if len(new.encode(errors="surrogateescape")) <= INTERFACE_LIMIT:
+            return new
+        kind = _LETTERS.match(old)
+        digest = hashlib.sha256(f"{self._identities.name} {old}".encode(errors="surrogateescape"))
+        return f"{kind[0] if kind else ''}{digest.hexdigest()}"[:INTERFACE_LIMIT]
 
     def _uuid(self, found: re.Match[str]) -> str:
         known = self._uuids.get(hexadecimal(found[0]))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: A port of a new machine is at most so many above the old one's.
 PORT_WINDOW = 1000
 _LABEL = re.compile(r"[A-Za-z][A-Za-z _.-]*\d{0,3}|.{0,3}", re.DOTALL)
+_UNSIGNED, _SIGNED_64 = re.compile("[0-9]{1,10}"), re.compile("-?[0-9]{1,19}")
 #: vsock(7): 0 to 2 and the highest are taken.
 VSOCK_CIDS = (3, 2**32 - 2)
 
@@ -124,6 +125,8 @@ def _decide(
             return None
         case Treatment.MOVE:
             return disks.get(field.value) or disks.get(field.label) or field.value
+        case Treatment.FOLLOW if field.row.kind is Kind.INTERFACE:
+            return Following(definition.name, identities).interface(field.value)
         case Treatment.FOLLOW:
             following = Following(definition.name, identities)
             return following.text(field.value, unlike=field.row.kind in _NEVER_SHARED)
@@ -142,6 +145,9 @@ def _new_value(field: Field, identities: Identities, file: str) -> str:
             return identities.uuid(old, field=row.id)
         case Kind.WWN:
             return identities.wwn(old, field=row.id)
+        case Kind.GENERATION_NUMBER:
+            number = _number(field, file, _SIGNED_64)
+            return str(identities.number(number, field=row.id, low=-(2**63), high=2**63 - 1))
         case Kind.VSOCK_CID:
             low, high = VSOCK_CIDS
             return str(identities.number(_number(field, file), field=row.id, low=low, high=high))
@@ -153,8 +159,8 @@ def _new_value(field: Field, identities: Identities, file: str) -> str:
             return identities.serial(old, field=row.id)
 
 
-def _number(field: Field, file: str) -> int:
-    if not (field.value.isascii() and field.value.isdigit() and len(field.value) < 11):
+def _number(field: Field, file: str, pattern: re.Pattern[str] = _UNSIGNED) -> int:
+    if not pattern.fullmatch(field.value):
         raise RefusedError(
             f"{file}: {field.place}: '{printable(field.value, 80)}' is not a number",
             hint="Correct the definition first.",

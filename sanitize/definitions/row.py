@@ -17,6 +17,7 @@ class Kind(StrEnum):
     MACHINE_UUID = "machine-uuid"  # the machine's UUID, wherever it is repeated
     UUID = "uuid"  # any other UUID
     GENERATION_ID = "generation-id"  # VM generation id
+    GENERATION_NUMBER = "generation-number"  # half of one, as VMware writes it: 64 bits, signed
     MAC = "mac"
     SERIAL = "serial"
     WWN = "wwn"

@@ -108,10 +108,16 @@ def read_xml(source: Source) -> Element:
 def words(source: Source, element: Element) -> tuple[int, int, Callable[[str], str]] | None:
     """Where the words of an *element* without children stand, and how new ones are written there.
 
-    White space around them, comments and CDATA stay. None for ``<tag/>``.
+    White space around them, comments and CDATA stay. None for ``<tag/>``. Raises RefusedError for
+    an element with children.
     """
     if element.inner is None:
         return None
+    if element.children:
+        raise RefusedError(
+            f"{source.position(element.start)}: {element.place} has elements where words should be",
+            hint="Correct the definition first.",
+        )
     start, end = element.inner
     pieces = list(_PIECE.finditer(source.text, start, end))
     spoken = [p for p in pieces if p[1] is None and (p[2] or p[3] or "").strip()]

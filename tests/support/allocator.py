@@ -11,7 +11,7 @@ class Counting:
 
     def mac(self, old: str, *, oui: bytes, place: str) -> str:
         number = self._count("mac", old)
-        return ":".join(f"{octet:02x}" for octet in (*oui, *number.to_bytes(3, "big")))
+        return ":".join(f"{octet:02x}" for octet in (*oui, *number.to_bytes(6 - len(oui), "big")))
 
     def uuid(self, old: str, *, field: str) -> str:
         return f"c10e0000-0000-4000-8000-{self._count('uuid', old):012x}"
@@ -23,7 +23,7 @@ class Counting:
         return "".join(new.pop(0) if c in alphabet else c for c in old)
 
     def number(self, old: int, *, field: str, low: int, high: int) -> int:
-        return low + self._count("number", str(old))
+        return low + self._count("number", str(old)) % (high - low + 1)
 
     def _count(self, kind: str, old: str) -> int:
         assert (kind, old) not in self.asked, "the identity map asks once per old value"

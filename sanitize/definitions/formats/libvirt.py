@@ -138,10 +138,10 @@ def _attribute(
 def _words(
     source: Source, row: Row, element: Element, scope: str, prefix: bytes
 ) -> Iterator[Field]:
-    place = words(source, element)
-    if row.id in SECRETS or (row.treatment is Treatment.KEEP and not (place and element.value)):
+    stays = row.treatment is Treatment.KEEP
+    if stays and (row.id in SECRETS or element.children or not element.value):
         yield Field(row, element.place, "", element.start, element.start, str, scope=scope)
-    elif place and element.value:
+    elif element.value and (place := words(source, element)):
         yield Field(
             row,
             element.place,

@@ -48,7 +48,7 @@ def moved(source: Source, root: Element) -> Moved:
     taken = {target.get("dev") for target in root.find("devices/disk/target")}
     for disk in root.find("devices/disk"):
         target = disk.first("target")
-        if target is None or not _moves(root, disk, target):
+        if target is None or not target.get("dev") or not _moves(root, disk, target):
             continue
         old, bus = target.get("dev"), target.get("bus")
         new = _free_name(old, taken)

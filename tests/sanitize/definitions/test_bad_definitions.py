@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from images.errors import InUseError, RefusedError, UncloneError, UsageError
-from sanitize.definitions.formats import read_definition
+from sanitize.definitions.formats import libvirt, read_definition
+from sanitize.definitions.identities import Identities
 from sanitize.definitions.ledger import Ledger
-from sanitize.definitions.source import LIMIT
+from sanitize.definitions.renewal import renew
+from sanitize.definitions.row import Treatment
+from sanitize.definitions.source import LIMIT, Source
+from sanitize.definitions.splicing import splice
+from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 from unclone.defining import Request, define, pool
 
@@ -107,12 +114,12 @@ def test_is_refused(tmp_path: Path, text: str | bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("golden", LIBVIRT, ids=str)
-def test_a_truncated_definition_is_refused_wherever_it_ends(golden: Golden, tmp_path: Path) -> None:
+def test_a_truncated_definition_is_refused_wherever_it_ends(golden: Golden) -> None:
     content = golden.before.read_bytes()
     body = content[: content.rindex(b"</domain")]
-    for end in range(0, len(body), max(1, len(body) // 12)):
-        error = run(tmp_path, body[:end])
-        assert isinstance(error, RefusedError), end
+    for end in range(0, len(body), 97):
+        with pytest.raises(RefusedError):
+            libvirt.read(Source(golden.before, body[:end]))
 
 
 def test_a_file_of_100_mb_is_refused_unread(tmp_path: Path) -> None:
@@ -176,3 +183,31 @@ def test_a_name_does_not_lead_anywhere(tmp_path: Path) -> None:
 def test_messages_cannot_forge_lines(tmp_path: Path) -> None:
     error = run(tmp_path, domain(card("x&#10;unclone: all is well&#x9b;")))
     assert error.message.isprintable()
+
+
+#: What damage is made of.
+PIECES = [b"<", b">", b"/", b'"', b"'", b"&amp;", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<x/>"]
+PIECES += [b" ", b"\r\n", b"&#x3c;", b"\xc3\xa9", b"\xff", b"golden", b"<name>a</name>", b"<?p ?>"]
+
+
+@pytest.mark.parametrize("golden", LIBVIRT, ids=str)
+def test_damage_is_understood_or_refused(golden: Golden) -> None:
+    chance = random.Random(str(golden))
+    for _ in range(150):
+        content = bytearray(golden.before.read_bytes())
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(content))
+            end = at + chance.choice([0, 0, 1, 20])
+            content[at:end] = chance.choice(PIECES)
+        with contextlib.suppress(RefusedError):
+            require_understood(Source(golden.before, bytes(content)))
+
+
+def require_understood(source: Source) -> None:
+    renewal = renew(libvirt.read(source), Identities(Counting(), "web-01"))
+    text = splice(source.text, renewal.edits)
+    again = libvirt.read(Source(source.path, source.encoded(text)))
+    found = [(field.row.id, field.value) for field in again.fields]
+    for each in renewal.fields:
+        if each.changed and each.new is not None and each.field.row.treatment is not Treatment.SET:
+            assert (each.field.row.id, each.new) in found
