@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from images.errors import RefusedError, UsageError
 from images.text import printable
 from sanitize.definitions import mac as mac_addresses
-from sanitize.definitions.avoiding import Avoided
+from sanitize.definitions.avoiding import TEXT_LIMIT, Avoided
 from sanitize.definitions.ledger import Identity
 from sanitize.derivation import Identities
 
@@ -62,6 +62,17 @@ class Pool:
         self._key = key
         self._handed: set[tuple[str, str]] = set()
         self._names: set[str] = set()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know about the ledger and the definitions to avoid."""
+        ledger = self._ledger.warning if self._ledger else ""
+        cut = [
+            f"only the first {TEXT_LIMIT >> 20} MiB of {printable(str(path))} were searched for "
+            "identities to avoid"
+            for path in self._avoided.cut
+        ]
+        return tuple(words for words in (ledger, *cut) if words)
 
     @contextmanager
     def handing_out(self) -> Iterator[None]:

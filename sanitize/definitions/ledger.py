@@ -17,21 +17,23 @@ https://www.sqlite.org/pragma.html#pragma_application_id, #pragma_synchronous.
 from __future__ import annotations
 
 import os
+import random
 import re
 import sqlite3
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Self
 
 from images.errors import RefusedError, UncloneError, UsageError
 from images.text import printable
+from sanitize.definitions.file_system import NETWORK_FILE_SYSTEMS, file_system_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 #: "uncl": a database with another application id is not a ledger.
 APPLICATION_ID = 0x756E636C
@@ -39,11 +41,9 @@ SCHEMA_VERSION = 1
 
 #: Seconds that one process waits for another's transaction. Each takes milliseconds.
 BUSY_SECONDS = 60.0
-
-#: Of these file systems not every server does the locks that SQLite relies on.
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"}
-)
+#: Seconds. Who waits looks at least as often, and who comes again that soon lets others go first:
+#: SQLite's own way of waiting lets one process go hungry while others hurry.
+_TURN = 0.005
 
 _SCHEMA = f"""
 CREATE TABLE machines (
@@ -89,6 +89,7 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._writing = False
+        self._ended = -_TURN
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -143,7 +144,7 @@ class Ledger:
         out the same. Raises :class:`UncloneError` when the ledger stays busy or cannot be written.
         """
         with self._errors():
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
         self._writing = True
         try:
             yield
@@ -151,6 +152,7 @@ class Ledger:
                 self._connection.execute("COMMIT")
         finally:
             self._writing = False
+            self._ended = time.monotonic()
             if self._connection.in_transaction:
                 with self._errors():
                     self._connection.execute("ROLLBACK")
@@ -266,6 +268,25 @@ class Ledger:
         )
 
     # -- helpers ---------------------------------------------------------------------------
+    def _begin(self) -> None:
+        if time.monotonic() - self._ended < _TURN:
+            time.sleep(_TURN)
+        deadline = time.monotonic() + BUSY_SECONDS
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    is_busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
+                    if not is_busy or time.monotonic() > deadline:
+                        raise
+                else:
+                    return
+                time.sleep(_TURN * random.uniform(0.2, 0.8))  # noqa: S311 (no secret)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
     def _identities(self, machine: int) -> tuple[Identity, ...]:
         rows = self._rows(
             "SELECT kind, value, field FROM identities WHERE machine = ? ORDER BY kind, value",
@@ -341,36 +362,26 @@ _EXPLAINED: Mapping[str, tuple[str, str]] = {
 }
 
 
-def file_system_type(path: Path) -> str:
-    """The type of the file system that *path* is on (``ext4``, ``nfs4``); "" when unknown."""
-    device = path.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    for line in mounts:
-        before, _, after = line.partition(" - ")
-        if before.split()[2] == wanted:
-            return after.split()[0]
-    return ""
-
-
 def _make_private(path: Path) -> None:
-    """See that *path* is a regular file, and make it one that only its owner can read."""
+    """See that *path* is a regular file, and make it one that only its owner can read.
+
+    A file that is there is not opened: closing it would take away the locks that SQLite has on it
+    elsewhere in this process (fcntl(2)).
+    """
     shown = printable(str(path))
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        handle = os.open(path, flags, 0o600)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.is_symlink() and not path.exists():
+            raise UsageError(
+                f"the ledger {shown} is a symlink that leads nowhere", hint="Name a file."
+            ) from None
     except OSError as error:
         raise UsageError(
             f"the ledger {shown} cannot be opened: {error.strerror}",
             hint="Name a file in a folder that exists and that you may write to.",
         ) from None
-    try:
-        if not S_ISREG(os.fstat(handle).st_mode):
-            raise UsageError(
-                f"the ledger {shown} is not a regular file", hint="Name one, or a new file."
-            )
-    finally:
-        os.close(handle)
+    if not path.is_file():
+        raise UsageError(
+            f"the ledger {shown} is not a regular file", hint="Name one, or a new file."
+        )

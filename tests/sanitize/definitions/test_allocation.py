@@ -150,6 +150,12 @@ def test_a_malformed_address_is_refused_with_its_place() -> None:
         Pool().machine("m").mac("01:00:5e:00:00:01", oui=OUI, place="net0")
 
 
+def test_what_was_not_searched_is_said() -> None:
+    assert Pool().warnings == ()
+    (words,) = Pool(avoided=Avoided(cut=(Path("/big.xml"),))).warnings
+    assert words == "only the first 16 MiB of /big.xml were searched for identities to avoid"
+
+
 def test_two_machines_of_one_name() -> None:
     pool = Pool()
     pool.machine("web-01")

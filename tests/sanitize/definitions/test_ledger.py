@@ -16,7 +16,8 @@ import pytest
 
 from images.errors import RefusedError, UncloneError, UsageError
 from sanitize.definitions import ledger as ledger_module
-from sanitize.definitions.ledger import Identity, Ledger, file_system_type
+from sanitize.definitions.file_system import file_system_type
+from sanitize.definitions.ledger import Identity, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,6 +187,50 @@ def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         second.close()
 
 
+def test_nobody_goes_hungry(tmp_path: Path) -> None:
+    """One process takes turn after turn; another that wants a single one gets it meanwhile."""
+    program = """
+        import sys
+        from pathlib import Path
+        from sanitize.definitions.ledger import Ledger
+
+        with Ledger.open(Path(sys.argv[1])) as ledger:
+            print("begun", flush=True)
+            while not ledger.machine("web-01"):
+                with ledger.transaction():
+                    pass
+        """
+    path = tmp_path / "ledger"
+    record(path, "web-00")
+    hurried = start(program, str(path))
+    assert hurried.stdout is not None
+    assert hurried.stdout.readline() == b"begun\n"
+    record(path, "web-01")
+    finish([hurried])
+
+
+def test_a_second_ledger_in_one_process_does_not_unlock_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    program = """
+        import sys
+        from pathlib import Path
+        from sanitize.definitions import ledger as module
+        from sanitize.definitions.ledger import Identity, Ledger
+
+        module.BUSY_SECONDS = 0.05
+        with Ledger.open(Path(sys.argv[1])) as ledger, ledger.transaction():
+            ledger.record("thief", "", [])
+        """
+    with Ledger.open(path) as first, first.transaction():
+        Ledger.open(path).close()
+        thief = start(program, str(path))
+        _, errors = thief.communicate(timeout=300)
+        assert b"was in use by another process" in errors
+        first.record("web-01", "", [MAC])
+    with Ledger.open(path) as ledger:
+        assert [m.name for m in ledger.machines()] == ["web-01"]
+
+
 # -- bad files -----------------------------------------------------------------------------
 def foreign(path: Path, *statements: str) -> None:
     connection = sqlite3.connect(path)
@@ -237,12 +282,14 @@ def test_a_damaged_ledger(tmp_path: Path) -> None:
     ("name", "words"),
     [
         ("missing/ledger", "cannot be opened: No such file"),
-        (".", "cannot be opened: Is a directory"),
+        (".", "is not a regular file"),
         ("fifo", "is not a regular file"),
+        ("dangling", "is a symlink that leads nowhere"),
     ],
 )
 def test_a_path_that_can_hold_no_ledger(tmp_path: Path, name: str, words: str) -> None:
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(UsageError, match=words):
         Ledger.open(tmp_path / name)
 
