@@ -29,6 +29,7 @@ from sanitize.references import (
     initramfs_settings,
     initrd,
     kernel_command_line,
+    key_files,
     limine,
     lvm_settings,
     mdadm_conf,
@@ -83,4 +84,5 @@ REFERENCES: tuple[Reference, ...] = (
     snapshots.REFERENCE,
     systemd_units.REFERENCE,
     efi_folders.REFERENCE,
+    key_files.REFERENCE,
 )

@@ -1,0 +1,100 @@
+"""Each family's files before and after: what names an identifier follows it, nothing else changes.
+
+``golden/<family>/devices.yaml`` says which identifiers the family's disk has and what succeeds
+them; ``before/`` and ``after/`` are the guest's files as the family really has them. The trees are
+about references alone: what the catalogue removes from a guest is still there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from images.volumes import IdentifierKind
+from sanitize.actions import ACTIONS
+from sanitize.facts import Facts
+from sanitize.references import REFERENCES
+from sanitize.renewal import Renewal, Renewals
+from sanitize.spellings import spellings
+from sanitize.step import Options
+from tests.support.families import snapshot
+from tests.support.tree import guest_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GOLDEN = Path(__file__).with_name("golden")
+FAMILIES = sorted(path.name for path in GOLDEN.iterdir())
+
+each_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def renewals(family: str) -> tuple[Renewal, ...]:
+    told: Mapping[str, Any] = yaml.safe_load((GOLDEN / family / "devices.yaml").read_text())
+    return tuple(
+        Renewal(IdentifierKind(each["kind"]), each["device"], each["old"], each["new"])
+        for each in told["identifiers"]
+    )
+
+
+def follow(folder: Path, renewed: tuple[Renewal, ...]) -> int:
+    """Make every reference in the guest at *folder* follow; return how many changes that took."""
+    guest = guest_at(folder)
+    facts = Facts(guest)
+    facts.renewals = Renewals(renewed)
+    parts = [reference.plan(guest, facts, Options()) for reference in REFERENCES]
+    changes = [change for part in parts for change in part.changes]
+    for change in changes:
+        ACTIONS[change.action].apply(guest, change)
+    for change in changes:
+        assert ACTIONS[change.action].verify(guest, change, "") == "", change
+    return len(changes)
+
+
+@each_family
+def test_references_follow(tmp_path: Path, family: str) -> None:
+    guest = tmp_path / "guest"
+    shutil.copytree(GOLDEN / family / "before", guest, symlinks=True)
+    assert follow(guest, renewals(family))
+    assert snapshot(guest) == snapshot(GOLDEN / family / "after")
+    assert not follow(guest, renewals(family))  # a second time there is nothing to do
+
+
+@each_family
+def test_and_back_again(tmp_path: Path, family: str) -> None:
+    guest = tmp_path / "guest"
+    shutil.copytree(GOLDEN / family / "after", guest, symlinks=True)
+    back = tuple(Renewal(each.kind, each.device, each.new, each.old) for each in renewals(family))
+    follow(guest, back)
+    assert snapshot(guest) == snapshot(GOLDEN / family / "before")
+
+
+@each_family
+def test_the_pair_is_about_identifiers_alone(family: str) -> None:
+    """The trees themselves: equally long, and different in nothing but spellings."""
+    before, after = snapshot(GOLDEN / family / "before"), snapshot(GOLDEN / family / "after")
+    old = [spelled for each in renewals(family) for spelled in spellings(each.old)]
+    new = [spelled for each in renewals(family) for spelled in spellings(each.new)]
+
+    def blanked(tree: Mapping[str, str | bytes], words: list[bytes]) -> dict[bytes, bytes]:
+        blank = {}
+        for path, content in tree.items():
+            pair = [path.encode(), content.encode() if isinstance(content, str) else content]
+            for word in sorted(words, key=len, reverse=True):
+                pair = [each.replace(word, b"?" * len(word)) for each in pair]
+            blank[pair[0]] = pair[1]
+        return blank
+
+    assert blanked(before, old) == blanked(after, new + old)
+    assert before != after
+
+
+def test_every_family_of_the_design_is_here() -> None:
+    assert FAMILIES == [
+        "alpine", "arch", "debian-12-bios", "debian-12-uefi", "fedora", "luks", "lvm", "md",
+        "opensuse", "raspberry-pi-os", "rhel-8", "rhel-9", "ubuntu-cloud",
+    ]  # fmt: skip
