@@ -1,0 +1,1 @@
+"""The parts of the cloud-hypervisor format: its rows."""

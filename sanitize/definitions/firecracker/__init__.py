@@ -1,0 +1,1 @@
+"""The parts of the Firecracker format: its rows."""

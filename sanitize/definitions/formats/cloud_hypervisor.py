@@ -1,0 +1,96 @@
+"""cloud-hypervisor's VmConfig: what ``PUT /api/v1/vm.create`` takes and a snapshot keeps.
+
+References: cloud-hypervisor docs/api.md, docs/snapshot_restore.md (config.json, memory-ranges and
+state.json), vmm/src/api/openapi/cloud-hypervisor.yaml.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError
+from images.text import printable
+from sanitize.definitions.cloud_hypervisor.rows import ROWS
+from sanitize.definitions.definition import Active, Definition, Disk, Format
+from sanitize.definitions.json_text import read_json
+from sanitize.definitions.tree import Node, TreeDefinition, fields
+
+if TYPE_CHECKING:
+    from sanitize.definitions.row import Row
+    from sanitize.definitions.source import Source
+
+#: What its own random addresses begin with (net_util/src/mac.rs).
+PREFIX = bytes.fromhex("2e")
+
+_KEYS = re.compile(
+    rb'"(payload|kernel|cpus|memory|disks|net|rng|serial|console|vsock|platform)"\s*:'
+)
+_CPUS = re.compile(rb'"boot_vcpus"\s*:')
+#: What `ch-remote snapshot` writes beside config.json: the memory and the devices' state.
+_SAVED = ("state.json", "memory-ranges")
+
+
+def detects(head: bytes) -> bool:
+    """Whether it is JSON with several of the keys of a VmConfig."""
+    keys = set(_KEYS.findall(head))
+    enough = b"payload" in keys or bool(_CPUS.search(head))
+    return head.lstrip()[:1] == b"{" and enough and len(keys) >= 3
+
+
+def read(source: Source) -> Definition:
+    """The machine in *source*."""
+    root = read_json(source)
+    config = root
+    if "payload" not in config.entries and "cpus" not in config.entries:
+        raise RefusedError(
+            f"{source.shown} has neither payload nor cpus: it is no VmConfig of cloud-hypervisor",
+            hint="Give what PUT /api/v1/vm.create takes.",
+        )
+    found = fields(ROWS, config, applies=_applies, label=_label, prefix=PREFIX)
+    return TreeDefinition(
+        FORMAT,
+        source,
+        "",
+        tuple(sorted(found, key=lambda field: field.start)),
+        tuple(
+            Disk(_label(node), node.value, read_only=_is_read_only(node))
+            for node in config.find("disks[]/path")
+            if node.value
+        ),
+        _active(source),
+        roots=(root,),
+    )
+
+
+FORMAT = Format("cloud-hypervisor", "cloud-hypervisor JSON", ROWS, detects, read)
+
+
+def _applies(row: Row, node: Node) -> bool:
+    if row.id in ("disk", "disk-shared"):
+        return (row.id == "disk-shared") == _is_read_only(node)
+    if row.id == "kernel-arguments":
+        return "UUID=" in node.value
+    return True
+
+
+def _is_read_only(node: Node) -> bool:
+    disk = node.parent
+    return disk is not None and "true" in (disk.get("readonly"), disk.get("discard_writes"))
+
+
+def _label(node: Node) -> str:
+    """The device's id, else its list and number: net0, disks1."""
+    device = node.parent
+    if device is None or device.parent is None or not device.step.startswith("["):
+        return ""
+    return device.get("id") or f"{device.parent.step}{device.step[1:-1]}"
+
+
+def _active(source: Source) -> Active | None:
+    folder = source.path.parent
+    for name in _SAVED:
+        if (folder / name).exists():
+            words = f"{printable(name)} beside it: it is part of a snapshot with memory"
+            return Active(words, running=False)
+    return None
