@@ -44,10 +44,21 @@ class InterruptedCommit(KeyboardInterrupt):
         self.image = image
 
 
+class Relayed(Exception):  # noqa: N818 (what it relays was an error)
+    """A failure of another process, in the words for people."""
+
+    def __init__(self, words: str, hint: str) -> None:
+        super().__init__(words, hint)
+        self.words = words
+        self.hint = hint
+
+
 def describe(error: BaseException) -> str:
     """One line about *error*."""
     if isinstance(error, UncloneError):
         return printable(error.message)
+    if isinstance(error, Relayed):
+        return error.words
     if isinstance(error, InterruptedCommit):
         return (
             "interrupted when the commit had begun: the image is complete, or recover makes it so"
@@ -61,6 +72,8 @@ def hint_of(error: BaseException) -> str:
     """What to do about *error*; "" when there is nothing to say."""
     if isinstance(error, UncloneError):
         return printable(error.hint)
+    if isinstance(error, Relayed):
+        return error.hint
     if isinstance(error, InterruptedCommit):
         return f"`unclone recover {printable(error.image)}` leaves no doubt."
     return "" if isinstance(error, KeyboardInterrupt) else REPORT_IT

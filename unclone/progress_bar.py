@@ -84,10 +84,11 @@ class BarProgress:
             self._bar.update(self._tasks[self._label], completed=done, description=words)
 
     def say(self, message: str) -> None:
-        self._print(Text(printable(message)))
+        self._print(Text(self._about() + printable(message)))
 
     def warn(self, message: str) -> None:
-        self._print(Text("warning: ", style="yellow") + Text(printable(message)))
+        warning = Text(self._about()) + Text("warning: ", style="yellow")
+        self._print(warning + Text(printable(message)))
 
     def fail(self, message: str, hint: str = "") -> None:
         about = f"{printable(self._label)}: " if self._label else ""
@@ -102,6 +103,10 @@ class BarProgress:
             yield
         finally:
             self._bar.start()
+
+    def _about(self) -> str:
+        """Whose line it is, where there are several."""
+        return f"{printable(self._label)}: " if self._expected > 1 else ""
 
     def _print(self, text: Text) -> None:
         # Not wrapped by us: a command or a path in a hint stays in one piece for copying.

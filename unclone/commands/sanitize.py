@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from images.errors import UncloneError
 from unclone import failures, options
 from unclone.document import print_document
 from unclone.progress import progress_for
-from unclone.trying import attempt
+from unclone.trying import attempt, show_traceback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sanitize.report import Report
+    from unclone.progress import Progress
+    from unclone.run import Request
     from unclone.trying import Attempt
 
 EPILOG = """\b
@@ -46,6 +53,12 @@ Examples:
     is_flag=True,
     help="Change IMAGE although other images have it as backing file, and break them.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many images to work on at once; default: as many as there are processors.",
+)
 @options.step_options
 @options.opening_options
 @options.output_options
@@ -57,6 +70,7 @@ def command(
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
     verbose: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
+    jobs: int | None,
     **given: Any,  # noqa: ANN401 (the options, as options.request_from takes them)
 ) -> None:
     """Make IMAGE a machine of its own, in place or as a new file.
@@ -68,14 +82,19 @@ def command(
     from unclone import run  # noqa: PLC0415 (the engines come with it: not for --help)
 
     steps = options.options_from(given)
-    attempts: list[Attempt[Report]] = []
-    with progress_for(quiet=quiet) as progress:
-        for image in images:
-            request = options.request_from(image, given, steps, progress)
-            done = attempt(ctx, image, progress, partial(run.sanitize, request))
-            attempts.append(done)
-            if done.interrupted:
-                break
+    at_once = _at_once(images, given, jobs)
+    attempts: Sequence[Attempt[Report]]
+    with progress_for(quiet=quiet, threads=at_once == 1) as progress:
+        requests = [options.request_from(image, given, steps, progress) for image in images]
+        if at_once > 1:
+            attempts = _several(ctx, requests, progress, at_once)
+        else:
+            attempts = []
+            for request in requests:
+                work = partial(run.sanitize, request)
+                attempts.append(attempt(ctx, request.image, progress, work))
+                if attempts[-1].interrupted:
+                    break
     if as_json:
         print_document("unclone.sanitize/1", [each.to_json() for each in attempts])
     else:
@@ -86,6 +105,27 @@ def command(
             if each.result is not None:
                 render.show_report(out, each.result, verbose=verbose)
     ctx.exit(failures.worst(each.status for each in attempts))
+
+
+def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
+    if len(images) == 1 or given["ask_passphrase"]:  # a person is asked by one run at a time
+        return 1
+    from unclone.jobs import default_jobs  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    return min(jobs or default_jobs(), len(images))
+
+
+def _several(
+    ctx: click.Context, requests: Sequence[Request], progress: Progress, at_once: int
+) -> Sequence[Attempt[Report]]:
+    from sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
+    from unclone import run  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.jobs import Task, attempt_all  # noqa: PLC0415 (likewise)
+
+    with suppress(UncloneError):  # each image says it
+        all_steps(requests[0].options)  # read here once, and not in every job
+    tasks = [Task(os.fspath(each.image), partial(run.sanitize, each)) for each in requests]
+    return attempt_all(tasks, progress, jobs=at_once, show=partial(show_traceback, ctx))
 
 
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from images.engines.guestfs.appliance import start
 from images.engines.guestfs.containers import open_containers
 from images.engines.guestfs.volumes import GuestfsVolumes
+from images.engines.turns import await_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ class GuestfsEngine:
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> Iterator[Volumes]:
         """Open *drives* with every container on them; nothing is mounted."""
+        await_turn()
         appliance = start(drives, read_only=read_only, say=say)
         try:
             volumes = GuestfsVolumes(appliance, open_containers(appliance, keys))
