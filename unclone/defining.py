@@ -153,13 +153,21 @@ def output_of(request: Request) -> Path:
     return request.output or Path(f"{request.name}{request.source.suffix}")
 
 
-def define(request: Request, pool: Pool, stream: BinaryIO | None = None) -> Defined:
-    """Write the definition of another machine; to *stream* instead of a file if it is given.
-
-    Raises UsageError, RefusedError, InUseError and UncloneError; nothing is left written then.
-    """
+def read(request: Request) -> Definition:
+    """The source's definition. Raises UsageError, RefusedError, and InUseError while it runs."""
     definition = read_definition(request.source, request.format)
     _require_off(definition)
+    return definition
+
+
+def define(
+    request: Request, definition: Definition, pool: Pool, stream: BinaryIO | None = None
+) -> Defined:
+    """Write the definition of another machine; to *stream* instead of a file if it is given.
+
+    *definition* is what :func:`read` returned. Raises UsageError, RefusedError, InUseError and
+    UncloneError; nothing is left written then.
+    """
     remarks: tuple[Note, ...] = ()
     if request.virtio:
         if request.snapshots:

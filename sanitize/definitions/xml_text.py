@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sanitize.definitions.source import Source
 
 DEPTH_LIMIT = 100
-ELEMENT_LIMIT = 100_000
+ELEMENT_LIMIT = 50_000
 
 _NAME = re.compile(r"<([^\s/>]+)")
 _ATTRIBUTE = re.compile(r"""(\s+)([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -17,7 +18,7 @@ from sanitize.definitions.ledger import Ledger
 from tests.support.command import PROGRAM
 from tests.support.definitions import FOLDER
 from unclone.cli import cli
-from unclone.defining import Request, define, pool
+from unclone.defining import Request, define, pool, read
 
 GOLDEN = (FOLDER / "libvirt" / "virt-manager.before.xml").read_text()
 BY_HAND = (FOLDER / "libvirt" / "by-hand.before.xml").read_bytes()
@@ -222,7 +223,7 @@ def test_what_was_written_is_taken_back(folder: Path) -> None:
     before = sorted(folder.iterdir())
     request = Request(Path("golden.xml"), "web-01", networks=(Path("default.xml"),))
     with pool(request) as identities, pytest.raises(OSError, match="No space"):
-        define(request, identities, Full())  # type: ignore[arg-type] # all it needs is write()
+        define(request, read(request), identities, Full())  # type: ignore[arg-type] # all it needs is write()
     assert sorted(folder.iterdir()) == before
 
 
@@ -313,6 +314,22 @@ def test_every_field_is_listed_with_its_reason() -> None:
         assert f"{each.title} ({each.id})" in lines
         for row in each.rows:
             assert f"  {row.id} ({row.treatment}) {row.where}: {row.why}" in lines
+
+
+def test_formats_complete() -> None:
+    done = subprocess.run(
+        [PROGRAM],
+        env={
+            **os.environ,
+            "_UNCLONE_COMPLETE": "bash_complete",
+            "COMP_WORDS": "unclone define --format lib",
+            "COMP_CWORD": "3",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["plain,libvirt"]
 
 
 def test_overwrite_replaces_in_one_step(folder: Path) -> None:

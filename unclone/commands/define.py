@@ -47,7 +47,13 @@ _FILE = click.Path(path_type=Path)
     metavar="FILE",
     help="Where the definition goes; - is stdout. Default: NAME with the source's suffix, here.",
 )
-@click.option("--format", "format_id", metavar="FORMAT", help="The format, if not by content.")
+@click.option(
+    "--format",
+    "format_id",
+    metavar="FORMAT",
+    shell_complete=lambda _ctx, _param, begun: _formats(begun),
+    help="The format, if not told by the content.",
+)
 @click.option(
     "--oui",
     metavar="OCTETS",
@@ -143,8 +149,9 @@ def command(
 
     def work(_: object) -> Defined:
         key = read_key(key_file) if key_file else b""
+        definition = defining.read(request)
         with defining.pool(request, avoid=avoid, ledger=ledger, key=key) as pool:
-            return defining.define(request, pool, stream)
+            return defining.define(request, definition, pool, stream)
 
     with progress_for(quiet=True) as progress:  # a definition takes no time
         done = attempt(ctx, source, progress, work)
@@ -154,6 +161,12 @@ def command(
         out = Console(stderr=True, markup=False, highlight=False) if to_stdout else render.console()
         _show(out, done.result, verbose=verbose, quiet=quiet)
     ctx.exit(done.status)
+
+
+def _formats(begun: str) -> list[str]:
+    from sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
+
+    return [each.id for each in all_formats() if each.id.startswith(begun)]
 
 
 def _show_fields(ctx: click.Context) -> None:

@@ -17,9 +17,10 @@ from sanitize.definitions.renewal import renew
 from sanitize.definitions.row import Treatment
 from sanitize.definitions.source import LIMIT, Source
 from sanitize.definitions.splicing import splice
+from sanitize.definitions.xml_text import ELEMENT_LIMIT
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
-from unclone.defining import Request, define, pool
+from unclone.defining import Request, define, pool, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +45,8 @@ def run(folder: Path, text: str | bytes, **options: Any) -> UncloneError:
     before = sorted(folder.rglob("*"))
     ledger = folder / "fleet.ledger"
     request = Request(source, "web-01", output=folder / "web-01.xml", **options)
-    with pytest.raises(UncloneError) as raised, pool(request, ledger=ledger) as identities:
-        define(request, identities)
+    with pytest.raises(UncloneError) as raised:
+        attempt(request, ledger)
     if ledger.exists():
         with Ledger.open(ledger) as book:
             assert book.machine("web-01") is None
@@ -53,6 +54,12 @@ def run(folder: Path, text: str | bytes, **options: Any) -> UncloneError:
     assert sorted(folder.rglob("*")) == before
     assert raised.value.hint
     return raised.value
+
+
+def attempt(request: Request, ledger: Path) -> None:
+    definition = read(request)
+    with pool(request, ledger=ledger) as identities:
+        define(request, definition, identities)
 
 
 BOMB = (
@@ -86,7 +93,7 @@ REFUSED = {
     ),
     "undefined-entity": ("<domain><name>&x;</name></domain>", "undefined entity"),
     "deep": (f"{HEAD}{'<a>' * 5000}{'</a>' * 5000}</domain>", "within each other"),
-    "many": (f"{HEAD}{'<a/>' * 100_001}</domain>", "elements"),
+    "many": (f"{HEAD}{'<a/>' * ELEMENT_LIMIT}</domain>", "elements"),
     "huge": (HEAD + " " * LIMIT + "</domain>", "MiB"),
     "not-utf-8": (domain().encode() + b"<!-- \xff -->", "not valid utf-8"),
     "null-bytes": (domain() + "<!-- \0 -->", "null characters"),

@@ -69,6 +69,13 @@ def test_schema_accepts_the_result(golden: Golden) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
+def test_what_the_schema_does_not_know_is_no_more_wrong_than_before() -> None:
+    golden = next(each for each in goldens("libvirt") if str(each) == TOO_NEW)
+    before, after = (run("virt-xml-validate", path) for path in (golden.before, golden.after))
+    assert after.returncode == before.returncode != 0
+    assert after.stderr.replace(b".after.", b".before.") == before.stderr
+
+
 @pytest.mark.parametrize("golden", DOMAINS, ids=str)
 def test_libvirt_defines_the_result(golden: Golden) -> None:
     commands = f"define {golden.after}; domuuid web-01; dumpxml --inactive web-01"
