@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from images.text import printable
 from sanitize.change import Level
+from sanitize.mac_pins.names import usual_names
 from sanitize.mac_pins.pins import Role, addresses
 from sanitize.mac_pins.settings import settings, unquoted
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sanitize.mac_pins.pins import Text, Unpinning
 
 _ROLES = {"HWADDR": Role.MATCH, "MACADDR": Role.ASSIGNED, "LLADDR": Role.ASSIGNED}
+_CARD = re.compile(r"(?:eth|en|lan|net|wan)[a-z0-9]{1,12}")
 _INTERFACE = re.compile(r"/ifcfg-((?:eth|en|ib)[a-z0-9]{1,12})")
 
 
@@ -37,14 +39,15 @@ class Ifcfg:
 
     def unpin(
         self,
-        guest: Guest,  # noqa: ARG002 (protocol)
-        facts: Facts,  # noqa: ARG002
+        guest: Guest,
+        facts: Facts,
         files: Sequence[Text],
         unpinning: Unpinning,
     ) -> None:
+        usual = usual_names(guest, facts)
         for file in files:
             found = list(settings(file.text))
-            named = any(unquoted(s.value) for s in found if s.key == "DEVICE")
+            device = next((unquoted(s.value) for s in found if s.key == "DEVICE"), "")
             for setting in found:
                 role = _ROLES.get(setting.key)
                 macs = addresses(setting.value)
@@ -54,9 +57,15 @@ class Ifcfg:
                 if not unpinning.goes(role, file.path, macs):
                     continue
                 new = ""
-                if role is Role.MATCH and not named:
-                    new = _device(file.path, unpinning)
-                    named = True
+                if role is Role.MATCH and not device:
+                    device = _device(file.path, unpinning)
+                    new = f"DEVICE={device}" if device else ""
+                if role is Role.MATCH and _CARD.fullmatch(device) and not usual.fullmatch(device):
+                    unpinning.note(
+                        Level.WARNING,
+                        f"{printable(file.path)}: {device} was called so by its MAC address, and "
+                        "has the kernel's or systemd's name now: see that DEVICE fits",
+                    )
                 line = file.text[setting.start : setting.end]
                 ending = line[len(line.rstrip("\r\n")) :]
                 unpinning.splice(file.path, setting.start, setting.end, new and new + ending)
@@ -65,7 +74,7 @@ class Ifcfg:
 def _device(path: str, unpinning: Unpinning) -> str:
     interface = _INTERFACE.fullmatch(path[path.rindex("/") :])
     if interface:
-        return f"DEVICE={interface.group(1)}"
+        return interface.group(1)
     unpinning.note(
         Level.WARNING,
         f"{printable(path)} names no DEVICE and is no longer bound to a MAC address: it is for "

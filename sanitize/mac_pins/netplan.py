@@ -16,6 +16,7 @@ import yaml
 
 from images.text import printable
 from sanitize.change import Level
+from sanitize.mac_pins.names import usual_names
 from sanitize.mac_pins.networkd import ANY_CARD
 from sanitize.mac_pins.pins import Role, addresses
 
@@ -31,8 +32,6 @@ YAML_LIMIT = 256 * 1024
 #: Opening brackets in one file: PyYAML takes minutes for a few thousand within each other.
 BRACKETS_LIMIT = 1000
 
-#: Names that the kernel and systemd give without looking at the address (enx... is made of it).
-_PREDICTABLE = re.compile(r"eth\d{1,3}|en[ops][a-z0-9]{1,12}|ib[a-z0-9]{1,12}")
 #: Something that an alias elsewhere repeats must not be taken away from it.
 _ANCHOR = re.compile(r"(?:^|[:,\[{-])\s*&\w", re.MULTILINE)
 _NETWORK_MANAGER = re.compile(r"\brenderer[\"']?\s*:\s*[\"']?NetworkManager\b")
@@ -64,8 +63,8 @@ class Netplan:
 
     def unpin(
         self,
-        guest: Guest,  # noqa: ARG002 (protocol)
-        facts: Facts,  # noqa: ARG002
+        guest: Guest,
+        facts: Facts,
         files: Sequence[Text],
         unpinning: Unpinning,
     ) -> None:
@@ -85,9 +84,11 @@ class Netplan:
             cards += sum(1 for _ in _entries(_get(network, "ethernets")))
             pins += _pins(file, network)
         by_manager = any(_NETWORK_MANAGER.search(file.text) for file in files)
+        usual = usual_names(guest, facts, has_systemd=True)
         for pin in pins:
             if unpinning.goes(pin.role, pin.file.path, pin.macs):
-                _unpin(pin, unpinning, alone=cards == 1 and not by_manager)
+                is_usual = usual.fullmatch(pin.interface) is not None
+                _unpin(pin, unpinning, is_usual=is_usual, alone=cards == 1 and not by_manager)
 
 
 class CloudConfig(Netplan):
@@ -96,7 +97,7 @@ class CloudConfig(Netplan):
     globs = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg")
 
 
-def _unpin(pin: _Pin, unpinning: Unpinning, *, alone: bool) -> None:
+def _unpin(pin: _Pin, unpinning: Unpinning, *, is_usual: bool, alone: bool) -> None:
     path, text = pin.file.path, pin.file.text
     start, end = pin.key.start_mark.index, pin.value.end_mark.index
     if _ANCHOR.search(text):
@@ -108,7 +109,7 @@ def _unpin(pin: _Pin, unpinning: Unpinning, *, alone: bool) -> None:
             unpinning.keep(path, f"has nothing but the MAC address {pin.macs[0]} for an interface")
         else:
             unpinning.splice(path, *place)
-    elif _PREDICTABLE.fullmatch(pin.interface):
+    elif is_usual:
         unpinning.splice(path, start, end, f"name: {pin.interface}")
     elif alone:
         unpinning.splice(path, start, end, f'name: "{ANY_CARD}"')

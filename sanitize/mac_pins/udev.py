@@ -3,7 +3,7 @@
 ``70-persistent-net.rules`` was written by udev itself, up to systemd 208 and its contemporaries,
 and is written again; people also write such rules by hand, under that name and others.
 
-References: udev(7); systemd NEWS 209 (the generator's end); https://systemd.io/PREDICTABLE_INTERFACE_NAMES.
+References: udev(7); systemd NEWS 209 (the generator's end).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from images.text import printable
 from sanitize.change import Level
+from sanitize.mac_pins.names import usual_names
 from sanitize.mac_pins.pins import Role, addresses
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ GENERATED = "70-persistent-net.rules"
 _RULE = re.compile(r"^[ \t]*[^#\s].*(?:\n|\Z)", re.MULTILINE)
 _MATCH = re.compile(r"(?:ATTRS?|SYSFS)\{address\}\s*==\s*\"([^\"]*)\"")
 _NAME = re.compile(r"\bNAME\s*:?=\s*\"([^\"]*)\"")
-#: From this version on, systemd-udevd names interfaces itself unless it is told not to.
-_PREDICTABLE_SINCE = 197
-_NOT_PREDICTABLE = (
-    "/etc/systemd/network/99-default.link",
-    "/etc/udev/rules.d/80-net-name-slot.rules",
-    "/etc/udev/rules.d/80-net-setup-link.rules",
-)
 
 
 class UdevRules:
@@ -68,19 +62,12 @@ def _addresses(rule: str) -> tuple[str, ...]:
 
 
 def _warn_of_names(guest: Guest, facts: Facts, names: Sequence[str], unpinning: Unpinning) -> None:
-    version = facts.systemd_version
-    old = version is None or version < _PREDICTABLE_SINCE or _keeps_kernel_names(guest, facts)
-    usual = re.compile(r"eth\d+" if old else r"en[ops]\w+")
-    names = [name for name in names if not usual.fullmatch(name)]
+    usual = usual_names(guest, facts)
+    names = [name for name in dict.fromkeys(names) if not usual.fullmatch(name)]
     if names:
         unpinning.note(
             Level.WARNING,
-            f"interfaces were called {printable(', '.join(dict.fromkeys(names)), 200)} by their "
-            "MAC address; without it they get the kernel's or systemd's name, so see that the "
-            "network configuration fits",
+            f"interfaces were called {printable(', '.join(names), 200)} by their MAC address; "
+            "without it they get the kernel's or systemd's name, so see that the network "
+            "configuration fits",
         )
-
-
-def _keeps_kernel_names(guest: Guest, facts: Facts) -> bool:
-    arguments = {word for line in facts.kernel_command_lines for word in line.arguments}
-    return "net.ifnames=0" in arguments or any(guest.exists(path) for path in _NOT_PREDICTABLE)

@@ -9,17 +9,16 @@ from sanitize.change import Level
 from sanitize.facts import Facts
 from sanitize.step import Options
 from sanitize.steps.mac_pins import MacPins
-from tests.support.families import carry_out, difference, snapshot
+from tests.support.families import Tree, carry_out, difference, snapshot
 from tests.support.tree import guest_at, plant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.support.families import Tree
-
 A, B, OTHER = "52:54:00:12:34:56", "52:54:00:ab:cd:ef", "02:00:00:00:00:01"
 NEW_A, NEW_B = "52:54:00:77:88:99", "52:54:00:fe:dc:ba"
+KERNEL_NAMES: Tree = {"/boot/grub/grub.cfg": "linux /vmlinuz root=/dev/vda1 ro net.ifnames=0\n"}
 MACS = {A: NEW_A, B: NEW_B}
 
 

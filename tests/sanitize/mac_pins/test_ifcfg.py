@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.mac_pins import NEW_A, OTHER, A, B, Golden
+from tests.support.families import systemd
+from tests.support.mac_pins import KERNEL_NAMES, NEW_A, OTHER, A, B, Golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,14 @@ GOLDEN = {
     ),
     "assigned, and no newline at the end": Golden(
         {ETH0: BOND}, {ETH0: "DEVICE=bond0\nBONDING_OPTS=mode=1\n"}
+    ),
+    "a name that systemd would not give": Golden(
+        {ETH0: EL7, **systemd(219)},
+        {ETH0: EL7.replace(f"HWADDR={A}\n", "")},
+        warned=("eth0 was called so by its MAC address",),
+    ),
+    "net.ifnames=0, as in cloud images": Golden(
+        {ETH0: EL7, **systemd(219), **KERNEL_NAMES}, {ETH0: EL7.replace(f"HWADDR={A}\n", "")}
     ),
     "suse": Golden(
         {SUSE: f"BOOTPROTO='dhcp'\nLLADDR='{A}'\nSTARTMODE='auto'\n"},

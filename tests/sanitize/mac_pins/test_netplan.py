@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sanitize.mac_pins.netplan import YAML_LIMIT
-from tests.support.mac_pins import A, B, Golden, changed, notes
+from tests.support.mac_pins import KERNEL_NAMES, A, B, Golden, changed, notes
 from tests.support.tree import plant
 
 if TYPE_CHECKING:
@@ -96,6 +96,22 @@ GOLDEN = {
     "as cloud-init writes it": Golden(
         {CLOUD_INIT: UBUNTU_JAMMY},
         {CLOUD_INIT: UBUNTU_JAMMY.replace(f"macaddress: {A}", "name: ens3")},
+    ),
+    "eth0, which systemd calls otherwise": Golden(
+        {CLOUD_INIT: UBUNTU_JAMMY.replace("ens3", "eth0")},
+        {
+            CLOUD_INIT: UBUNTU_JAMMY.replace("ens3", "eth0").replace(
+                f"macaddress: {A}", 'name: "e*"'
+            )
+        },
+    ),
+    "eth0, as the kernel calls it": Golden(
+        {CLOUD_INIT: UBUNTU_JAMMY.replace("ens3", "eth0"), **KERNEL_NAMES},
+        {
+            CLOUD_INIT: UBUNTU_JAMMY.replace("ens3", "eth0").replace(
+                f"macaddress: {A}", "name: eth0"
+            )
+        },
     ),
     "two cards": Golden(
         {INSTALLER: TWO_CARDS},
