@@ -9,7 +9,8 @@ error correction comes behind all that and leaves it as it is.
 References: GRUB 2.06 include/grub/kernel.h (grub_module_info32/64, grub_module_header, object
 types), include/grub/offsets.h (GRUB_DECOMPRESSOR_I386_PC_COMPRESSED_SIZE and _UNCOMPRESSED_SIZE),
 util/mkimage.c (compress_kernel_lzma: lc 3, lp 0, pb 2, no header), util/grub-install.c (prefix and
-load.cfg), grub-core/lib/reed_solomon.c, grub-core/osdep/devmapper/getroot.c (``lvmid/``, ``mduuid/``, ``cryptouuid/``).
+load.cfg), grub-core/lib/reed_solomon.c, grub-core/osdep/devmapper/getroot.c (``lvmid/``,
+``mduuid/``, ``cryptouuid/``).
 """
 
 from __future__ import annotations
