@@ -44,6 +44,8 @@ def decide(
         if (why := guest.unsettable(_as_identifier(each, present)))
     ]
     renewed = _without(candidates, kept)
+    if not renewed:  # then nothing has to follow, and what could not needs no looking for
+        return Renewals((), tuple(_first_of_each(kept)))
     for reference in references:
         kept += reference.blockers(guest, facts, Renewals(renewed))
     return Renewals(_without(candidates, kept), tuple(_first_of_each(kept)))
