@@ -1,0 +1,1 @@
+"""The parts of the VMware format: its rows, its settings, the network cards."""
