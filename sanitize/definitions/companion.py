@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from images.errors import RefusedError, UsageError
-from images.files import create_private, draft_path, explained, sync_directory, sync_file
+from images.files import create_private, explained, sync_directory, sync_file
 from images.image import shown
 
 if TYPE_CHECKING:
@@ -86,19 +87,34 @@ def appearing(target: Path, *, like: Path, overwrite: bool) -> Iterator[BinaryIO
 
     Without *overwrite* a file that somebody else has put there in the meantime is not replaced.
     """
-    draft = draft_path(target)
+    # A name of its own: another run may be writing the same target.
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}.new")
     with explained(f"write {shown(target)}", target.parent):
-        draft.unlink(missing_ok=True)
         try:
             create_private(draft, like=like)
             with draft.open("r+b") as file:
                 yield file
-            shutil.copymode(like, draft)
+            draft.chmod(like.stat().st_mode & 0o777 | 0o600)
             sync_file(draft)
             if overwrite:
                 draft.replace(target)
             else:
-                target.hardlink_to(draft)
+                _link(draft, target)
         finally:
             draft.unlink(missing_ok=True)
         sync_directory(target.parent)
+
+
+def _link(draft: Path, target: Path) -> None:
+    """Give *draft* the name *target*, unless something else has it."""
+    try:
+        target.hardlink_to(draft)
+    except FileExistsError:
+        raise UsageError(
+            f"{shown(target)} has just been written by somebody else",
+            hint="Name another file, or look whether it is the one you want.",
+        ) from None
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        draft.replace(target)  # a file system without hard links: it was free a moment ago

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from images.errors import RefusedError
+from sanitize.change import Level, Note
 from sanitize.definitions.companion import CopiedFile
 from sanitize.definitions.definition import Active, Definition, Disk, Field, Format, Moved
 from sanitize.definitions.libvirt.conditions import SECRETS, applies
@@ -28,7 +29,6 @@ from sanitize.definitions.xml_text import read_xml, words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sanitize.change import Note
     from sanitize.definitions.companion import Companion
     from sanitize.definitions.renewal import Renewal
     from sanitize.definitions.row import Row
@@ -77,7 +77,7 @@ def read(source: Source) -> Definition:
         tuple(sorted(fields, key=lambda field: field.start)),
         tuple(_disks(main)),
         _active(root, main) or activity(source, name.value),
-        tuple(_notes(fields)),
+        tuple(_notes(fields, main)),
     )
 
 
@@ -154,7 +154,11 @@ def _words(
         )
 
 
-def _notes(fields: Sequence[Field]) -> Iterator[Note]:
+def _notes(fields: Sequence[Field], domain: Element) -> Iterator[Note]:
+    for card in domain.find("devices/interface"):
+        if card.first("mac") is None:
+            words = f"{card.place} has no MAC address: libvirt makes one up when it is defined"
+            yield Note("interface-mac", Level.INFO, words)
     for path in dict.fromkeys(f.value for f in fields if f.row.kind is Kind.FIRMWARE):
         note = variables(path)[1]
         if note is not None:

@@ -87,7 +87,7 @@ _CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
     "interface-made": _unmanaged,
     "vsock-cid": _own_cid,
     "channel-generated-path": _generated,
-    "character-socket": _listens,
+    "character-path": _listens,
     "graphics-port": _always_fixed,
     "graphics-autoport": _fixes_port,
     "kernel-arguments": _names_disk,

@@ -122,6 +122,20 @@ _NETWORK = section(
         Level.WARNING,
     ),
     (
+        "interface-port-id",
+        Kind.UUID,
+        _REMOVE,
+        "devices/interface/source/@portid",
+        "it is the port of the running source; libvirt makes one at every start",
+    ),
+    (
+        "interface-log",
+        Kind.FILE,
+        _FOLLOW,
+        "devices/interface/backend/@logFile",
+        "two machines would write into one file",
+    ),
+    (
         "interface-socket",
         Kind.SOCKET,
         _FOLLOW,
@@ -214,7 +228,7 @@ _CHARACTERS = section(
         "libvirt made it from the old name, and makes another",
     ),
     (
-        "character-socket",
+        "character-path",
         Kind.SOCKET,
         _FOLLOW,
         tuple(f"devices/{d}/source/@path" for d in _CHARACTER_DEVICES),
@@ -299,7 +313,7 @@ _TPM = section(
         Kind.FILE,
         _FOLLOW,
         "devices/tpm/backend/source/@path",
-        "a TPM is one machine's own: the new one starts empty there",
+        "a TPM, its state and its socket are one machine's own: the new one starts empty there",
     ),
     (
         "tpm-secret",
