@@ -23,6 +23,18 @@ say bus-machine-id "$(dbus-uuidgen --get)"
 say hostname "$(hostname)"
 say root-uuid "$(findmnt -no UUID /)"
 say root-options "$(findmnt -no OPTIONS /)"
+for place in / /boot /boot/efi; do
+    say "mount-$place" "$(findmnt -no UUID,SOURCE "$place" | tr -s ' ')"
+done
+blkid -c /dev/null | while IFS= read -r line; do
+    say "blkid-${line%%: *}" "${line#*: }"
+done
+say disk "$(blkid -c /dev/null -p -s PTUUID -o value /dev/vda)"
+say swap "$(swapon --noheadings --show=UUID,NAME | tr -s ' ' | paste -sd,)"
+# What the initrd made of RESUME=: it has told the kernel where a hibernated system would be.
+say resume "$(lsblk -nro UUID "/dev/block/$(cat /sys/power/resume)")"
+say volumes "$(pvs --noheadings -o pv_uuid,vg_uuid | tr -s " " | paste -sd,)"
+say cmdline "$(cat /proc/cmdline)"
 say sshd "$(systemctl is-active ssh.service)"
 say failed-units "$(systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1 | paste -sd,)"
 say instance-id "$(cat /var/lib/cloud/data/instance-id)"

@@ -1,6 +1,7 @@
 """Boot a guest with QEMU and hear from the running machine who it is.
 
-The real way up: OVMF, GRUB from the ESP, the kernel and initrd GRUB finds. Nothing is handed in
+The real way up: OVMF and GRUB from the ESP, or SeaBIOS and GRUB from the MBR; then the kernel and
+initrd GRUB finds. Nothing is handed in
 from outside, so a reference that points to nowhere stops the boot here as it would anywhere.
 The guest's own ``unclone-proof.service`` (tests/guests/proof.sh) then writes ``key=value`` lines to
 the second serial port and turns the machine off.
@@ -52,7 +53,8 @@ class Machine:
 
     The image itself is not written to: QEMU keeps changes in a temporary overlay. *work* is a
     folder of the caller's for the firmware variables and the two serial logs; *seed* a NoCloud
-    ISO; *uuid* and *mac* are what the virtual machine's definition would say.
+    ISO; *uuid* and *mac* are what the virtual machine's definition would say; *firmware* is "uefi"
+    or "bios".
     """
 
     def __init__(
@@ -63,13 +65,14 @@ class Machine:
         seed: Path | None = None,
         uuid: str | None = None,
         mac: str | None = None,
+        firmware: str = "uefi",
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.name = work.name
         self.console, self.proof = work / "console.log", work / "proof.log"
         self.started = time.monotonic()
         self._qemu = subprocess.Popen(
-            _command(image, work, self.console, self.proof, seed, uuid, mac),
+            _command(image, work, self.console, self.proof, seed, uuid, mac, firmware),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(work / "qemu.log").open("wb"),
@@ -129,9 +132,8 @@ def _command(
     seed: Path | None,
     uuid: str | None,
     mac: str | None,
+    firmware: str,
 ) -> Sequence[str | Path]:
-    code, variables = next((pair for pair in FIRMWARE if Path(pair[0]).exists()), FIRMWARE[0])
-    shutil.copyfile(variables, work / "vars.fd")
     accel = os.environ.get("UNCLONE_TEST_ACCEL", "tcg,thread=multi")
     nic = f"user,model=virtio-net-pci,restrict=on,mac={mac}" if mac else "none"
     return [
@@ -139,14 +141,22 @@ def _command(
         *("setpriv", "--pdeathsig", "KILL", "--", "qemu-system-x86_64"),
         *("-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "2", "-m", "768"),
         *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", nic),
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
-        *("-drive", f"if=pflash,unit=1,format=raw,file={work / 'vars.fd'}"),
+        *(_ovmf(work) if firmware == "uefi" else ()),
         *("-drive", f"if=virtio,format=qcow2,snapshot=on,file={image}"),
         *(("-drive", f"if=virtio,format=raw,readonly=on,file={seed}") if seed else ()),
         *(("-uuid", uuid) if uuid else ()),
         *("-smbios", "type=1,family=unclone-proof"),
         *("-serial", f"file:{console}", "-serial", f"file:{proof}"),
     ]
+
+
+def _ovmf(work: Path) -> Sequence[str]:
+    code, variables = next((pair for pair in FIRMWARE if Path(pair[0]).exists()), FIRMWARE[0])
+    shutil.copyfile(variables, work / "vars.fd")
+    return (
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={work / 'vars.fd'}"),
+    )
 
 
 def _text(path: Path) -> str:
