@@ -7,6 +7,7 @@ is there; ``block``, true for a GRUB environment block, whose size must not chan
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING, TypedDict
 
 from images.guest import READ_LIMIT
@@ -54,17 +55,12 @@ class ReplaceText:
 
 def replaced(text: str, replacements: Sequence[Replacement]) -> str:
     """*text* with every replacement made in one pass, the longest match first."""
-    ordered = sorted(replacements, key=lambda one: len(one["old"]), reverse=True)
-    pieces: list[str] = []
-    rest = text
-    while rest:
-        hits = [(at, one) for one in ordered if (at := rest.find(one["old"])) >= 0]
-        if not hits:
-            break
-        at, one = min(hits, key=lambda hit: hit[0])
-        pieces += [rest[:at], one["new"]]
-        rest = rest[at + len(one["old"]) :]
-    return "".join([*pieces, rest])
+    new = {one["old"]: one["new"] for one in reversed(replacements)}
+    longest_first = sorted(new, key=len, reverse=True)
+    if not new:
+        return text
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
+    return pattern.sub(lambda match: new[match.group()], text)
 
 
 def _replacements(change: Change) -> Sequence[Replacement]:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from sanitize.mac_pins.pins import Splice
 
 
+#: More places than this, or lines around one, are in no file that people write. Then the text that
+#: is replaced is from the first place to the last, or the whole file.
+_RUNS_LIMIT = 100
+_LINES_LIMIT = 50
+
+
 def replacements(text: str, splices: Iterable[Splice]) -> list[Replacement]:
     """Replacements that make *splices* (which do not overlap) and nothing else."""
     ordered = sorted(set(splices))
@@ -26,6 +32,8 @@ def replacements(text: str, splices: Iterable[Splice]) -> list[Replacement]:
         high = bisect.bisect_left(starts, max(splice.end, splice.start + 1))
         runs.append((low, high))
     merged = _merged(runs)
+    if len(merged) > _RUNS_LIMIT:
+        merged = [(merged[0][0], merged[-1][1])]
     while True:
         widened = _merged(_widened(text, starts, run) for run in merged)
         if widened == merged:
@@ -66,6 +74,8 @@ def _widened(text: str, starts: Sequence[int], run: tuple[int, int]) -> tuple[in
     start, end = _bounds(text, starts, run)
     low, high = run
     while _is_repeated(text, start, end) and (low > 0 or high < len(starts)):
+        if high - low > run[1] - run[0] + _LINES_LIMIT:
+            return 0, len(starts)
         low, high = (low - 1, high) if low > 0 else (low, high + 1)
         start, end = _bounds(text, starts, (low, high))
     return low, high

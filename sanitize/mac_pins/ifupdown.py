@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sanitize.mac_pins.pins import Role, addresses
+from sanitize.mac_pins.pins import Role, addresses, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Ifupdown:
                 macs = addresses(line.group())
                 if macs and unpinning.goes(Role.ASSIGNED, file.path, macs):
                     unpinning.splice(file.path, line.start(), line.end())
-            for line in _CHOSEN.finditer(file.text):
-                macs = addresses(line.group())
-                if macs and unpinning.goes(Role.MATCH, file.path, macs):
-                    unpinning.keep(file.path, f"chooses an interface by its MAC address {macs[0]}")
+            lines = "\n".join(line.group() for line in _CHOSEN.finditer(file.text))
+            stale = [mac for mac in addresses(lines) if mac not in unpinning.renewed]
+            if stale and unpinning.goes(Role.MATCH, file.path, stale):
+                unpinning.keep(file.path, f"chooses interfaces by the MAC address {shown(stale)}")

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from sanitize.facts import Facts
 
 
+#: How many addresses a note names.
+_SHOWN = 3
+
+
 class Role(Enum):
     """What an address does in a file."""
 
@@ -51,7 +55,8 @@ class Unpinning:
     renewed: Mapping[str, str] = field(default_factory=dict)
     splices: dict[str, list[Splice]] = field(default_factory=dict)
     removals: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: list[tuple[Level, str]] = field(default_factory=list)
+    #: In the order they were said; each once.
+    notes: dict[tuple[Level, str], None] = field(default_factory=dict)
     #: Addresses that stay somewhere, although they are in the map.
     kept: set[str] = field(default_factory=set)
 
@@ -62,7 +67,7 @@ class Unpinning:
         if any(one in self.renewed or one in self.renewed.values() for one in macs):
             return False  # the step rewrites it, or has done so
         if role is Role.MATCH and macs:
-            text = f"{_shown(macs)}, which no card of the definition has"
+            text = f"{shown(macs)}, which no card of the definition has"
             self.note(Level.WARNING, f"{printable(path)} is for the MAC address {text}")
         return role is Role.ASSIGNED
 
@@ -81,8 +86,7 @@ class Unpinning:
 
     def note(self, level: Level, text: str) -> None:
         """Say something once."""
-        if (level, text) not in self.notes:
-            self.notes.append((level, text))
+        self.notes[level, text] = None
 
 
 class Kind(Protocol):
@@ -106,5 +110,7 @@ def addresses(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(f.mac) for f in mac.find(text) if f.mac.separator))
 
 
-def _shown(macs: Iterable[str]) -> str:
-    return ", ".join(macs)
+def shown(macs: Collection[str]) -> str:
+    """Some of *macs*, and how many more there are."""
+    more = f" and {len(macs) - _SHOWN} more" if len(macs) > _SHOWN else ""
+    return ", ".join(list(macs)[:_SHOWN]) + more

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from images.text import printable
 from sanitize.change import Level
 from sanitize.mac_pins.names import usual_names
-from sanitize.mac_pins.pins import Role, addresses
+from sanitize.mac_pins.pins import Role, addresses, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,9 +51,11 @@ class UdevRules:
                 names = [n.group(1) for rule, _ in pinned if (n := _NAME.search(rule.group()))]
                 _warn_of_names(guest, facts, names, unpinning)
                 continue
-            for _, macs in pinned:
-                if unpinning.goes(Role.MATCH, file.path, macs):
-                    unpinning.keep(file.path, f"has a rule for the MAC address {macs[0]}")
+            stale = {
+                mac: None for _, macs in pinned for mac in macs if mac not in unpinning.renewed
+            }
+            if stale and unpinning.goes(Role.MATCH, file.path, stale):
+                unpinning.keep(file.path, f"has rules for the MAC address {shown(stale)}")
 
 
 def _addresses(rule: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from sanitize.mac_pins.netplan import CloudConfig, Netplan
 from sanitize.mac_pins.network_manager import NetworkManager
 from sanitize.mac_pins.networkd import Networkd
 from sanitize.mac_pins.others import OtherFiles
-from sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses
+from sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses, shown
 from sanitize.mac_pins.udev import UdevRules
 from sanitize.step import StepInfo
 from sanitize.steps import boot_entries
@@ -205,6 +205,10 @@ def _note_names(path: str, text: str, unpinning: Unpinning) -> None:
         return
     if any(mac.find(path.rpartition("/")[2])):
         unpinning.keep(path, "is named by a MAC address")
-    for found in mac.find(text):
-        if text[: found.start].endswith("enx"):
-            unpinning.keep(path, f"calls an interface by its MAC address (enx{found.text})")
+    names = {
+        f"enx{found.text}": None
+        for found in mac.find(text)
+        if text[max(0, found.start - 3) : found.start] == "enx"
+    }
+    if names:
+        unpinning.keep(path, f"calls an interface by its MAC address ({shown(names)})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,23 @@ def test_replacing_does_what_splicing_does(case: tuple[str, list[Splice]]) -> No
     pairs = replacements(text, splices)
     assert replaced(text, pairs) == spliced(text, splices)
     assert all(text.count(one["old"]) == 1 for one in pairs)
+
+
+@pytest.mark.parametrize("repeated", ["b\n", "b\na\n", "a\n" * 80 + "b\n"])
+def test_files_that_nobody_writes(repeated: str) -> None:
+    """Hundreds of places that look alike; once, this took hours."""
+    text = repeated * 2000
+    splices = [Splice(m.start(), m.end(), "") for m in re.finditer("b\n", text)]
+    pairs = replacements(text, splices)
+    assert len(pairs) == 1
+    assert replaced(text, pairs) == spliced(text, splices) == text.replace("b\n", "")
+
+
+def test_one_place_far_from_anything_that_tells_it_from_another() -> None:
+    text = "x\n" + "a\n" * 300 + "b\n" + "a\n" * 300 + "b\n"
+    second = text.rindex("b")
+    (pair,) = replacements(text, [Splice(second, second + 2, "")])
+    assert replaced(text, [pair]) == text[:second]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ UDEV = {
         },
         {RULES: None},
     ),
-    "by hand": Golden({BY_HAND: GENERATED}, {}, kept=(f"MAC address {A}", f"MAC address {B}")),
+    "by hand": Golden({BY_HAND: GENERATED}, {}, kept=(f"MAC address {A}, {B}",)),
     "comments alone": Golden({RULES: f"# {A}\n"}, {}),
     "switched off": Golden({RULES: "-> /dev/null"}, {}),
 }
@@ -82,14 +82,12 @@ IFUPDOWN = {
     "alpine": Golden({INTERFACES: ALPINE}, {INTERFACES: ALPINE.replace(f"\thwaddress {A}\n", "")}),
     "cloud-init": Golden({CLOUD: ALPINE}, {CLOUD: ALPINE.replace(f"\thwaddress {A}\n", "")}),
     "random": Golden({INTERFACES: "iface eth0 inet dhcp\n  hwaddress random\n"}, {}),
-    "mapping": Golden(
-        {INTERFACES: MAPPING}, {}, kept=(f"by its MAC address {A}", f"by its MAC address {B}")
-    ),
-    "pattern": Golden({INTERFACES: f"auto mac/{A}=lan\n"}, {}, kept=(f"by its MAC address {A}",)),
+    "mapping": Golden({INTERFACES: MAPPING}, {}, kept=(f"by the MAC address {A}, {B}",)),
+    "pattern": Golden({INTERFACES: f"auto mac/{A}=lan\n"}, {}, kept=(f"by the MAC address {A}",)),
     "interface named by its address": Golden(
         {INTERFACES: "iface enx52540012ABcd inet dhcp\niface enx525400123456 inet dhcp\n"},
         {},
-        kept=("enx52540012ABcd", "enx525400123456"),
+        kept=("(enx52540012ABcd, enx525400123456)",),
     ),
 }
 

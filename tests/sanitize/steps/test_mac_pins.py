@@ -127,6 +127,22 @@ def test_a_match_for_no_card_of_the_definition_is_said(
     assert f"is for the MAC address {OTHER}, which no card of the definition has" in note.text
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/etc/udev/rules.d/10-net.rules", 'ATTR{{address}}=="52:54:00:00:{:02x}:{:02x}"'),
+        ("/etc/network/interfaces", "iface enx52540000{:02x}{:02x} inet dhcp"),
+        ("/etc/network/interfaces", "  map 52:54:00:00:{:02x}:{:02x} lan"),
+    ],
+)
+def test_a_file_full_of_addresses_is_one_note(tmp_path: Path, path: str, line: str) -> None:
+    lines = [line.format(n >> 8, n & 255) for n in range(20_000)]
+    plant(tmp_path, {path: "\n".join(lines)})
+    guest = guest_at(tmp_path)
+    (note,) = MacPins().plan(guest, Facts(guest), Options()).notes
+    assert " and 19997 more" in note.text
+
+
 # -- kernel arguments ----------------------------------------------------------------------
 ARGUMENTS = f"ro ifname=lan:{A} BOOTIF=01-{A.replace(':', '-')}"
 
