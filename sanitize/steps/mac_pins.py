@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from images.guest import READ_LIMIT
 from sanitize.actions.replace_identifiers import as_details
 from sanitize.boot.kernel_arguments import ArgumentKind
 from sanitize.change import Change, Note, Retired, StepPlan
@@ -38,6 +37,9 @@ if TYPE_CHECKING:
     from sanitize.facts import Facts
     from sanitize.mac_pins.pins import Kind
     from sanitize.step import Options
+
+#: Bytes. What is larger is no network configuration.
+TEXT_LIMIT = 1024 * 1024
 
 KINDS: tuple[Kind, ...] = (
     Netplan(),
@@ -174,7 +176,7 @@ def _files(guest: Guest, kind: Kind) -> Iterator[Text]:
     seen = set()
     for path in sorted({path for pattern in kind.globs for path in guest.glob(pattern)}):
         stat = guest.stat(path) if guest.is_file(path) else None
-        if stat is None or stat.size > READ_LIMIT:
+        if stat is None or stat.size > TEXT_LIMIT:
             continue
         physical = guest.resolve(path)
         if physical not in seen:

@@ -16,7 +16,7 @@ from sanitize.planning import make_plan
 from sanitize.residue import find_residue
 from sanitize.step import Options
 from sanitize.steps import STEPS
-from sanitize.steps.mac_pins import KINDS, MacPins
+from sanitize.steps.mac_pins import KINDS, TEXT_LIMIT, MacPins
 from sanitize.verifying import verify
 from tests.support.families import EL8, EL9, FAMILIES, OLD, grubenv, snapshot
 from tests.support.initrds import archive, compress
@@ -239,6 +239,11 @@ def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
         },
     )
     os.mkfifo(tmp_path / "etc/dhcpcd.conf")
+    assert changed(tmp_path, MACS) == {}
+
+
+def test_what_is_too_large_for_a_configuration_is_not_read(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/network/interfaces": f" hwaddress {A}\n" + "#" * TEXT_LIMIT})
     assert changed(tmp_path, MACS) == {}
 
 
