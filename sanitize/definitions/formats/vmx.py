@@ -15,6 +15,7 @@ from sanitize.change import Level, Note
 from sanitize.definitions.companion import CopiedFile
 from sanitize.definitions.definition import Definition, Disk, Field, Format
 from sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
+from sanitize.definitions.lines import line_ending
 from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.vmx import rows
 from sanitize.definitions.vmx.cards import card_fields
@@ -59,6 +60,8 @@ def read(source: Source) -> Definition:
         )
     fields = [*card_fields(source, settings), *_fields(settings)]
     name = settings.get("displayname")
+    if name is None and settings:
+        fields.append(_added_name(source, next(iter(settings.values()))))
     return Vmx(
         FORMAT,
         source,
@@ -119,6 +122,11 @@ def _field(row: Row, setting: Setting, key: str) -> Field:
         label=key.removesuffix(".filename") if row.kind is Kind.DISK else "",
         removal=setting.whole if row.treatment is Treatment.REMOVE else None,
     )
+
+
+def _added_name(source: Source, first: Setting) -> Field:
+    at, ending = first.whole[0], line_ending(source.text)
+    return Field(rows.NAME, "displayName", "", at, at, lambda n: f'displayName = "{n}"{ending}')
 
 
 def _applies(row: Row, key: str, settings: Mapping[str, Setting]) -> bool:

@@ -1,0 +1,1 @@
+"""The parts of the Proxmox format: its rows and its lines."""
