@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from images.errors import RefusedError, UncloneError, UsageError
+from images.errors import InUseError, RefusedError, UncloneError, UsageError
 from images.text import printable
 from sanitize.definitions.file_system import NETWORK_FILE_SYSTEMS, file_system_type
 
@@ -96,7 +96,8 @@ class Ledger:
         """Open the ledger at *path*; make an empty one, for its owner alone, where there is none.
 
         Raises :class:`UsageError` for a path that cannot be one, :class:`RefusedError` for a file
-        that is no ledger or a newer program's, :class:`UncloneError` when it cannot be read.
+        that is no ledger or a newer program's, :class:`InUseError` when others keep it busy,
+        :class:`UncloneError` when it cannot be read.
         """
         _make_private(path)
         # Absolute, because SQLite gives a file called ":memory:" a meaning of its own.
@@ -335,9 +336,11 @@ class Ledger:
         except sqlite3.IntegrityError as error:
             raise _TakenError(str(error)) from None
         except sqlite3.DatabaseError as error:
-            name = getattr(error, "sqlite_errorname", "")
-            words, hint = _EXPLAINED.get(name.split("_")[1] if "_" in name else "", ("", ""))
-            raise UncloneError(
+            _, _, name = getattr(error, "sqlite_errorname", "").partition("_")
+            code = name.partition("_")[0]
+            words, hint = _EXPLAINED.get(code, ("", ""))
+            kind = {"BUSY": InUseError, "NOTADB": RefusedError}.get(code, UncloneError)
+            raise kind(
                 f"the ledger {printable(str(self.path))} {words or 'cannot be used'}: "
                 f"{printable(str(error))}",
                 hint=hint or "Nothing was handed out.",

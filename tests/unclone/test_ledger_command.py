@@ -97,5 +97,9 @@ def test_what_makes_no_sense(path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
     (tmp_path / "text").write_text("not a ledger\n" * 1000)
     foreign = run(tmp_path / "text")
-    assert foreign.exit_code == ExitStatus.FAILED
+    assert foreign.exit_code == ExitStatus.REFUSED
     assert "is not a ledger" in foreign.stderr
+    told = run(tmp_path / "text", "--json")
+    assert told.exit_code == ExitStatus.REFUSED
+    (entry,) = json.loads(told.stdout)["results"]
+    assert (entry["status"], entry["image"]) == ("refused", str(tmp_path / "text"))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from images.errors import ExitStatus, UsageError
+from images.errors import ExitStatus, UncloneError, UsageError
 from images.text import printable
-from unclone import options, render
+from unclone import failures, options, render
 from unclone.document import print_document
 
 if TYPE_CHECKING:
@@ -54,20 +55,25 @@ def command(
 
     if sum(map(bool, (names, find, release))) > 1:
         raise click.UsageError("give names, --find or --release, not several of them")
-    if not file.exists():
-        raise UsageError(
-            f"there is no ledger {printable(str(file))}",
-            hint="`unclone define --ledger FILE` makes one.",
-        )
-    with Ledger.open(file) as ledger:
-        if ledger.warning:
-            click.echo(f"unclone: {ledger.warning}", err=True)
-        found = _released(ledger, release) if release else _chosen(ledger, names, find or "")
+    try:
+        if not file.exists():
+            raise UsageError(
+                f"there is no ledger {printable(str(file))}",
+                hint="`unclone define --ledger FILE` makes one.",
+            )
+        with Ledger.open(file) as ledger:
+            if ledger.warning:
+                click.echo(f"unclone: {ledger.warning}", err=True)
+            found = _released(ledger, release) if release else _chosen(ledger, names, find or "")
+    except UncloneError as error:
         if as_json:
-            print_document("unclone.ledger/1", [_to_json(machine) for machine in found])
-        else:
-            for machine in found:
-                _show(machine, released=bool(release))
+            print_document("unclone.ledger/1", [failures.to_json(os.fspath(file), error)])
+        raise
+    if as_json:
+        print_document("unclone.ledger/1", [_to_json(machine) for machine in found])
+    else:
+        for machine in found:
+            _show(machine, released=bool(release))
     ctx.exit(ExitStatus.DONE)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError, UncloneError, UsageError
+from images.errors import InUseError, RefusedError, UncloneError, UsageError
 from sanitize.definitions import ledger as ledger_module
 from sanitize.definitions.file_system import file_system_type
 from sanitize.definitions.ledger import Identity, Ledger
@@ -182,7 +182,7 @@ def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with Ledger.open(path) as first, first.transaction():
         monkeypatch.setattr(ledger_module, "BUSY_SECONDS", 0.05)
         second = Ledger.open(path)
-        with pytest.raises(UncloneError, match="was in use by another process"):
+        with pytest.raises(InUseError, match="was in use by another process"):
             second.release("web-01")
         second.close()
 
@@ -262,7 +262,7 @@ def test_a_database_that_is_no_ledger(tmp_path: Path, statements: list[str], wor
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("name: web-01\n" * 500)
-    with pytest.raises(UncloneError, match="text is not a ledger") as raised:
+    with pytest.raises(RefusedError, match="text is not a ledger") as raised:
         Ledger.open(tmp_path / "text")
     assert "not exist" in raised.value.hint
 
