@@ -168,7 +168,21 @@ def define(
     *definition* is what :func:`read` returned. Raises UsageError, RefusedError, InUseError and
     UncloneError; nothing is left written then.
     """
+    with written(request, definition, pool, stream) as defined:
+        return defined
+
+
+@contextmanager
+def written(
+    request: Request, definition: Definition, pool: Pool, stream: BinaryIO | None = None
+) -> Iterator[Defined]:
+    """As :func:`define`; what was written is taken back when the ``with`` block fails.
+
+    For what has to happen together with it. A ledger keeps what it recorded: nobody else gets the
+    identity then, which does no harm.
+    """
     remarks: tuple[Note, ...] = ()
+    undo: list[Callable[[], None]] = []
     if request.virtio:
         if request.snapshots:
             raise UsageError(
@@ -190,8 +204,13 @@ def define(
         _check(defined, targets, overwrite=request.overwrite)
         if not request.dry_run:
             allocation.record(shown(request.source))
-            _write(defined, targets, stream, overwrite=request.overwrite)
-    return defined
+            undo = _write(defined, targets, stream, overwrite=request.overwrite)
+    try:
+        yield defined
+    except BaseException:
+        for step in reversed(undo):
+            step()
+        raise
 
 
 def _decided(
@@ -307,8 +326,8 @@ def _check(defined: Defined, parts: Sequence[Part], *, overwrite: bool) -> None:
 
 def _write(
     defined: Defined, parts: Sequence[Part], stream: BinaryIO | None, *, overwrite: bool
-) -> None:
-    """All files, or none; the machine's own definition appears last."""
+) -> list[Callable[[], None]]:
+    """All files, or none; the machine's own definition appears last. Returns what undoes it."""
     undo: list[Callable[[], None]] = []
     try:
         for companion in defined.companions:
@@ -328,6 +347,7 @@ def _write(
         for step in reversed(undo):
             step()
         raise
+    return undo
 
 
 def _pairs(option: str, given: Sequence[str], *, nameless: bool = False) -> dict[str, str]:

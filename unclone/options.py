@@ -51,7 +51,7 @@ class MachineId(click.ParamType[str]):
 def image_argument(*, several: bool = False) -> Callable[[Decorated], Decorated]:
     """The image, or the images."""
     if several:
-        return click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=_PATH)
+        return click.argument("images", metavar="IMAGE...", nargs=-1, type=_PATH)
     return click.argument("image", type=_PATH)
 
 
@@ -178,7 +178,8 @@ def step_options(function: Decorated) -> Decorated:
         click.option(
             "--name",
             metavar="NAME",
-            help="The machine's name, for --derive-from; default: that of the image file.",
+            help="The machine's name, for --derive-from and --definition; default: that of the "
+            "image file.",
         ),
         click.option(
             "--strict", is_flag=True, help="Refuse where an identity would have to be kept."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sanitize.change import Change, Note
     from sanitize.report import GuestSummary, Inspection, Report
     from sanitize.step import Step, StepInfo
+    from unclone.defining import Defined
     from unclone.host import Check
 
 #: Changes of one step that are shown one by one; -v shows all.
@@ -65,6 +66,16 @@ def show_report(out: Console, report: Report, *, verbose: bool) -> None:
         _show_verification(out, report, verbose=verbose)
     if verbose:
         _show_timings(out, report.timings.items())
+
+
+def show_definition(out: Console, defined: Defined) -> None:
+    """The definition that was written together with the disks."""
+    verb = "would be written" if defined.request.dry_run else "written"
+    name = printable(defined.identities.name)
+    out.print(plain(f"  definition of {name} {verb}: {defined.parts[0].output}"), soft_wrap=True)
+    for old, new in defined.identities.macs.items():
+        out.print(plain(f"  MAC address {old} -> {new}"))
+    _show_notes(out, defined.notes, ())
 
 
 def show_inspection(out: Console, found: Inspection, *, verbose: bool) -> None:

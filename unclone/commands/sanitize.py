@@ -19,10 +19,14 @@ from unclone.trying import attempt, show_traceback
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from sanitize.report import Report
+    from sanitize.step import Options
     from unclone.progress import Progress
     from unclone.run import Request
-    from unclone.trying import Attempt
+    from unclone.together import Machine
+    from unclone.trying import Attempt, Watched
 
 EPILOG = """\b
 Examples:
@@ -30,6 +34,7 @@ Examples:
   unclone sanitize web-01.qcow2 web-02.qcow2
   unclone sanitize golden.qcow2 --output web-03.qcow2
   unclone sanitize --profile golden --json template.qcow2 > report.json
+  unclone sanitize web-01.qcow2 --definition golden.xml --name web-01
 """
 
 
@@ -54,6 +59,32 @@ Examples:
     help="Change IMAGE although other images have it as backing file, and break them.",
 )
 @click.option(
+    "--definition",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The machine's definition: written anew as NAME, and its new MAC addresses go into the "
+    "guest. Without IMAGE, its disks are the guest's.",
+)
+@click.option(
+    "--definition-output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the new definition goes; default: NAME with the suffix of the old, here.",
+)
+@click.option(
+    "--avoid",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="With --definition: definitions whose identities are not given again; may be repeated.",
+)
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --definition: a database of every identity ever given (see `unclone define`).",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
@@ -75,6 +106,9 @@ def command(
 ) -> None:
     """Make IMAGE a machine of its own, in place or as a new file.
 
+    With --definition, the disks and the definition of one machine become those of another, with
+    one map of MAC addresses for both.
+
     Each image is done completely or left as it was, and one that fails does not stop the others.
     The exit status is then that of the most severe failure (docs/exit-status.md).
     """
@@ -83,12 +117,15 @@ def command(
 
     steps = options.options_from(given)
     at_once = _at_once(images, given, jobs)
-    attempts: Sequence[Attempt[Report]]
+    attempts: Sequence[Attempt[Report] | Attempt[Machine]]
     with progress_for(quiet=quiet, threads=at_once == 1) as progress:
+        if given["definition"]:
+            attempts = [_together(ctx, images, given, steps, progress)]
+            images = ()
         requests = [options.request_from(image, given, steps, progress) for image in images]
         if at_once > 1:
             attempts = _several(ctx, requests, progress, at_once)
-        else:
+        elif images:
             attempts = []
             for request in requests:
                 work = partial(run.sanitize, request)
@@ -103,12 +140,50 @@ def command(
         out = render.console()
         for each in attempts:
             if each.result is not None:
-                render.show_report(out, each.result, verbose=verbose)
+                _show(out, each.result, verbose=verbose)
     ctx.exit(failures.worst(each.status for each in attempts))
 
 
+def _show(out: Console, result: Report | Machine, *, verbose: bool) -> None:
+    from unclone import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+    from unclone.together import Machine  # noqa: PLC0415 (all formats come with it)
+
+    if isinstance(result, Machine):
+        render.show_report(out, result.report, verbose=verbose)
+        render.show_definition(out, result.defined)
+    else:
+        render.show_report(out, result, verbose=verbose)
+
+
+def _together(
+    ctx: click.Context,
+    images: tuple[Path, ...],
+    given: dict[str, Any],
+    steps: Options,
+    progress: Progress,
+) -> Attempt[Machine]:
+    """The disks and the definition of one machine."""
+    from unclone import defining, together  # noqa: PLC0415 (all formats come with it: not for --help)
+
+    source: Path = given["definition"]
+    wanted = defining.Request(
+        source, given["name"], output=given["definition_output"], overwrite=given["overwrite"]
+    )
+
+    def work(watched: Watched) -> Machine:
+        definition = defining.read(wanted)
+        disks = (*images, *given["add_disks"]) if images else together.disks_of(definition)
+        of_disks = {**given, "add_disks": disks[1:]}
+        request = options.request_from(disks[0], of_disks, steps, progress)
+        return together.sanitize(
+            request, wanted, definition, watched, avoid=given["avoid"], ledger=given["ledger"]
+        )
+
+    return attempt(ctx, images[0] if images else source, progress, work)
+
+
 def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
-    if len(images) == 1 or given["ask_passphrase"]:  # a person is asked by one run at a time
+    if len(images) <= 1 or given["ask_passphrase"]:  # a person is asked by one run at a time
         return 1
     from unclone.jobs import default_jobs  # noqa: PLC0415 (the engines come with it: not for --help)
 
@@ -130,23 +205,37 @@ def _several(
 
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
     outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
+    if given["definition"]:
+        if not given["name"]:
+            raise click.UsageError("--definition needs --name: what the new machine is called")
+        if not images and given["add_disks"]:
+            raise click.UsageError("--add-disk needs IMAGE: the machine's first disk")
+    elif not images:
+        raise click.UsageError("Missing argument 'IMAGE...'.")
     if len(images) > 1:
         for name, option in (
             ("outputs", "--output"),
             ("add_disks", "--add-disk"),
             ("name", "--name"),
+            ("definition", "--definition"),
         ):
             if given[name]:
                 raise click.UsageError(
                     f"{option} is for exactly one image; {len(images)} are given"
                 )
-    if outputs not in {0, disks}:
+    if images and outputs not in {0, disks}:
         raise click.UsageError(
             f"--output is given {outputs} times for {disks} disks: each disk needs its own file"
         )
-    if given["name"] and not given["derive_from"]:
-        raise click.UsageError("--name needs --derive-from")
-    if not outputs:
-        for name, option in (("output_format", "--output-format"), ("overwrite", "--overwrite")):
-            if given[name]:
-                raise click.UsageError(f"{option} needs --output")
+    if given["name"] and not (given["derive_from"] or given["definition"]):
+        raise click.UsageError("--name needs --derive-from or --definition")
+    for name, option, needed in (
+        ("output_format", "--output-format", "outputs"),
+        ("definition_output", "--definition-output", "definition"),
+        ("avoid", "--avoid", "definition"),
+        ("ledger", "--ledger", "definition"),
+    ):
+        if given[name] and not given[needed]:
+            raise click.UsageError(f"{option} needs --{needed.removesuffix('s')}")
+    if given["overwrite"] and not (outputs or given["definition"]):
+        raise click.UsageError("--overwrite needs --output")
