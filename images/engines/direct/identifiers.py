@@ -15,6 +15,7 @@ from images.engines.direct.block_file import BlockFile
 from images.engines.direct.tables import set_gpt_guid, set_mbr_id
 from images.errors import EngineError
 from images.identifiers import devices as identified
+from images.identifiers.ext_reseed import reseed
 from images.identifiers.forms import require_form
 from images.text import printable
 from images.volumes import Identifier, IdentifierKind
@@ -108,7 +109,9 @@ def _set_in_table(device: Device, identifier: Identifier) -> None:
 def _set_with_tools(
     device: Device, value: str, alone: Callable[[Device], AbstractContextManager[Device]]
 ) -> None:
-    if device.content.ext is not None and not device.content.ext.unclean:
+    if device.content.ext is not None and _reseed(device, value):
+        words = "the checksums were changed"
+    elif device.content.ext is not None and not device.content.ext.unclean:
         words = _run(device, device.for_tools, value)
     else:
         with alone(device) as shown:
@@ -120,6 +123,14 @@ def _set_with_tools(
         blocks.close()
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
         raise EngineError(f"{device.name}: the UUID is still {found}: {words}")
+
+
+def _reseed(device: Device, value: str) -> bool:
+    blocks = device.open()
+    try:
+        return reseed(blocks, value)
+    finally:
+        blocks.close()
 
 
 def _run(device: Device, target: str, value: str) -> str:

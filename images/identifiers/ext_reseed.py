@@ -1,0 +1,383 @@
+"""A new UUID for ext4 with metadata checksums, without computing a checksum anew.
+
+The UUID is what each checksum starts from. A CRC is linear: what another start changes in it
+depends only on how many bytes follow, not on what they are. So every checksum is corrected by XOR
+with a number that is the same for all structures of its kind; one that was wrong before stays
+wrong, and a check finds it. Nothing but inode tables, directories, and the blocks of extents and
+attributes has to be read, in large pieces.
+
+File systems with anything that is not listed here are left to ``tune2fs``, which does the same
+block by block.
+
+References: Linux ``Documentation/filesystems/ext4/checksums.rst`` (what each covers) and the files
+beside it (structures); e2fsprogs 1.47 ``lib/ext2fs/csum.c``, ``orphan.c``.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from images.identifiers.blocks import number, read_exactly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.identifiers.blocks import Blocks
+
+_SUPERBLOCK, _SIZE = 1024, 1024
+_MAGIC = 0xEF53
+_UUID, _CHECKSUM = 0x68, 0x3FC
+#: has_journal, ext_attr, resize_inode, dir_index, sparse_super2, fast_commit, orphan_file
+_COMPATIBLE = 0x4 | 0x8 | 0x10 | 0x20 | 0x200 | 0x400 | 0x1000
+#: filetype, extent, 64bit, flex_bg, large_dir, inline_data
+_INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x4000 | 0x8000
+#: sparse_super, large_file, huge_file, uninit_bg, dir_nlink, extra_isize, metadata_csum
+_READ_ONLY = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40 | 0x400
+_METADATA_CHECKSUMS, _SPARSE, _SPARSE_2, _64_BIT = 0x400, 0x1, 0x200, 0x80
+_ORPHAN_FILE = 0x1000
+_CLEAN = 1
+
+_INODE = struct.Struct("<H24xHxxxxI4xHHHH56xI10xH")  # mode, links, flags, extents, attributes
+_DIRECTORY, _FORMAT = 0x4000, 0xF000
+_INDEXED, _EXTENTS, _INLINE = 0x1000, 0x80000, 0x10000000
+_EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
+_INODE_SIZES = {128, 256, 512, 1024}
+_INODE_UNINIT, _BLOCK_UNINIT = 1, 2
+
+#: Blocks that are nearer to each other than this many bytes are read and written together: the
+#: overlay keeps clusters of this size anyway.
+_GAP = 65536
+_PIECE = 1 << 20
+#: Blocks of directories; with more, the memory would not be worth it.
+_MANY = 300_000
+
+
+class _UnusualError(Exception):
+    """There is something that this module does not know."""
+
+
+def can_reseed(blocks: Blocks) -> bool:
+    """Whether :func:`reseed` knows everything that is switched on in the file system."""
+    raw = read_exactly(blocks, _SUPERBLOCK, _SIZE)
+    if not raw or number(raw, 0x38, "<H") != _MAGIC:
+        return False
+    compatible, incompatible, read_only = struct.unpack_from("<III", raw, 0x5C)
+    known = not (compatible & ~_COMPATIBLE or incompatible & ~_INCOMPATIBLE)
+    known = known and not read_only & ~_READ_ONLY
+    sound = number(raw, 0x3A, "<H") == _CLEAN and not number(raw, 0xE8, "<I")
+    linux = not number(raw, 0x48, "<I")
+    checksums = read_only & _METADATA_CHECKSUMS and raw[0x175] == 1
+    good = number(raw, _CHECKSUM, "<I") == _crc(0xFFFFFFFF, raw[:_CHECKSUM])
+    return bool(known and sound and linux and checksums and good)
+
+
+def reseed(blocks: Blocks, value: str) -> bool:
+    """Set the UUID of a file system that is clean; False when it has to be left to tune2fs.
+
+    Nothing is written before everything has been looked at.
+    """
+    if not can_reseed(blocks):
+        return False
+    try:
+        change = _Change(blocks, uuid.UUID(value).bytes)
+        change.collect()
+    except (_UnusualError, struct.error):
+        return False
+    change.write()
+    return True
+
+
+@dataclass
+class _Change:
+    blocks: Blocks
+    uuid: bytes
+    #: What to XOR into a 32-bit checksum: (byte offset in the block, number), by block.
+    patches: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Offset and size of the pieces of inode tables that are in use.
+    tables: list[tuple[int, int]] = field(default_factory=list)
+    #: Blocks of directories that have an index, and those of them that come first.
+    directories: set[int] = field(default_factory=set)
+    indexed: set[int] = field(default_factory=set)
+    roots: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.raw = raw = bytearray(self.blocks.read(_SUPERBLOCK, _SIZE))
+        self.size = 1024 << number(raw, 0x18, "<I")
+        wide = number(raw, 0x60, "<I") & _64_BIT
+        self.count = number(raw, 0x4, "<I") | (number(raw, 0x150, "<I") << 32 if wide else 0)
+        self.descriptor = number(raw, 0xFE, "<H") if wide else 32
+        self.inode = number(raw, 0x58, "<H")
+        self.first = number(raw, 0x14, "<I")
+        self.per_group = number(raw, 0x20, "<I")
+        self.inodes = number(raw, 0x28, "<I")
+        if self.size > 65536 or self.descriptor not in {32, 64} or self.inode not in _INODE_SIZES:
+            raise _UnusualError
+        if not 0 < self.per_group <= 8 * self.size or not 0 < self.inodes <= 8 * self.size:
+            raise _UnusualError
+        if self.count * self.size > self.blocks.size or self.count <= self.first:
+            raise _UnusualError
+        self.groups = -(-(self.count - self.first) // self.per_group)
+        old = bytes(raw[_UUID : _UUID + 16])
+        different = bytes(a ^ b for a, b in zip(old, self.uuid, strict=True))
+        self.seed = _crc(0, different)  # the difference between the two seeds
+
+    def delta(self, length: int) -> int:
+        """What the new seed changes in a checksum over *length* bytes."""
+        return _after_zeros(self.seed, length)
+
+    # -- looking ---------------------------------------------------------------------------
+    def collect(self) -> None:
+        self.table_start = (self.first + 1) * self.size
+        self.descriptors = self._read(self.table_start, self.groups * self.descriptor)
+        orphans = number(self.raw, 0x280, "<I")
+        if not number(self.raw, 0x5C, "<I") & _ORPHAN_FILE:
+            orphans = 0
+        for group in range(self.groups):
+            self._collect_group(group, orphans)
+        for group in self._backups():
+            backup = self._read((self.first + group * self.per_group) * self.size, _SIZE)
+            if number(backup, 0x38, "<H") != _MAGIC:
+                raise _UnusualError
+
+    def _collect_group(self, group: int, orphans: int) -> None:
+        at = group * self.descriptor
+        flags, unused = struct.unpack_from("<H8xH", self.descriptors, at + 0x12)
+        table = number(self.descriptors, at + 0x8, "<I")
+        if self.descriptor == 64:
+            unused |= number(self.descriptors, at + 0x32, "<H") << 16
+            table |= number(self.descriptors, at + 0x28, "<I") << 32
+        if flags & _INODE_UNINIT:
+            return
+        used = self.inodes - min(unused, self.inodes)
+        start, size = self._place(table), used * self.inode
+        per_piece = _PIECE // self.inode * self.inode
+        for offset in range(0, size, per_piece):
+            piece = self._read(start + offset, min(per_piece, size - offset))
+            first = group * self.inodes + offset // self.inode + 1
+            self._collect_inodes(piece, orphans - first)
+            self.tables.append((start + offset, len(piece)))
+
+    def _collect_inodes(self, piece: bytes, orphans: int) -> None:
+        """Note what the inodes in *piece* have elsewhere; *orphans* is the place of that file."""
+        for place in range(len(piece) // self.inode):
+            at = place * self.inode
+            mode, links, flags, magic, entries, _, depth, low, high = _INODE.unpack_from(piece, at)
+            if not links:
+                continue
+            if low or high:
+                self._note(low | high << 32, 0x10, self.delta(8 + self.size))
+            directory = mode & _FORMAT == _DIRECTORY
+            if flags & _INLINE:
+                continue
+            if not flags & _EXTENTS:
+                if directory:
+                    raise _UnusualError
+                continue
+            if magic != _EXTENT_MAGIC:
+                raise _UnusualError
+            if not (depth or directory or place == orphans):
+                continue
+            leaves = self._leaves(piece[at + 0x28 : at + 0x64], entries, depth, _DEEPEST)
+            if place == orphans:
+                for _, block in leaves:
+                    self._note(block, self.size - 4, self.delta(16 + self.size - 8))
+            elif directory:
+                self._collect_directory(leaves, indexed=bool(flags & _INDEXED))
+            else:
+                for _ in leaves:  # the blocks on the way have been noted
+                    pass
+
+    def _leaves(
+        self, node: bytes, entries: int, depth: int, left: int
+    ) -> Iterator[tuple[int, int]]:
+        """Number in the file and place of every block; the extent blocks are noted on the way."""
+        if depth > left or 12 + 12 * entries > len(node):
+            raise _UnusualError
+        for index in range(entries):
+            if depth:
+                logical, low, high = struct.unpack_from("<IIH", node, 12 + 12 * index)
+                block = low | high << 32
+                below = self._read(self._place(block), self.size)
+                magic, count, most, deep = struct.unpack_from("<HHHH", below)
+                tail = 12 + 12 * most
+                if magic != _EXTENT_MAGIC or deep != depth - 1 or tail + 4 > self.size:
+                    raise _UnusualError
+                self._note(block, tail, self.delta(8 + tail))
+                yield from self._leaves(below, count, deep, depth - 1)
+            else:
+                logical, length, high, low = struct.unpack_from("<IHHI", node, 12 + 12 * index)
+                block = low | high << 32
+                length = length if length <= 32768 else 0  # unwritten: it holds nothing yet
+                for number_ in range(length):
+                    yield logical + number_, block + number_
+
+    def _collect_directory(self, leaves: Iterator[tuple[int, int]], *, indexed: bool) -> None:
+        for logical, block in leaves:
+            self.directories.add(block)
+            if indexed:
+                self.indexed.add(block)
+            if not logical and indexed:
+                self.roots.add(block)
+            self._note(block, self.size - 4, self.delta(8 + self.size - 12))
+
+    def _note(self, block: int, offset: int, delta: int) -> None:
+        self._place(block)
+        if self.patches.setdefault(block, (offset, delta)) != (offset, delta):
+            raise _UnusualError  # one block for two purposes
+        if len(self.patches) > _MANY:
+            raise _UnusualError
+
+    # -- writing ---------------------------------------------------------------------------
+    def write(self) -> None:
+        for run in _runs(sorted(self.patches), max(1, _GAP // self.size), _PIECE // self.size):
+            start = run[0] * self.size
+            piece = bytearray(self.blocks.read(start, (run[-1] - run[0] + 1) * self.size))
+            for block in run:
+                self._patch(piece, (block - run[0]) * self.size, block)
+            self.blocks.write(start, bytes(piece))
+        for start, size in self.tables:
+            self.blocks.write(start, self._with_checksums(self.blocks.read(start, size)))
+        self._write_groups()
+
+    def _patch(self, piece: bytearray, at: int, block: int) -> None:
+        offset, delta = self.patches[block]
+        if block in self.indexed and (count := self._index_at(piece, at, block)):
+            # A block of the index of a directory: what is covered depends on its fill.
+            limit, used = struct.unpack_from("<HH", piece, at + count)
+            if used > limit or count + 8 * limit + 8 > self.size:
+                return  # damaged: a check says so
+            offset, delta = count + 8 * limit + 4, self.delta(16 + count + 8 * used)
+        elif block in self.directories and not _has_tail(piece[at : at + self.size]):
+            return  # damaged as well
+        struct.pack_into("<I", piece, at + offset, number(piece, at + offset, "<I") ^ delta)
+
+    def _index_at(self, piece: bytearray, at: int, block: int) -> int:
+        """Where the limit and the count of an index block are; 0 for any other block."""
+        if block in self.roots:
+            return 32
+        inode, length = struct.unpack_from("<IH", piece, at)
+        return 8 if not inode and length == self.size % 65536 else 0
+
+    def _with_checksums(self, table: bytes) -> bytes:
+        """The inodes of *table* with their checksums changed; what is all zeros stays so."""
+        delta = self.delta(8 + self.inode)
+        mask = bytearray(self.inode)
+        struct.pack_into("<H", mask, 0x7C, delta & 0xFFFF)
+        plain = bytes(mask)
+        if self.inode > 128:
+            struct.pack_into("<H", mask, 0x82, delta >> 16)
+        wide, none = bytes(mask), bytes(self.inode)
+        masks = []
+        for at in range(0, len(table), self.inode):
+            one = table[at : at + self.inode]
+            extra = self.inode > 128 and (one[0x80] | one[0x81] << 8) >= 4
+            masks.append(none if one == none else wide if extra else plain)
+        changed = int.from_bytes(table, "little") ^ int.from_bytes(b"".join(masks), "little")
+        return changed.to_bytes(len(table), "little")
+
+    def _write_groups(self) -> None:
+        self.raw[_UUID : _UUID + 16] = self.uuid
+        struct.pack_into("<I", self.raw, _CHECKSUM, _crc(0xFFFFFFFF, self.raw[:_CHECKSUM]))
+        descriptors = self._new_descriptors()
+        for group in self._backups():
+            start = (self.first + group * self.per_group) * self.size
+            backup = bytearray(self.blocks.read(start, _SIZE))
+            backup[_UUID : _UUID + 16] = self.uuid
+            struct.pack_into("<I", backup, _CHECKSUM, _crc(0xFFFFFFFF, backup[:_CHECKSUM]))
+            self.blocks.write(start + self.size, descriptors)
+            self.blocks.write(start, bytes(backup))
+        self.blocks.write(self.table_start, descriptors)
+        self.blocks.write(_SUPERBLOCK, bytes(self.raw))
+
+    def _new_descriptors(self) -> bytes:
+        table = bytearray(self.descriptors)
+        seed = _crc(0xFFFFFFFF, self.uuid)
+        bitmaps = (
+            (0x18, 0x38, _BLOCK_UNINIT, self.delta(self.per_group // 8)),
+            (0x1A, 0x3A, _INODE_UNINIT, self.delta(self.inodes // 8)),
+        )
+        for group in range(self.groups):
+            at = group * self.descriptor
+            flags = number(table, at + 0x12, "<H")
+            for low, high, uninitialised, delta in bitmaps:
+                if flags & uninitialised and not number(table, at + low, "<H"):
+                    continue  # there is no bitmap yet, and no checksum of it
+                _xor16(table, at + low, delta)
+                if self.descriptor == 64:
+                    _xor16(table, at + high, delta >> 16)
+            struct.pack_into("<H", table, at + 0x1E, 0)
+            body = struct.pack("<I", group) + table[at : at + self.descriptor]
+            struct.pack_into("<H", table, at + 0x1E, _crc(seed, body) & 0xFFFF)
+        return bytes(table)
+
+    def _backups(self) -> Sequence[int]:
+        if number(self.raw, 0x5C, "<I") & _SPARSE_2:
+            named = struct.unpack_from("<II", self.raw, 0x24C)
+            return sorted({group for group in named if 0 < group < self.groups})
+        if not number(self.raw, 0x64, "<I") & _SPARSE:
+            return range(1, self.groups)
+        powers = {base**n for base in (3, 5, 7) for n in range(21)}
+        return sorted(group for group in powers if 0 < group < self.groups)
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _place(self, block: int) -> int:
+        if not self.first < block < self.count:
+            raise _UnusualError
+        return block * self.size
+
+    def _read(self, start: int, size: int) -> bytes:
+        raw = read_exactly(self.blocks, start, size)
+        if len(raw) != size:
+            raise _UnusualError
+        return raw
+
+
+def _runs(numbers: Sequence[int], gap: int, most: int) -> Iterator[list[int]]:
+    """Sorted *numbers* in runs with no larger gaps, none longer than *most*."""
+    run: list[int] = []
+    for one in numbers:
+        if run and (one - run[-1] > gap or one - run[0] >= most):
+            yield run
+            run = []
+        run.append(one)
+    if run:
+        yield run
+
+
+def _has_tail(block: bytes | bytearray) -> bool:
+    """Whether a block of names ends in the entry that holds its checksum."""
+    return struct.unpack_from("<IHBB", block, len(block) - 12) == (0, 12, 0, 0xDE)
+
+
+def _xor16(table: bytearray, at: int, value: int) -> None:
+    struct.pack_into("<H", table, at, number(table, at, "<H") ^ value & 0xFFFF)
+
+
+def _table() -> list[int]:
+    found = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)  # noqa: PLW2901
+        found.append(value)
+    return found
+
+
+_BYTES = _table()
+
+
+def _crc(value: int, raw: bytes | bytearray) -> int:
+    """CRC32c of *raw* from *value*, without the inversions that usually go with it."""
+    for byte in raw:
+        value = value >> 8 ^ _BYTES[(value ^ byte) & 0xFF]
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _after_zeros(value: int, count: int) -> int:
+    for _ in range(count):
+        value = value >> 8 ^ _BYTES[value & 0xFF]
+    return value

@@ -1,0 +1,130 @@
+"""A new UUID without tune2fs: every checksum is as if it had been computed, e2fsck says."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.engines.direct.block_file import BlockFile
+from images.identifiers import ext, ext_reseed
+from images.process import run
+from tests.support.disks import poke
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "default": ("-b", "4096"),
+    "small-blocks": ("-b", "1024"),
+    "small-inodes": ("-I", "128", "-O", "^extra_isize"),
+    "inline-data": ("-O", "inline_data"),
+    "orphan-file": ("-O", "orphan_file"),
+    "32bit": ("-O", "^64bit"),
+    "sparse-super2": ("-O", "sparse_super2"),
+    "no-flex-bg": ("-O", "^flex_bg"),
+    "large-dir": ("-O", "large_dir", "-b", "1024"),
+}
+LEFT = {
+    "meta-bg": ("-O", "meta_bg,^resize_inode"),
+    "no-checksums": ("-O", "^metadata_csum"),
+    "checksum-seed": ("-O", "metadata_csum_seed"),
+    "encrypt": ("-O", "encrypt"),
+    "quota": ("-O", "quota"),
+    "stable-inodes": ("-O", "stable_inodes"),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that has a checksum: an index, long lists of extents, large attributes."""
+    folder = tmp_path_factory.mktemp("tree")
+    (folder / "index").mkdir()
+    for number in range(3000):
+        (folder / f"index/a-rather-long-name-for-file-{number}").touch()
+    with (folder / "sparse").open("wb") as file:
+        for number in range(800):
+            file.seek(number * 8192)
+            file.write(b"x" * 1024)
+    for number in range(10):
+        os.setxattr(folder / "sparse", f"user.note-{number}", b"x" * 60)
+    (folder / "link").symlink_to("x" * 200)
+    return folder
+
+
+def make(image: Path, tree: Path, options: tuple[str, ...], size: int = 40) -> None:
+    with image.open("wb") as file:
+        file.truncate(size << 20)
+    run(["mke2fs", "-q", "-F", "-t", "ext4", *options, "-d", tree, image])
+    run(["e2fsck", "-fDp", image], ok=(0, 1))  # which makes the index
+
+
+def reseed(image: Path) -> tuple[bool, str]:
+    blocks = BlockFile(image)
+    try:
+        return ext_reseed.reseed(blocks, UUID), ext.read(blocks)
+    finally:
+        blocks.close()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_e2fsck_has_nothing_to_say(tmp_path: Path, tree: Path, variant: str) -> None:
+    image = tmp_path / "image"
+    make(image, tree, VARIANTS[variant])
+    before = described(image)
+    assert reseed(image) == (True, UUID)
+    run(["e2fsck", "-fn", image])
+    assert described(image) == before
+    assert run(["blkid", "-p", "-o", "value", "-s", "UUID", image]).stdout.decode().strip() == UUID
+
+
+def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) -> None:
+    image = tmp_path / "image"
+    make(image, tree, ("-b", "1024"))
+    reseed(image)
+    poke(image, 1024, bytes(1024))
+    said = run(["e2fsck", "-fy", "-b", "8193", "-B", "1024", image], ok=(0, 1)).stdout
+    assert b"checksum" not in said
+    run(["e2fsck", "-fn", image])
+    blocks = BlockFile(image)
+    try:
+        assert ext.read(blocks) == UUID
+    finally:
+        blocks.close()
+
+
+def test_a_wrong_checksum_stays_wrong(tmp_path: Path, tree: Path) -> None:
+    """Damage is not hidden by it: the check that follows finds it."""
+    image = tmp_path / "image"
+    make(image, tree, ("-b", "4096"))
+    table = int.from_bytes(image.read_bytes()[4096 + 8 : 4096 + 12], "little")
+    poke(image, table * 4096 + 11 * 256 + 0x7C, b"\xa5\x5a")  # inode 12
+    assert reseed(image) == (True, UUID)
+    said = run(["e2fsck", "-fn", image], ok=(4,)).stdout
+    assert b"Inode 12 passes checks, but checksum does not match inode" in said
+
+
+@pytest.mark.parametrize("variant", LEFT)
+def test_what_it_does_not_know_is_left_to_tune2fs(tmp_path: Path, tree: Path, variant: str) -> None:
+    image = tmp_path / "image"
+    make(image, tree, LEFT[variant])
+    before = image.read_bytes()
+    assert not reseed(image)[0]
+    assert image.read_bytes() == before
+
+
+def test_a_journal_that_has_to_be_replayed_is_left_to_e2fsck(tmp_path: Path, tree: Path) -> None:
+    image = tmp_path / "image"
+    make(image, tree, ())
+    run(["debugfs", "-w", "-R", "feature needs_recovery", image])
+    assert not reseed(image)[0]
+
+
+def described(image: Path) -> str:
+    """All that dumpe2fs says, without the UUID and the checksums."""
+    lines = run(["dumpe2fs", image]).stdout.decode().splitlines()
+    kept = [line for line in lines if "UUID" not in line and "hecksum" not in line]
+    return "\n".join(line.partition("csum")[0] for line in kept)
