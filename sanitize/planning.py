@@ -66,6 +66,8 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     if options.uuids == "renew":
         references = [reference for reference in REFERENCES if reference in selected]
         facts.renewals = decide(guest, facts, options.identities, selected, references)
+    if not facts.renewals.renewed:  # then nothing refers to it either
+        selected = [step for step in selected if step not in REFERENCES]
     parts = [step.plan(guest, facts, options) for step in selected]
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, facts, ids)))

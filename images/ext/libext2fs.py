@@ -143,6 +143,7 @@ def _load() -> tuple[Any, Any]:
         "punch": [fs, ino, c_void_p, c_void_p, c_uint64, c_uint64],
         "free_ext_attr": [fs, ino, c_void_p],
         "file_open2": [fs, ino, c_void_p, c_int, POINTER(c_void_p)],
+        "file_llseek": [c_void_p, c_uint64, c_int, POINTER(c_uint64)],
         "file_read": [c_void_p, c_void_p, c_uint, POINTER(c_uint)],
         "file_write": [c_void_p, c_void_p, c_uint, POINTER(c_uint)],
         "file_set_size2": [c_void_p, c_uint64],

@@ -55,8 +55,8 @@ class Reading:
             raise OSError(errno.EINVAL, "is not a symlink")
         return self._volume.link_target(inode)
 
-    def read(self, path: bytes, limit: int) -> bytes:
-        return self._volume.read(self._file(path).number, limit)
+    def read(self, path: bytes, limit: int, start: int) -> bytes:
+        return self._volume.read(self._file(path).number, limit, start=start)
 
     def get_xattrs(self, path: bytes) -> dict[str, bytes]:
         return self._volume.attributes(self._inode(path).number)

@@ -194,9 +194,11 @@ class Volume:
         self._iterate(directory, visit)
 
     # -- contents --------------------------------------------------------------------------
-    def read(self, number: int, limit: int) -> bytes:
-        """The first *limit* bytes of the regular file *number*."""
+    def read(self, number: int, limit: int, *, start: int = 0) -> bytes:
+        """Up to *limit* bytes of the regular file *number*, from byte *start* on."""
         with _File(self._fs, number, 0) as file:
+            if start:
+                call("file_llseek", file, start, os.SEEK_SET, None)
             parts: list[bytes] = []
             got = ctypes.c_uint()
             while limit > 0:

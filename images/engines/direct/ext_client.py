@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Seconds that one call may take; removing a tree of 100,000 files takes a few.
 LIMIT = 120.0
 
+#: Bytes of a file in one answer.
+_PIECE = 1024 * 1024
 _LENGTH = struct.Struct("<I")
 #: Without site-packages and the user's settings: a third of an interpreter's starting time.
 _FLAGS = ("-I", "-S", "-X", "utf8")
@@ -98,7 +100,17 @@ class ExtClient:
         return bytes(self._call("readlink", path))
 
     def read(self, path: bytes, limit: int) -> bytes:
-        return bytes(self._call("read", path, limit))
+        # In pieces, so that no more than one is in memory at the other end and on the way.
+        pieces: list[bytes] = []
+        got = 0
+        while got < limit:
+            wanted = min(limit - got, _PIECE)
+            piece: bytes = self._call("read", path, wanted, got)
+            pieces.append(piece)
+            got += len(piece)
+            if len(piece) < wanted:
+                break
+        return b"".join(pieces)
 
     def get_xattrs(self, path: bytes) -> dict[str, bytes]:
         found: dict[str, bytes] = self._call("get_xattrs", path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import subprocess
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from images.errors import EngineError
@@ -23,6 +25,9 @@ class Program:
         self._process = process
         self._what = what
         self._buffer = bytearray()
+        # A larger pipe means fewer turns. A user who has many pipes may not have it: never mind.
+        with suppress(OSError):
+            fcntl.fcntl(_present(process.stdout), fcntl.F_SETPIPE_SZ, _PIECE)
 
     def send(self, message: bytes) -> None:
         """Write all of *message*."""
@@ -33,14 +38,14 @@ class Program:
         except OSError as error:
             raise self._gone() from error
 
-    def receive(self, count: int, *, limit: float) -> bytes:
+    def receive(self, count: int, *, limit: float) -> bytes | bytearray:
         """The next *count* bytes, within *limit* seconds."""
         deadline = time.monotonic() + limit
         while len(self._buffer) < count:
             self._more(deadline, limit)
         return self._take(count)
 
-    def receive_line(self, *, limit: float) -> bytes:
+    def receive_line(self, *, limit: float) -> bytes | bytearray:
         """The next line, within *limit* seconds."""
         deadline = time.monotonic() + limit
         while (end := self._buffer.find(b"\n")) < 0:
@@ -87,8 +92,11 @@ class Program:
             raise self._gone()
         self._buffer += piece
 
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._buffer[:count])
+    def _take(self, count: int) -> bytes | bytearray:
+        if count == len(self._buffer):  # nearly always, and then nothing is copied
+            taken, self._buffer = self._buffer, bytearray()
+            return taken
+        taken = self._buffer[:count]
         del self._buffer[:count]
         return taken
 
