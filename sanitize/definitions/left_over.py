@@ -5,6 +5,8 @@ They are not changed, because nobody knows what reads them; the report says wher
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from images.text import printable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 #: Shorter serial numbers are found everywhere.
 SERIAL_LENGTH = 6
 SHOWN_LINES = 8
+_WORD = re.compile(r"[^\s\"'<>()\[\]{}=,;]+")
 
 #: What the notes belong to; no row of any format is called so.
 STEP = "left-over"
@@ -40,13 +43,14 @@ def left_over(
     said = [f for f in fields if not f.changed and f.field.row.treatment is not Treatment.FOLLOW]
     blanks = [type(f.edit)(f.field.start, f.field.end, "") for f in said]
     text = splice(definition.source.text, [*(f.edit for f in fields if f.changed), *blanks])
+    breaks = [match.start() for match in re.finditer("\n", text)]
     warnings = [
-        _note(Level.WARNING, kind, value, lines)
-        for kind, value, lines in _found(text, fields, identities)
+        _note(Level.WARNING, kind, value, _lines(breaks, places))
+        for kind, value, places in _found(text, fields, identities)
     ]
     pattern = name_pattern(definition.name) if definition.name != identities.name else None
     places = [match.start() for match in pattern.finditer(text)] if pattern else []
-    names = [_note(Level.INFO, "name", definition.name, _lines(text, places))] if places else []
+    names = [_note(Level.INFO, "name", definition.name, _lines(breaks, places))] if places else []
     return warnings + names
 
 
@@ -64,12 +68,12 @@ def _found(
             uuids.setdefault(old, []).append(match.start())
     serials: dict[str, list[int]] = {}
     changed = {f.field.value for f in fields if f.changed} & set(identities.serials)
-    for serial in sorted(changed):
-        if len(serial) >= SERIAL_LENGTH and (at := text.find(serial)) >= 0:
-            serials[serial] = [at]
+    for word in _WORD.finditer(text) if changed else ():
+        if word[0] in changed and len(word[0]) >= SERIAL_LENGTH:
+            serials.setdefault(word[0], []).append(word.start())
     for kind, table in (("MAC address", macs), ("UUID", uuids), ("serial number", serials)):
         for value, places in table.items():
-            yield kind, value, _lines(text, places)
+            yield kind, value, places
 
 
 def _note(level: Level, kind: str, value: str, lines: list[int]) -> Note:
@@ -80,12 +84,6 @@ def _note(level: Level, kind: str, value: str, lines: list[int]) -> Note:
     return Note(STEP, level, f"{words}: see what reads it there")
 
 
-def _lines(text: str, places: list[int]) -> list[int]:
-    found: list[int] = []
-    line, at = 1, 0
-    for place in places:
-        line += text.count("\n", at, place)
-        at = place
-        if not found or found[-1] != line:
-            found.append(line)
-    return found
+def _lines(breaks: list[int], places: list[int]) -> list[int]:
+    """The lines of *places*, without repetition; *breaks* are where lines end."""
+    return list(dict.fromkeys(bisect_left(breaks, place) + 1 for place in places))

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PORT_WINDOW = 1000
 _LABEL = re.compile(r"[A-Za-z][A-Za-z _.-]*\d{0,3}|.{0,3}", re.DOTALL)
 _UNSIGNED, _SIGNED_64 = re.compile("[0-9]{1,10}"), re.compile("-?[0-9]{1,19}")
+#: Characters. Serial numbers have up to 247 (SCSI through libvirt).
+LONGEST = 1024
 #: vsock(7): 0 to 2 and the highest are taken.
 VSOCK_CIDS = (3, 2**32 - 2)
 
@@ -94,14 +96,18 @@ def renew(
     renewed: dict[int, Renewed] = {}
     notes = list(definition.notes)
     # Paths follow names and ids, so they come last.
-    order = sorted(
-        range(len(definition.fields)),
-        key=lambda n: definition.fields[n].row.treatment is Treatment.FOLLOW,
-    )
-    for number in order:
+    last = [number for number, field in enumerate(definition.fields) if _follows(field)]
+    first = sorted(set(range(len(definition.fields))) - set(last))
+    following: Following | None = None
+    for number in (*first, *last):
         field = definition.fields[number]
-        stays = field.disk and field.disk not in moved
-        new = field.value if stays else _decide(definition, field, identities, moves)
+        if _follows(field):
+            following = following or Following(definition.name, identities)
+            new: str | None = _followed(field, following)
+        elif field.disk and field.disk not in moved:
+            new = field.value
+        else:
+            new = _decide(definition, field, identities, moves)
         renewed[number] = Renewed(field, new)
         notes += _remarks(field, new)
     done = tuple(renewed[n] for n in sorted(renewed))
@@ -115,8 +121,6 @@ def _decide(
     match field.row.treatment:
         case Treatment.NAME:
             return identities.name
-        case Treatment.RENEW if is_label(field):
-            return Following(definition.name, identities).text(field.value)
         case Treatment.RENEW:
             return _new_value(field, identities, definition.source.shown)
         case Treatment.SET:
@@ -125,13 +129,22 @@ def _decide(
             return None
         case Treatment.MOVE:
             return disks.get(field.value) or disks.get(field.label) or field.value
-        case Treatment.FOLLOW if field.row.kind is Kind.INTERFACE:
-            return Following(definition.name, identities).interface(field.value)
-        case Treatment.FOLLOW:
-            following = Following(definition.name, identities)
-            return following.text(field.value, unlike=field.row.kind in _NEVER_SHARED)
-        case Treatment.KEEP:
+        case Treatment.KEEP | Treatment.FOLLOW:
             return field.value
+
+
+def _follows(field: Field) -> bool:
+    return field.row.treatment is Treatment.FOLLOW or (
+        field.row.treatment is Treatment.RENEW and is_label(field)
+    )
+
+
+def _followed(field: Field, following: Following) -> str:
+    if field.row.treatment is Treatment.RENEW:
+        return following.text(field.value)
+    if field.row.kind is Kind.INTERFACE:
+        return following.interface(field.value)
+    return following.text(field.value, unlike=field.row.kind in _NEVER_SHARED)
 
 
 def _new_value(field: Field, identities: Identities, file: str) -> str:
@@ -203,10 +216,15 @@ def _require_sound(definition: Definition) -> None:
     """Addresses that no network could work with are an error of the source."""
     seen: dict[tuple[str, str], Field] = {}
     for field in definition.fields:
-        if field.row.treatment is not Treatment.RENEW or not field.value:
+        if field.row.treatment not in (Treatment.RENEW, Treatment.NAME) or not field.value:
             continue
         shown = printable(field.value, 80)
         file = definition.source.shown
+        if len(field.value) > LONGEST:
+            raise RefusedError(
+                f"{file}: {field.place}: '{shown}' is longer than anything like it",
+                hint="Correct the definition first.",
+            )
         if field.row.kind is Kind.MAC:
             address = str(addresses.parse(field.value, f"{file}: {field.place}"))
             twin = seen.setdefault((field.scope, address), field)

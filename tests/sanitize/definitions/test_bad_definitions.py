@@ -218,3 +218,19 @@ def require_understood(source: Source) -> None:
     for each in renewal.fields:
         if each.changed and each.new is not None and each.field.row.treatment is not Treatment.SET:
             assert (each.field.row.id, each.new) in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        domain(head=f"<domain type='kvm'><name>{'a' * 2000}</name>"),
+        domain(f"<disk><serial>{'a' * 2000}é</serial></disk>"),
+        domain(f"<vsock><cid auto='no' address='{'1' * 2000}'/></vsock>"),
+    ],
+    ids=["name", "serial", "number"],
+)
+def test_what_is_longer_than_anything_like_it_is_refused(tmp_path: Path, text: str) -> None:
+    error = run(tmp_path, text)
+    assert isinstance(error, RefusedError)
+    assert "longer than anything like it" in error.message
+    assert len(error.message) < 1000
