@@ -17,7 +17,8 @@ pytestmark = pytest.mark.appliance
 UUID = "01234567-89ab-4cde-8f01-23456789abcd"
 LVM_UUID = "unclon-0123-4567-89ab-cdef-ghij-klmnop"
 MD_UUID = "01234567:89abcdef:01234567:89abcdef"
-#: Partitions of the disk: 1 ext4, 2 xfs, 3 btrfs, 4 swap, 5 FAT32, 6 FAT16.
+#: Partitions of the disk: 1 ext4, 2 xfs, 3 btrfs, 4 swap, 5 FAT32, 6 FAT16, 7 FAT12, 8 exFAT,
+#: 9 XFS 4, 10 ext4 with metadata_csum_seed, 11 ext2.
 SETTABLE = {
     "ext4": (IdentifierKind.FILE_SYSTEM_UUID, "1", UUID),
     "xfs": (IdentifierKind.FILE_SYSTEM_UUID, "2", UUID.replace("0", "1")),
@@ -25,6 +26,11 @@ SETTABLE = {
     "swap": (IdentifierKind.SWAP_UUID, "4", UUID.replace("0", "3")),
     "fat32": (IdentifierKind.VFAT_SERIAL, "5", "1234-ABCD"),
     "fat16": (IdentifierKind.VFAT_SERIAL, "6", "00FF-0010"),
+    "fat12": (IdentifierKind.VFAT_SERIAL, "7", "0012-CAFE"),
+    "exfat": (IdentifierKind.VFAT_SERIAL, "8", "BEEF-0001"),
+    "xfs-4": (IdentifierKind.FILE_SYSTEM_UUID, "9", UUID.replace("0", "6")),
+    "ext4-seed": (IdentifierKind.FILE_SYSTEM_UUID, "10", UUID.replace("0", "7")),
+    "ext2": (IdentifierKind.FILE_SYSTEM_UUID, "11", UUID.replace("0", "8")),
     "partition": (IdentifierKind.PARTITION_GUID, "2", UUID.replace("0", "4")),
     "disk": (IdentifierKind.DISK_GUID, "", UUID.replace("0", "5")),
 }

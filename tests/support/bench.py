@@ -87,9 +87,15 @@ def _debian(path: Path) -> None:
 
 
 def _identifiers(path: Path) -> None:
-    fat16 = ("-F", "16")
-    parts = [Part("ext4"), Part("xfs"), Part("btrfs"), Part("swap"), Part("vfat")]
-    make_disk(path, [*parts, Part("vfat", size=16, options=fat16)])
+    fat12, fat16 = ("-F", "12"), ("-F", "16")
+    xfs_4 = ("-m", "crc=0,finobt=0,reflink=0,rmapbt=0,bigtime=0,inobtcount=0")
+    seeded = ("-O", "metadata_csum_seed,orphan_file")
+    parts = [
+        *(Part("ext4"), Part("xfs"), Part("btrfs"), Part("swap"), Part("vfat")),
+        *(Part("vfat", size=16, options=fat16), Part("vfat", size=4, options=fat12)),
+        *(Part("exfat"), Part("xfs", options=xfs_4), Part("ext4", options=seeded), Part("ext2")),
+    ]
+    make_disk(path, parts)
 
 
 def _corrupt(path: Path) -> None:
@@ -127,5 +133,8 @@ DISKS: Mapping[str, Callable[[Path], None]] = {
     "dirty": _blank(24),
     "subvolumes": _blank(128),
     "encrypted": _blank(96),
+    "stack": _blank(76),
+    "uploaded": _blank(76),
+    "pair": _blank(300),
     "blank": _blank(4),
 }

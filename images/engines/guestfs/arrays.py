@@ -23,25 +23,35 @@ if TYPE_CHECKING:
 
 _KEPT = "/run/unclone-array"
 
-#: Writes to $kept what brings each device back, topmost first, and takes it away.
+#: The arrays that hold one of the members.
+_ARRAYS = r"""
+arrays() {
+  for member in MEMBERS; do
+    for holder in /sys/block/*/${member#/dev/}/holders/* /sys/block/${member#/dev/}/holders/*; do
+      case ${holder##*/} in md*) echo -n "${holder##*/} ";; esac
+    done
+  done
+}
+"""
+
+#: Keeps what brings each device back, topmost first, and takes it away.
 _STOP = r"""
 set -e; exec 2>&1 </dev/null; umask 077; rm -rf KEPT; mkdir KEPT
-array=
-for member in MEMBERS; do
-  for holder in /sys/block/*/${member#/dev/}/holders/* /sys/block/${member#/dev/}/holders/*; do
-    case ${holder##*/} in md*) array=${holder##*/};; esac
-  done
-done
+array=$(arrays)
+array=${array%% *}
 [ -n "$array" ] || exit 0
-above() {
+above() (
   for holder in /sys/block/$1/holders/*; do
     [ -e "$holder" ] || continue
     above ${holder##*/}; echo ${holder##*/}
   done
-}
+)
 number=100
-for device in $(above $array | awk '!seen[$0]++'); do
+seen=" "
+for device in $(above $array); do
+  case $seen in *" $device "*) continue;; esac
   case $device in dm-*) ;; *) echo "$device is on top of $array"; exit 1;; esac
+  seen="$seen$device "
   number=$((number + 1))
   cat /sys/block/$device/dm/name >KEPT/$number.name
   cat /sys/block/$device/dm/uuid >KEPT/$number.uuid
@@ -53,10 +63,13 @@ echo $array >KEPT/array
 udevadm settle
 """
 
+#: When a member has been written, udev may assemble it by itself, under another name.
 _START = r"""
 set -e; exec 2>&1 </dev/null
 if [ -e KEPT/array ]; then
-  mdadm --quiet --assemble --run /dev/$(cat KEPT/array) MEMBERS
+  udevadm settle
+  for array in $(arrays); do [ ! -e /sys/block/$array ] || mdadm --quiet --stop /dev/$array; done
+  mdadm --assemble --run /dev/$(cat KEPT/array) MEMBERS
   for table in $(ls -r KEPT/*.table 2>/dev/null); do
     kept=${table%.table}
     dmsetup create "$(cat $kept.name)" --uuid "$(cat $kept.uuid)" $table
@@ -84,4 +97,4 @@ def restarted(appliance: Appliance, members: Sequence[str]) -> Iterator[None]:
 
 
 def _filled(script: str, members: Sequence[str]) -> str:
-    return script.replace("KEPT", _KEPT).replace("MEMBERS", " ".join(members))
+    return (_ARRAYS + script).replace("KEPT", _KEPT).replace("MEMBERS", " ".join(members))
