@@ -1,0 +1,138 @@
+"""A QEMU command line: a shell script that starts one machine, or only the line.
+
+Nothing is executed; sanitize/definitions/qemu/shell.py reads the words. Where an identity is
+assigned to a variable, the assignment is changed.
+
+References: qemu(1), QEMU 4.2 to 10.1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from images.errors import RefusedError
+from sanitize.definitions.definition import Definition, Format
+from sanitize.definitions.qemu import files
+from sanitize.definitions.qemu.fields import Found, disks, found
+from sanitize.definitions.qemu.machine import Machine
+from sanitize.definitions.qemu.options import read_options
+from sanitize.definitions.qemu.rows import COMMAND_LINE, COMMON
+from sanitize.definitions.qemu.shell import commands
+from sanitize.definitions.qemu.virtio import moved
+from sanitize.definitions.row import Kind
+from sanitize.definitions.splicing import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sanitize.definitions.companion import Companion
+    from sanitize.definitions.definition import Moved
+    from sanitize.definitions.qemu.shell import Command
+    from sanitize.definitions.qemu.words import Word
+    from sanitize.definitions.renewal import Renewal
+    from sanitize.definitions.source import Source
+
+ROWS = (*COMMON, *COMMAND_LINE)
+
+_PROGRAM = re.compile(r"(?:.*/)?(?:qemu-system-[A-Za-z0-9_]+|qemu-kvm|kvm)(?:-[0-9.]+)?")
+#: What stands before a program and starts it.
+_STARTERS = frozenset(
+    (
+        *("exec", "sudo", "doas", "env", "nohup", "nice", "ionice", "chrt", "taskset", "numactl"),
+        *("setsid", "setpriv", "systemd-run", "time", "timeout", "screen", "tmux", "stdbuf"),
+        *("unshare", "ip", "cgexec", "prlimit", "if", "then", "else", "do", "{", "!"),
+    )
+)
+_LINE = re.compile(
+    rb"^[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*(?:(?:exec|sudo|env|nohup)[ \t]+(?:-\S+[ \t]+)*)*"
+    rb"[\"']?(?:[\w./-]*/)?(?:qemu-system-\w+|qemu-kvm|kvm)(?:-[0-9.]+)?[\"']?[ \t]+[\"'\\$-]",
+    re.MULTILINE,
+)
+_SCRIPT = re.compile(rb"#!\s*\S*(?:/env\s+)?\S*(?:sh|bash)\b")
+_MENTION = re.compile(rb"\b(?:qemu-system-\w+|qemu-kvm)\b")
+
+
+def detects(head: bytes) -> bool:
+    """Whether a line starts QEMU, or a shell script mentions it."""
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if text.lstrip()[:1] in (b"<", b"{", b"["):
+        return False
+    return bool(_LINE.search(text) or (_SCRIPT.match(text) and _MENTION.search(text)))
+
+
+def read(source: Source) -> Definition:
+    """The one machine that the script starts."""
+    starting = [words for each in commands(source) if (words := _arguments(each))]
+    if len(starting) != 1:
+        how = "starts QEMU nowhere that can be read" if not starting else "starts QEMU"
+        times = f" {len(starting)} times" if starting else ""
+        raise RefusedError(
+            f"{source.shown} {how}{times}: one machine is one command",
+            hint="Give a file with the one command that starts the machine.",
+        )
+    machine = Machine(read_options(starting[0], source.position), source.text)
+    fields, notes = found(ROWS, machine)
+    firmware = [each.field.value for each in fields if each.field.row.kind is Kind.FIRMWARE]
+    names = [o.get("guest") for o in machine.options if o.name == "name"]
+    return CommandLine(
+        FORMAT,
+        source,
+        next((name for name in names if "\0" not in name), ""),
+        tuple(each.field for each in fields),
+        tuple(disks(machine)),
+        files.activity(source, machine),
+        (*notes, *files.variable_notes(source, firmware)),
+        machine,
+        tuple(fields),
+    )
+
+
+@dataclass(frozen=True)
+class CommandLine(Definition):
+    """A machine that a command line starts."""
+
+    machine: Machine = field(default_factory=lambda: Machine((), ""))
+    found: tuple[Found, ...] = ()
+
+    def companions(self, renewal: Renewal, output: Path) -> Sequence[Companion]:
+        """The UEFI variables, where they are files that are there."""
+        return tuple(files.copies(renewal, output))
+
+    def write(self, edits: Sequence[Edit], output: BinaryIO) -> None:
+        """Write it; what stays does so even where a variable in it changes."""
+        changed = {(edit.start, edit.end) for edit in edits}
+        stays = [
+            Edit(place.start, place.end, place.spell(each.field.value))
+            for each in self.found
+            if (place := each.place) is not None
+            and (place.start, place.end) not in changed
+            and any(start <= at[0] < end for at in place.depends for start, end in changed)
+        ]
+        super().write([*edits, *stays], output)
+
+    def virtio(self) -> Moved:
+        """Disks and cards as virtio devices."""
+        return moved(self.source, self.machine)
+
+
+FORMAT = Format("qemu", "QEMU command line", ROWS, detects, read)
+
+
+def _arguments(command: Command) -> list[Word]:
+    """The arguments of QEMU, where the command starts it to run a machine."""
+    for number, word in enumerate(command.words):
+        if _PROGRAM.fullmatch(word.value):
+            before = [each.value for each in command.words[:number]]
+            arguments = command.words[number + 1 :]
+            starts = not before or before[0] in _STARTERS
+            return arguments if starts and _runs(arguments) else []
+    return []
+
+
+def _runs(arguments: list[Word]) -> bool:
+    words = [word.value for word in arguments]
+    asks = {"-version", "--version", "-h", "-help", "--help", "help", "?"}
+    return bool(words) and not asks & set(words) and not words[-1].endswith(("=help", ",help"))

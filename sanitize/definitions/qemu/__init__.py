@@ -1,0 +1,1 @@
+"""The parts of the QEMU formats: shell words, options, rows, virtio."""

@@ -1,0 +1,82 @@
+"""What a command line's machine has on this host: UEFI variables to copy, a process that runs.
+
+Paths come from the definition, which may be hostile: files are looked at, and only a UEFI variable
+store is ever copied. Relative ones are meant from the definition's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize.definitions.companion import CopiedFile
+from sanitize.definitions.definition import Active
+from sanitize.definitions.libvirt.host import variables
+from sanitize.definitions.row import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sanitize.change import Note
+    from sanitize.definitions.companion import Companion
+    from sanitize.definitions.qemu.machine import Machine
+    from sanitize.definitions.renewal import Renewal
+    from sanitize.definitions.source import Source
+
+#: Options that make QEMU go on with a state instead of starting.
+_RESUMING = {
+    "incoming": "-incoming makes it go on with a saved or migrated state",
+    "loadvm": "-loadvm makes it go on with a saved state",
+}
+
+
+def copies(renewal: Renewal, output: Path) -> Iterator[Companion]:
+    """A copy of the UEFI variables for each file with some that gets another name."""
+    folder = renewal.definition.source.path.parent
+    for renewed in renewal.fields:
+        if renewed.field.row.kind is Kind.FIRMWARE and renewed.new and renewed.changed:
+            old = folder / renewed.field.value
+            if variables(str(old.absolute()))[0]:
+                yield CopiedFile(old, output.parent / renewed.new)
+
+
+def variable_notes(source: Source, paths: list[str]) -> Iterator[Note]:
+    """What a person should know about files with UEFI variables that cannot be copied."""
+    for path in dict.fromkeys(paths):
+        note = variables(str((source.path.parent / path).absolute()))[1]
+        if note is not None:
+            yield note
+
+
+def activity(source: Source, machine: Machine) -> Active | None:
+    """Whether the machine goes on from a saved state, or runs (its -pidfile names a QEMU)."""
+    for option in machine.options:
+        if option.name in _RESUMING:
+            return Active(_RESUMING[option.name], running=False)
+    for option in machine.options:
+        path = option.get("") if option.name == "pidfile" else ""
+        if path and "\0" not in path and _names_qemu(source.path.parent / path):
+            return Active(f"it is running ({printable(path, 200)})", running=True)
+    return None
+
+
+def _names_qemu(pidfile: Path) -> bool:
+    try:
+        handle = os.open(pidfile, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return False
+        text = os.read(handle, 32).strip()
+    finally:
+        os.close(handle)
+    if not text.isdigit():
+        return False
+    try:
+        return b"qemu" in Path(f"/proc/{int(text)}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,88 @@
+"""QEMU itself, started from the result: what it says the machine is, is what was promised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sanitize.definitions.formats import read_definition
+from sanitize.definitions.identities import Identities
+from sanitize.definitions.renewal import renew
+from sanitize.definitions.source import Source
+from sanitize.definitions.splicing import splice
+from tests.support.allocator import Counting
+from tests.support.definitions import NAME, written
+from tests.support.qmp import Stopped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sanitize.definitions.renewal import Renewal
+
+OLD = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
+COMMAND = """\
+#!/bin/sh
+GOLDEN_MAC="52:54:00:12:34:56"
+exec qemu-system-x86_64 -S -accel tcg -display none -nodefaults -m 64 \\
+  -name golden -uuid {uuid} -machine q35 \\
+  -smbios type=1,uuid={uuid},serial=ACME-00123456 -smbios 'type=2,serial=BRD0012345' \\
+  -smbios "type=3,serial=CHS0067890" \\
+  -device vmgenid,guid=324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87 \\
+  -netdev user,id=lan,restrict=on -device {card},id=card0,netdev=lan,mac=$GOLDEN_MAC \\
+  -nic user,restrict=on,model={card},mac=52:54:00:AB:CD:EF \\
+  -drive if=none,id=root,file=golden.raw,format=raw \\
+  -device {disk},id=disk0,drive=root,serial=WD-WCAV5B7204 \\
+  -qmp unix:golden.qmp,server=on,wait=off -qtest unix:golden.qtest,server=on,wait=off
+"""
+
+
+def defined(folder: Path, text: str, *, virtio: bool = False) -> Renewal:
+    """The renewal of *text*, its result written as web-01.sh beside a new disk."""
+    source = folder / "golden.sh"
+    source.write_text(text)
+    (folder / "web-01.raw").write_bytes(bytes(1 << 20))
+    definition = read_definition(source)
+    if virtio:
+        plan = definition.virtio()
+        moved = Source(source, splice(definition.source.text, plan.edits).encode())
+        definition = definition.format.read(moved)
+    renewal = renew(definition, Identities(Counting(), NAME), disks={"golden.raw": "web-01.raw"})
+    (folder / "web-01.sh").write_bytes(written(renewal))
+    return renewal
+
+
+@pytest.mark.parametrize(
+    ("card", "disk", "virtio"),
+    [
+        ("virtio-net-pci", "virtio-blk-pci", False),
+        ("e1000", "ide-hd", False),
+        ("rtl8139", "ide-hd", True),
+    ],
+    ids=["virtio", "emulated", "moved-to-virtio"],
+)
+def test_the_machine_that_qemu_makes_is_the_new_one(
+    tmp_path: Path, card: str, disk: str, virtio: bool
+) -> None:
+    text = COMMAND.format(uuid=OLD, card=card, disk=disk)
+    renewal = defined(tmp_path, text, virtio=virtio)
+    macs = [f.new for f in renewal.fields if f.field.row.id == "mac"]
+    with Stopped(tmp_path, "web-01.sh", "web-01.qmp", "web-01.qtest") as qemu:
+        assert qemu.ask("query-name")["name"] == NAME
+        assert qemu.ask("query-uuid")["UUID"] == renewal.new_value("uuid") != OLD
+        genid = qemu.ask("query-vm-generation-id")["guid"]
+        assert genid == renewal.new_value("generation-id")
+        assert qemu.cards() == sorted(str(mac).lower() for mac in macs)
+        serial = qemu.ask("qom-get", path="/machine/peripheral/disk0", property="serial")
+        assert serial == renewal.new_value("disk-serial")
+        assert serial not in text
+        kind = qemu.ask("qom-get", path="/machine/peripheral/disk0", property="type")
+        assert kind == ("virtio-blk-pci" if virtio else disk)
+        (block,) = qemu.ask("query-block")
+        assert block["inserted"]["file"] == "web-01.raw"
+        smbios = qemu.smbios()
+    assert smbios[1, 0] == renewal.new_value("smbios-uuid") == renewal.new_value("uuid")
+    serials = [f.new for f in renewal.fields if f.field.row.id == "smbios-serial"]
+    assert len(serials) == 3
+    assert set(serials) <= set(smbios.values())
+    assert not [old for old in ("ACME-00123456", "BRD0012345") if old in smbios.values()]
