@@ -101,11 +101,12 @@ def renew(
     following: Following | None = None
     for number in (*first, *last):
         field = definition.fields[number]
-        if _follows(field):
-            following = following or Following(definition.name, identities)
-            new: str | None = _followed(field, following)
-        elif field.disk and field.disk not in moved:
+        new: str | None
+        if field.disk and field.disk not in moved:
             new = field.value
+        elif _follows(field):
+            following = following or Following(definition.name, identities)
+            new = _followed(field, following)
         else:
             new = _decide(definition, field, identities, moves)
         renewed[number] = Renewed(field, new)

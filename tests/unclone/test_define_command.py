@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,16 @@ def test_every_field_is_listed_with_its_reason() -> None:
         assert f"{each.title} ({each.id})" in lines
         for row in each.rows:
             assert f"  {row.id} ({row.treatment}) {row.where}: {row.why}" in lines
+
+
+def test_the_example_for_python_runs(folder: Path) -> None:
+    text = (FOLDER.parents[3] / "docs" / "definitions.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
+    (new,) = macs(folder / "web-01.xml")
+    assert done.stdout == f"{{'{OLD_MAC}': '{new}'}}\n"
 
 
 def test_formats_complete() -> None:
