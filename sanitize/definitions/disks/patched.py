@@ -72,14 +72,14 @@ class PatchedDisk:
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
-    """A disk that is not there yet: the report says what has to be done once it is."""
+class LeftToDo:
+    """A disk whose ids cannot be changed here and now: the report says what a person has to do."""
 
     target: Path
     words: str
 
     def describe(self) -> str:
-        return f"{shown(self.target)} is not there yet: {self.words}"
+        return f"{shown(self.target)}: {self.words}"
 
     def check(self, *, overwrite: bool) -> None:
         """Nothing is done, so nothing can fail."""
@@ -104,7 +104,7 @@ def with_own_ids(
     Raises UsageError when the copy is the original itself, RefusedError from *patches*.
     """
     if not copy.exists():
-        return Awaited(copy, awaited)
+        return LeftToDo(copy, f"is not there yet: {awaited}")
     if original.exists() and original.samefile(copy):
         raise UsageError(
             f"{shown(copy)} is the source's own disk", hint="Copy it first, and name the copy."

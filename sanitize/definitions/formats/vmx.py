@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from images.errors import RefusedError
 from sanitize.change import Level, Note
+from sanitize.definitions.beside import why_not_copied
 from sanitize.definitions.companion import CopiedFile
 from sanitize.definitions.definition import Definition, Disk, Field, Format
 from sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
@@ -19,7 +20,7 @@ from sanitize.definitions.lines import line_ending
 from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.vmx import rows
 from sanitize.definitions.vmx.cards import card_fields
-from sanitize.definitions.vmx.host import activity, variables
+from sanitize.definitions.vmx.host import NVRAM_SIGNATURES, activity
 from sanitize.definitions.vmx.settings import read_settings
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ class Vmx(Definition):
     def _variables(self, renewal: Renewal, output: Path) -> Iterator[Companion]:
         for renewed in renewal.fields:
             old, new = renewed.field.value, renewed.new
-            if renewed.field.row is rows.NVRAM and new and not variables(self.source.path, old)[1]:
+            if renewed.field.row is not rows.NVRAM or not new or new == old:
+                continue
+            if not why_not_copied(self.source.path, old, NVRAM_SIGNATURES):
                 yield CopiedFile(self.source.path.parent / old, output.parent / new)
 
     def _disk_ids(self, renewal: Renewal, output: Path) -> Iterator[Companion]:
@@ -180,7 +183,7 @@ def _notes(source: Source, settings: Mapping[str, Setting]) -> Iterator[Note]:
         words = "cleanShutdown is FALSE: the source was running, or crashed, when it was written"
         yield Note("clean-shutdown", Level.WARNING, words)
     if nvram := _value(settings, "nvram"):
-        problem = variables(source.path, nvram)[1]
+        problem = why_not_copied(source.path, nvram, NVRAM_SIGNATURES)
         if problem:
             yield Note("nvram", Level.WARNING, problem)
     for key, setting in settings.items():

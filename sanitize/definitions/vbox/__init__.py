@@ -1,0 +1,1 @@
+"""The parts of the VirtualBox format: its rows, its fields, its disks."""

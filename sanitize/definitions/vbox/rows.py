@@ -1,0 +1,221 @@
+"""Everything in a .vbox that says who the machine is.
+
+``where`` is relative to ``<Machine>``; what is in ``<Hardware>`` is repeated in each snapshot.
+
+References: VirtualBox src/VBox/Main/xml/Settings.cpp and VirtualBox-settings.xsd; the VirtualBox
+manual, "VBoxManage clonevm", "Configuring the BIOS DMI information".
+"""
+
+from __future__ import annotations
+
+from sanitize.change import Level
+from sanitize.definitions.row import Kind, Row, Treatment
+
+_RENEW, _FOLLOW, _REMOVE = Treatment.RENEW, Treatment.FOLLOW, Treatment.REMOVE
+_KEEP, _MOVE = Treatment.KEEP, Treatment.MOVE
+
+_SETTINGS = "https://www.virtualbox.org/browser/vbox/trunk/src/VBox/Main/xml/Settings.cpp"
+_MANUAL = "https://www.virtualbox.org/manual/"
+
+NAME = Row(
+    "name", Kind.NAME, Treatment.NAME, "@name", "VirtualBox has one machine of a name", _SETTINGS
+)
+UUID = Row("uuid", Kind.MACHINE_UUID, _RENEW, "@uuid", "VirtualBox tells machines by it", _SETTINGS)
+HARDWARE_UUID = Row(
+    "hardware-uuid",
+    Kind.MACHINE_UUID,
+    _RENEW,
+    "Hardware/@uuid",
+    "the guest reads it as product_uuid; without it, it reads the machine's",
+    _SETTINGS,
+)
+SNAPSHOT = Row(
+    "snapshot-uuid",
+    Kind.UUID,
+    _RENEW,
+    "@currentSnapshot | Snapshot/@uuid",
+    "a snapshot is one machine's",
+    _SETTINGS,
+)
+SNAPSHOT_FOLDER = Row(
+    "snapshot-folder",
+    Kind.OTHER,
+    _FOLLOW,
+    "@snapshotFolder",
+    "each machine keeps its snapshots in a folder of its own",
+    _SETTINGS,
+)
+GROUP = Row(
+    "group",
+    Kind.OTHER,
+    _FOLLOW,
+    "Groups/Group/@name",
+    "a group that is called as the source is is the source's",
+    _SETTINGS,
+)
+MAC = Row(
+    "mac",
+    Kind.MAC,
+    _RENEW,
+    "Hardware/Network/Adapter/@MACAddress",
+    "a network has one card of an address",
+    _SETTINGS,
+)
+FORWARDED = Row(
+    "forwarded-port",
+    Kind.PORT,
+    _RENEW,
+    "Hardware/Network/Adapter/NAT/Forwarding/@hostport",
+    "the host's port is taken while the source runs",
+    _MANUAL,
+)
+DISK = Row(
+    "disk",
+    Kind.DISK,
+    _MOVE,
+    "MediaRegistry/HardDisks/HardDisk/@location",
+    "two machines cannot write to one disk",
+    _SETTINGS,
+)
+DISK_UUID = Row(
+    "disk-uuid",
+    Kind.UUID,
+    _RENEW,
+    "MediaRegistry/HardDisks/HardDisk/@uuid | StorageControllers/StorageController/"
+    "AttachedDevice/Image/@uuid",
+    "VirtualBox tells disks by it; the header of a moved disk gets it too",
+    _SETTINGS,
+)
+REMOVABLE = Row(
+    "removable-medium",
+    Kind.DISK,
+    _KEEP,
+    "MediaRegistry/DVDImages/Image/@location | MediaRegistry/FloppyImages/Image/@location",
+    "machines may share it",
+    _SETTINGS,
+)
+NVRAM = Row(
+    "nvram",
+    Kind.FIRMWARE,
+    _FOLLOW,
+    "Hardware/BIOS/NVRAM/@path | Hardware/NVRAM/@path",
+    "each machine writes UEFI variables, and its TPM keys, of its own; the file is copied",
+    _SETTINGS,
+)
+DISPLAY_PORT = Row(
+    "remote-display-port",
+    Kind.PORT,
+    _RENEW,
+    "Hardware/RemoteDisplay/VRDEProperties/Property[@name='TCP/Ports']/@value | "
+    "Hardware/RemoteDisplay/@port",
+    "the host's port is taken while the source runs",
+    _MANUAL,
+)
+PIPE = Row(
+    "serial-pipe",
+    Kind.SOCKET,
+    _FOLLOW,
+    "Hardware/UART/Port/@path",
+    "the second machine to listen on a socket takes it from the first",
+    _MANUAL,
+)
+LOG = Row(
+    "serial-file",
+    Kind.FILE,
+    _FOLLOW,
+    "Hardware/UART/Port/@path",
+    "two machines would write into one file",
+    _MANUAL,
+)
+SERIAL_PORT = Row(
+    "serial-port",
+    Kind.PORT,
+    _RENEW,
+    "Hardware/UART/Port/@path",
+    "the host's port is taken while the source runs",
+    _MANUAL,
+)
+SERIAL_PEER = Row(
+    "serial-peer",
+    Kind.OTHER,
+    _KEEP,
+    "Hardware/UART/Port/@path",
+    "a device of the host, or another machine's end of a connection",
+    _MANUAL,
+    Level.WARNING,
+)
+VIDEO = Row(
+    "video-file",
+    Kind.FILE,
+    _FOLLOW,
+    "Hardware/VideoCapture/@file",
+    "two machines would write into one file",
+    _SETTINGS,
+)
+GUEST_PROPERTY = Row(
+    "guest-property",
+    Kind.OTHER,
+    _REMOVE,
+    "Hardware/GuestProperties/GuestProperty",
+    "the source's guest said so of itself; the new one's guest says it again",
+    _MANUAL,
+)
+SYSTEM_UUID = Row(
+    "dmi-uuid",
+    Kind.MACHINE_UUID,
+    _RENEW,
+    "ExtraData/ExtraDataItem[@name='VBoxInternal/Devices/.../DmiSystemUuid']/@value",
+    "the guest reads it as product_uuid, whatever the machine's UUID is",
+    _MANUAL,
+)
+SERIAL = Row(
+    "dmi-serial",
+    Kind.SERIAL,
+    _RENEW,
+    "ExtraData/ExtraDataItem[@name='VBoxInternal/Devices/.../Dmi...Serial']/@value",
+    "the guest reads it as the serial number of system, board or chassis",
+    _MANUAL,
+)
+DISK_SERIAL = Row(
+    "disk-serial",
+    Kind.SERIAL,
+    _RENEW,
+    "ExtraData/ExtraDataItem[@name='VBoxInternal/Devices/.../SerialNumber']/@value",
+    "the guest finds disks by it",
+    _MANUAL,
+)
+HOST_DEVICE = Row(
+    "host-device",
+    Kind.OTHER,
+    _KEEP,
+    "Hardware/HostPci/Devices/Device/@host | Hardware/USB/DeviceFilters/DeviceFilter/@name",
+    "a device of the host belongs to one running machine: give the new one another",
+    _MANUAL,
+    Level.WARNING,
+)
+
+ROWS = (
+    NAME,
+    UUID,
+    HARDWARE_UUID,
+    SNAPSHOT,
+    SNAPSHOT_FOLDER,
+    GROUP,
+    MAC,
+    FORWARDED,
+    DISK,
+    DISK_UUID,
+    REMOVABLE,
+    NVRAM,
+    DISPLAY_PORT,
+    PIPE,
+    LOG,
+    SERIAL_PORT,
+    SERIAL_PEER,
+    VIDEO,
+    GUEST_PROPERTY,
+    SYSTEM_UUID,
+    SERIAL,
+    DISK_SERIAL,
+    HOST_DEVICE,
+)
