@@ -27,6 +27,7 @@ from sanitize.definitions.renewal import renew
 from sanitize.definitions.row import Kind, Treatment
 from sanitize.definitions.source import Source
 from sanitize.definitions.spelling import hexadecimal, is_uuid
+from sanitize.definitions.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -202,6 +203,8 @@ def written(
         defined = _decided(request, definition, allocation, remarks)
         targets = defined.parts[1:] if stream else defined.parts
         _check(defined, targets, overwrite=request.overwrite)
+        for part in defined.parts:
+            verify(part.renewal)
         if not request.dry_run:
             allocation.record(shown(request.source))
             undo = _write(defined, targets, stream, overwrite=request.overwrite)

@@ -7,10 +7,12 @@ decided once for all formats, in sanitize/definitions/renewal.py.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from images.errors import RefusedError
+from sanitize.definitions.source import Source
 from sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from sanitize.definitions.companion import Companion
     from sanitize.definitions.renewal import Renewal
     from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ class Definition:
     def write(self, edits: Sequence[Edit], output: BinaryIO) -> None:
         """Write the definition with *edits* made, and nothing else touched."""
         output.write(self.source.encoded(splice(self.source.text, edits)))
+
+    def reread(self, renewal: Renewal) -> Definition:
+        """What the result says, read before it is written. Raises RefusedError if it cannot be."""
+        output = io.BytesIO()
+        self.write(renewal.edits, output)
+        return self.format.read(Source(self.source.path, output.getvalue()))
 
     def virtio(self) -> Moved:
         """What moves disks, network and balloon to virtio. Raises RefusedError when it cannot."""

@@ -14,12 +14,14 @@ from sanitize.change import Level
 from sanitize.definitions import mac as addresses
 from sanitize.definitions.definition import Definition, Field, Format
 from sanitize.definitions.row import Kind, Row, Treatment
+from sanitize.definitions.source import Source
+from sanitize.definitions.splicing import splice
 from sanitize.definitions.xml_text import read_xml, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from sanitize.definitions.source import Source
+    from sanitize.definitions.renewal import Renewal
     from sanitize.definitions.xml_text import Element
 
 _DOC = "https://libvirt.org/formatnetwork.html#addressing"
@@ -83,7 +85,18 @@ def read_network(source: Source, domain: str, macs: Collection[str]) -> Definiti
             f"{source.shown} has no reservation for a card of {domain}",
             hint="Leave out --network, or name the network that has it.",
         )
-    return Definition(FORMAT, source, domain, tuple(fields))
+    return Network(FORMAT, source, domain, tuple(fields))
+
+
+class Network(Definition):
+    """The entries of one machine in a network."""
+
+    def reread(self, renewal: Renewal) -> Definition:
+        """The entries of the new machine."""
+        text = splice(self.source.text, renewal.edits)
+        new = (each.new for each in renewal.fields if each.field.row is MAC and each.new)
+        macs = {str(addresses.parse(mac)) for mac in new}
+        return read_network(Source(self.source.path, self.source.encoded(text)), self.name, macs)
 
 
 def _detects(_head: bytes) -> bool:

@@ -1,0 +1,81 @@
+"""The proof: the new definition is read as any other, and must say what was promised.
+
+A parser that found a place and an editor that wrote there may both be wrong; reading the result
+with the parser shows it before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError, ResidueError
+from images.text import printable
+from sanitize.definitions import mac as addresses
+from sanitize.definitions.row import Kind, Treatment
+from sanitize.definitions.spelling import hexadecimal
+
+if TYPE_CHECKING:
+    from sanitize.definitions.definition import Definition, Field
+    from sanitize.definitions.renewal import Renewal
+
+_REPORT = "Please report this with the definition; look through it first for what is private."
+_UUIDS = (Kind.MACHINE_UUID, Kind.UUID, Kind.GENERATION_ID)
+_PROMISED = {Treatment.NAME, Treatment.RENEW}
+
+
+def verify(renewal: Renewal) -> None:
+    """Raise ResidueError unless every new value is read where it was put, and no old one is."""
+    definition = renewal.definition
+    try:
+        again = definition.reread(renewal)
+    except RefusedError as error:
+        raise ResidueError(
+            f"{definition.source.shown}: what came out of it cannot be read: {error.message}",
+            hint=_REPORT,
+        ) from error
+    promised = Counter(
+        (each.field.row.id, each.new)
+        for each in renewal.fields
+        if each.changed and each.new and each.field.row.treatment in _PROMISED
+    )
+    missing = promised - Counter((f.row.id, f.value) for f in again.fields)
+    for row, value in missing:
+        raise ResidueError(
+            f"{definition.source.shown}: the new {row} '{printable(value or '', 200)}' is not in "
+            "the result",
+            hint=_REPORT,
+        )
+    # A short serial number may have become what another one was.
+    others = [f for f in again.fields if (f.row.id, f.value) not in promised]
+    _require_renewed(definition, renewal, others)
+
+
+def _require_renewed(definition: Definition, renewal: Renewal, fields: list[Field]) -> None:
+    retired = {
+        _key(each.field): each.field.row.id
+        for each in renewal.fields
+        if each.changed and _is_identity(each.field)
+    }
+    for field in fields:
+        if _is_identity(field) and _key(field) in retired:
+            raise ResidueError(
+                f"{definition.source.shown}: the old {retired[_key(field)]} "
+                f"'{printable(field.value, 200)}' is still in the result, at {field.place}",
+                hint=_REPORT,
+            )
+
+
+def _is_identity(field: Field) -> bool:
+    """Whether no other field may have its value; a port of one may become another's."""
+    kinds = (*_UUIDS, Kind.MAC, Kind.SERIAL, Kind.WWN)
+    return field.row.treatment is Treatment.RENEW and field.row.kind in kinds and bool(field.value)
+
+
+def _key(field: Field) -> tuple[str, str]:
+    """What makes values equal: how they are spelled does not."""
+    if field.row.kind is Kind.MAC:
+        return "mac", str(addresses.parse(field.value))
+    if field.row.kind in _UUIDS:
+        return "uuid", hexadecimal(field.value)
+    return field.row.id, field.value
