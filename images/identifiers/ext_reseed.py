@@ -48,9 +48,9 @@ _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _INODE_SIZES = {128, 256, 512, 1024}
 _INODE_UNINIT, _BLOCK_UNINIT = 1, 2
 
-#: Blocks that are nearer to each other than this many bytes are read and written together: the
-#: overlay keeps clusters of this size anyway.
-_GAP = 65536
+#: Blocks that are nearer to each other than this many bytes are read together, or written together:
+#: a call costs more than some bytes, but what is written stays in the overlay.
+_READ_GAP, _WRITE_GAP = 65536, 16384
 _PIECE = 1 << 20
 #: Blocks of directories; with more, the memory would not be worth it.
 _MANY = 300_000
@@ -233,12 +233,14 @@ class _Change:
 
     # -- writing ---------------------------------------------------------------------------
     def write(self) -> None:
-        for run in _runs(sorted(self.patches), max(1, _GAP // self.size), _PIECE // self.size):
+        for run in self._runs(sorted(self.patches), _READ_GAP):
             start = run[0] * self.size
             piece = bytearray(self.blocks.read(start, (run[-1] - run[0] + 1) * self.size))
             for block in run:
                 self._patch(piece, (block - run[0]) * self.size, block)
-            self.blocks.write(start, bytes(piece))
+            for part in self._runs(run, _WRITE_GAP):
+                first, last = part[0] * self.size, (part[-1] + 1) * self.size
+                self.blocks.write(first, bytes(piece[first - start : last - start]))
         for start, size in self.tables:
             self.blocks.write(start, self._with_checksums(self.blocks.read(start, size)))
         self._write_groups()
@@ -324,6 +326,17 @@ class _Change:
         return sorted(group for group in powers if 0 < group < self.groups)
 
     # -- helpers ---------------------------------------------------------------------------
+    def _runs(self, numbers: Sequence[int], gap: int) -> Iterator[list[int]]:
+        """Sorted *numbers* of blocks in runs: no gap above *gap* bytes, none above a piece."""
+        run: list[int] = []
+        for one in numbers:
+            if run and (one - run[-1] > gap // self.size or one - run[0] >= _PIECE // self.size):
+                yield run
+                run = []
+            run.append(one)
+        if run:
+            yield run
+
     def _place(self, block: int) -> int:
         if not self.first < block < self.count:
             raise _UnusualError
@@ -334,18 +347,6 @@ class _Change:
         if len(raw) != size:
             raise _UnusualError
         return raw
-
-
-def _runs(numbers: Sequence[int], gap: int, most: int) -> Iterator[list[int]]:
-    """Sorted *numbers* in runs with no larger gaps, none longer than *most*."""
-    run: list[int] = []
-    for one in numbers:
-        if run and (one - run[-1] > gap or one - run[0] >= most):
-            yield run
-            run = []
-        run.append(one)
-    if run:
-        yield run
 
 
 def _has_tail(block: bytes | bytearray) -> bool:
