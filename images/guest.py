@@ -14,10 +14,10 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from images.volumes import FileSystem, Identifier, Kind, Stat
+from images.volumes import ChecksAhead, FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from images.layout import Layout
     from images.volumes import CheckResult, IdentifierKind, Member, Volumes
@@ -284,6 +284,21 @@ class Guest:
         results = [self._volumes.check(device, repair=False) for device in self.layout.checkable]
         self.layout.mount(self._volumes, read_only=read_only)
         return results
+
+    def reopen_checking(self) -> Callable[[], Sequence[CheckResult]]:
+        """As :meth:`reopen`, to be read only; call what is returned for the results.
+
+        Until then what is read may be of a damaged file system, and any ``OSError`` may come.
+        """
+        volumes = self._volumes
+        if not isinstance(volumes, ChecksAhead):
+            done = self.reopen(read_only=True)
+            return lambda: done
+        self._changed()
+        volumes.unmount_all()
+        checks = [volumes.begin_check(device) for device in self.layout.checkable]
+        self.layout.mount(volumes, read_only=True)
+        return lambda: [check() for check in checks]
 
     # -- helpers ---------------------------------------------------------------------------
     def _changed(self) -> None:

@@ -44,22 +44,15 @@ def run(
     a status not in *ok*; the message quotes stderr and stdout, because some tools (``tune2fs``)
     report refusals on stdout.
     """
-    command = [os.fspath(a) for a in argv]
-    program = command[0]
-    # Where Debian keeps e2fsck, sfdisk and the like is not on the PATH of an ordinary user.
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-    if shutil.which(program, path=path) is None:
-        package = PACKAGES.get(program, program)
-        raise ToolError(
-            f"{program} is not installed", hint=f"On Debian or Ubuntu: apt-get install {package}"
-        )
+    program = os.fspath(argv[0])
+    command = _command(argv)
     try:
         done = subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", "--", *command],
+            command,
             input=stdin,
             capture_output=True,
             timeout=timeout,
-            env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": path, **(env or {})},
+            env={**_environment(), **(env or {})},
             pass_fds=tuple(keep_open),
             check=False,
         )
@@ -89,22 +82,28 @@ def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env=_environment(),
             start_new_session=True,
         )
     except OSError as error:
-        raise UncloneError(f"cannot start {command[0]}: {error.strerror}") from error
+        raise UncloneError(f"cannot start {os.fspath(argv[0])}: {error.strerror}") from error
 
 
 def _command(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
     command = [os.fspath(a) for a in argv]
     program = command[0]
-    if shutil.which(program) is None:
+    if shutil.which(program, path=_environment()["PATH"]) is None:
         package = PACKAGES.get(program, program)
         raise ToolError(
             f"{program} is not installed", hint=f"On Debian or Ubuntu: apt-get install {package}"
         )
     return ["setpriv", "--pdeathsig", "KILL", "--", *command]
+
+
+def _environment() -> dict[str, str]:
+    # Where Debian keeps e2fsck, sfdisk and the like is not on the PATH of an ordinary user.
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    return {**os.environ, "LC_ALL": "C.UTF-8", "PATH": path}
 
 
 def _ending(returncode: int) -> str:

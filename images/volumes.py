@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 class Kind(StrEnum):
@@ -109,6 +109,17 @@ class Member:
     stat: Stat
     content: bytes | None = None
     link_target: str = ""
+
+
+@runtime_checkable
+class ChecksAhead(Protocol):
+    """Volumes that can be read while their file systems are being checked."""
+
+    def begin_check(self, device: str) -> Callable[[], CheckResult]:
+        """Begin to check the unmounted *device*, changing nothing; call what is returned for it.
+
+        It may be mounted meanwhile, to be read only.
+        """
 
 
 class Volumes(Protocol):

@@ -28,7 +28,11 @@ def verify(
     change cannot be read back or an old identifier is left where the next boot reads it (with
     *strict*: anywhere).
     """
-    checks = tuple(guest.reopen(read_only=True))
+    checking = guest.reopen_checking()
+    # First the widest question: initrds are unpacked once, for this and for what follows.
+    residue = tuple(find_residue(guest, plan.retired))
+    problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
+    checks = tuple(checking())
     for check in checks:
         if not check.clean:
             raise EngineError(
@@ -36,9 +40,6 @@ def verify(
                 hint="It was damaged before: repair it from the guest's own rescue mode "
                 "(fsck -f), then run again.",
             )
-    # First the widest question: initrds are unpacked once, for this and for what follows.
-    residue = tuple(find_residue(guest, plan.retired))
-    problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     if problems:
         raise ResidueError(
             f"{len(problems)} changes could not be read back: {problems[0]}",

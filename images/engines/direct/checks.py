@@ -6,6 +6,7 @@ References: e2fsck(8) "EXIT CODE"; Microsoft "FAT: General Overview of On-Disk F
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 from images import process
@@ -31,6 +32,36 @@ def check(device: Device, *, repair: bool) -> CheckResult:
     if device.content.type == "vfat":
         return _check_fat(device)
     return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
+
+
+class Check:
+    """A check of the ext file system on *device* that goes on; nothing is changed."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._process = process.start(["e2fsck", "-fn", device.for_tools])
+
+    def result(self) -> CheckResult:
+        """Its result, when it has one."""
+        try:
+            words, _ = self._process.communicate(timeout=_LIMIT)
+        except subprocess.TimeoutExpired:
+            raise EngineError(
+                f"e2fsck did not finish within {_LIMIT:.0f} s and was stopped"
+            ) from None
+        finally:
+            self.end()
+        if self._process.returncode:
+            return check(self._device, repair=False)  # again, for all of its words
+        return CheckResult(self._device.name, clean=True, words=_condensed(self._device, words))
+
+    def end(self) -> None:
+        """Stop it. Safe to call twice."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def replay(device: Device) -> None:

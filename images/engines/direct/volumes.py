@@ -18,7 +18,7 @@ from images.errors import EngineError
 from images.volumes import CheckResult, Kind, Member, Stat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from images.engines.direct.devices import Device
     from images.engines.direct.driver import Driver, StatTuple
@@ -40,6 +40,7 @@ class DirectVolumes:
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool, thorough: bool = True) -> None:
         self._thorough = thorough
+        self._checks: list[checks.Check] = []
         self._worker = ExtWorker()  # starts while the disks are being opened
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
@@ -86,6 +87,15 @@ class DirectVolumes:
             self._devices = ()
         with self._checkable(found) as alone:
             return checks.check(alone, repair=repair)
+
+    def begin_check(self, device: str) -> Callable[[], CheckResult]:
+        """As :meth:`images.volumes.ChecksAhead.begin_check`."""
+        found = self._unmounted(device)
+        if found.content.ext is None or found.content.ext.unclean:
+            result = self.check(device, repair=False)
+            return lambda: result
+        self._checks.append(checks.Check(found))
+        return self._checks[-1].result
 
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
@@ -261,6 +271,8 @@ class DirectVolumes:
     def close(self) -> None:
         """Write everything out and let go of the drives."""
         try:
+            for check in self._checks:
+                check.end()
             self.unmount_all()
             self._daemon.end()
         finally:
@@ -268,6 +280,8 @@ class DirectVolumes:
 
     def drop(self) -> None:
         """Let go of the drives as they are, at once. Safe to call twice."""
+        for check in self._checks:
+            check.end()
         for _, driver in self._mounts.values():
             driver.drop()
         self._mounts.clear()
