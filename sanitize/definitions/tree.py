@@ -50,10 +50,14 @@ class Node:
     lines: tuple[int, int] | None = None
 
     def find(self, path: str) -> Iterator[Node]:
-        """The nodes at *path*: ``devices/*/hwaddr``, ``net[]/mac``; ``*`` is any part of a key."""
+        """The nodes at *path*: ``devices/*/hwaddr``, ``net[]/mac``; ``*`` is any part of a key.
+
+        ``~1`` is a slash in a key, as in a JSON pointer.
+        """
         nodes = [self]
         for step in path.replace("[]", "/[]").split("/"):
-            nodes = [below for node in nodes for below in node.matching(step)]
+            key = step.replace("~1", "/")
+            nodes = [below for node in nodes for below in node.matching(key)]
         yield from nodes
 
     def matching(self, step: str) -> Iterator[Node]:

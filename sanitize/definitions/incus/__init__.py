@@ -1,0 +1,1 @@
+"""The parts of the Incus and LXD format: its rows."""

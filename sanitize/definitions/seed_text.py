@@ -1,0 +1,96 @@
+"""cloud-init's files inside a definition: host names and MAC addresses in them follow.
+
+Nothing else in them is changed or shown: they hold keys and passwords.
+
+References: cloud-init "Set hostname" module and NoCloud meta-data (local-hostname, instance-id);
+network configuration version 2 (match: macaddress).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize.change import Level, Note
+from sanitize.definitions import mac as addresses
+from sanitize.definitions.definition import Field
+from sanitize.definitions.following import name_pattern
+from sanitize.definitions.row import Kind, Row, Treatment
+from sanitize.definitions.tree import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sanitize.definitions.tree import Node
+
+#: In a block of lines, in quotes with line ends written as \n, or alone.
+_NAMED = re.compile(
+    r"(?:^|\\n|[\"'])[ \t]*(?P<key>hostname|fqdn|local-hostname|instance-id):[ \t]+"
+    r"\\?[\"']?(?P<value>[A-Za-z0-9][A-Za-z0-9._-]*)",
+    re.MULTILINE,
+)
+_DOC = "https://cloudinit.readthedocs.io/en/latest/reference/modules.html#set-hostname"
+_NETWORK = "https://cloudinit.readthedocs.io/en/latest/reference/network-config-format-v2.html"
+
+
+def seed_rows(*where: str) -> tuple[Row, ...]:
+    """The rows of a format whose paths *where* hold cloud-init's files."""
+    paths = " | ".join(where)
+    return (
+        Row(
+            "seed",
+            Kind.OTHER,
+            Treatment.KEEP,
+            paths,
+            "what it sets for one machine (host name, address, keys) it sets for the new one too",
+            _DOC,
+            Level.WARNING,
+        ),
+        Row(
+            "seed-name",
+            Kind.OTHER,
+            Treatment.FOLLOW,
+            paths,
+            "cloud-init gives the guest this host name or instance-id",
+            _DOC,
+        ),
+        Row(
+            "seed-mac",
+            Kind.OTHER,
+            Treatment.FOLLOW,
+            paths,
+            "a card's configuration is found by its MAC address",
+            _NETWORK,
+        ),
+    )
+
+
+def seed_fields(
+    rows: Iterable[Row], root: Node, text: str, old_name: str, scope: str = ""
+) -> Iterator[Field | Note]:
+    """What of the seeds below *root* is a field, and a note for a name that does not follow."""
+    by_id = {row.id: row for row in rows}
+    pattern = name_pattern(old_name)
+    for path in by_id["seed"].where.split(" | "):
+        for node in root.find(path):
+            if node.shape is not Shape.SCALAR or not node.value:
+                continue
+            yield Field(by_id["seed"], node.place, "", node.start, node.start, str, scope=scope)
+            start, end = node.inner
+            part = text[start:end]
+            for found in _NAMED.finditer(part):
+                value, span = found["value"], found.span("value")
+                place = f"{node.place}: {found['key']}"
+                if pattern is not None and pattern.search(value):
+                    yield _part(by_id["seed-name"], place, value, start, span, scope)
+                else:
+                    words = f"{place} is {printable(value, 80)} for the new machine too"
+                    yield Note("seed-name", Level.WARNING, words)
+            for mac in addresses.find(part):
+                span = (mac.start, mac.end)
+                yield _part(by_id["seed-mac"], node.place, mac.text, start, span, scope)
+
+
+def _part(row: Row, place: str, value: str, start: int, span: tuple[int, int], scope: str) -> Field:
+    return Field(row, place, value, start + span[0], start + span[1], str, scope=scope)
