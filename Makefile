@@ -11,7 +11,7 @@ export UNCLONE_TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/unclone-test
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench system-packages venv clean distclean
+.PHONY: help demo test test-fast lint format fuzz bench system-packages venv clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: venv ## ruff and strict mypy (the tests run them too)
 format: venv ## Let ruff format the code and fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+fuzz: venv ## 2,000 damaged file systems for the direct engine (minutes)
+	@$(BIN)/python -m benchmarks.fuzz_direct --images 2000
 
 bench: venv ## Wall time against virt-sysprep on copies of the same image
 	@$(BIN)/python -m benchmarks.sanitize_vs_virt_sysprep

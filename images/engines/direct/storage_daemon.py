@@ -21,7 +21,7 @@ import shutil
 import stat
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _PREFIX = "unclone-direct-"
 _LOCK = "lock"
+_DRAFT = "lock.new"
+#: Seconds after which a folder without a lock is not just being made any more.
+_AGE = 3600.0
 _SCRATCH = "scratch"
 _PART = "-part"
 
@@ -69,8 +72,11 @@ class StorageDaemon:
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         clean_up()
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Locked before it has the name by which others know it: they would take it for a left-over.
+        draft = self._folder / _DRAFT
+        self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        draft.rename(self._folder / _LOCK)
         self.files: tuple[Path, ...] = tuple(
             self._folder / f"disk{number}" for number, _ in enumerate(drives)
         )
@@ -204,7 +210,9 @@ def clean_up() -> None:
             found = folder.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 continue
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            given_up = time.time() - found.st_mtime > _AGE and (folder / _DRAFT).exists()
+            name = _DRAFT if given_up else _LOCK
+            lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             continue  # it is just being made, or being taken away
         try:
@@ -225,9 +233,11 @@ def _remove(folder: Path) -> None:
         except UncloneError as error:
             raise EngineError(f"cannot unmount {mounted}: {error.message}") from error
     # Only the files made here: if something is still mounted, nothing on it is removed.
-    for entry in [*folder.glob("disk*"), *folder.glob(f"{_SCRATCH}*"), folder / _LOCK]:
+    ours = [*folder.glob("disk*"), *folder.glob(f"{_SCRATCH}*"), folder / _DRAFT, folder / _LOCK]
+    for entry in ours:
         entry.unlink(missing_ok=True)
-    folder.rmdir()
+    with suppress(FileNotFoundError):  # two runs clean up at the same time
+        folder.rmdir()
 
 
 def _mounts_in(folder: Path) -> Iterator[Path]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,6 +125,36 @@ def test_the_next_run_cleans_up_after_one_that_was_killed(tmp_path: Path, own_fo
     volumes.create("/file", b"x", mode=0o644, uid=0, gid=0)
     volumes.close()
     assert not complaints(image)
+
+
+def test_a_run_that_just_begins_is_no_left_over(
+    tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = fcntl.flock
+
+    def flock(file: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            monkeypatch.undo()
+            monkeypatch.setattr(tempfile, "tempdir", str(own_folder))
+            clean_up()  # as another run does at this moment
+        locked(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    daemon = StorageDaemon([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
+    assert daemon.files[0].stat().st_size == 48 << 20
+    daemon.end()
+
+
+def test_one_that_never_began_is_taken_away_when_it_is_old(own_folder: Path) -> None:
+    for name, age in (("unclone-direct-old", 7200), ("unclone-direct-new", 0)):
+        folder = own_folder / name
+        folder.mkdir()
+        (folder / "lock.new").touch()
+        os.utime(folder, (time.time() - age,) * 2)
+    clean_up()
+    assert [folder.name for folder in own_folder.iterdir()] == ["unclone-direct-new"]
+    (own_folder / "unclone-direct-new" / "lock.new").unlink()
+    (own_folder / "unclone-direct-new").rmdir()
 
 
 def test_other_peoples_folders_are_left_alone(own_folder: Path, tmp_path: Path) -> None:
