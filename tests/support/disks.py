@@ -24,7 +24,16 @@ MIB = 1024 * 1024
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 
 #: MiB; the smallest each is comfortable with.
-SIZES = {"ext2": 24, "ext3": 24, "ext4": 24, "xfs": 320, "btrfs": 128, "vfat": 40, "swap": 4, "exfat": 8}
+SIZES = {
+    "ext2": 24,
+    "ext3": 24,
+    "ext4": 24,
+    "xfs": 320,
+    "btrfs": 128,
+    "vfat": 40,
+    "swap": 4,
+    "exfat": 8,
+}
 
 #: What has to be there for a root to be one.
 BARE_ROOT: Mapping[str, str | bytes | None] = {

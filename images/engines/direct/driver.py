@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Protocol
+
+from images.volumes import Kind, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,3 +39,17 @@ class Driver(Protocol):
     def set_owner(self, path: bytes, uid: int, gid: int) -> None: ...
     def set_mode(self, path: bytes, mode: int) -> None: ...
     def set_xattr(self, path: bytes, name: str, value: bytes) -> None: ...
+
+
+_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
+
+
+def as_stat(found: StatTuple) -> Stat:
+    """What a driver found, as the rest of the program sees it."""
+    mode, uid, gid, size, links = found
+    return Stat(as_kind(mode), stat.S_IMODE(mode), uid, gid, size, links)
+
+
+def as_kind(mode: int) -> Kind:
+    """What an inode of that mode is."""
+    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)

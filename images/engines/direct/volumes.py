@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import stat
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from images.engines.direct import checks, identifiers
 from images.engines.direct.devices import read_devices
+from images.engines.direct.driver import as_kind, as_stat
 from images.engines.direct.ext_client import ExtWorker
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.filesystem import FatFileSystem
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from images.engines.direct.devices import Device
-    from images.engines.direct.driver import Driver, StatTuple
+    from images.engines.direct.driver import Driver
     from images.engines.engine import Drive
     from images.volumes import FileSystem, Identifier
-
-_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
 
 
 class DirectVolumes:
@@ -124,7 +122,7 @@ class DirectVolumes:
         """The inode at *path*."""
         driver, below = self._at(path)
         try:
-            return _stat(driver.lstat(below))
+            return as_stat(driver.lstat(below))
         except OSError as error:
             raise _named(error, path) from None
 
@@ -132,7 +130,7 @@ class DirectVolumes:
         """The names in directory *path* and what each is."""
         driver, below = self._at(path)
         try:
-            return {_text(name): _kind(mode) for name, mode in driver.scan(below)}
+            return {_text(name): as_kind(mode) for name, mode in driver.scan(below)}
         except OSError as error:
             raise _named(error, path) from None
 
@@ -168,7 +166,7 @@ class DirectVolumes:
             driver, below, outside, left_out = self._part(top, exclude)
             try:
                 for met, found, content, target in driver.walk(below, left_out, limit):
-                    yield Member(outside + _text(met), _stat(found), content, _text(target))
+                    yield Member(outside + _text(met), as_stat(found), content, _text(target))
             except OSError as error:
                 raise _named(error, top) from None
 
@@ -380,15 +378,6 @@ class DirectVolumes:
         place = path.rstrip("/")
         if any(m == place or m.startswith(f"{place}/") for m in self._mounts):
             raise OSError(errno.EBUSY, "something is mounted there", path)
-
-
-def _stat(found: StatTuple) -> Stat:
-    mode, uid, gid, size, links = found
-    return Stat(_kind(mode), stat.S_IMODE(mode), uid, gid, size, links)
-
-
-def _kind(mode: int) -> Kind:
-    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
 
 
 def _named(error: OSError, path: str) -> OSError:
