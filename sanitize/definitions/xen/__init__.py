@@ -1,0 +1,1 @@
+"""The parts of the Xen format: its reader, its rows."""
