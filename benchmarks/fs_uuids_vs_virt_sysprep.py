@@ -1,0 +1,76 @@
+"""``unclone sanitize`` beside ``virt-sysprep --operations fs-uuids`` on copies of one Debian guest.
+
+For each: what it changed, as blkid and sfdisk read it, and whether the result boots (OVMF, GRUB,
+software emulation) to the guest's own proof.
+
+    .venv/bin/python -m benchmarks.fs_uuids_vs_virt_sysprep
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.guests import debian
+from tests.support import readback
+from tests.support.qemu import BootError, Machine, seed_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+UNCLONE = Path(sys.executable).with_name("unclone")
+
+CONTESTANTS: Mapping[str, Sequence[str | Path]] = {
+    "virt-sysprep --operations fs-uuids": [
+        *("virt-sysprep", "--quiet", "--operations", "fs-uuids", "--format", "qcow2", "-a"),
+    ],
+    "unclone sanitize": [UNCLONE, "sanitize", "--quiet"],
+}
+
+
+def main() -> int:
+    golden = debian.cached(lambda step: print(f"  {step} ...", file=sys.stderr))
+    with tempfile.TemporaryDirectory(dir=debian.cache_directory()) as scratch:
+        work = Path(scratch)
+        before = readback.identifiers(golden, work)
+        for name, argv in CONTESTANTS.items():
+            image = work / "image.qcow2"
+            shutil.copyfile(golden, image)
+            done = subprocess.run(
+                [*argv, image],
+                env=readback.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                text=True,
+            )
+            print(f"{name}: exit status {done.returncode}")
+            for line in done.stderr.splitlines():
+                print(f"    {line}")
+            after = readback.identifiers(image, work)
+            for (kind, device), old in before.items():
+                new = after.get((kind, device), "")
+                changed = "unchanged" if new == old else f"-> {new}"
+                print(f"  {kind:18} {device:10} {old:36} {changed}")
+            print(f"  {_boot(image, work)}", flush=True)
+    return 0
+
+
+def _boot(image: Path, work: Path) -> str:
+    folder = work / "boot"
+    folder.mkdir(exist_ok=True)
+    seed = seed_iso(folder / "seed.iso", instance_id="i-1", hostname="web-01")
+    try:
+        with Machine(image, folder, seed=seed, mac="52:54:00:11:22:33") as machine:
+            facts = machine.facts()
+    except BootError as error:
+        return f"does not boot: {str(error).splitlines()[0]}"
+    return f"boots; its root is {facts['root-uuid']}, failed units: {facts['failed-units'] or '-'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
