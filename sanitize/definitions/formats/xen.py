@@ -32,7 +32,11 @@ _OWN = re.compile(
     rb"[ \t]*[\"'\[0-9]",
     re.MULTILINE,
 )
-_NOT = re.compile(rb"^\s*(?:<|\{|#!|\.encoding|config\.version)", re.MULTILINE)
+#: The beginnings of other files, keys of VMware's, and groups of other settings files.
+_NOT = re.compile(
+    rb"\A\s*(?:<|\{|#!)|^[ \t]*(?:\.encoding|config\.version|\[[\w.-]+(?: +\"[^\"\n]*\")?\][ \t\r]*$)",
+    re.MULTILINE,
+)
 
 _LISTENS = re.compile(r"(?:tcp|telnet|tn3270):(?:\[[^\]]*\]|[^:,]*):(\d+)")
 _PATH = re.compile(r"(unix|file|pipe):([^,]+)")
@@ -44,8 +48,7 @@ _SECRETS = {"graphics-password"}
 def detects(head: bytes) -> bool:
     """Whether it has a name and another setting of xl.cfg, and is no shell script."""
     text = head.removeprefix(b"\xef\xbb\xbf")
-    starts = _NOT.match(text) or re.search(rb"^\.encoding|^config\.version", text, re.MULTILINE)
-    return not starts and bool(_NAME.search(text) and _OWN.search(text))
+    return not _NOT.search(text) and bool(_NAME.search(text) and _OWN.search(text))
 
 
 def read(source: Source) -> Definition:

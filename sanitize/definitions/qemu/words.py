@@ -21,10 +21,10 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 @dataclass(frozen=True, slots=True)
 class Char:
-    """One character. ``context``: the quotes around it: none, ``'`` or ``"``, or ``}``.
+    """One character. ``context``: the quotes around it: none, ``'`` or ``"``, or ``}`` or ``]``.
 
     ``char`` is "" for what only the shell knows when it runs (``$1``, ``$(date)``). ``}`` is the
-    context of what stands in ``${NAME:-here}``.
+    context of what stands in ``${NAME:-here}``, ``]`` of a value in a -readconfig file.
     """
 
     char: str
@@ -146,6 +146,13 @@ def _quoted(value: str, context: str) -> str:
         return value.replace("'", "'\\''")
     if context == '"':
         return "".join(f"\\{c}" if c in '$`"\\' else c for c in value)
+    if context == "]":
+        if '"' in value:
+            raise RefusedError(
+                f"'{printable(value)}' cannot be written in a configuration file of QEMU",
+                hint="Use no quotes.",
+            )
+        return value
     if context == "}":
         raise RefusedError(
             f"'{printable(value)}' cannot be written as the default of a variable",

@@ -35,11 +35,47 @@ exec qemu-system-x86_64 -S -accel tcg -display none -nodefaults -m 64 \\
   -device {disk},id=disk0,drive=root,serial=WD-WCAV5B7204 \\
   -qmp unix:golden.qmp,server=on,wait=off -qtest unix:golden.qtest,server=on,wait=off
 """
+CONFIG = """\
+[name]
+  guest = "golden"
+[machine]
+  type = "q35"
+  accel = "tcg"
+[memory]
+  size = "64M"
+[drive "root"]
+  file = "golden.raw"
+  format = "raw"
+  if = "none"
+[device "disk0"]
+  driver = "virtio-blk-pci"
+  drive = "root"
+  serial = "WD-WCAV5B7204"
+[netdev "lan"]
+  type = "user"
+  restrict = "on"
+[device "card0"]
+  driver = "virtio-net-pci"
+  netdev = "lan"
+  mac = "52:54:00:12:34:56"
+[device "genid"]
+  driver = "vmgenid"
+  guid = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87"
+[chardev "qmp"]
+  backend = "socket"
+  path = "golden.qmp"
+  server = "on"
+  wait = "off"
+[mon "qmp"]
+  mode = "control"
+  chardev = "qmp"
+"""
+STARTER = "exec qemu-system-x86_64 -S -display none -nodefaults -readconfig web-01.cfg\n"
 
 
-def defined(folder: Path, text: str, *, virtio: bool = False) -> Renewal:
+def defined(folder: Path, text: str, *, virtio: bool = False, suffix: str = ".sh") -> Renewal:
     """The renewal of *text*, its result written as web-01.sh beside a new disk."""
-    source = folder / "golden.sh"
+    source = folder / f"golden{suffix}"
     source.write_text(text)
     (folder / "web-01.raw").write_bytes(bytes(1 << 20))
     definition = read_definition(source)
@@ -48,7 +84,7 @@ def defined(folder: Path, text: str, *, virtio: bool = False) -> Renewal:
         moved = Source(source, splice(definition.source.text, plan.edits).encode())
         definition = definition.format.read(moved)
     renewal = renew(definition, Identities(Counting(), NAME), disks={"golden.raw": "web-01.raw"})
-    (folder / "web-01.sh").write_bytes(written(renewal))
+    (folder / f"web-01{suffix}").write_bytes(written(renewal))
     return renewal
 
 
@@ -86,3 +122,18 @@ def test_the_machine_that_qemu_makes_is_the_new_one(
     assert len(serials) == 3
     assert set(serials) <= set(smbios.values())
     assert not [old for old in ("ACME-00123456", "BRD0012345") if old in smbios.values()]
+
+
+def test_the_machine_of_a_configuration_file_is_the_new_one(tmp_path: Path) -> None:
+    renewal = defined(tmp_path, CONFIG, suffix=".cfg")
+    (tmp_path / "web-01.sh").write_text(STARTER)
+    with Stopped(tmp_path, "web-01.sh", "web-01.qmp") as qemu:
+        assert qemu.ask("query-name")["name"] == NAME
+        assert qemu.cards() == [renewal.new_value("mac")]
+        assert renewal.new_value("mac") not in CONFIG
+        genid = qemu.ask("query-vm-generation-id")["guid"]
+        assert genid == renewal.new_value("generation-id")
+        serial = qemu.ask("qom-get", path="/machine/peripheral/disk0", property="serial")
+        assert serial == renewal.new_value("disk-serial")
+        (block,) = qemu.ask("query-block")
+        assert block["inserted"]["file"] == "web-01.raw"

@@ -1,0 +1,77 @@
+"""A machine in the file that ``qemu -readconfig`` reads.
+
+References: qemu(1) on -readconfig; QEMU config/*.cfg and docs/config/*.cfg.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from images.errors import RefusedError
+from sanitize.change import Level, Note
+from sanitize.definitions.definition import Definition, Format
+from sanitize.definitions.qemu import files
+from sanitize.definitions.qemu.config_file import read_groups
+from sanitize.definitions.qemu.fields import disks, found
+from sanitize.definitions.qemu.machine import Machine
+from sanitize.definitions.qemu.rows import COMMON
+from sanitize.definitions.row import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sanitize.definitions.companion import Companion
+    from sanitize.definitions.renewal import Renewal
+    from sanitize.definitions.source import Source
+
+_GROUP = re.compile(
+    rb"^[ \t]*\[(?:device|drive|netdev|nic|net|smbios|chardev|machine|mon|memory|smp-opts|name|vnc"
+    rb'|spice|object|boot-opts|rtc|fsdev|global|accel|fw_cfg|tpmdev|blockdev)(?: +"[^"\n]+")?\][ \t\r]*$',
+    re.MULTILINE,
+)
+_VALUE = re.compile(rb'^[ \t]*[\w.-]+ *= *"[^"\n]*"[ \t\r]*$', re.MULTILINE)
+_NO_UUID = "the command line that reads this file says the UUID, with -uuid or -smbios"
+
+
+def detects(head: bytes) -> bool:
+    """Whether its first line that is no comment is a group of QEMU's, with quoted values below."""
+    first = next(
+        (line for line in head.splitlines() if line.strip() and line.lstrip()[:1] != b"#"), b""
+    )
+    return bool(_GROUP.match(first) and _VALUE.search(head))
+
+
+def read(source: Source) -> Definition:
+    """The machine in *source*."""
+    machine = Machine(read_groups(source), source.text)
+    if not machine.options:
+        raise RefusedError(f"{source.shown} has no group", hint="Is the file complete?")
+    fields, notes = found(COMMON, machine)
+    firmware = [each.field.value for each in fields if each.field.row.kind is Kind.FIRMWARE]
+    names = [option.get("guest") for option in machine.options if option.name == "name"]
+    if not any(each.field.row.kind is Kind.MACHINE_UUID for each in fields):
+        notes.append(Note("smbios-uuid", Level.INFO, _NO_UUID))
+    return ConfigFile(
+        FORMAT,
+        source,
+        next(iter(names), ""),
+        tuple(each.field for each in fields),
+        tuple(disks(machine)),
+        None,
+        (*notes, *files.variable_notes(source, firmware)),
+    )
+
+
+@dataclass(frozen=True)
+class ConfigFile(Definition):
+    """A machine in such a file."""
+
+    def companions(self, renewal: Renewal, output: Path) -> Sequence[Companion]:
+        """The UEFI variables, where they are files that are there."""
+        return tuple(files.copies(renewal, output))
+
+
+FORMAT = Format("qemu-config", "QEMU -readconfig file", COMMON, detects, read)
