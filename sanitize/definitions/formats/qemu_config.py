@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _GROUP = re.compile(
     rb"^[ \t]*\[(?:device|drive|netdev|nic|net|smbios|chardev|machine|mon|memory|smp-opts|name|vnc"
-    rb'|spice|object|boot-opts|rtc|fsdev|global|accel|fw_cfg|tpmdev|blockdev)(?: +"[^"\n]+")?\][ \t\r]*$',
+    rb"|spice|object|boot-opts|rtc|fsdev|global|accel|fw_cfg|tpmdev|blockdev)"
+    rb'(?: +"[^"\n]+")?\][ \t\r]*$',
     re.MULTILINE,
 )
 _VALUE = re.compile(rb'^[ \t]*[\w.-]+ *= *"[^"\n]*"[ \t\r]*$', re.MULTILINE)

@@ -34,7 +34,8 @@ _OWN = re.compile(
 )
 #: The beginnings of other files, keys of VMware's, and groups of other settings files.
 _NOT = re.compile(
-    rb"\A\s*(?:<|\{|#!)|^[ \t]*(?:\.encoding|config\.version|\[[\w.-]+(?: +\"[^\"\n]*\")?\][ \t\r]*$)",
+    rb"\A\s*(?:<|\{|#!)|^[ \t]*(?:\.encoding|config\.version)"
+    rb"|^[ \t]*\[[\w.-]+(?: +\"[^\"\n]*\")?\][ \t\r]*$",
     re.MULTILINE,
 )
 
