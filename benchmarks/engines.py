@@ -54,7 +54,7 @@ class Measured:
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
+    memory: int = 0
     added: list[int] = field(default_factory=list)
 
 
@@ -69,6 +69,11 @@ def main() -> int:
                 print(f"  round {number + 1}: {name} ...", file=sys.stderr, flush=True)
                 images = _fresh(guest, Path(scratch), options.images)
                 _measure(measured[name], command, images)
+        if not options.no_memory:
+            for name, command in contestants.items():
+                print(f"  memory: {name} ...", file=sys.stderr, flush=True)
+                images = _fresh(guest, Path(scratch), options.images)
+                measured[name].memory = _weigh(command, images)
     _print(measured, options.images, markdown=options.markdown)
     return 0
 
@@ -103,7 +108,9 @@ def _each(command: Callable[[Path], None], images: Sequence[Path]) -> None:
 
 
 def _unclone(images: Sequence[Path], engine: str) -> None:
-    _start([UNCLONE, "sanitize", "--quiet", "--uuids", "keep", "--engine", engine, *images])
+    _start(
+        [UNCLONE, "sanitize", "--json", "--quiet", "--uuids", "keep", "--engine", engine, *images]
+    )
 
 
 def _virt_sysprep(image: Path) -> None:
@@ -148,20 +155,27 @@ def _measure(
     into: Measured, command: Callable[[Sequence[Path]], None], images: Sequence[Path]
 ) -> None:
     before = sum(_allocated(image) for image in images)
-    ended = threading.Event()
-    peak = [0]
-    watch = threading.Thread(target=_watch, args=(ended, peak))
-    watch.start()
     cpu, started = _cpu(), time.monotonic()
     try:
         command(images)
     finally:
         into.wall.append(time.monotonic() - started)
         into.cpu.append(_cpu() - cpu)
+    into.added.append(sum(_allocated(image) for image in images) - before)
+
+
+def _weigh(command: Callable[[Sequence[Path]], None], images: Sequence[Path]) -> int:
+    """The peak of what *command* uses; a run of its own, because looking takes time."""
+    ended = threading.Event()
+    peak = [0]
+    watch = threading.Thread(target=_watch, args=(ended, peak))
+    watch.start()
+    try:
+        command(images)
+    finally:
         ended.set()
         watch.join()
-    into.memory.append(peak[0])
-    into.added.append(sum(_allocated(image) for image in images) - before)
+    return peak[0]
 
 
 def _allocated(image: Path) -> int:
@@ -211,7 +225,7 @@ def _print(measured: Mapping[str, Measured], images: int, *, markdown: bool) -> 
                 f"{wall:.2f}",
                 f"{wall / images:.2f}",
                 f"{statistics.median(runs.cpu) / images:.2f}",
-                f"{max(runs.memory) / 1e6:.0f}",
+                f"{runs.memory / 1e6:.0f}" if runs.memory else "",
                 f"{max(runs.added) / images / 1e6:.2f}",
                 f"{statistics.median(w / f for w, f in zip(runs.wall, first, strict=True)):.1f}",
             ]
@@ -236,6 +250,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=1, help="copies at a time (default 1)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default 3)")
     parser.add_argument("--without", nargs="*", default=[], help="contestants to leave out")
+    parser.add_argument("--no-memory", action="store_true", help="no further run for the memory")
     parser.add_argument("--folder", type=Path, help="where the copies go")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     return parser.parse_args()

@@ -320,6 +320,11 @@ class Guest:
             raise known
         return known
 
+    def _kind(self, physical: str) -> Kind:
+        # The listing of a directory says this, too, and asks nobody.
+        above, _, name = physical.rpartition("/")
+        return self._scans.get(above or "/", {}).get(name) or self._lstat(physical).kind
+
     def _scan(self, path: str) -> Mapping[str, Kind]:
         if not self.is_dir(path or "/"):
             return {}
@@ -345,12 +350,12 @@ class Guest:
             if not pending and not follow_last:
                 return physical
             try:
-                found = self._lstat(physical)
+                kind = self._kind(physical)
             except FileNotFoundError:
                 if pending:
                     raise
                 return physical
-            if found.kind is Kind.SYMLINK:
+            if kind is Kind.SYMLINK:
                 links += 1
                 if links > MAX_SYMLINKS:
                     raise OSError(errno.ELOOP, "too many levels of symbolic links", path)
@@ -359,7 +364,7 @@ class Guest:
                     done = []
                 pending = _parts(target) + pending
                 continue
-            if pending and found.kind is not Kind.DIRECTORY:
+            if pending and kind is not Kind.DIRECTORY:
                 raise NotADirectoryError(errno.ENOTDIR, "is not a directory in the guest", physical)
             done.append(name)
         return "/" + "/".join(done)

@@ -6,24 +6,21 @@ The command line only parses and prints; everything it can do is here, with the 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import TYPE_CHECKING, Protocol
 
 from images import recovery
 from images.engines import Drive, open_guest
-from images.errors import EngineError, UsageError
+from images.errors import EngineError, UncloneError, UsageError
 from images.formats import Format
 from images.output import ToOutput
 from images.reading import ReadOnly
 from images.text import printable
 from images.transaction import Disk, InPlace
-from sanitize.applying import apply_plan
-from sanitize.facts import Facts
-from sanitize.planning import make_plan
 from sanitize.report import GuestSummary, Inspection, Report
 from sanitize.step import Options
-from sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -105,6 +102,8 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
         ReadOnly(request.disks, allow=request.allow) as looking,
         _opened(request, looking, clock, read_only=True) as guest,
     ):
+        from sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
+
         plan = make_plan(guest, request.options)
         first = looking.images[0]
         return Inspection(
@@ -143,6 +142,10 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     says how ``recover`` finishes.
     """
     clock = _Clock(listener or Silence())
+    # What is to be done is loaded while others open the image: it takes them as long.
+    loading = Thread(target=_load, args=(request.options,))
+    loading.start()
+    clock.ready = loading.join
     try:
         return _sanitize(request, clock, thorough=False)
     except EngineError as error:
@@ -166,6 +169,11 @@ def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
         ) as guest:
             for warning in guest.layout.warnings:
                 clock.listener.warn(warning)
+            clock.ready()
+            from sanitize.applying import apply_plan  # noqa: PLC0415 (loaded while the image is opened)
+            from sanitize.planning import make_plan  # noqa: PLC0415 (loaded while the image is opened)
+            from sanitize.verifying import verify  # noqa: PLC0415 (loaded while the image is opened)
+
             plan = make_plan(guest, request.options)
             report = Report(
                 image=str(request.image),
@@ -188,6 +196,15 @@ def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
     return report.proven(outcomes, verification, identifiers).finished(clock.stop())
 
 
+def _load(options: Options) -> None:
+    import sanitize.applying  # noqa: PLC0415 (loaded while the image is opened)
+    import sanitize.planning  # noqa: PLC0415
+    import sanitize.verifying  # noqa: PLC0415
+
+    with suppress(UncloneError):  # said when the plan is made
+        sanitize.planning.all_steps(options)
+
+
 def recover(
     path: Path, listener: Listener | None = None, *, allow: tuple[Path, ...] = ()
 ) -> Recovery:
@@ -203,6 +220,8 @@ class _Clock:
         self.listener = listener
         #: The engine that opened the guest; "" before.
         self.engine = ""
+        #: Returns when a plan can be made.
+        self.ready: Callable[[], None] = lambda: None
         self._seconds: dict[str, float] = {}
         self._current = ""
         self._since = 0.0
@@ -283,6 +302,8 @@ def _keys(request: Request, container: str) -> Iterable[bytes]:
 
 
 def _summary(guest: Guest) -> GuestSummary:
+    from sanitize.facts import Facts  # noqa: PLC0415 (loaded while the image is opened)
+
     facts = Facts(guest)
     hostname = guest.text_or_empty("/etc/hostname", 256).strip()
     return GuestSummary(
