@@ -13,6 +13,7 @@ import io
 import json
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from sanitize.definitions.renewal import renew
 from tests.support.allocator import Counting
 
 if TYPE_CHECKING:
-    from sanitize.definitions.renewal import Renewal
+    from sanitize.definitions.renewal import Renewal, Renewed
 
 FOLDER = Path(__file__).resolve().parents[1] / "sanitize" / "definitions" / "golden"
 NAME = "web-01"
@@ -63,6 +64,12 @@ def renewed(golden: Golden) -> Renewal:
     oui = bytes.fromhex(options.get("oui", "").replace(":", ""))
     identities = Identities(Counting(), NAME, oui=oui)
     return renew(read_definition(golden.before), identities, disks=options.get("disks"))
+
+
+@cache
+def exercised(format_id: str) -> tuple[Renewed, ...]:
+    """Every field of every definition of a format."""
+    return tuple(field for golden in goldens(format_id) for field in renewed(golden).fields)
 
 
 def written(renewal: Renewal) -> bytes:
