@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 #: No script that starts a machine comes near it. In words.
 WORD_LIMIT = 20_000
 #: What variables may grow to, so that ``A=$A$A`` is no bomb. In characters.
-VALUE_LIMIT = 100_000
-NESTING_LIMIT = 50
+VALUE_LIMIT = 20_000
+#: How often variables may be made of variables, and what all of them come to. In characters.
+NESTING_LIMIT = 100
+TOTAL_LIMIT = 300_000
+#: A command line is shorter: Linux passes 2 MiB at most. In characters.
+SIZE_LIMIT = 256 * 2**10
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
@@ -77,9 +81,16 @@ class _Reader:
         self._arrays: dict[str, list[Word]] = {}
         self._documents: list[tuple[str, bool]] = []  # here-documents that begin at the next line
         self._count = 0
+        self._total = 0
+        self._depths: dict[str, int] = {}
 
     def read(self) -> list[Command]:
         text = self._text
+        if len(text) > SIZE_LIMIT:
+            raise RefusedError(
+                f"{self._source.shown} has more than {SIZE_LIMIT // 2**10} KiB",
+                hint="That is no script that starts a machine.",
+            )
         while self._at < len(text):
             char = text[self._at]
             if char in " \t\r":
@@ -135,9 +146,12 @@ class _Reader:
         if more:
             before = self._variables.get(name)
             chars = (*(before[0].chars if before else ()), *chars)
-        if len(chars) > VALUE_LIMIT:
-            self._refuse(start, f"a variable with more than {VALUE_LIMIT} characters")
-        again = name in self._variables and not more and name not in self._mentioned(start)
+        used = self._mentioned(start)
+        depth = 1 + max((self._depths.get(each, 0) for each in used), default=0)
+        self._depths[name] = max(depth, self._depths.get(name, 0) if more else 0)
+        if len(chars) > VALUE_LIMIT or depth > NESTING_LIMIT:
+            self._refuse(start, "a variable that grows without end")
+        again = name in self._variables and not more and name not in used
         self._variables[name] = None if again else [Word(chars, known.start, known.end)]
 
     def _may_assign(self) -> bool:
@@ -289,6 +303,9 @@ class _Reader:
             for number, chunk in enumerate(self._value(part, split=split)):
                 if number:
                     words.append([])
+                self._total += len(chunk)
+                if self._total > TOTAL_LIMIT:
+                    self._refuse(start, "variables that grow without end")
                 words[-1] += [
                     c
                     if c.context == "}" or not c.char
