@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sanitize.definitions.source import Source
 
 DEPTH_LIMIT = 64
-NODE_LIMIT = 100_000
+NODE_LIMIT = 10_000
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
