@@ -82,7 +82,15 @@ def _guest(folder: Path, options: argparse.Namespace) -> Path:
     """The tests' guest, or one that is made of as many files as *options* say."""
     if not options.made_of:
         return debian.cached(lambda step: print(f"  {step} ...", file=sys.stderr))
-    tree = {**families.DEBIAN_12, "/usr/lib/systemd/systemd": "ELF"}
+    tree = {
+        **families.DEBIAN_12,
+        "/usr/lib/systemd/systemd": "ELF",
+        # What virt-sysprep knows a root file system by.
+        "/bin": "-> usr/bin",
+        "/usr/bin/true": "ELF",
+        "/etc/debian_version": "12.0\n",
+        "/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n",
+    }
     for number in range(options.made_of):
         tree[f"/usr/share/made/{number % 300}/{number}"] = f"{number}\n" * 200
     root = Part("ext4", tree=tree, size=options.gib * 1024 - 2)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import gc
 import importlib
+import os
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,8 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # A locale that cannot spell a character gets an escape of it, not an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    cli.main(args=None if arguments is None else list(arguments), prog_name="unclone")
+    try:
+        cli.main(args=None if arguments is None else list(arguments), prog_name="unclone")
+    except SystemExit as ending:
+        _leave(ending.code)
+        raise
     raise SystemExit(ExitStatus.DONE)  # click has exited already
+
+
+def _leave(status: object) -> None:
+    """End at once where nothing is left to do but to free memory, which takes longer than most."""
+    if not isinstance(status, int) or threading.active_count() > 1:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # the usual end knows what to make of it
+    os._exit(status)
 
 
 class LazyGroup(click.Group):
