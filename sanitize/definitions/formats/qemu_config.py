@@ -47,7 +47,7 @@ def detects(head: bytes) -> bool:
 
 def read(source: Source) -> Definition:
     """The machine in *source*."""
-    machine = Machine(read_groups(source), source.text)
+    machine = Machine(read_groups(source), source.text, starts=False)
     if not machine.options:
         raise RefusedError(f"{source.shown} has no group", hint="Is the file complete?")
     fields, notes = found(COMMON, machine)

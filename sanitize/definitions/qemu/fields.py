@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from images.text import printable
 from sanitize.change import Level, Note
 from sanitize.definitions.definition import Disk, Field
+from sanitize.definitions.qemu.cards import PREFIX, mac_row, unaddressed
 from sanitize.definitions.qemu.conditions import SECRETS, spans
 from sanitize.definitions.qemu.machine import REMOVABLE_SHORTHANDS, SHORTHANDS
 from sanitize.definitions.row import Kind, Treatment
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from sanitize.definitions.qemu.options import Option, Pair
     from sanitize.definitions.qemu.words import Place
     from sanitize.definitions.row import Row
-
-#: QEMU's own, as libvirt and virt-install hand them out too.
-PREFIX = bytes.fromhex("525400")
 
 _FILES = {Kind.DISK, Kind.FIRMWARE}
 
@@ -55,6 +53,11 @@ def found(rows: Iterable[Row], machine: Machine) -> tuple[list[Found], list[Note
                 value = pair.value[start:end]
                 field = _field(row, machine, option, where, value, place, name_at)
                 fields.append(Found(field, place))
+    for card in unaddressed(machine, mac_row(rows)):
+        if isinstance(card, Note):
+            notes.append(card)
+        else:
+            fields.append(Found(card))
     return _apart(fields), notes
 
 

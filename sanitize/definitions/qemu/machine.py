@@ -23,10 +23,14 @@ _CHAIN_LIMIT = 20
 class Machine:
     """The options of one machine."""
 
-    def __init__(self, options: Iterable[Option], text: str) -> None:
-        """*options* in the order they are given; *text* is the file they stand in."""
+    def __init__(self, options: Iterable[Option], text: str, *, starts: bool = True) -> None:
+        """*options* in the order they are given; *text* is the file they stand in.
+
+        *starts*: it is all that QEMU is told, not a file that a command line names.
+        """
         self.options = tuple(options)
         self.text = text
+        self.starts = starts
 
     @cached_property
     def devices(self) -> dict[str, Option]:

@@ -172,6 +172,8 @@ def read_options(words: Sequence[Word], position: Callable[[int], str]) -> Itera
     while at < len(words):
         word = words[at]
         at += 1
+        if set(word.value) == {"\0"}:
+            continue  # "$@": what the script is called with
         if not word.value.startswith("-") or word.value in ("-", "--"):
             name, argument = "image", word
         else:

@@ -56,7 +56,10 @@ COMMON = rows(
         Kind.MAC,
         _RENEW,
         ("-device mac", "-nic mac", "-net macaddr"),
-        "two cards with one address on a network lose each other's packets",
+        (
+            "two cards with one address on a network lose each other's packets; where none is "
+            "said, QEMU gives every machine the same"
+        ),
     ),
     (
         "disk",

@@ -308,7 +308,7 @@ class _Reader:
                     self._refuse(start, "variables that grow without end")
                 words[-1] += [
                     c
-                    if c.context == "}" or not c.char
+                    if not c.char or part.start <= c.start < part.end  # its own default
                     else Char(c.char, part.start, part.end, part.context, c)
                     for c in chunk
                 ]

@@ -12,6 +12,7 @@ from images.errors import RefusedError
 from images.text import printable
 from sanitize.change import Level, Note
 from sanitize.definitions.definition import Moved
+from sanitize.definitions.qemu.cards import EMULATED
 from sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
     from sanitize.definitions.qemu.options import Option, Pair
     from sanitize.definitions.source import Source
 
-#: Disks that are no virtio-blk, and the network cards that QEMU emulates besides virtio's.
 DISKS = ("ide-hd", "scsi-hd")
-CARDS = (
-    *("e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "igb", "rtl8139"),
-    *("pcnet", "ne2k_pci", "ne2k_isa", "tulip", "vmxnet3", "usb-net"),
-    *("i82550", "i82551", "i82557a", "i82557b", "i82557c", "i82558a", "i82559a", "i82559c"),
-    *("i82559er", "i82562", "i82801"),
-)
 BLOCK, NETWORK = "virtio-blk-pci", "virtio-net-pci"
 #: What virtio-blk has not got: places on another bus, and what only those disks say.
 _ONLY_DISKS = frozenset(
@@ -153,7 +147,7 @@ def _device(moving: _Moving, option: Option) -> None:
     driver = option.pair("driver")
     if driver is None:
         return
-    if driver.value in CARDS:
+    if driver.value in EMULATED:
         moving.value(option, driver, NETWORK)
         if driver.value in ("usb-net", "ne2k_isa"):
             moving.without(option, _ONLY_CARDS | {"iobase", "irq", "port"})

@@ -92,6 +92,8 @@ def _place(
         return _place(origins, _origin(before[-1:], first), _origin(after[:1], first), also)
     if _cut(first, before[-1:]) or _cut(last, after[:1]):
         return None
+    if "}" in {first.context, last.context} and any(c.context != "}" for c in chars):
+        return None  # partly a default: what is there when the variable is set is another thing
 
     def spell(value: str) -> str:
         text = _quoted(also(value), first.context)

@@ -16,10 +16,12 @@ from tests.support.definitions import NAME, written
 from tests.support.qmp import Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sanitize.definitions.renewal import Renewal
 
+DISKS = {"golden.raw": "web-01.raw"}
 OLD = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 COMMAND = """\
 #!/bin/sh
@@ -73,7 +75,14 @@ CONFIG = """\
 STARTER = "exec qemu-system-x86_64 -S -display none -nodefaults -readconfig web-01.cfg\n"
 
 
-def defined(folder: Path, text: str, *, virtio: bool = False, suffix: str = ".sh") -> Renewal:
+def defined(
+    folder: Path,
+    text: str,
+    *,
+    virtio: bool = False,
+    suffix: str = ".sh",
+    disks: Mapping[str, str] = DISKS,
+) -> Renewal:
     """The renewal of *text*, its result written as web-01.sh beside a new disk."""
     source = folder / f"golden{suffix}"
     source.write_text(text)
@@ -83,7 +92,7 @@ def defined(folder: Path, text: str, *, virtio: bool = False, suffix: str = ".sh
         plan = definition.virtio()
         moved = Source(source, splice(definition.source.text, plan.edits).encode())
         definition = definition.format.read(moved)
-    renewal = renew(definition, Identities(Counting(), NAME), disks={"golden.raw": "web-01.raw"})
+    renewal = renew(definition, Identities(Counting(), NAME), disks=disks)
     (folder / f"web-01{suffix}").write_bytes(written(renewal))
     return renewal
 
@@ -137,3 +146,31 @@ def test_the_machine_of_a_configuration_file_is_the_new_one(tmp_path: Path) -> N
         assert serial == renewal.new_value("disk-serial")
         (block,) = qemu.ask("query-block")
         assert block["inserted"]["file"] == "web-01.raw"
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        "-nic user,model=e1000 -device virtio-net-pci,netdev=n -netdev user,id=n",
+        "-net nic -net user -nic user,mac=52:54:00:12:34:56",
+        '"-device" "$CARD" -netdev user,id=n',
+        "$CARDS -netdev user,id=n",
+    ],
+    ids=["nic-and-device", "beside-the-first", "variable", "split-variable"],
+)
+def test_what_qemu_would_choose_itself_is_written_down(tmp_path: Path, cards: str) -> None:
+    start = (
+        "CARD=e1000,netdev=n\nCARDS='-device rtl8139,netdev=n'\n"
+        "exec qemu-system-x86_64 -S -accel tcg -display none -m 64 -name golden "
+        f"-qmp unix:golden.qmp,server=on,wait=off {cards}\n"
+    )
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "golden.sh").write_text(start)
+    with Stopped(tmp_path / "before", "golden.sh", "golden.qmp") as qemu:
+        chosen = qemu.cards()
+    renewal = defined(tmp_path, start, disks={})
+    found = [f for f in renewal.fields if f.field.row.id == "mac"]
+    assert sorted(f.field.value for f in found) == chosen
+    with Stopped(tmp_path, "web-01.sh", "web-01.qmp") as qemu:
+        assert qemu.cards() == sorted(str(f.new) for f in found)
+    assert not set(chosen) & {f.new for f in found}
