@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from images import process
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.damage import find_damage
+from images.engines.direct.probing import UNKNOWN
 from images.errors import EngineError
 from images.volumes import CheckResult
 
@@ -31,6 +32,8 @@ def check(device: Device, *, repair: bool) -> CheckResult:
         return _check_ext(device, repair=repair)
     if device.content.type == "vfat":
         return _check_fat(device)
+    if device.content.type == UNKNOWN:  # there was one, or nobody would ask
+        return CheckResult(device.name, clean=False, words="there is no file system any more")
     return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
 
 

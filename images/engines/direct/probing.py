@@ -58,12 +58,15 @@ _SWAP_PAGES = (4096, 8192, 16384, 32768, 65536)
 _SWAP_LABEL, _SWAP_VERSION = 1052, 1024
 _RAID_MAGIC = struct.pack("<I", 0xA92B4EFC)
 
+#: The type of what has no signature.
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a partition holds; ``type`` is blkid's word, ``unknown`` when it has none."""
+    """What a partition holds; ``type`` is blkid's word, :data:`UNKNOWN` when it has none."""
 
-    type: str = "unknown"
+    type: str = UNKNOWN
     uuid: str = ""
     label: str = ""
     ext: Superblock | None = None

@@ -11,7 +11,13 @@ import pytest
 from images.engines.direct import ext_client
 from images.errors import EngineError
 from images.process import run
-from tests.support.direct import complaints, make_ext, make_huge_directory, mounted_direct
+from tests.support.direct import (
+    complaints,
+    make_ext,
+    make_huge_directory,
+    mounted_direct,
+    open_direct,
+)
 from tests.support.fuzz import Outcome, damaged, exercise
 
 if TYPE_CHECKING:
@@ -66,6 +72,17 @@ def test_an_entry_for_an_inode_that_is_not_for_files_is_an_error(
     for operation in (volumes.lstat, volumes.remove):
         with pytest.raises(OSError):
             operation("/name")
+    volumes.close()
+
+
+def test_a_file_system_that_overwrites_itself_is_not_clean(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image", "ext4-small-blocks")
+    # As when its bitmap calls the superblock's block free, and a new file gets it.
+    raw = bytearray(image.read_bytes())
+    raw[1024:2048] = b"x" * 1024
+    image.write_bytes(raw)
+    volumes = open_direct(image)
+    assert not volumes.check("/dev/sda", repair=False).clean
     volumes.close()
 
 
