@@ -179,6 +179,8 @@ def _initrds(chosen: Mapping[str, Identifiers]) -> str:
         for path, content in VARIANTS[name].files(ids).items():
             lines.append(f'mkdir -p "$1{os.path.dirname(path)}"')
             lines.append(f'printf %s {shlex.quote(content)} >"$1{path}"')
+            if content.startswith("#!"):
+                lines.append(f'chmod 755 "$1{path}"')
         lines.append(f'chroot "$1" mkinitramfs -o {INITRDS}/{name} "$kernel"')
         lines.append('rm -rf "$1/etc"')
         lines.append('cp -a "$1/etc.installed" "$1/etc"')

@@ -107,7 +107,8 @@ class _Overlay:
 
 def _system(overlay: _Overlay, variant: Variant, ids: Identifiers) -> None:
     for path, content in variant.files(ids).items():
-        overlay.file(path, content, 0o600 if path == KEY_FILE else 0o644)
+        mode = 0o755 if content.startswith("#!") else 0o644
+        overlay.file(path, content, 0o600 if path == KEY_FILE else mode)
     overlay.folder("/boot", 0o755)
     if variant.firmware == "uefi":
         overlay.folder("/boot/efi", 0o700)

@@ -18,6 +18,13 @@ VOLUME_GROUP, ROOT_VOLUME, SWAP_VOLUME = "golden-vg", "root", "swap_1"
 CRYPT_NAME = "vda3_crypt"
 KEY_FILE = "/etc/keys/root.key"
 
+#: The initrd goes on as soon as the root is there, and stops udevd. What that has not done by then
+#: is lost, and on a busy host this may be the volume of the swap, which then never appears.
+SETTLE = """\
+#!/bin/sh
+[ "$1" = prereqs ] || udevadm settle --timeout=600
+"""
+
 
 @dataclass(frozen=True)
 class Identifiers:
@@ -77,7 +84,7 @@ class Variant:
         return f"{resume}console=tty0 console=ttyS0,115200"
 
     def files(self, ids: Identifiers) -> dict[str, str]:
-        """Every file that names the disk's identifiers, apart from what the boot loader reads."""
+        """Every file that the initrd is made from, and fstab; programs begin with ``#!``."""
         files = {
             "/etc/fstab": self._fstab(ids),
             "/etc/initramfs-tools/conf.d/resume": f"RESUME=UUID={ids.swap}\n",
@@ -90,6 +97,7 @@ class Variant:
                 KEY_FILE: ids.key,
                 "/etc/cryptsetup-initramfs/conf-hook": 'KEYFILE_PATTERN="/etc/keys/*.key"\n',
                 "/etc/initramfs-tools/conf.d/umask": "UMASK=0077\n",
+                "/etc/initramfs-tools/scripts/local-bottom/settle": SETTLE,
             }
         return files
 
