@@ -103,7 +103,8 @@ def _end(option: Option) -> tuple[int, Callable[[str], str]] | None:
         return last.end + 1, lambda new: f'\n  {key} = "{new}"'
     if word.value.startswith("{") or not word.chars or not word.chars[-1].char:
         return None
-    return _behind(word), lambda new: f",{key}={new}"
+    comma = "" if word.value.endswith(",") and not word.value.endswith(",,") else ","
+    return _behind(word), lambda new: f"{comma}{key}={new}"
 
 
 def _behind(word: Word) -> int:
