@@ -30,7 +30,7 @@ _HARDWARE_ROWS = (
     (rows.FORWARDED, "Network/Adapter/DisabledModes/NAT/Forwarding", "hostport"),
     (rows.NVRAM, "BIOS/NVRAM", "path"),
     (rows.NVRAM, "NVRAM", "path"),
-    (rows.DISPLAY_PORT, "RemoteDisplay/VRDEProperties/Property[@name='TCP/Ports']", "value"),
+    (rows.DISPLAY_PORT, "RemoteDisplay/VRDEProperties/Property", "value"),
     (rows.DISPLAY_PORT, "RemoteDisplay", "port"),
     (rows.VIDEO, "VideoCapture", "file"),
     (rows.HOST_DEVICE, "HostPci/Devices/Device", "host"),
@@ -89,6 +89,8 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
         return
     for row, path, attribute in _HARDWARE_ROWS:
         for element in hardware.find(path) if path else (hardware,):
+            if element.tag == "Property" and element.get("name") != "TCP/Ports":
+                continue
             label = f"nic{element.get('slot') or element.number}" if row is rows.MAC else ""
             yield from _fields(source, row, element, attribute, scope=scope, label=label)
     for port in hardware.find("UART/Port"):
