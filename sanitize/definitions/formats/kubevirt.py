@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PREFIX = bytes.fromhex("020000")
 
 _KINDS = ("VirtualMachine", "VirtualMachineInstance")
-_API = re.compile(rb"^\s*\"?(?:- )?\"?apiVersion\"?:\s*[\"']?kubevirt\.io/", re.MULTILINE)
+_API = re.compile(rb"^[ \t]*\"?(?:- )?\"?apiVersion\"?:\s*[\"']?kubevirt\.io/", re.MULTILINE)
 _KIND = re.compile(rb"\"?kind\"?:\s*[\"']?VirtualMachine(?:Instance)?[\"'\s,]")
 _RUNNING = ("Running", "Paused", "Starting", "Stopping", "Migrating", "Terminating", "Scheduled")
 #: RFC 1123, as Kubernetes asks of most names.
@@ -59,7 +59,14 @@ def read(source: Source) -> Definition:
     templates = {n.value for n in machine.find("spec/dataVolumeTemplates[]/metadata/name")}
     found = [
         _named(field, source)
-        for field in fields(ROWS, machine, applies=_applies(templates), label=_label, prefix=PREFIX)
+        for field in fields(
+            ROWS,
+            machine,
+            applies=_applies(templates),
+            label=_label,
+            secret=_is_secret,
+            prefix=PREFIX,
+        )
     ]
     seeds = list(seed_fields(SEED, machine, source.text, name))
     found += [each for each in seeds if isinstance(each, Field)]
@@ -101,6 +108,10 @@ def _applies(templates: set[str]) -> Callable[[Row, Node], bool]:
         return True
 
     return applies
+
+
+def _is_secret(row: Row, node: Node) -> bool:
+    return row.id == "last-applied" or node.step.endswith("Base64")
 
 
 def _named(field: Field, source: Source) -> Field:

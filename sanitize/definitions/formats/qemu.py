@@ -51,7 +51,7 @@ _LINE = re.compile(
     rb"[\"']?(?:[\w./-]*/)?(?:qemu-system-\w+|qemu-kvm|kvm)(?:-[0-9.]+)?[\"']?[ \t]+[\"'\\$-]",
     re.MULTILINE,
 )
-_SCRIPT = re.compile(rb"#!\s*\S*(?:/env\s+)?\S*(?:sh|bash)\b")
+_SCRIPT = re.compile(rb"#![^\r\n]{0,255}sh\b")
 _MENTION = re.compile(rb"\b(?:qemu-system-\w+|qemu-kvm)\b")
 
 
