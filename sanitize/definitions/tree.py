@@ -95,12 +95,14 @@ def fields(
     *,
     applies: Callable[[Row, Node], bool] = lambda _row, _node: True,
     label: Callable[[Node], str] = lambda _node: "",
+    secret: Callable[[Row, Node], bool] = lambda _row, _node: False,
     scope: str = "",
     prefix: bytes = b"",
 ) -> Iterator[Field]:
     """What the rows find below *root*; ``Row.where`` holds paths of :meth:`Node.find`.
 
-    Nothing that is null or empty is a field, except where it is taken out.
+    Nothing that is null or empty is a field, except where it is taken out. What *secret* says is
+    one stands in no report.
     """
     for row in rows:
         for path in row.where.split(" | "):
@@ -110,7 +112,7 @@ def fields(
                     yield Field(
                         row,
                         node.place,
-                        node.value,
+                        "" if secret(row, node) else node.value,
                         node.start,
                         node.end,
                         node.spell,

@@ -38,7 +38,7 @@ ROWS = rows(
         "oem-strings",
         Kind.OTHER,
         Treatment.KEEP,
-        "platform/oem_strings",
+        "platform/oem_strings[]",
         "the guest reads them, and only you know whether they are one machine's own",
     ),
     (

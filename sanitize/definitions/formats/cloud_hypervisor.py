@@ -47,7 +47,7 @@ def read(source: Source) -> Definition:
             f"{source.shown} has neither payload nor cpus: it is no VmConfig of cloud-hypervisor",
             hint="Give what PUT /api/v1/vm.create takes.",
         )
-    found = fields(ROWS, config, applies=_applies, label=_label, prefix=PREFIX)
+    found = fields(ROWS, config, applies=_applies, label=_label, secret=_is_secret, prefix=PREFIX)
     return TreeDefinition(
         FORMAT,
         source,
@@ -72,6 +72,10 @@ def _applies(row: Row, node: Node) -> bool:
     if row.id == "kernel-arguments":
         return "UUID=" in node.value
     return True
+
+
+def _is_secret(row: Row, _node: Node) -> bool:
+    return row.id in ("kernel-arguments", "oem-strings")
 
 
 def _is_read_only(node: Node) -> bool:

@@ -49,7 +49,9 @@ def read(source: Source) -> Definition:
             f"{source.shown} has no boot-source: it is no configuration of Firecracker",
             hint="Give the file that --config-file names.",
         )
-    found = list(fields(ROWS, root, applies=_applies, label=_label, prefix=PREFIX))
+    found = list(
+        fields(ROWS, root, applies=_applies, label=_label, secret=_is_secret, prefix=PREFIX)
+    )
     notes = [Note("machine", Level.INFO, _NO_UUID)]
     if any(f.row.id == "guest-mac" and f.value.startswith("06:00:") for f in found):
         notes.append(Note("guest-mac", Level.WARNING, _ENCODED))
@@ -77,6 +79,10 @@ def _applies(row: Row, node: Node) -> bool:
     if row.id == "kernel-arguments":
         return bool(_OWN_ARGUMENT.search(node.value))
     return True
+
+
+def _is_secret(row: Row, _node: Node) -> bool:
+    return row.id == "kernel-arguments"
 
 
 def _is_read_only(node: Node) -> bool:

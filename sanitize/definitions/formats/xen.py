@@ -43,7 +43,7 @@ _LISTENS = re.compile(r"(?:tcp|telnet|tn3270):(?:\[[^\]]*\]|[^:,]*):(\d+)")
 _PATH = re.compile(r"(unix|file|pipe):([^,]+)")
 _DISPLAY = re.compile(r"(?:.*:)?(\d+)")
 _OWN_ARGUMENT = re.compile(r"(?:^|\s)(?:ip=\S*[\d:]\S*|hostname=|systemd\.hostname=|\S*UUID=)")
-_SECRETS = {"graphics-password"}
+_SECRETS = {"graphics-password", "kernel-arguments", "device-model-arguments"}
 
 
 def detects(head: bytes) -> bool:

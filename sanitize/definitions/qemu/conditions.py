@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from sanitize.definitions.qemu.options import Option, Pair
 
 #: Rows whose values nobody gets to see.
-SECRETS = frozenset({"secret"})
+SECRETS = frozenset(
+    {"secret", "smbios-text", "firmware-configuration", "kernel-arguments"}  # systemd credentials
+)
 
 _STREAM_PATH = re.compile(r"(?:mon:)?(unix|file|pipe):([^,]+)")
 _STREAM_PORT = re.compile(r"(?:mon:)?(?:tcp|telnet|tn3270|websocket):(?:\[[^\]]*\]|[^:,]*):(\d+)")
