@@ -48,7 +48,8 @@ QEMU = (
 )
 XEN = 'name = "golden"\nmemory = 1\nvncpasswd = "%s"\nextra = "ip=10.0.0.1 key=%s"\n'
 CLOUD = (
-    '{"cpus":{"boot_vcpus":1},"memory":{"size":1},"payload":{"kernel":"k","cmdline":"root=UUID=1 %s"},'
+    '{"cpus":{"boot_vcpus":1},"memory":{"size":1},'
+    '"payload":{"kernel":"k","cmdline":"root=UUID=1 %s"},'
     '"platform":{"oem_strings":["io.systemd.credential:x=%s"]}}'
 )
 FIRE = '{"boot-source":{"kernel_image_path":"k","boot_args":"ip=10.0.0.1 key=%s"},"drives":[]}'
