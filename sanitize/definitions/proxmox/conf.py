@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sanitize.definitions.source import Source
 
 _SECTION = re.compile(r"\[(special:)?([A-Za-z][\w-]*)\]\s*")
-_ENTRY = re.compile(r"([a-z][a-z_]*)(\d*):[ \t]*(\S(?:.*\S)?)?[ \t]*")
+_ENTRY = re.compile(r"([a-z][a-z_]*)(\d*):[ \t]*+(\S(?:.*\S)?)?[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)

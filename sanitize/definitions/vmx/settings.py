@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sanitize.definitions.source import Source
 
 _SETTING = re.compile(
-    r"[ \t]*([^\s#=\"][^\s=\"]*)[ \t]*=[ \t]*"
+    r"[ \t]*([^\s#=\"][^\s=\"]*)[ \t]*=[ \t]*+"
     r'(?:"([^"]*)"|([^\s"#][^\s"]*)?)[ \t]*(?:#.*)?'
 )
 _ESCAPED = re.compile(r"\|([0-9A-Fa-f]{2})")
