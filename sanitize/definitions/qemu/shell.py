@@ -140,7 +140,10 @@ class _Reader:
         if self._text[self._at : self._at + 1] == "(":
             self._array(name, more=more)
             return
-        value = self._expanded(self._raw(), split=False)
+        empty = self._text[self._at : self._at + 1] in tuple(" \t\r\n;&|()<>") or (
+            self._at == len(self._text)
+        )
+        value = [] if empty else self._expanded(self._raw(), split=False)
         known = value[0] if value else Word((), self._at, self._at)
         chars = known.chars
         if more:
