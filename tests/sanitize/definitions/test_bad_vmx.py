@@ -139,3 +139,21 @@ def test_a_range_vmware_would_refuse_is_refused(tmp_path: Path) -> None:
     error = refusal(source, oui=bytes.fromhex("525400"))
     assert isinstance(error, RefusedError)
     assert "checkMACAddress" in error.message
+
+
+def test_what_may_be_secret_is_not_in_the_report(tmp_path: Path) -> None:
+    secrets = 'guestinfo.userdata = "correct-horse"\nRemoteDisplay.vnc.key = "correct-horse"\n'
+    source = tmp_path / "golden.vmx"
+    source.write_text(HEAD + secrets)
+    done = defined(Request(source, "web-01", output=tmp_path / "web-01.vmx"))
+    assert "correct-horse" not in str(done.to_json())
+    assert {"guest-info", "vnc-password"} <= {note.step for note in done.notes}
+
+
+def test_a_machine_without_a_name_gets_one(tmp_path: Path) -> None:
+    source = tmp_path / "golden.vmx"
+    source.write_text('config.version = "8"\r\nvirtualHW.version = "19"\r\n')
+    defined(Request(source, "web-01", output=tmp_path / "web-01.vmx"))
+    assert (tmp_path / "web-01.vmx").read_bytes() == (
+        b'displayName = "web-01"\r\nconfig.version = "8"\r\nvirtualHW.version = "19"\r\n'
+    )

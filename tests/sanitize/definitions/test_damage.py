@@ -16,7 +16,10 @@ from sanitize.definitions.verifying import verify
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 
-FORMATS = ("cloud-hypervisor", "firecracker", "incus", "kubevirt", "qemu", "qemu-config", "xen")
+FORMATS = (
+    *("cloud-hypervisor", "firecracker", "incus", "kubevirt", "proxmox", "qemu", "qemu-config"),
+    *("vmx", "xen"),
+)
 #: What damage is made of.
 PIECES = [b"'", b'"', b"\\", b"$", b"${X}", b"$(", b"`", b"(", b")", b"[", b"]", b"{", b"}", b","]
 PIECES += [b"=", b":", b"\n", b"\r\n", b" ", b"\t", b"#", b";", b"&a ", b"*a", b"|", b">", b"<<E"]

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 OVF = """<?xml version="1.0"?>
-<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+<Envelope
+    xmlns="http://schemas.dmtf.org/ovf/envelope/1"
+    xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
   <References><File ovf:id="file1" ovf:href="golden-disk1.vmdk"{size}/></References>
   <DiskSection><Disk ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="...vmdk"/></DiskSection>
   <VirtualSystem ovf:id="golden"><Name>golden</Name>
@@ -61,7 +63,8 @@ def pack(path: Path, files: dict[str, bytes], **options: int) -> Path:
 
 def unpack(path: Path) -> dict[str, bytes]:
     with tarfile.open(path) as archive:
-        return {m.name: archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr] # all are files
+        files = {member.name: archive.extractfile(member) for member in archive.getmembers()}
+        return {name: file.read() for name, file in files.items() if file is not None}
 
 
 def run(source: Path) -> Defined:
