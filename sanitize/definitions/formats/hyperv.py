@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _BINARY = bytes.fromhex("14202801")
 #: XML up to Windows Server 2012 R2: <configuration> with <properties>, ids of type "string".
-_SETTINGS = re.compile(rb"<configuration[\s>].*<(?:global_id|logical_id|vm_worker)\b", re.DOTALL)
+_SETTINGS = re.compile(rb"<configuration[\s>]")
+_IDS = re.compile(rb"<(?:global_id|logical_id|vm_worker)\b")
 #: .exp of Windows Server 2008: CIM instances of the virtualisation provider.
 _INSTANCES = re.compile(rb'"Msvm_[A-Za-z]+"')
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -32,7 +33,8 @@ def detects(head: bytes) -> bool:
         return True
     text = head.replace(b"\0", b"") if head[:2] in _MARKS or b"\0" in head[:4] else head
     is_xml = text.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1] == b"<"
-    return is_xml and bool(_SETTINGS.search(text) or _INSTANCES.search(text))
+    settings = _SETTINGS.search(text) and _IDS.search(text)
+    return is_xml and bool(settings or _INSTANCES.search(text))
 
 
 def read(source: Source) -> NoReturn:

@@ -34,7 +34,10 @@ _GROUP = re.compile(
     re.MULTILINE,
 )
 _VALUE = re.compile(rb'^[ \t]*[\w.-]+ *= *"[^"\n]*"[ \t\r]*$', re.MULTILINE)
-_NO_UUID = "the command line that reads this file says the UUID, with -uuid or -smbios"
+_NO_UUID = (
+    "QEMU takes the UUID and SMBIOS values from its command line (-uuid, -smbios) and not from this "
+    "file: change them there too"
+)
 
 
 def detects(head: bytes) -> bool:
@@ -53,8 +56,7 @@ def read(source: Source) -> Definition:
     fields, notes = found(COMMON, machine)
     firmware = [each.field.value for each in fields if each.field.row.kind is Kind.FIRMWARE]
     names = [option.get("guest") for option in machine.options if option.name == "name"]
-    if not any(each.field.row.kind is Kind.MACHINE_UUID for each in fields):
-        notes.append(Note("smbios-uuid", Level.INFO, _NO_UUID))
+    notes.append(Note("smbios-uuid", Level.INFO, _NO_UUID))
     return ConfigFile(
         FORMAT,
         source,
