@@ -35,8 +35,8 @@ _GROUP = re.compile(
 )
 _VALUE = re.compile(rb'^[ \t]*[\w.-]+ *= *"[^"\n]*"[ \t\r]*$', re.MULTILINE)
 _NO_UUID = (
-    "QEMU takes the UUID and SMBIOS values from its command line (-uuid, -smbios) and not from this "
-    "file: change them there too"
+    "QEMU takes the UUID and SMBIOS values from its command line (-uuid, -smbios) and not from "
+    "this file: change them there too"
 )
 
 
