@@ -198,13 +198,13 @@ def test_ids_come_back_when_something_later_fails(tmp_path: Path) -> None:
     copy = tmp_path / "web-01.vmdk"
     make_disk(copy, "monolithicSparse")
     before = copy.read_bytes()
-    request = asked(tmp_path)
-    with (
-        pytest.raises(UncloneError, match="later"),
-        pool(request) as identities,
-        written(request, read(request), identities),
-    ):
-        assert copy.read_bytes() != before
-        raise UncloneError("something later failed")
+    with pytest.raises(UncloneError, match="later"):
+        define_and_fail(asked(tmp_path), copy, before)
     assert copy.read_bytes() == before
     assert not (tmp_path / "web-01.vmx").exists()
+
+
+def define_and_fail(request: Request, copy: Path, before: bytes) -> None:
+    with pool(request) as identities, written(request, read(request), identities):
+        assert copy.read_bytes() != before
+        raise UncloneError("something later failed")
