@@ -42,7 +42,9 @@ def moved(
 
 
 def _require_bootable(definition: Definition, disks: Mapping[str, str]) -> None:
-    images = [image for image in (_image(disk, disks) for disk in definition.disks) if image]
+    folder = definition.source.path.parent  # what relative paths in it start from
+    found = (_image(disk, disks, folder) for disk in definition.disks)
+    images = [image for image in found if image]
     if not images:
         raise RefusedError(
             f"{definition.source.shown}: none of its disks is here, so nobody can tell whether the "
@@ -71,11 +73,11 @@ def obstacles_in(notes: Sequence[Note]) -> list[str]:
     return [note.text for note in notes if note.level is Level.WARNING]
 
 
-def _image(disk: Disk, disks: Mapping[str, str]) -> tuple[Path, str] | None:
+def _image(disk: Disk, disks: Mapping[str, str], folder: Path) -> tuple[Path, str] | None:
     if disk.removable:
         return None
     new = disks.get(disk.path) or disks.get(disk.label)
     for path in (new, disk.path):
-        if path and path.startswith("/") and Path(path).is_file():
-            return Path(path), disk.format
+        if path and (folder / path).is_file():
+            return folder / path, disk.format
     return None
