@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from images.errors import RefusedError
@@ -17,6 +16,7 @@ from unclone import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from sanitize.definitions.definition import Definition, Disk
 
