@@ -28,8 +28,6 @@ from typing import TYPE_CHECKING, Any
 from images import process
 from images.engines.direct.pipes import Program
 from images.errors import EngineError, UncloneError
-from images.formats import Format, read_header
-from images.image import shown
 from images.text import printable
 
 if TYPE_CHECKING:
@@ -147,23 +145,11 @@ class StorageDaemon:
         for number, (drive, file) in enumerate(zip(drives, self.files, strict=True)):
             file.touch(mode=0o600)
             node = f"drive{number}"
-            self._add(drive, node, read_only=scratch)
+            self._command("blockdev-add", **_node(drive, node, read_only=scratch))
             if scratch:
                 node = self._add_scratch(number, node)
             self._nodes.append(node)
             self._export(f"export{number}", node, file)
-
-    def _add(self, drive: Drive, name: str, *, read_only: bool) -> None:
-        node = _node(drive, name, read_only=read_only)
-        backing = None if read_only else _backing(drive)
-        if backing is not None:
-            try:
-                self._command("blockdev-add", **node, backing=backing)
-            except EngineError:
-                # No io_uring in this kernel, this container or this QEMU.
-                self._command("blockdev-add", **node)
-            return
-        self._command("blockdev-add", **node)
 
     def _export(self, name: str, node: str, file: Path) -> None:
         self._command(
@@ -215,29 +201,6 @@ class StorageDaemon:
             if "error" in answer:
                 words = printable(answer["error"]["desc"])
                 raise EngineError(f"qemu-storage-daemon cannot {name}: {words}", hint=_HINT)
-
-
-def _backing(drive: Drive) -> dict[str, Any] | None:
-    """What the header of *drive*, a transaction's overlay, has under it, to be read by io_uring.
-
-    Nearly all that is read is read from there, in small pieces; QEMU's threads take twice as long.
-    None for what is no such overlay.
-    """
-    if drive.format != Format.QCOW2:
-        return None
-    try:
-        with drive.path.open("rb") as file:
-            name = read_header(file, Format.QCOW2, name=shown(drive.path)).backing
-    except (OSError, UncloneError):
-        return None  # QEMU says what is wrong with it
-    if not name.startswith("json:"):
-        return None
-    found: dict[str, Any] = json.loads(name.removeprefix("json:"))
-    file_node = found.get("file")
-    if isinstance(file_node, dict) and file_node.get("driver") == "file":
-        found["file"] = {**file_node, "aio": "io_uring", "read-only": True}
-        return {**found, "read-only": True}
-    return None
 
 
 def clean_up() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from images.engines import Drive
-from images.engines.direct import DirectEngine, storage_daemon
+from images.engines.direct import DirectEngine
 from images.engines.direct.block_file import BlockFile
 from images.engines.direct.storage_daemon import StorageDaemon, clean_up
 from images.engines.engine import no_keys
@@ -52,32 +51,6 @@ def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw])
     assert raw.read_bytes()[4096:4103] == b"written"
-
-
-@pytest.mark.parametrize("aio", ["io_uring", "native"])
-def test_an_overlay_is_read_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aio: str
-) -> None:
-    image, overlay = tmp_path / "image", tmp_path / "overlay"
-    image.write_bytes(b"base" * (1 << 20))
-    node = {"driver": "raw", "file": {"driver": "file", "filename": str(image)}}
-    backing = f"json:{json.dumps(node)}"
-    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, overlay])
-    drive = Drive(overlay, "qcow2")
-    found = storage_daemon._backing(drive)
-    assert found is not None
-    assert found["file"]["aio"] == "io_uring"
-    # QEMU refuses "native" here, as it refuses "io_uring" in a container that forbids it.
-    refused = {**found, "file": {**found["file"], "aio": aio}}
-    monkeypatch.setattr(storage_daemon, "_backing", lambda _: refused)
-    daemon = StorageDaemon([drive], scratch=False)
-    disk = BlockFile(daemon.files[0])
-    assert disk.read(1 << 20, 8) == b"basebase"
-    disk.write(1 << 20, b"new")
-    assert disk.read(1 << 20, 8) == b"newebase"
-    disk.close()
-    daemon.end()
-    assert image.read_bytes() == b"base" * (1 << 20)
 
 
 def test_nothing_is_written_beyond_the_bounds(tmp_path: Path) -> None:
