@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from sanitize.actions.clear import Clear
 from sanitize.actions.correct_initrd import CorrectInitrd
 from sanitize.actions.drop_lines import DropLines
+from sanitize.actions.empty_in_initrd import EmptyInInitrd
 from sanitize.actions.patch_efi_program import PatchEfiProgram
 from sanitize.actions.remove import Remove
 from sanitize.actions.remove_kernel_argument import RemoveKernelArgument
@@ -45,6 +46,7 @@ ACTIONS: Mapping[str, Action] = {
     "clear": Clear(),
     "correct-initrd": CorrectInitrd(),
     "drop-lines": DropLines(),
+    "empty-in-initrd": EmptyInInitrd(),
     "generate-ssh-host-key": GenerateSshHostKey(),
     "patch-efi-program": PatchEfiProgram(),
     "remove": Remove(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sanitize import identifiers
 from sanitize.references import REFERENCES
 from sanitize.steps.boot_entries import BootEntries
+from sanitize.steps.initrd_machine_id import InitrdMachineId
 from sanitize.steps.journal import Journal
 from sanitize.steps.kernel_machine_id import KernelMachineId
 from sanitize.steps.mac_pins import MacPins
@@ -26,6 +27,7 @@ STEPS: tuple[Step, ...] = (
     *REFERENCES,
     MachineId(),
     KernelMachineId(),
+    InitrdMachineId(),
     BootEntries(),
     MacPins(),
     Journal(),

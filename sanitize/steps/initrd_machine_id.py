@@ -1,0 +1,57 @@
+"""The machine-id that dracut copies into its initrds (``hostonly``: Fedora, RHEL, openSUSE).
+
+The initrd's systemd takes it for the machine's own, and hands it on where the root's file is empty.
+dracut itself leaves the file empty where it does not copy it; so it is afterwards.
+
+References: dracut modules.d/*systemd*/module-setup.sh (``/etc/machine-id``, ``/etc/machine-info``);
+machine-id(5) ("Initialization"); kernel-install(8) (``KERNEL_INSTALL_MACHINE_ID=``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from images.text import printable
+from sanitize import initrds, machine_ids
+from sanitize.actions.empty_in_initrd import ACTION, held_by
+from sanitize.change import Change, Level, Note, StepPlan
+from sanitize.rewriting import Finder
+from sanitize.step import StepInfo
+
+if TYPE_CHECKING:
+    from images.guest import Guest
+    from sanitize.facts import Facts
+    from sanitize.step import Options
+
+#: Other makers of initrds do not copy it, and unpacking one takes time.
+_DRACUT = ("/usr/lib/dracut", "/lib/dracut", "/usr/bin/dracut", "/usr/sbin/dracut")
+
+
+class InitrdMachineId:
+    """Empties the copies, in every initrd of a guest that has dracut."""
+
+    info = StepInfo(
+        id="initrd-machine-id",
+        title="machine-id inside initrds",
+        why="the initrd's systemd takes it for the machine's own",
+        sources=("dracut: modules.d/01systemd/module-setup.sh", "machine-id(5)"),
+    )
+
+    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+        """One change for each initrd with an old id in it."""
+        ids = machine_ids.retiring(guest, facts, options)
+        if not ids or not any(guest.exists(path) for path in _DRACUT):
+            return StepPlan()
+        finder = Finder(ids, words=False)
+        changes, notes = [], []
+        for path in initrds.find(guest):
+            content = guest.read(path, initrds.SIZE_LIMIT)
+            survey = initrds.look_into(content, finder.needles)
+            if survey.unreadable:
+                text = f"{printable(path)} may hold the old machine-id: {survey.unreadable}"
+                notes.append(Note(self.info.id, Level.WARNING, text))
+            elif members := held_by(survey, finder):
+                details = {"ids": list(ids), "members": list(members)}
+                why = self.info.why
+                changes.append(Change(self.info.id, ACTION, path, why, ids[0], "", details))
+        return StepPlan(tuple(changes), tuple(notes))

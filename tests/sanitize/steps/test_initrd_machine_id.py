@@ -1,0 +1,93 @@
+"""The copies of the machine-id that dracut puts into an initrd are emptied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.errors import ResidueError
+from sanitize.applying import apply_plan
+from sanitize.boot.compression import Compression
+from sanitize.boot.initrd import survey
+from sanitize.planning import make_plan
+from sanitize.step import Options
+from sanitize.verifying import verify
+from tests.support.families import OLD, OTHER
+from tests.support.initrds import archive, compress
+from tests.support.tree import guest_at, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INITRD = "/boot/initramfs-6.12.0.img"
+INSIDE = {
+    "/etc/machine-id": f"{OLD}\n",
+    "/etc/machine-info": f'CHASSIS="vm"\nKERNEL_INSTALL_MACHINE_ID={OLD}\n',
+    "/etc/hostname": "template\n",
+}
+
+
+def guest_folder(folder: Path, inside: dict[str, str | bytes | None], *, dracut: bool) -> Path:
+    plant(folder / "initrd", inside)
+    tree = folder / "guest"
+    plant(
+        tree,
+        {
+            "/etc/machine-id": f"{OLD}\n",
+            "/etc/os-release": "ID=fedora\n",
+            INITRD: compress(Compression.ZSTD, archive(folder / "initrd")),
+        },
+    )
+    if dracut:
+        plant(tree, {"/usr/lib/dracut/dracut-functions.sh": ""})
+    return tree
+
+
+def test_the_copies_are_emptied_and_nothing_else(tmp_path: Path) -> None:
+    tree = guest_folder(tmp_path, dict(INSIDE), dracut=True)
+    guest = guest_at(tree)
+    plan = make_plan(guest, Options())
+    (change,) = [each for each in plan.changes if each.step == "initrd-machine-id"]
+    assert change.target == INITRD
+    outcomes = apply_plan(guest, plan)
+    assert verify(guest, plan, outcomes).residue == ()
+    members = [name.lstrip("/") for name in INSIDE]
+    contents = survey(guest.read(INITRD), read=members).contents
+    assert contents == {
+        "etc/machine-id": b"",
+        "etc/machine-info": b'CHASSIS="vm"\n',
+        "etc/hostname": b"template\n",
+    }
+
+
+def test_without_the_step_the_residue_scan_finds_it(tmp_path: Path) -> None:
+    guest = guest_at(guest_folder(tmp_path, dict(INSIDE), dracut=True))
+    plan = make_plan(guest, Options(disable=frozenset({"initrd-machine-id"})))
+    outcomes = apply_plan(guest, plan)
+    with pytest.raises(ResidueError, match=r"initramfs-6\.12\.0\.img!etc/machine-id"):
+        verify(guest, plan, outcomes)
+
+
+@pytest.mark.parametrize(
+    ("inside", "dracut"),
+    [
+        ({"/etc/machine-id": ""}, True),
+        ({"/etc/machine-id": f"{OTHER}\n"}, True),
+        ({"/init": "#!/bin/sh\n"}, True),
+        ({"/etc/machine-id": ""}, False),
+    ],
+    ids=["empty", "another", "none", "no dracut"],
+)
+def test_nothing_to_do(tmp_path: Path, inside: dict[str, str | bytes | None], dracut: bool) -> None:
+    plan = make_plan(guest_at(guest_folder(tmp_path, inside, dracut=dracut)), Options())
+    assert not [each for each in plan.changes if each.step == "initrd-machine-id"]
+
+
+def test_an_initrd_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    tree = guest_folder(tmp_path, dict(INSIDE), dracut=True)
+    content = (tree / INITRD.lstrip("/")).read_bytes()
+    (tree / INITRD.lstrip("/")).write_bytes(content[: len(content) // 2])
+    plan = make_plan(guest_at(tree), Options())
+    (note,) = [each for each in plan.notes if each.step == "initrd-machine-id"]
+    assert INITRD in note.text
