@@ -168,13 +168,16 @@ class Guest:
         return self._volumes.search(tops, needles, exclude=tuple(exclude), limit=limit)
 
     # -- changing --------------------------------------------------------------------------
-    def write(self, path: str, content: bytes) -> None:
-        """Replace the content of an existing regular file, in place; owner, mode, label stay."""
+    def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
+        """Replace the content of an existing regular file, in place; owner, mode, label stay.
+
+        The first *keep* bytes stay in front of *content*: a large file is not written again.
+        """
         physical = self.resolve(path)
         if self._lstat(physical).kind is not Kind.FILE:
             raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
         self._changed()
-        self._volumes.write(physical, content)
+        self._volumes.write(physical, content, keep=keep)
 
     def create(
         self,

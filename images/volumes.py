@@ -194,8 +194,11 @@ class Volumes(Protocol):
         """
 
     # -- writing ---------------------------------------------------------------------------
-    def write(self, path: str, content: bytes) -> None:
-        """Replace the content of the regular file at *path*: same inode, owner, mode, xattrs."""
+    def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
+        """Replace the content of the regular file at *path*: same inode, owner, mode, xattrs.
+
+        The first *keep* bytes, which the file must have, stay in front of *content*.
+        """
 
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         """Make a regular file; ``FileExistsError`` when the name is taken."""

@@ -36,10 +36,10 @@ class ExtFileSystem(Reading):
         self._volume.close()
 
     # -- writing ---------------------------------------------------------------------------
-    def write(self, path: bytes, content: bytes) -> None:
+    def write(self, path: bytes, content: bytes, keep: int = 0) -> None:
         self._volume.prepare_to_write()
         number = self._changeable(self._file(path)).number
-        self._volume.overwrite(number, content)
+        self._volume.overwrite(number, content, keep=keep)
         self._drop_capability(number)
         inode = self._volume.inode(number)
         inode.touch(content=True)

@@ -209,11 +209,16 @@ class Volume:
                 limit -= got.value
             return b"".join(parts)
 
-    def overwrite(self, number: int, content: bytes) -> None:
-        """Make *content* the whole content of the regular file *number*."""
-        self._free_content(number)
+    def overwrite(self, number: int, content: bytes, *, keep: int = 0) -> None:
+        """Make *content* what the regular file *number* holds behind its first *keep* bytes."""
+        if keep and self.inode(number).flags & INLINE_DATA:
+            content, keep = self.read(number, keep) + content, 0
+        if not keep:
+            self._free_content(number)
         with _File(self._fs, number, lib.FILE_WRITE) as file:
-            call("file_set_size2", file, 0)
+            call("file_set_size2", file, keep)
+            if keep:
+                call("file_llseek", file, keep, os.SEEK_SET, None)
             for start in range(0, len(content), _CHUNK):
                 piece = content[start : start + _CHUNK]
                 done = ctypes.c_uint()

@@ -28,7 +28,7 @@ class CorrectInitrd:
         correction = correct(content, found, rewriter.rewritten)
         if not correction.tail:
             return ""
-        guest.write(change.target, correction.applied(content))
+        guest.write(change.target, correction.tail, keep=correction.keep)
         return f"{len(correction.tail)} bytes appended"
 
     def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002

@@ -36,7 +36,7 @@ class EmptyInInitrd:
             return ""
         contents = {path: _without(survey.contents[path], finder) for path in members}
         correction = overridden(content, survey, contents)
-        guest.write(change.target, correction.applied(content))
+        guest.write(change.target, correction.tail, keep=correction.keep)
         return f"{len(correction.tail)} bytes appended"
 
     def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002

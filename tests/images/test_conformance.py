@@ -301,6 +301,18 @@ def test_write_replaces_content_and_nothing_else(place: Place, content: bytes) -
     assert place.volumes.get_xattrs(path)["user.note"] == b"a\0b\xff"
 
 
+@pytest.mark.parametrize("size", [10, 5000, 300_000])
+@pytest.mark.parametrize("keep", [1, 4096, 4097, 250_000])
+@pytest.mark.parametrize("tail", [b"", b"tail", b"t" * 70_000], ids=["none", "short", "long"])
+def test_write_keeps_a_beginning(place: Place, size: int, keep: int, tail: bytes) -> None:
+    keep = min(keep, size)
+    content = bytes(number % 251 for number in range(size))
+    path = place.create("kept", content)
+    place.volumes.write(path, tail, keep=keep)
+    assert place.volumes.read(path, 1 << 20) == content[:keep] + tail
+    assert place.volumes.lstat(path).size == keep + len(tail)
+
+
 def test_write_does_not_create(place: Place) -> None:
     with pytest.raises(FileNotFoundError):
         place.volumes.write(place / "missing", b"x")

@@ -123,9 +123,10 @@ class TreeVolumes:
         return search(self, paths, needles, exclude=exclude, limit=limit)
 
     # -- writing ---------------------------------------------------------------------------
-    def write(self, path: str, content: bytes) -> None:
+    def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
+        kept = self.read(path, keep)
         with self._open(path, os.O_WRONLY | os.O_TRUNC) as file:
-            file.write(content)
+            file.write(kept + content)
 
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         with self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:

@@ -132,8 +132,8 @@ class ExtClient:
         found: list[bytes] = self._call("search", path, list(needles), list(exclude), limit)
         return found
 
-    def write(self, path: bytes, content: bytes) -> None:
-        self._call("write", path, content)
+    def write(self, path: bytes, content: bytes, keep: int) -> None:
+        self._call("write", path, content, keep)
 
     def create(self, path: bytes, content: bytes, mode: int, uid: int, gid: int) -> None:
         self._call("create", path, content, mode, uid, gid)

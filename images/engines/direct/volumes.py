@@ -187,11 +187,11 @@ class DirectVolumes:
         return sorted(found)
 
     # -- writing ---------------------------------------------------------------------------
-    def write(self, path: str, content: bytes) -> None:
-        """Replace the content of the regular file at *path*, in place."""
+    def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
+        """Replace what the regular file at *path* holds behind its first *keep* bytes, in place."""
         driver, below = self._at(path)
         try:
-            driver.write(below, content)
+            driver.write(below, content, keep)
         except OSError as error:
             raise _named(error, path) from None
 

@@ -103,9 +103,11 @@ class FileOperations:
         return search(self._appliance, paths, needles, exclude=exclude, limit=limit)
 
     # -- writing ---------------------------------------------------------------------------
-    def write(self, path: str, content: bytes) -> None:
-        """Replace the content of the regular file at *path*, in place."""
+    def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
+        """Replace what the regular file at *path* holds behind its first *keep* bytes, in place."""
         self._require_file(path)
+        if keep:
+            content = self.read(path, keep) + content
         raw, first = encode(path), content[:CHUNK]
         self._status("write", raw, first, len(first), path=path)
         offset = len(first)

@@ -100,9 +100,11 @@ class FatFileSystem:
         return found
 
     # -- writing ---------------------------------------------------------------------------
-    def write(self, path: bytes, content: bytes) -> None:
+    def write(self, path: bytes, content: bytes, keep: int) -> None:
         self._require_writable()
         entry = self._file(path)
+        if keep:
+            content = self._content(entry, keep) + content
         if entry.attributes & READ_ONLY:
             raise OSError(errno.EACCES, "is read-only")
         directory = self._directory(_parent(path))
