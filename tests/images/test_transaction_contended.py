@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,9 +149,16 @@ def test_a_damaged_overlay_is_not_committed(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_the_commit_waits_for_its_end(tmp_path: Path, number: int) -> None:
-    image = make(tmp_path / "disk.qcow2")
-    # Sent to the whole group, as a terminal does, while qemu-img commit is running: the overlay
-    # holds enough to keep it busy until the journal has been seen.
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = make(folder / "disk.qcow2")
+    # Sent to the whole group, as a terminal does, while qemu-img commit is running: however fast
+    # that is, it first gives everybody the time to see the journal.
+    slow = tmp_path / "qemu-img"
+    slow.write_text(
+        f'#!/bin/sh\ncase "$1" in commit) sleep 2 ;; esac\nexec {shutil.which("qemu-img")} "$@"\n'
+    )
+    slow.chmod(0o755)
     program = f"""
 import os, sys, threading, time
 from pathlib import Path
@@ -170,12 +178,16 @@ with InPlace([Disk(image)]) as transaction:
 print("reached", flush=True)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, image], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, image],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
     )
     assert done.stdout == "", done.stderr  # the signal did take effect
     assert done.returncode == -number, done.stderr
     assert holds(image, NEW, 3 * MIB, 40 * MIB)
-    assert [path.name for path in tmp_path.iterdir()] == ["disk.qcow2"]
+    assert [path.name for path in folder.iterdir()] == ["disk.qcow2"]
     assert sound(image)
 
 
