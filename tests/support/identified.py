@@ -111,7 +111,11 @@ class IdentifiedVolumes(TreeVolumes):
 
 def olds(renewals: Iterable[Renewal] = ALL) -> list[Identifier]:
     """The identifiers as they are before a run."""
-    return [Identifier(each.kind, each.device, each.old) for each in renewals]
+    return [
+        Identifier(each.kind, each.device, each.old)
+        for each in renewals
+        if isinstance(each.kind, IdentifierKind)
+    ]
 
 
 def identified_guest(volumes: IdentifiedVolumes, *mounts: Mount) -> Guest:
