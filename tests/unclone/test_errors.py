@@ -230,7 +230,7 @@ def test_a_hostile_file_name_is_escaped(tmp_path: Path) -> None:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Options of other programs that hints speak of.
-FOREIGN = {"--system-site-packages"}
+FOREIGN = {"--system-site-packages", "--config-file", "--inactive"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
