@@ -46,9 +46,13 @@ def main() -> int:
 
 
 def _contestants(image: Path) -> Mapping[str, Sequence[str | Path]]:
+    # virt-sysprep leaves UUIDs as they are: with --uuids keep both do the same work.
     ours = {
-        f"unclone --engine {engine}": [UNCLONE, "sanitize", "--quiet", "--engine", engine, image]
+        f"unclone --engine {engine} --uuids {uuids}": [
+            *(UNCLONE, "sanitize", "--quiet", "--engine", engine, "--uuids", uuids, image),
+        ]
         for engine in ("guestfs", "direct")
+        for uuids in ("keep", "renew")
     }
     return {
         **ours,
