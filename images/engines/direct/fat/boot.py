@@ -32,8 +32,6 @@ class Boot:
     data_start: int
     serial: int
     label: str
-    #: Where the serial is stored: in the boot sector and, on FAT32, in its copy.
-    serial_offsets: tuple[int, ...]
     #: The FSInfo sector of FAT32, else 0.
     info: int
 
@@ -63,10 +61,6 @@ def parse(raw: bytes, volume_size: int) -> Boot | None:
     extended = 66 if bits == 32 else 38
     has_serial = raw[extended] in {0x28, 0x29}
     has_label = raw[extended] == 0x29
-    copy = struct.unpack_from("<H", raw, 50)[0] if bits == 32 else 0
-    offsets = [extended + 1]
-    if 0 < copy < reserved:
-        offsets.append(copy * sector + extended + 1)
     info = struct.unpack_from("<H", raw, 48)[0] if bits == 32 else 0
     return Boot(
         bits=bits,
@@ -82,6 +76,5 @@ def parse(raw: bytes, volume_size: int) -> Boot | None:
         data_start=data_start,
         serial=struct.unpack_from("<I", raw, extended + 1)[0] if has_serial else 0,
         label=raw[extended + 5 : extended + 16].decode("cp437") if has_label else "",
-        serial_offsets=tuple(offsets),
         info=info * sector if 0 < info < reserved else 0,
     )
