@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from images.access.disk import Disk
 from images.engines.direct.devices import read_devices
 from images.engines.direct.storage_daemon import StorageDaemon
 from images.engines.engine import Drive
@@ -134,11 +135,11 @@ def _start(argv: Sequence[str | Path]) -> None:
 def _floor(image: Path) -> None:
     daemon = StorageDaemon([Drive(image, "qcow2")], scratch=False)
     try:
-        ext = [d for d in read_devices(daemon.files) if d.content.ext is not None]
-        root = max(ext, key=lambda device: device.size)
+        devices = read_devices([Disk(place) for place in daemon.places])
+        root = max((d for d in devices if d.content.ext), key=lambda device: device.size)
         with tempfile.TemporaryDirectory() as place:
             options = f"loop,offset={root.start},sizelimit={root.size}"
-            run(["mount", "-t", "ext4", "-o", options, root.file, place])
+            run(["mount", "-t", "ext4", "-o", options, root.disk.place.file, place])
             try:
                 (Path(place) / "etc/machine-id").unlink(missing_ok=True)
             finally:

@@ -263,9 +263,10 @@ def _opened(
     thorough: bool = True,
 ) -> Iterator[Guest]:
     """The guest on the overlays (or, to be read, on the images), ready to be planned for."""
-    drives = [Drive(path, "qcow2") for path in transaction.overlays] or [
-        Drive(image.path, str(image.format)) for image in transaction.images
-    ]
+    drives = [
+        Drive(overlay, "qcow2", image)
+        for overlay, image in zip(transaction.overlays, transaction.images, strict=False)
+    ] or [Drive(image.path, str(image.format), image) for image in transaction.images]
     clock.phase("launch")
     opening = open_guest(
         drives,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from images.image import Image
     from images.volumes import Volumes
 
 #: Given a printable description of a LUKS container, the keys to try, as bytes. It is called only
@@ -23,10 +24,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """One disk as it is handed to an engine. ``format`` is QEMU's word and is never guessed."""
+    """One disk as it is handed to an engine. ``format`` is QEMU's word and is never guessed.
+
+    ``image`` is what the disk holds until the engine writes to it, when that is known: the image
+    under an untouched overlay, or the image itself.
+    """
 
     path: Path
     format: str
+    image: Image | None = None
 
 
 class Engine(Protocol):

@@ -18,6 +18,7 @@ from images.ext.volume import ROOT, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from images.access.disk import Disk
     from images.ext.geometry import Geometry
 
 _CAPABILITY = "security.capability"
@@ -28,8 +29,8 @@ _LINK_MAX = 65000
 class ExtFileSystem(Reading):
     """One file system, by absolute paths as bytes, symlinks never followed."""
 
-    def __init__(self, path: bytes, offset: int, geometry: Geometry, *, writable: bool) -> None:
-        super().__init__(Volume(path, offset, geometry, writable=writable))
+    def __init__(self, disk: Disk, offset: int, geometry: Geometry, *, writable: bool) -> None:
+        super().__init__(Volume(disk, offset, geometry, writable=writable))
 
     def close(self) -> None:
         """Write everything out."""

@@ -15,6 +15,7 @@ import stat
 import struct
 
 from images.ext import libext2fs as lib
+from images.ext.channel import Manager
 from images.ext.inode import (
     CASEFOLDED,
     EA_INODE,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from images.access.disk import Disk
     from images.ext.geometry import Geometry
 
     #: (inode number, record length, name length, type), name, address of the entry -> flags
@@ -63,9 +65,9 @@ _MANY_BYTES = 4 * 1024**3
 
 
 class Volume:
-    """A file system in the host file *path*, which begins *offset* bytes into it."""
+    """A file system on *disk*, which begins *offset* bytes into it."""
 
-    def __init__(self, path: bytes, offset: int, geometry: Geometry, *, writable: bool) -> None:
+    def __init__(self, disk: Disk, offset: int, geometry: Geometry, *, writable: bool) -> None:
         self.geometry = geometry
         self._writable = writable
         self._bitmaps = False
@@ -73,8 +75,10 @@ class Volume:
         self._fs = ctypes.c_void_p()
         flags = lib.OPEN_64BITS | lib.OPEN_MASTER_SB_ONLY | (lib.OPEN_RW if writable else 0)
         options = b"offset=%d" % offset
-        manager = lib.unix_io_manager
-        call("open2", path, options, flags, 0, 0, manager, byref(self._fs))
+        size = geometry.blocks * geometry.block_size
+        self._manager = Manager(disk, offset, size)
+        path = os.fsencode(disk.place.file)
+        call("open2", path, options, flags, 0, 0, self._manager.pointer, byref(self._fs))
         try:
             self._require_mountable()
         except BaseException:

@@ -16,6 +16,8 @@ import resource
 import struct
 import sys
 
+from images.access.clusters import Layer
+from images.access.disk import Disk, Place
 from images.ext.filesystem import ExtFileSystem
 from images.ext.geometry import Geometry
 from images.ext.libext2fs import Ext2Error
@@ -66,6 +68,7 @@ class Worker:
     """File systems by number, and walks that go on."""
 
     def __init__(self) -> None:
+        self._disks: dict[tuple[Any, ...], Disk] = {}
         self._open: dict[int, ExtFileSystem] = {}
         self._walks: dict[int, Iterator[Met]] = {}
         self._last = 0
@@ -88,8 +91,15 @@ class Worker:
             return None
         return getattr(self._open[handle], method)(*arguments)
 
-    def _add(self, path: bytes, offset: int, geometry: dict[str, Any], *flags: bool) -> int:
-        opened = ExtFileSystem(path, offset, Geometry(**geometry), writable=flags[0])
+    def _add(
+        self, place: tuple[Any, ...], offset: int, geometry: dict[str, Any], *flags: bool
+    ) -> int:
+        if place not in self._disks:
+            file, size, changed, layers = place
+            found = Place(file, size, changed, tuple(Layer(*layer) for layer in layers))
+            self._disks[place] = Disk(found)
+        disk = self._disks[place]
+        opened = ExtFileSystem(disk, offset, Geometry(**geometry), writable=flags[0])
         self._last += 1
         self._open[self._last] = opened
         return self._last

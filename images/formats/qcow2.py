@@ -88,6 +88,17 @@ def read_header(source: Source) -> Header:
     )
 
 
+def read_tables(source: Source) -> tuple[int, int, int] | None:
+    """The cluster bits, the offset of the L1 table and the version of a header that was read.
+
+    None when clusters are divided further or compressed in other ways than the first one.
+    """
+    fixed = _fixed(source)
+    if fixed.incompatible & (_EXTENDED_L2 | _COMPRESSION):
+        return None
+    return fixed.cluster_bits, fixed.l1_offset, fixed.version
+
+
 def _fixed(source: Source) -> _Fixed:
     magic, version, *rest = _V2.unpack(source.read(0, _V2.size, "header"))
     if magic != MAGIC:

@@ -6,8 +6,10 @@ import struct
 import subprocess
 from typing import TYPE_CHECKING
 
+from images.chain import read_chain
 from images.engines.direct.volumes import DirectVolumes
 from images.engines.engine import Drive
+from images.formats import Format
 from images.process import run
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def make_fat(path: Path, bits: int, *, mib: int) -> Path:
 
 def open_direct(*images: Path, read_only: bool = False) -> DirectVolumes:
     """Raw *images* as one guest, with nothing mounted."""
-    return DirectVolumes([Drive(path, "raw") for path in images], read_only=read_only)
+    drives = [Drive(path, "raw", read_chain(path, Format.RAW)) for path in images]
+    return DirectVolumes(drives, read_only=read_only)
 
 
 def mounted_direct(image: Path) -> DirectVolumes:

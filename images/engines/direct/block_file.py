@@ -1,23 +1,22 @@
-"""A disk or partition as a file of the host, never read or written beyond its bounds."""
+"""A disk or partition as a file, never read or written beyond its bounds."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from images.errors import EngineError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from images.access.disk import Disk
 
 
 class BlockFile:
-    """The *size* bytes of *path* (to its end when None) that begin at *start*."""
+    """The *size* bytes of *disk* (to its end when None) that begin at *start*."""
 
-    def __init__(self, path: Path, start: int = 0, size: int | None = None) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    def __init__(self, disk: Disk, start: int = 0, size: int | None = None) -> None:
+        self._disk = disk
         self._start = start
-        self.size = os.fstat(self._descriptor).st_size - start if size is None else size
+        self.size = disk.size - start if size is None else size
 
     def read(self, offset: int, count: int) -> bytes:
         """*count* bytes at *offset*; fewer at the end."""
@@ -25,7 +24,7 @@ class BlockFile:
         if count <= 0 or offset < 0:
             return b""
         try:
-            return os.pread(self._descriptor, count, self._start + offset)
+            return self._disk.read(self._start + offset, count)
         except OSError as error:
             raise EngineError(f"the disk cannot be read: {error.strerror}") from error
 
@@ -33,16 +32,13 @@ class BlockFile:
         """Write all of *content* at *offset*."""
         if offset < 0 or offset + len(content) > self.size:
             raise EngineError("a write beyond the end of a partition was prevented")
-        done = 0
-        while done < len(content):
-            at = self._start + offset + done
+        left = memoryview(content)
+        while left:
             try:
-                done += os.pwrite(self._descriptor, content[done:], at)
+                done = self._disk.write(self._start + offset, left)
             except OSError as error:
                 raise EngineError(f"the disk cannot be written: {error.strerror}") from error
+            offset, left = offset + done, left[done:]
 
     def close(self) -> None:
-        """Let go of it. Safe to call twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Nothing to do: the disk belongs to whoever opened it."""

@@ -72,6 +72,7 @@ def replay(device: Device) -> None:
 
     Raises EngineError when it is damaged.
     """
+    device.lend()
     found = _e2fsck(device, "-p")
     if found.returncode not in {0, 1}:
         words = _condensed(device, found.stdout + found.stderr)
@@ -82,13 +83,18 @@ def _check_ext(device: Device, *, repair: bool) -> CheckResult:
     assert device.content.ext is not None  # noqa: S101
     # A look changes nothing, and mostly it is enough.
     look = not repair or not device.content.ext.unclean
-    found = _e2fsck(device, "-fn" if look else "-fp")
+    found = _e2fsck(device, "-fn") if look else _repair(device)
     if repair and look and found.returncode:
-        found = _e2fsck(device, "-fp")
+        found = _repair(device)
     sound = {0, 1} if repair else {0}
     return CheckResult(
         device.name, found.returncode in sound, _condensed(device, found.stdout + found.stderr)
     )
+
+
+def _repair(device: Device) -> CompletedProcess[bytes]:
+    device.lend()
+    return _e2fsck(device, "-fp")
 
 
 def _check_fat(device: Device) -> CheckResult:
@@ -110,6 +116,8 @@ def _e2fsck(device: Device, mode: str) -> CompletedProcess[bytes]:
 def _condensed(device: Device, words: bytes) -> str:
     """The last lines of what a checker said, without its banner."""
     text = words.decode("utf-8", "replace").replace(device.for_tools, device.name)
-    lines = [line.strip() for line in text.replace(str(device.file), device.name).splitlines()]
+    lines = [
+        line.strip() for line in text.replace(device.disk.place.file, device.name).splitlines()
+    ]
     kept = [line for line in lines if line and not re.match(r"e2fsck \d", line)]
     return "; ".join(kept[-12:])

@@ -15,17 +15,17 @@ from images.volumes import FileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from images.access.disk import Disk
     from images.engines.direct.tables import Partition, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A disk or a partition: *size* bytes from byte *start* of the host file *file*."""
+    """A disk or a partition: *size* bytes from byte *start* of *disk*."""
 
     name: str
-    file: Path
+    disk: Disk
     start: int
     size: int
     content: Content
@@ -48,11 +48,16 @@ class Device:
     @property
     def for_tools(self) -> str:
         """How e2fsprogs name it."""
-        return f"{self.file}?offset={self.start}" if self.start else str(self.file)
+        file = self.disk.place.file
+        return f"{file}?offset={self.start}" if self.start else file
+
+    def lend(self) -> None:
+        """Say that a tool may write to it: from now on it is read from where the tool wrote."""
+        self.disk.mark(self.start, self.size)
 
     def open(self) -> BlockFile:
         """The device as a file."""
-        return BlockFile(self.file, self.start, self.size)
+        return BlockFile(self.disk, self.start, self.size)
 
     def file_system(self) -> FileSystem:
         """The same as the rest of the program sees it."""
@@ -67,35 +72,28 @@ class Device:
         )
 
 
-def read_devices(disks: Sequence[Path]) -> Sequence[Device]:
+def read_devices(disks: Sequence[Disk]) -> Sequence[Device]:
     """Every device on *disks*, as it is now: each disk, followed by its partitions."""
     return [device for index, disk in enumerate(disks) for device in _on(disk, index)]
 
 
-def _on(path: Path, index: int) -> Iterator[Device]:
+def _on(disk: Disk, index: int) -> Iterator[Device]:
     name = f"/dev/sd{_letters(index)}"
-    disk = BlockFile(path)
-    try:
-        table = read_table(disk)
-        content = Content() if table else probe(disk)
-        yield Device(name, path, 0, disk.size, content, table=table)
-        for partition in table.partitions if table else ():
-            part = BlockFile(path, partition.start, partition.size)
-            try:
-                content = Content() if partition.extended else probe(part)
-            finally:
-                part.close()
-            yield Device(
-                f"{name}{partition.number}",
-                path,
-                partition.start,
-                partition.size,
-                content,
-                partition=partition,
-                of=table,
-            )
-    finally:
-        disk.close()
+    whole = BlockFile(disk)
+    table = read_table(whole)
+    content = Content() if table else probe(whole)
+    yield Device(name, disk, 0, disk.size, content, table=table)
+    for partition in table.partitions if table else ():
+        part = BlockFile(disk, partition.start, partition.size)
+        yield Device(
+            f"{name}{partition.number}",
+            disk,
+            partition.start,
+            partition.size,
+            Content() if partition.extended else probe(part),
+            partition=partition,
+            of=table,
+        )
 
 
 def _letters(index: int) -> str:

@@ -15,6 +15,7 @@ from images.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from images.access.disk import Place
     from images.engines.direct.superblock import Superblock
 
 #: Seconds that one call may take; removing a tree of 100,000 files takes a few.
@@ -36,8 +37,10 @@ class ExtWorker:
         command = [sys.executable, *_FLAGS, "-c", _START, str(packages)]
         self._program = Program(process.start(command), "the ext file system worker")
 
-    def open(self, path: Path, offset: int, superblock: Superblock, *, writable: bool) -> ExtClient:
-        """Open the file system that begins at byte *offset* of *path*."""
+    def open(
+        self, place: Place, offset: int, superblock: Superblock, *, writable: bool
+    ) -> ExtClient:
+        """Open the file system that begins at byte *offset* of the disk at *place*."""
         geometry = {
             "blocks": superblock.blocks,
             "block_size": superblock.block_size,
@@ -48,7 +51,8 @@ class ExtWorker:
             "extents": superblock.uses_extents,
         }
         try:
-            handle = self.call("open", 0, bytes(path), offset, geometry, writable)
+            plain = (*place[:-1], tuple(map(tuple, place.layers)))
+            handle = self.call("open", 0, plain, offset, geometry, writable)
         except OSError as error:
             raise EngineError(f"the {superblock.type} file system cannot be opened: {error}") from (
                 error

@@ -95,7 +95,7 @@ def _device(identifier: Identifier, devices: Sequence[Device]) -> Device:
 
 # -- setting -------------------------------------------------------------------------------
 def _set_in_table(device: Device, identifier: Identifier) -> None:
-    disk = BlockFile(device.file)
+    disk = BlockFile(device.disk)
     try:
         if identifier.kind is IdentifierKind.MBR_DISK_ID:
             set_mbr_id(disk, int(identifier.value, 16))
@@ -115,7 +115,7 @@ def _set_with_tools(
         words = _run(device, device.for_tools, value)
     else:
         with alone(device) as shown:
-            words = _run(shown, str(shown.file), value)
+            words = _run(shown, shown.for_tools, value)
     blocks = device.open()
     try:
         found = identified.read(device.type, blocks)
@@ -135,6 +135,7 @@ def _reseed(device: Device, value: str) -> bool:
 
 def _run(device: Device, target: str, value: str) -> str:
     spoken = []
+    device.lend()
     for command in identified.commands(device, target, value):
         done = process.run(command.argv, timeout=_LIMIT, ok=command.ok)
         spoken.append((done.stdout + done.stderr).decode("utf-8", "replace"))

@@ -26,6 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from images import process
+from images.access.changed import Changed
+from images.access.disk import Place
+from images.access.layers import layers_of
 from images.engines.direct.pipes import Program
 from images.errors import EngineError, UncloneError
 from images.text import printable
@@ -41,6 +44,7 @@ _DRAFT = "lock.new"
 #: Seconds after which a folder without a lock is not just being made any more.
 _AGE = 3600.0
 _SCRATCH = "scratch"
+_CHANGED = "changed"
 _PART = "-part"
 
 #: Seconds for one command; opening an image in a slow folder takes a few.
@@ -64,9 +68,11 @@ def missing() -> str:
 
 
 class StorageDaemon:
-    """A running daemon that shows *drives* as :attr:`files`, in the same order.
+    """A running daemon that shows *drives* as :attr:`places`, in the same order.
 
     With *scratch* the drives are only read: what is written to the files is forgotten at the end.
+    Where the content of a drive is known, its file may appear a little later: :meth:`await_files`
+    returns when all are there.
     """
 
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
@@ -77,40 +83,49 @@ class StorageDaemon:
         self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         draft.rename(self._folder / _LOCK)
-        self.files: tuple[Path, ...] = tuple(
-            self._folder / f"disk{number}" for number, _ in enumerate(drives)
-        )
         self._nodes: list[str] = []
+        #: Commands whose answers nobody has read yet, in order.
+        self._unanswered: list[str] = []
+        self._gone: set[str] = set()
         self._program: Program | None = None
         try:
             self._start(drives, scratch=scratch)
+            self.places: tuple[Place, ...] = tuple(map(self._place, drives, range(len(drives))))
         except BaseException:
             self.kill()
             raise
 
+    def await_files(self) -> None:
+        """Return when the files are there. Raises EngineError when a drive cannot be shown."""
+        while self._unanswered:
+            self._answer()
+
     @contextmanager
-    def partition(self, disk: Path, start: int, size: int) -> Iterator[Path]:
-        """Show *size* bytes from *start* of *disk* as a file of its own, in the disk's place.
+    def partition(self, place: Place, start: int, size: int) -> Iterator[Path]:
+        """Show *size* bytes from *start* of the disk at *place* as a file, in the disk's stead.
 
         For a program that cannot be told where a partition begins. There can be one writable
-        export on a drive, so nobody may have *disk* open meanwhile.
+        export on a drive, so nobody may have the disk's file open meanwhile.
         """
-        number = self.files.index(disk)
+        self.await_files()
+        number = self.places.index(place)
+        disk = self._file(number)
         file = self._folder / f"{disk.name}{_PART}"
         file.touch(mode=0o600)
         self._delete_export(f"export{number}")
         name = f"part{number}"
-        place = {"offset": start, "size": size, "file": self._nodes[number]}
-        self._command("blockdev-add", **{"driver": "raw", "node-name": name, **place})
+        part = {"offset": start, "size": size, "file": self._nodes[number]}
+        self._command("blockdev-add", **{"driver": "raw", "node-name": name, **part})
         try:
-            self._export(name, name, file)
+            self._command("block-export-add", **_export(name, name, file))
             try:
                 yield file
             finally:
                 self._delete_export(name)
         finally:
             self._command("blockdev-del", **{"node-name": name})
-            self._export(f"export{number}", self._nodes[number], disk)
+            export = _export(f"export{number}", self._nodes[number], disk)
+            self._command("block-export-add", **export)
             file.unlink()
 
     def end(self) -> None:
@@ -118,7 +133,8 @@ class StorageDaemon:
         if self._program is None:
             return
         try:
-            for number, _ in enumerate(self.files):
+            self.await_files()
+            for number, _ in enumerate(self.places):
                 self._delete_export(f"export{number}")
             self._command("quit")
             if status := self._program.end(limit=_END_LIMIT):
@@ -140,34 +156,33 @@ class StorageDaemon:
     def _start(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         command = ["qemu-storage-daemon", "--chardev", "stdio,id=qmp", "--monitor", "chardev=qmp"]
         self._program = Program(process.start(command), "qemu-storage-daemon")
-        self._program.receive_line(limit=_LIMIT)
-        self._command("qmp_capabilities")
-        for number, (drive, file) in enumerate(zip(drives, self.files, strict=True)):
+        self._unanswered.append("greet")
+        self._send("qmp_capabilities")
+        for number, drive in enumerate(drives):
+            file = self._file(number)
             file.touch(mode=0o600)
             node = f"drive{number}"
-            self._command("blockdev-add", **_node(drive, node, read_only=scratch))
+            self._send("blockdev-add", **_node(drive, node, read_only=scratch))
             if scratch:
-                node = self._add_scratch(number, node)
+                node = self._add_scratch(drive, number, node)
             self._nodes.append(node)
-            self._export(f"export{number}", node, file)
+            self._send("block-export-add", **_export(f"export{number}", node, file))
 
-    def _export(self, name: str, node: str, file: Path) -> None:
-        self._command(
-            "block-export-add",
-            **{
-                "type": "fuse",
-                "id": name,
-                "node-name": node,
-                "mountpoint": str(file),
-                "writable": True,
-                "growable": False,
-                "allow-other": "off",
-            },
-        )
+    def _file(self, number: int) -> Path:
+        return self._folder / f"disk{number}"
 
-    def _add_scratch(self, number: int, backing: str) -> str:
-        nodes = self._command("query-named-block-nodes", flat=True)
-        size = next(n["image"]["virtual-size"] for n in nodes if n["node-name"] == backing)
+    def _place(self, drive: Drive, number: int) -> Place:
+        file = self._file(number)
+        layers = layers_of(drive.image) if drive.image else ()
+        if not layers:
+            self.await_files()
+            return Place(str(file), file.stat().st_size)
+        changed = self._folder / f"{_CHANGED}{number}"
+        Changed.make(changed, layers[0].size)
+        return Place(str(file), layers[0].size, str(changed), layers)
+
+    def _add_scratch(self, drive: Drive, number: int, backing: str) -> str:
+        size = drive.image.virtual_size if drive.image else self._size(backing)
         file = self._folder / f"{_SCRATCH}{number}"
         process.run(["qemu-img", "create", "-q", "-f", "qcow2", file, str(size)])
         name = f"scratch{number}"
@@ -178,29 +193,47 @@ class StorageDaemon:
             "backing": backing,
             "cache": {"no-flush": True},
         }
-        self._command("blockdev-add", **node)
+        self._send("blockdev-add", **node)
         return name
+
+    def _size(self, node: str) -> int:
+        nodes = self._command("query-named-block-nodes", flat=True)
+        return next(int(n["image"]["virtual-size"]) for n in nodes if n["node-name"] == node)
 
     def _delete_export(self, name: str) -> None:
         self._command("block-export-del", id=name)
-        until = time.monotonic() + _END_LIMIT
-        # It goes when everything is written; the answer only says that it will.
-        while any(export["id"] == name for export in self._command("query-block-exports")):
-            if time.monotonic() > until:
-                raise EngineError("qemu-storage-daemon does not let go of a disk")
-            time.sleep(0.002)
+        while name not in self._gone:  # it goes when everything is written
+            self._receive(_END_LIMIT)
+        self._gone.remove(name)
 
     def _command(self, name: str, **arguments: object) -> Any:  # noqa: ANN401  (JSON)
+        self.await_files()
+        self._send(name, **arguments)
+        return self._answer()
+
+    def _send(self, name: str, **arguments: object) -> None:
         assert self._program is not None  # noqa: S101  (called between start and end)
         message = {"execute": name, "arguments": arguments}
         self._program.send(json.dumps(message).encode() + b"\n")
-        while True:
-            answer = json.loads(self._program.receive_line(limit=_LIMIT))
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                words = printable(answer["error"]["desc"])
-                raise EngineError(f"qemu-storage-daemon cannot {name}: {words}", hint=_HINT)
+        self._unanswered.append(name)
+
+    def _answer(self) -> Any:  # noqa: ANN401  (JSON)
+        """The answer to the oldest command that has none yet."""
+        while not (answer := self._receive(_LIMIT)):
+            pass
+        name = self._unanswered.pop(0)
+        if "error" in answer:
+            words = printable(answer["error"]["desc"])
+            raise EngineError(f"qemu-storage-daemon cannot {name}: {words}", hint=_HINT)
+        return answer.get("return")
+
+    def _receive(self, limit: float) -> dict[str, Any]:
+        """The next message; empty when it was an event."""
+        assert self._program is not None  # noqa: S101  (called between start and end)
+        message: dict[str, Any] = json.loads(self._program.receive_line(limit=limit))
+        if message.get("event") == "BLOCK_EXPORT_DELETED":
+            self._gone.add(message["data"]["id"])
+        return {} if "event" in message else message
 
 
 def clean_up() -> None:
@@ -233,8 +266,10 @@ def _remove(folder: Path) -> None:
         except UncloneError as error:
             raise EngineError(f"cannot unmount {mounted}: {error.message}") from error
     # Only the files made here: if something is still mounted, nothing on it is removed.
-    ours = [*folder.glob("disk*"), *folder.glob(f"{_SCRATCH}*"), folder / _DRAFT, folder / _LOCK]
-    for entry in ours:
+    ours = [
+        file for form in ("disk*", f"{_SCRATCH}*", f"{_CHANGED}*") for file in folder.glob(form)
+    ]
+    for entry in [*ours, folder / _DRAFT, folder / _LOCK]:
         entry.unlink(missing_ok=True)
     with suppress(FileNotFoundError):  # two runs clean up at the same time
         folder.rmdir()
@@ -246,6 +281,18 @@ def _mounts_in(folder: Path) -> Iterator[Path]:
         mounted = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), place))
         if mounted.parent == folder:
             yield mounted
+
+
+def _export(name: str, node: str, file: Path) -> dict[str, Any]:
+    return {
+        "type": "fuse",
+        "id": name,
+        "node-name": node,
+        "mountpoint": str(file),
+        "writable": True,
+        "growable": False,
+        "allow-other": "off",
+    }
 
 
 def _node(drive: Drive, name: str, *, read_only: bool) -> dict[str, Any]:

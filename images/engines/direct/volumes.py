@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from images.access.disk import Disk, Place
 from images.engines.direct import checks, identifiers
 from images.engines.direct.devices import read_devices
 from images.engines.direct.driver import as_kind, as_stat
@@ -47,6 +48,8 @@ class DirectVolumes:
         except BaseException:
             self._worker.end()
             raise
+        ready = self._daemon.await_files
+        self._disks = [Disk(place, ready=ready) for place in self._daemon.places]
 
     def beyond_reach(self) -> str:
         """What on the drives this engine cannot open; "" when there is nothing."""
@@ -69,6 +72,7 @@ class DirectVolumes:
 
     def set_identifiers(self, wanted: Sequence[Identifier]) -> None:
         """Set each of *wanted*; nothing is mounted."""
+        self._daemon.await_files()  # tools need them
         for identifier in wanted:
             if self._mounts:
                 raise EngineError(f"{identifier.device}: something is still mounted")
@@ -92,6 +96,7 @@ class DirectVolumes:
         if found.content.ext is None or found.content.ext.unclean:
             result = self.check(device, repair=False)
             return lambda: result
+        self._daemon.await_files()
         self._checks.append(checks.Check(found))
         return self._checks[-1].result
 
@@ -272,6 +277,7 @@ class DirectVolumes:
             for check in self._checks:
                 check.end()
             self.unmount_all()
+            self._flush()
             self._daemon.end()
         finally:
             self.drop()
@@ -284,12 +290,22 @@ class DirectVolumes:
             driver.drop()
         self._mounts.clear()
         self._worker.end()
+        for disk in self._disks:
+            disk.close()
         self._daemon.kill()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _flush(self) -> None:
+        for disk in self._disks:
+            try:
+                disk.flush()
+            except OSError as error:
+                raise EngineError(f"the disk cannot be written: {error.strerror}") from error
+            disk.close()
+
     def _read(self) -> Sequence[Device]:
         if not self._devices:
-            self._devices = read_devices(self._daemon.files)
+            self._devices = read_devices(self._disks)
         return self._devices
 
     def _device(self, name: str) -> Device:
@@ -307,6 +323,7 @@ class DirectVolumes:
     def _checkable(self, device: Device) -> Iterator[Device]:
         # e2fsck 1.47 forgets the offset it was given when it has replayed a journal and opens the
         # file system again: that one has to be a file from its first byte.
+        self._daemon.await_files()
         if device.content.ext and device.content.ext.unclean:
             with self._alone(device) as alone:
                 yield alone
@@ -317,8 +334,14 @@ class DirectVolumes:
     def _alone(self, device: Device) -> Iterator[Device]:
         """The same device, from the first byte of a file."""
         if device.start:
-            with self._daemon.partition(device.file, device.start, device.size) as file:
-                yield replace(device, file=file, start=0)
+            device.lend()
+            device.disk.release()
+            with self._daemon.partition(device.disk.place, device.start, device.size) as file:
+                disk = Disk(Place(str(file), device.size))
+                try:
+                    yield replace(device, disk=disk, start=0)
+                finally:
+                    disk.close()
         else:
             yield device
 
@@ -334,7 +357,9 @@ class DirectVolumes:
             ext = self._device(device.name).content.ext
             if ext is None:
                 raise EngineError(f"the file system on {device.name} is damaged")
-            return self._worker.open(device.file, device.start, ext, writable=not read_only)
+            self._daemon.await_files()
+            place = device.disk.place
+            return self._worker.open(place, device.start, ext, writable=not read_only)
         if content.type == "vfat":
             volume = device.open()
             boot = parse_boot(volume.read(0, 512), volume.size)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from images.access.disk import Disk
 from images.engines import Drive
 from images.engines.direct import DirectEngine
 from images.engines.direct.block_file import BlockFile
@@ -43,9 +44,9 @@ def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
     image = tmp_path / "image"
     run(["qemu-img", "create", "-q", "-f", "qcow2", image, "10M"])
     daemon = StorageDaemon([Drive(image, "qcow2")], scratch=False)
-    disk = BlockFile(daemon.files[0])
+    disk = Disk(daemon.places[0])
     assert disk.size == 10 << 20
-    disk.write(4096, b"written")
+    BlockFile(disk).write(4096, b"written")
     disk.close()
     daemon.end()
     raw = tmp_path / "raw"
@@ -56,7 +57,7 @@ def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
 def test_nothing_is_written_beyond_the_bounds(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(bytes(4096))
-    part = BlockFile(path, 1024, 1024)
+    part = BlockFile(Disk.of_file(path), 1024, 1024)
     assert len(part.read(1000, 1000)) == 24
     for offset in (1020, 1024, -1, 1 << 60):
         with pytest.raises(EngineError):
@@ -141,7 +142,7 @@ def test_a_run_that_just_begins_is_no_left_over(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     daemon = StorageDaemon([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
-    assert daemon.files[0].stat().st_size == 48 << 20
+    assert daemon.places[0].size == 48 << 20
     daemon.end()
 
 

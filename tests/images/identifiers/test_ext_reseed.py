@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from images.access.disk import Disk
 from images.engines.direct.block_file import BlockFile
 from images.identifiers import ext, ext_reseed
 from images.process import run
@@ -63,7 +64,7 @@ def make(image: Path, tree: Path, options: tuple[str, ...], size: int = 40) -> N
 
 
 def reseed(image: Path) -> tuple[bool, str]:
-    blocks = BlockFile(image)
+    blocks = BlockFile(Disk.of_file(image))
     try:
         return ext_reseed.reseed(blocks, UUID), ext.read(blocks)
     finally:
@@ -89,7 +90,7 @@ def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) ->
     said = run(["e2fsck", "-fy", "-b", "8193", "-B", "1024", image], ok=(0, 1)).stdout
     assert b"checksum" not in said
     run(["e2fsck", "-fn", image])
-    blocks = BlockFile(image)
+    blocks = BlockFile(Disk.of_file(image))
     try:
         assert ext.read(blocks) == UUID
     finally:

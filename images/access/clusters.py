@@ -1,0 +1,214 @@
+"""The content of an image at rest, read straight from its files.
+
+An image is a stack of layers, the topmost first: what one does not hold, the next one does. Nobody
+may change any of them meanwhile, and each was found sound by QEMU before (``qemu-img check``).
+
+References: QEMU ``docs/interop/qcow2.txt`` ("Cluster mapping"), QEMU 7.2 ``block/qcow2.h``
+(qcow2_get_cluster_type), ``block/qcow2-threads.c`` (raw deflate, window of 4 KiB),
+``block/io.c`` (what lies beyond the end of a file or of a backing image is zeros).
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMPRESSED, _COPIED, _ZERO = 1 << 62, 1 << 63, 1
+_OFFSET = 0x00FF_FFFF_FFFF_FE00
+_SECTOR = 512
+_DEFLATE_WINDOW = -12
+#: Bytes of decompressed clusters that are kept: what is read next is often beside what was.
+_KEPT = 4 * 1024 * 1024
+
+
+class Layer(NamedTuple):
+    """One image of the stack, as plain values: they go to other processes.
+
+    ``cluster_bits`` is 0 for a raw image, whose file is the disk; the L1 table is a qcow2's.
+    ``data`` is the file that holds the clusters, mostly the image itself. *size* is bytes.
+    """
+
+    path: str
+    size: int
+    cluster_bits: int = 0
+    l1_offset: int = 0
+    version: int = 3
+    data: str = ""
+
+
+class UnreadableError(Exception):
+    """There is something that only QEMU can read."""
+
+
+class Clusters:
+    """The content of *layers*, as long as nobody writes to any of them."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._open: list[_Raw | _Qcow2] = []
+        try:
+            for layer in layers:
+                self._open.append(_Qcow2(layer) if layer.cluster_bits else _Raw(layer))
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, offset: int, count: int) -> bytes:
+        """*count* bytes at *offset*, which lie on the disk.
+
+        Raises UnreadableError when QEMU has to be asked, OSError when a file cannot be read.
+        """
+        found = self._read(offset, count)
+        if len(found) == count:
+            return found
+        pieces = [found]
+        offset, count = offset + len(found), count - len(found)
+        while count:
+            pieces.append(self._read(offset, count))
+            offset, count = offset + len(pieces[-1]), count - len(pieces[-1])
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Let go of the files. Safe to call twice."""
+        while self._open:
+            self._open.pop().close()
+
+    def _read(self, offset: int, count: int) -> bytes:
+        """As many of *count* bytes at *offset* as one layer holds together, at least one."""
+        for layer in self._open:
+            if offset >= layer.size:
+                break  # a shorter image hides what is below it
+            count = min(count, layer.size - offset)
+            held, count = layer.read(offset, count)
+            if held is not None:
+                return held
+        return bytes(count)
+
+
+class _Raw:
+    """A file that is the disk, with zeros behind its end."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.size = layer.size
+        self._file = _open(layer.path)
+
+    def read(self, offset: int, count: int) -> tuple[bytes, int]:
+        return _padded(self._file, offset, count), count
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class _Qcow2:
+    """A qcow2: a table of tables says where each cluster is, if there is one."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.size = layer.size
+        self._bits = layer.cluster_bits
+        self._cluster = 1 << layer.cluster_bits
+        self._l1 = layer.l1_offset
+        self._external = bool(layer.data)
+        self._zero = _ZERO if layer.version >= 3 else 0
+        self._inflated: dict[int, bytes] = {}
+        self._file = self._data = _open(layer.path)
+        if layer.data:
+            try:
+                self._data = _open(layer.data)
+            except OSError:
+                os.close(self._file)
+                raise
+
+    def read(self, offset: int, count: int) -> tuple[bytes | None, int]:
+        """What this layer itself holds at *offset*, or None; and for how many bytes that is so."""
+        inside = offset & (self._cluster - 1)
+        entries = self._entries(offset, inside + count)
+        kind, place = self._kind(entries[0])
+        if kind == "compressed":
+            count = min(count, self._cluster - inside)
+            return self._inflate(entries[0])[inside : inside + count], count
+        together = 1
+        for entry in entries[1:]:
+            more, at = self._kind(entry)
+            if more != kind or (kind == "here" and at != place + (together << self._bits)):
+                break
+            together += 1
+        count = min(count, (together << self._bits) - inside)
+        if kind == "below":
+            return None, count
+        if kind == "zeros":
+            return bytes(count), count
+        return _padded(self._data, place + inside, count), count
+
+    def close(self) -> None:
+        os.close(self._file)
+        if self._data != self._file:
+            os.close(self._data)
+
+    def _entries(self, offset: int, count: int) -> list[int]:
+        """The L2 entries for *count* bytes from the cluster of *offset* on, in one table."""
+        in_table = self._bits - 3  # of the index in an L2 table
+        index = offset >> self._bits
+        top = index >> in_table
+        first = index & ((1 << in_table) - 1)
+        wanted = min(-(-count >> self._bits), (1 << in_table) - first)
+        table = int.from_bytes(_exactly(self._file, self._l1 + 8 * top, 8), "big") & _OFFSET
+        if not table:
+            return [0] * wanted
+        raw = _exactly(self._file, table + 8 * first, 8 * wanted)
+        return [int.from_bytes(raw[at : at + 8], "big") for at in range(0, 8 * wanted, 8)]
+
+    def _kind(self, entry: int) -> tuple[str, int]:
+        if entry & _COMPRESSED:
+            return "compressed", 0
+        if entry & self._zero:
+            return "zeros", 0
+        place = entry & _OFFSET
+        # In a file of its own a cluster may be at 0.
+        if place or (self._external and entry & _COPIED):
+            return "here", place
+        return "below", 0
+
+    def _inflate(self, entry: int) -> bytes:
+        if (held := self._inflated.get(entry)) is not None:
+            return held
+        split = 62 - (self._bits - 8)
+        place = entry & ((1 << split) - 1)
+        sectors = (entry & (_COMPRESSED - 1)) >> split
+        raw = os.pread(self._file, (sectors + 1) * _SECTOR - place % _SECTOR, place)
+        try:
+            content = zlib.decompressobj(_DEFLATE_WINDOW).decompress(raw, self._cluster)
+        except zlib.error as error:
+            raise UnreadableError from error
+        if len(content) != self._cluster:
+            raise UnreadableError
+        while len(self._inflated) * self._cluster >= _KEPT:
+            del self._inflated[next(iter(self._inflated))]
+        self._inflated[entry] = content
+        return content
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def _padded(file: int, offset: int, count: int) -> bytes:
+    got = os.pread(file, count, offset)
+    if len(got) == count:
+        return got
+    parts = [got]
+    while got:  # a call may be cut short, at 2 GiB for one
+        offset, count = offset + len(got), count - len(got)
+        got = os.pread(file, count, offset)
+        parts.append(got)
+    return b"".join([*parts, bytes(count)])
+
+
+def _exactly(file: int, offset: int, count: int) -> bytes:
+    got = os.pread(file, count, offset)
+    if len(got) != count:
+        raise UnreadableError
+    return got

@@ -1,0 +1,80 @@
+"""A disk read from its image and from QEMU at once: always what was written last."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.access.changed import Changed
+from images.access.disk import Disk
+from images.chain import read_chain
+from images.engines import Drive
+from images.engines.direct.storage_daemon import StorageDaemon
+from images.process import run
+from tests.support.disks import MIB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    path = tmp_path / "base.raw"
+    path.write_bytes(random.Random(1).randbytes(4 * MIB))
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", path, "-F", "raw", tmp_path / "overlay"])
+    return path
+
+
+def test_every_reader_sees_what_was_written_last(tmp_path: Path, base: Path) -> None:
+    wanted = bytearray(base.read_bytes())
+    drive = Drive(tmp_path / "overlay", "qcow2", read_chain(base))
+    daemon = StorageDaemon([drive], scratch=False)
+    daemon.await_files()
+    disks = [Disk(daemon.places[0]), Disk(daemon.places[0])]  # as two processes have
+    chance = random.Random(2)
+    for _ in range(400):
+        at = chance.randrange(len(wanted))
+        count = min(chance.choice((1, 512, 5000, 200_000)), len(wanted) - at)
+        disk = chance.choice(disks)
+        if chance.random() < 0.2:
+            wanted[at : at + count] = content = chance.randbytes(count)
+            assert disk.write(at, content) == count
+        else:
+            assert disk.read(at, count) == wanted[at : at + count], (at, count)
+    for disk in disks:
+        disk.flush()
+        disk.close()
+    daemon.end()
+    assert base.read_bytes() == random.Random(1).randbytes(4 * MIB)
+    run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", tmp_path / "overlay", tmp_path / "raw"])
+    assert (tmp_path / "raw").read_bytes() == wanted
+
+
+def test_what_was_not_changed_needs_no_file(tmp_path: Path, base: Path) -> None:
+    drive = Drive(tmp_path / "overlay", "qcow2", read_chain(base))
+    daemon = StorageDaemon([drive], scratch=False)
+    place = daemon.places[0]
+    daemon.await_files()
+    disk = Disk(place._replace(file=str(tmp_path / "nowhere")))
+    assert disk.read(MIB, 4096) == base.read_bytes()[MIB : MIB + 4096]
+    disk.mark(MIB, 1)
+    with pytest.raises(FileNotFoundError):
+        disk.read(MIB, 4096)
+    assert disk.unchanged(MIB + 65536, 4096) is not None
+    disk.close()
+    daemon.end()
+
+
+def test_marks_are_where_they_were_set(tmp_path: Path) -> None:
+    Changed.make(tmp_path / "marks", 10 * 65536 + 5)
+    marks, others = Changed(tmp_path / "marks"), Changed(tmp_path / "marks")
+    marks.mark(3 * 65536, 65536)
+    assert [n for n in range(10) if others.touches(n * 65536, 65536)] == [3]
+    assert others.touches(3 * 65536 - 1, 2)
+    assert not others.touches(0, 3 * 65536)
+    marks.mark(10 * 65536, 5)
+    assert others.touches(10 * 65536 + 4, 1)
+    marks.close()
+    others.close()
