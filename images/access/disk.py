@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
 
 class Place(NamedTuple):
@@ -30,6 +31,16 @@ class Place(NamedTuple):
     size: int
     changed: str = ""
     layers: tuple[Layer, ...] = ()
+
+    def as_plain(self) -> tuple[Any, ...]:
+        """The same in types that can be marshalled."""
+        return (*self[:-1], tuple(map(tuple, self.layers)))
+
+    @classmethod
+    def from_plain(cls, plain: tuple[Any, ...]) -> Place:
+        """The inverse of :meth:`as_plain`."""
+        file, size, changed, layers = plain
+        return cls(file, size, changed, tuple(Layer(*layer) for layer in layers))
 
 
 class Disk:

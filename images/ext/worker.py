@@ -16,7 +16,6 @@ import resource
 import struct
 import sys
 
-from images.access.clusters import Layer
 from images.access.disk import Disk, Place
 from images.ext.filesystem import ExtFileSystem
 from images.ext.geometry import Geometry
@@ -95,9 +94,7 @@ class Worker:
         self, place: tuple[Any, ...], offset: int, geometry: dict[str, Any], *flags: bool
     ) -> int:
         if place not in self._disks:
-            file, size, changed, layers = place
-            found = Place(file, size, changed, tuple(Layer(*layer) for layer in layers))
-            self._disks[place] = Disk(found)
+            self._disks[place] = Disk(Place.from_plain(place))
         disk = self._disks[place]
         opened = ExtFileSystem(disk, offset, Geometry(**geometry), writable=flags[0])
         self._last += 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from images import process
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.damage import find_damage
+from images.engines.direct.helper import start_helper
 from images.engines.direct.probing import UNKNOWN
 from images.errors import EngineError
 from images.volumes import CheckResult
@@ -38,11 +39,16 @@ def check(device: Device, *, repair: bool) -> CheckResult:
 
 
 class Check:
-    """A check of the ext file system on *device* that goes on; nothing is changed."""
+    """A check of the ext file system on *device* that goes on; nothing is changed.
+
+    It is of a copy without the contents of files (:mod:`images.ext.checker`): when that is sound,
+    so is the file system.
+    """
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._process = process.start(["e2fsck", "-fn", device.for_tools])
+        place = device.disk.place.as_plain()
+        self._process = start_helper("images.ext.checker", place, device.start, device.for_tools)
 
     def result(self) -> CheckResult:
         """Its result, when it has one."""
@@ -55,7 +61,7 @@ class Check:
         finally:
             self.end()
         if self._process.returncode:
-            return check(self._device, repair=False)  # again, for all of its words
+            return check(self._device, repair=False)  # the disk itself, with all of its words
         return CheckResult(self._device.name, clean=True, words=_condensed(self._device, words))
 
     def end(self) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import marshal
 import struct
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images import process
+from images.engines.direct.helper import start_helper
 from images.engines.direct.pipes import Program
 from images.errors import EngineError
 
@@ -24,18 +22,14 @@ LIMIT = 120.0
 #: Bytes of a file in one answer.
 _PIECE = 1024 * 1024
 _LENGTH = struct.Struct("<I")
-#: Without site-packages and the user's settings: a third of an interpreter's starting time.
-_FLAGS = ("-I", "-S", "-X", "utf8")
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from images.ext.worker import main; main()"
 
 
 class ExtWorker:
     """A worker process, started at once."""
 
     def __init__(self) -> None:
-        packages = Path(__file__).parents[3]
-        command = [sys.executable, *_FLAGS, "-c", _START, str(packages)]
-        self._program = Program(process.start(command), "the ext file system worker")
+        helper = start_helper("images.ext.worker")
+        self._program = Program(helper, "the ext file system worker")
 
     def open(
         self, place: Place, offset: int, superblock: Superblock, *, writable: bool
@@ -51,8 +45,7 @@ class ExtWorker:
             "extents": superblock.uses_extents,
         }
         try:
-            plain = (*place[:-1], tuple(map(tuple, place.layers)))
-            handle = self.call("open", 0, plain, offset, geometry, writable)
+            handle = self.call("open", 0, place.as_plain(), offset, geometry, writable)
         except OSError as error:
             raise EngineError(f"the {superblock.type} file system cannot be opened: {error}") from (
                 error

@@ -38,7 +38,9 @@ def make(folder: Path, name: str, options: str, *, below: Path | None = None) ->
     """An image of :data:`SIZE` with data, zeros and holes in places that differ by *name*."""
     path = folder / name
     options = options.replace("DATA", str(folder / f"{name}.data"))
-    backing = ["-b", below, "-F", "raw" if below.suffix == ".raw" else "qcow2"] if below else []
+    backing = (
+        ["-b", str(below), "-F", "raw" if below.suffix == ".raw" else "qcow2"] if below else []
+    )
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, *backing, path, str(SIZE)])
     chance = random.Random(name)
     commands: list[str] = []
