@@ -170,10 +170,12 @@ def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
             for warning in guest.layout.warnings:
                 clock.listener.warn(warning)
             clock.ready()
+            from sanitize import initrds  # noqa: PLC0415 (loaded while the image is opened)
             from sanitize.applying import apply_plan  # noqa: PLC0415 (loaded while the image is opened)
             from sanitize.planning import make_plan  # noqa: PLC0415 (loaded while the image is opened)
             from sanitize.verifying import verify  # noqa: PLC0415 (loaded while the image is opened)
 
+            initrds.look_ahead(guest)
             plan = make_plan(guest, request.options)
             report = Report(
                 image=str(request.image),

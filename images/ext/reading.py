@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from images.ext.contents import Run
     from images.ext.inode import Inode
 
     #: mode with type, uid, gid, size, links
@@ -56,7 +57,12 @@ class Reading:
         return self._volume.link_target(inode)
 
     def read(self, path: bytes, limit: int, start: int) -> bytes:
-        return self._volume.read(self._file(path).number, limit, start=start)
+        return self._volume.read(self._file(path), limit, start=start)
+
+    def runs(self, path: bytes) -> tuple[int, list[Run] | None]:
+        """The size of the regular file at *path*, and where its content is if that is known."""
+        inode = self._file(path)
+        return inode.size, self._volume.runs(inode)
 
     def get_xattrs(self, path: bytes) -> dict[str, bytes]:
         return self._volume.attributes(self._inode(path).number)
@@ -64,7 +70,7 @@ class Reading:
     def walk(self, path: bytes, exclude: Sequence[bytes], limit: int) -> Iterator[Met]:
         """Every inode below directory *path* with the first *limit* bytes of each file."""
         for below, inode in self._below(path, exclude):
-            content = self._volume.read(inode.number, limit) if inode.is_regular else None
+            content = self._volume.read(inode, limit) if inode.is_regular else None
             target = self._volume.link_target(inode) if inode.is_symlink else b""
             yield below, _stat(inode), content, target
 
@@ -76,7 +82,7 @@ class Reading:
         for below, inode in self._below(path, exclude):
             texts = [below.rpartition(b"/")[2]]
             if inode.is_regular and inode.size <= limit:
-                texts.append(self._volume.read(inode.number, limit))
+                texts.append(self._volume.read(inode, limit))
             elif inode.is_symlink:
                 texts.append(self._volume.link_target(inode))
             if any(needle in text for text in texts for needle in needles):

@@ -13,9 +13,11 @@ import errno
 import os
 import stat
 import struct
+from functools import partial
 
 from images.ext import libext2fs as lib
 from images.ext.channel import Manager
+from images.ext.contents import read_runs, runs_of
 from images.ext.inode import (
     CASEFOLDED,
     EA_INODE,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from images.access.disk import Disk
+    from images.ext.contents import Run
     from images.ext.geometry import Geometry
 
     #: (inode number, record length, name length, type), name, address of the entry -> flags
@@ -77,6 +80,7 @@ class Volume:
         options = b"offset=%d" % offset
         size = geometry.blocks * geometry.block_size
         self._manager = Manager(disk, offset, size)
+        self._unchanged = partial(_unchanged, disk, offset)
         path = os.fsencode(disk.place.file)
         call("open2", path, options, flags, 0, 0, self._manager.pointer, byref(self._fs))
         try:
@@ -198,9 +202,15 @@ class Volume:
         self._iterate(directory, visit)
 
     # -- contents --------------------------------------------------------------------------
-    def read(self, number: int, limit: int, *, start: int = 0) -> bytes:
-        """Up to *limit* bytes of the regular file *number*, from byte *start* on."""
-        with _File(self._fs, number, 0) as file:
+    def read(self, inode: Inode, limit: int, *, start: int = 0) -> bytes:
+        """Up to *limit* bytes of the regular file *inode*, from byte *start* on."""
+        runs = self.runs(inode)
+        if runs is not None:
+            end = max(start, min(start + limit, inode.size))
+            found = read_runs(runs, start, end, self._unchanged)
+            if found is not None:
+                return found
+        with _File(self._fs, inode.number, 0) as file:
             if start:
                 call("file_llseek", file, start, os.SEEK_SET, None)
             parts: list[bytes] = []
@@ -213,10 +223,14 @@ class Volume:
                 limit -= got.value
             return b"".join(parts)
 
+    def runs(self, inode: Inode) -> list[Run] | None:
+        """Where the content of the regular file *inode* is, if that is known and untouched."""
+        return runs_of(inode, self.geometry, self._unchanged)
+
     def overwrite(self, number: int, content: bytes, *, keep: int = 0) -> None:
         """Make *content* what the regular file *number* holds behind its first *keep* bytes."""
-        if keep and self.inode(number).flags & INLINE_DATA:
-            content, keep = self.read(number, keep) + content, 0
+        if keep and (inode := self.inode(number)).flags & INLINE_DATA:
+            content, keep = self.read(inode, keep) + content, 0
         if not keep:
             self._free_content(number)
         with _File(self._fs, number, lib.FILE_WRITE) as file:
@@ -242,7 +256,7 @@ class Volume:
             return inode.block_area[: inode.size].split(b"\0")[0]
         if inode.size >= self.geometry.block_size:
             raise _corrupt(f"the symlink in inode {inode.number} is too long")
-        return self.read(inode.number, inode.size).split(b"\0")[0]
+        return self.read(inode, inode.size).split(b"\0")[0]
 
     # -- extended attributes ---------------------------------------------------------------
     def attributes(self, number: int) -> dict[str, bytes]:
@@ -384,6 +398,10 @@ class _Attributes:
 
 
 _ENTRY = struct.Struct("=IHBB")  # inode, record length, name length, type (ext2_dir_entry_2)
+
+
+def _unchanged(disk: Disk, offset: int, start: int, count: int) -> bytes | None:
+    return disk.unchanged(offset + start, count)
 
 
 def _attribute(handle: ctypes.c_void_p, name: bytes) -> bytes:

@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING
 from sanitize.boot import cpio
 from sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
 from sanitize.boot.cpio import DamagedError
+from sanitize.boot.recorded import Recorder, UnrecordedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from sanitize.boot.recorded import Archive
 
 #: Stands in a header field that nothing reads ("uncl"), in every member of an archive of ours.
 OUR_MARK = 0x756E636C
@@ -119,14 +122,24 @@ class Survey:
 
 
 def survey(
-    data: bytes | memoryview, needles: Collection[bytes] = (), *, read: Collection[str] = ()
+    data: bytes | memoryview,
+    needles: Collection[bytes] = (),
+    *,
+    read: Collection[str] = (),
+    known: Sequence[Archive] = (),
+    recorder: Recorder | None = None,
 ) -> Survey:
     """Read the initrd *data* once: its members, and where any of *needles* occurs.
 
-    *read* names members (``etc/fstab``) whose contents are wanted in any case. Never raises for
-    what is in *data*: damage ends the reading and is described in ``unreadable``.
+    *read* names members (``etc/fstab``) whose contents are wanted in any case. *known* are the
+    archives that *data* begins with, from an earlier *recorder*. Never raises for what is in
+    *data*: damage ends the reading and is described in ``unreadable``.
     """
-    return _Surveyor(memoryview(data), tuple(needles), frozenset(read)).survey()
+    wanted = memoryview(data), tuple(needles), frozenset(read)
+    try:
+        return _Surveyor(*wanted, recorder or Recorder()).survey(known)
+    except UnrecordedError:
+        return _Surveyor(*wanted, Recorder()).survey()
 
 
 def normal(name: bytes) -> str:
@@ -156,8 +169,15 @@ class _Name:
 class _Surveyor:
     """The state of one pass: the file tree the kernel would have unpacked so far."""
 
-    def __init__(self, data: memoryview, needles: tuple[bytes, ...], read: frozenset[str]) -> None:
+    def __init__(
+        self,
+        data: memoryview,
+        needles: tuple[bytes, ...],
+        read: frozenset[str],
+        recorder: Recorder,
+    ) -> None:
         self._data = data
+        self._recorder = recorder
         self._needles = needles
         self._read = read
         self._longest = max(map(len, needles), default=1)
@@ -171,9 +191,11 @@ class _Surveyor:
         self._count = 0
         self._end = 0
 
-    def survey(self) -> Survey:
+    def survey(self, known: Sequence[Archive] = ()) -> Survey:
         unreadable = ""
         try:
+            for archive in known:
+                self._again(archive)
             self._segments_in_turn()
         except DamagedError as error:
             unreadable = str(error)
@@ -195,6 +217,13 @@ class _Surveyor:
             unreadable=unreadable,
             base_names=frozenset(self._base_names),
         )
+
+    def _again(self, archive: Archive) -> None:
+        """One archive, as it was recorded."""
+        for header, content in archive.members:
+            self._member(header, iter([memoryview(content)]))
+        self._unpacked += archive.unpacked
+        self._close(archive.segment, archive.unpacked)
 
     def _segments_in_turn(self) -> None:
         while (offset := _next_nonzero(self._data, self._end)) is not None:
@@ -218,11 +247,11 @@ class _Surveyor:
         ours = True
         while header := reader.next():
             ours = ours and _is_ours(header)
-            self._member(header, reader)
+            self._member(header, reader.contents())
             if header.is_trailer:
                 reader.skip()
                 break
-        self._close(Segment(offset, offset + pieces.position, Compression.NONE, ours))
+        self._close(Segment(offset, offset + pieces.position, Compression.NONE, ours), 0)
 
     def _compressed(self, offset: int, compression: Compression) -> None:
         if compression is Compression.LZO:
@@ -235,14 +264,15 @@ class _Surveyor:
         ours = header is not None
         while header is not None:
             ours = ours and _is_ours(header)
-            self._member(header, reader)
+            self._member(header, reader.contents())
             header = reader.next()
         if pieces.skip_zeros():
             raise DamagedError(f"the {compression} part does not hold a cpio archive all through")
         self._unpacked += pieces.position
-        self._close(Segment(offset, stream.end, compression, ours))
+        self._close(Segment(offset, stream.end, compression, ours), pieces.position)
 
-    def _close(self, segment: Segment) -> None:
+    def _close(self, segment: Segment, unpacked: int) -> None:
+        self._recorder.archive(segment, unpacked)
         index = len(self._segments)
         self._segments.append(segment)
         self._end = segment.end
@@ -252,8 +282,9 @@ class _Surveyor:
         self._pending = names if segment.ours else set()
         self._base_names |= set() if segment.ours else names
 
-    def _member(self, header: cpio.Header, reader: cpio.Reader) -> None:
+    def _member(self, header: cpio.Header, pieces: Iterator[memoryview]) -> None:
         """What the kernel does with a member, in terms of names and inodes."""
+        self._recorder.member(header)
         self._count += 1
         if self._count > _MEMBER_LIMIT:
             raise DamagedError(f"it has more than {_MEMBER_LIMIT} members")
@@ -265,7 +296,7 @@ class _Surveyor:
         path = normal(header.name)
         inode = self._inode(path, header)
         if header.is_file or header.is_symlink:
-            self._fill(inode, path, header, reader)
+            self._fill(inode, path, header, pieces)
         inode.names.add(path)
         self._names[path] = _Name(header, len(self._segments), inode)
 
@@ -303,20 +334,26 @@ class _Surveyor:
         self._kept -= len(inode.content or b"")
         inode.content, inode.needles = None, ()
 
-    def _fill(self, inode: _Inode, path: str, header: cpio.Header, reader: cpio.Reader) -> None:
+    def _fill(
+        self, inode: _Inode, path: str, header: cpio.Header, pieces: Iterator[memoryview]
+    ) -> None:
         if header.size == 0 and inode.content is not None:
             return  # a further hard link, without contents of its own
         if header.size > KEPT_LIMIT:
-            inode.needles = self._found_in_pieces(reader.contents())
+            self._recorder.give_up()
+            inode.needles = self._found_in_pieces(pieces)
             return
-        pieces = reader.contents()
-        first = bytes(next(pieces, b""))
-        if first.startswith(_PROGRAM) and not self._is_wanted(path, header, inode):
+        first = next(pieces, memoryview(b""))
+        if first[: len(_PROGRAM)] == _PROGRAM and not self._is_wanted(path, header, inode):
+            self._recorder.content(_PROGRAM)
             self._forget(inode)
             for _ in pieces:
                 pass
             return
         content = b"".join([first, *pieces])
+        if len(content) != header.size:
+            raise UnrecordedError
+        self._recorder.content(content)
         self._forget(inode)
         inode.needles = tuple(needle for needle in self._needles if needle in content)
         # Contents of a hard link are kept until it is known which names lead to them.

@@ -358,8 +358,7 @@ class DirectVolumes:
             if ext is None:
                 raise EngineError(f"the file system on {device.name} is damaged")
             self._daemon.await_files()
-            place = device.disk.place
-            return self._worker.open(place, device.start, ext, writable=not read_only)
+            return self._worker.open(device.disk, device.start, ext, writable=not read_only)
         if content.type == "vfat":
             volume = device.open()
             boot = parse_boot(volume.read(0, 512), volume.size)
