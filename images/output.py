@@ -92,6 +92,7 @@ class ToOutput(Transaction):
         remove_durably([output_overlay_path(target), partial_path(target)])
 
     def _commit(self) -> None:
+        self._require_intact()
         for target, layer, image in zip(self._targets, self.overlays, self.images, strict=True):
             partial = partial_path(target)
             with explained("write the output", target.parent):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from images.errors import ToolError, UncloneError
 from images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+T = TypeVar("T")
 
 #: Debian package that holds each program this project starts; for "not found" messages.
 PACKAGES = {
@@ -65,6 +68,34 @@ def run(
     if done.returncode not in ok:
         raise ToolError(f"{program} failed ({_ending(done.returncode)}): {_words(done)}")
     return done
+
+
+def at_once(*work: Callable[[], T]) -> list[T]:
+    """Do all of *work*, which mostly waits for programs, at the same time; the results in order.
+
+    Raises what the first of them raised, when all have ended.
+    """
+    results: list[T | None] = [None] * len(work)
+    errors: list[BaseException | None] = [None] * len(work)
+
+    def do(number: int) -> None:
+        try:
+            results[number] = work[number]()
+        except BaseException as error:  # noqa: BLE001 (raised again below)
+            errors[number] = error
+
+    others = [Thread(target=do, args=(number,)) for number in range(1, len(work))]
+    for thread in others:
+        thread.start()
+    try:
+        do(0)
+    finally:
+        for thread in others:
+            thread.join()
+    for error in errors:
+        if error is not None:
+            raise error
+    return cast("list[T]", results)
 
 
 def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:

@@ -30,10 +30,10 @@ _CHECK = 3600
 _MAX_BACKING = 1023
 
 
-def require_sound(image: Image, *, locked: bool) -> None:
-    """Have QEMU itself open and check *image*, not the chain below it.
+def require_readable(image: Image, *, locked: bool) -> None:
+    """Have QEMU itself open *image*, not the chain below it, and see as much as we do.
 
-    Raises RefusedError when it is not sound.
+    Raises RefusedError otherwise.
     """
     name = qemu_name(layer(image, locked=locked))
     try:
@@ -50,7 +50,13 @@ def require_sound(image: Image, *, locked: bool) -> None:
             f"bytes, QEMU sees {size}",
             hint="Convert it first: qemu-img convert -O qcow2 IMAGE NEW.qcow2",
         )
-    if image.format is not Format.RAW and (damage := _damage(name)):
+
+
+def require_sound(image: Image, *, locked: bool) -> None:
+    """Have QEMU check the metadata of *image*, not the chain below it. Raises RefusedError."""
+    if image.format is Format.RAW:
+        return
+    if damage := _damage(qemu_name(layer(image, locked=locked))):
         raise RefusedError(
             f"{shown(image.path)} is damaged or truncated: qemu-img check finds {damage} errors",
             hint=f"Restore it from a backup, or let QEMU try: "

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from images import journal, overlay, qemu_img, space
@@ -22,10 +23,11 @@ from images.interrupts import deferred
 from images.journal import Entry
 from images.lock import ImageLock
 from images.overlay import journal_path, overlay_path, reserve_path, run_files
+from images.process import at_once
 from images.recovery import Action, complete, has_leftovers, recover_before, require_settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -92,8 +94,6 @@ class Transaction(ABC):
         with deferred():
             for path in self.overlays:
                 self._let_go(path)
-            for path, image in zip(self.overlays, self.images, strict=False):
-                overlay.require_intact(path, image)
             self._commit()
             self.committed = True
 
@@ -117,6 +117,10 @@ class Transaction(ABC):
             finally:
                 self._lock.release()
 
+    def _require_intact(self) -> None:
+        for path, image in zip(self.overlays, self.images, strict=False):
+            overlay.require_intact(path, image)
+
     def _let_go(self, path: Path) -> None:
         try:
             self._lock.exclusive([path])
@@ -124,6 +128,12 @@ class Transaction(ABC):
             raise UncloneError(f"{shown(path)} is still open: {error.message}") from error
 
     def _read(self, *, writable: bool) -> tuple[Image, ...]:
+        """Lock the images with everything under them, read them as they are then, check them."""
+        images = self._hold(writable=writable)
+        at_once(*_checks(images, writable=writable))
+        return images
+
+    def _hold(self, *, writable: bool) -> tuple[Image, ...]:
         """Lock the images with everything under them, and read them as they are then."""
         own = [real_path(disk.path) for disk in self._disks]
         _require_distinct(own)
@@ -146,7 +156,6 @@ class Transaction(ABC):
         for image in images:
             for link in image.chain:
                 require_settled(link.path)
-                qemu_img.require_sound(link, locked=writable and link is image)
         return images
 
     def _chains(self) -> tuple[Image, ...]:
@@ -175,21 +184,27 @@ class InPlace(Transaction):
     def _begin(self) -> None:
         recovered = [recover_before(disk.path, allow=self._allow) for disk in self._disks]
         self.recovered = tuple(r for r in recovered if r.action is not Action.NOTHING)
-        images = self._read(writable=True)
+        images = self._hold(writable=True)
         for image in images:
             if has_leftovers(image.path):  # since the recovery, another run came and was killed
                 raise InUseError(f"{shown(image.path)} is in use by another run", hint="Try again.")
             _require_changeable(image)
         self.warnings = tuple(text for image in images for text in self._warnings(image))
-        overlays = []
-        for image in images:
-            path = overlay_path(image.path)
-            self._made.append(image.path)
-            overlay.create(
-                path, image, locked=True, descriptors=self._lock.descriptors, like=image.path
-            )
-            overlays.append(path)
-        self.images, self.overlays = images, tuple(overlays)
+        self._made += [image.path for image in images]
+        self.images = images
+        self.overlays = tuple(overlay_path(image.path) for image in images)
+        # QEMU checks the images while it makes the overlays, which go again if one is not sound.
+        at_once(*_checks(images, writable=True), *map(self._make_overlay, self.overlays, images))
+
+    def _make_overlay(self, path: Path, image: Image) -> Callable[[], None]:
+        return partial(
+            overlay.create,
+            path,
+            image,
+            locked=True,
+            descriptors=self._lock.descriptors,
+            like=image.path,
+        )
 
     def _warnings(self, image: Image) -> Sequence[str]:
         warnings = []
@@ -218,18 +233,23 @@ class InPlace(Transaction):
             # Extents and data files were held for reading, so that the engine could open them.
             self._lock.exclusive(image.files)
         first = self.images[0].path
+        entries: list[Entry] = []
+        wanted: list[tuple[Image, int, Path]] = []
         with explained("write the commit marker", first.parent):
-            for path in self.overlays:
-                sync_file(path)
-                sync_directory(path.parent)
-            entries = [Entry(i.path, i.format, identity(i.path)) for i in self.images]
-            wanted = [
-                (image, space.needed(path, image), reserve_path(image.path))
-                for path, image in zip(self.overlays, self.images, strict=True)
-            ]
+            at_once(
+                self._require_intact,
+                self._make_durable,
+                lambda: entries.extend(map(_entry, self.images)),
+                lambda: wanted.extend(map(_needed, self.overlays, self.images)),
+            )
             with space.reserved(wanted):
                 self._mark(entries)
         complete(entries, self.images, self._lock)
+
+    def _make_durable(self) -> None:
+        for path in self.overlays:
+            sync_file(path)
+            sync_directory(path.parent)
 
     def _mark(self, entries: Sequence[Entry]) -> None:
         self._marked = True
@@ -242,6 +262,25 @@ class InPlace(Transaction):
 
     def _left_overs(self) -> Sequence[Path]:
         return [path for image in self._made for path in run_files(image)]
+
+
+def _entry(image: Image) -> Entry:
+    return Entry(image.path, image.format, identity(image.path))
+
+
+def _needed(path: Path, image: Image) -> tuple[Image, int, Path]:
+    """The bytes that committing the overlay at *path* may take, and the file to hold them."""
+    return image, space.needed(path, image), reserve_path(image.path)
+
+
+def _checks(images: Sequence[Image], *, writable: bool) -> Sequence[Callable[[], None]]:
+    """What QEMU has to say of *images* and everything under them."""
+    return [
+        partial(check, link, locked=writable and link is image)
+        for image in images
+        for link in image.chain
+        for check in (qemu_img.require_readable, qemu_img.require_sound)
+    ]
 
 
 def _require_distinct(paths: Sequence[Path]) -> None:
