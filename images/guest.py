@@ -39,6 +39,7 @@ class Guest:
         self.layout = layout
         self._stats: dict[str, Stat | OSError] = {}
         self._scans: dict[str, Mapping[str, Kind]] = {}
+        self._resolved: dict[tuple[str, bool], str] = {}
 
     @property
     def engine(self) -> str:
@@ -307,6 +308,7 @@ class Guest:
     def _changed(self) -> None:
         self._stats.clear()
         self._scans.clear()
+        self._resolved.clear()
 
     def _lstat(self, physical: str) -> Stat:
         known = self._stats.get(physical)
@@ -341,6 +343,12 @@ class Guest:
         return self.exists(f"{base}/{name}") if name == ".." else name in self._scan(base)
 
     def _resolve(self, path: str, *, follow_last: bool) -> str:
+        known = self._resolved.get((path, follow_last))
+        if known is None:
+            known = self._resolved[path, follow_last] = self._follow(path, follow_last=follow_last)
+        return known
+
+    def _follow(self, path: str, *, follow_last: bool) -> str:
         pending = _parts(path)
         done: list[str] = []
         links = 0

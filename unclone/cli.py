@@ -8,7 +8,6 @@ import importlib
 import os
 import sys
 import threading
-import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -111,6 +110,8 @@ def cli() -> None:
 
 def _fail(ctx: click.Context, error: BaseException) -> None:
     if ctx.meta.get("unclone.debug"):
+        import traceback  # noqa: PLC0415 (slow to load)
+
         traceback.print_exception(error)
     click.echo(f"unclone: {describe(error)}", err=True)
     hint = hint_of(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -259,6 +258,8 @@ def _named(options: Options, machine: str) -> Options:
 
 def unknown_step(name: str, known: list[str]) -> str:
     """The message for a step that does not exist, with the nearest that do."""
+    import difflib  # noqa: PLC0415 (only for who mistypes)
+
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     near += [each for each in known if name and name in each and each not in near]
     guess = f"did you mean {' or '.join(near[:3])}?" if near else "`unclone steps` lists them."

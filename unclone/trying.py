@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -108,4 +107,6 @@ def tried(name: str, watched: Watched, work: Callable[[Watched], R]) -> Attempt[
 def show_traceback(ctx: click.Context, error: BaseException) -> None:
     """With ``--debug``, where *error* came from."""
     if ctx.meta.get("unclone.debug"):
+        import traceback  # noqa: PLC0415 (slow to load)
+
         traceback.print_exception(error)

@@ -15,6 +15,7 @@ import marshal
 import os
 import resource
 import struct
+import sys
 
 from images.access.disk import Disk, Place
 from images.ext.metadata import Metadata, UnusualError
@@ -30,13 +31,14 @@ _GAP, _RUN = 4096, 1024 * 1024
 _LIMIT = 64 * 1024 * 1024
 
 
-def main(message: str) -> None:
+def main() -> None:
     """Become e2fsck, on the copy that is made or, where none can be made, on the disk itself.
 
-    *message* has the disk's place, the offset of the file system, and what e2fsprogs call it.
+    Standard input has the disk's place, the offset of the file system, and what e2fsprogs call
+    it, marshalled; it may take its time to come.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    place, offset, target = marshal.loads(bytes.fromhex(message))  # noqa: S302 (our own)
+    place, offset, target = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 (our own)
     limit = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, limit[1]))
     try:

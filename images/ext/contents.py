@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from images.ext.inode import EXTENTS, INLINE_DATA
+from images.ext.flags import EXTENTS, INLINE_DATA
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

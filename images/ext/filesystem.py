@@ -11,7 +11,8 @@ import os
 import stat
 
 from images.ext import acl
-from images.ext.inode import APPEND, IMMUTABLE, Inode
+from images.ext.flags import APPEND, IMMUTABLE
+from images.ext.inode import Inode
 from images.ext.libext2fs import Ext2Error
 from images.ext.reading import NAME_MAX, Reading, require_new
 from images.ext.volume import ROOT, Volume

@@ -10,9 +10,8 @@ import stat
 import struct
 import time
 
-#: i_flags
-APPEND, IMMUTABLE, INDEX, EXTENTS, INLINE_DATA = 0x20, 0x10, 0x1000, 0x80000, 0x10000000
-ENCRYPTED, VERITY, CASEFOLDED, EA_INODE = 0x800, 0x100000, 0x40000000, 0x200000
+from images.ext.flags import EXTENTS
+
 #: Inherited from the directory (Linux ``EXT4_FL_INHERITED`` and what applies to files).
 _INHERITED = 0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000
 _NOT_FOR_FILES = 0x10000 | 0x20000  # dirsync, topdir

@@ -12,6 +12,8 @@ from __future__ import annotations
 import stat
 import struct
 
+from images.ext.flags import EXTENTS, INLINE_DATA
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +26,13 @@ _META_GROUPS, _WIDE = 0x10, 0x80
 _SPARSE, _LAZY = 0x1, 0x10 | 0x400  # sparse_super; uninit_bg, metadata_csum
 _SPARSE_2 = 0x200
 _INODE_UNINIT = 1
-_EXTENTS, _INLINE = 0x80000, 0x10000000
 _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _FAST_SYMLINK = 60
 _RESIZE, _JOURNAL = 7, 8
+#: The last of the inodes that have a purpose of their own, in the oldest file systems.
+_FIRST = 10
+_KIND, _REGULAR = 0xF000, stat.S_IFREG
+_MAPPED = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, 0}
 #: User and group quota; the project's is named by the superblock.
 _QUOTA = (3, 4)
 _EXTENT = struct.Struct("<IHHI")
@@ -117,23 +122,29 @@ class Metadata:
 
     def _of_inodes(self, table: bytes, first: int) -> Iterator[int]:
         """The blocks that the inodes in *table* keep structures in; *first* is its first inode."""
-        # mode, size, links, flags, block area, attribute block
+        # mode, size, links, flags, block area with the depth of its tree, attribute block
         form = struct.Struct(f"<H2xI18xH4xI4x60s4xI10xH{self._inode - 120}x")
-        number = first - 1
-        for mode, size, links, flags, area, low, high in form.iter_unpack(table):
-            number += 1
+        inodes = enumerate(form.iter_unpack(table), start=first)
+        for number, (mode, size, links, flags, area, low, high) in inodes:
+            kind = mode & _KIND
+            if (
+                kind == _REGULAR
+                and flags & EXTENTS
+                and not area[6] | low | high
+                and number > _FIRST
+            ):
+                continue  # most are files whose extents are all in the inode
             if not links and number not in self._own:
                 continue
             if low or high:
                 yield low | high << 32
-            kind = stat.S_IFMT(mode)
-            if flags & _INLINE or kind not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, 0}:
+            if flags & INLINE_DATA or kind not in _MAPPED:
                 continue
             if kind == stat.S_IFLNK and size < _FAST_SYMLINK:
                 continue
             whole = kind in {stat.S_IFDIR, stat.S_IFLNK} or number in self._own
             most = 1 if number == _JOURNAL else self._count if whole else 0
-            yield from self._of_area(area, most, mapped=bool(flags & _EXTENTS))
+            yield from self._of_area(area, most, mapped=bool(flags & EXTENTS))
 
     def _of_area(self, area: bytes, most: int, *, mapped: bool) -> Iterator[int]:
         """The blocks that map what *area* leads to, and the first *most* of those mapped."""

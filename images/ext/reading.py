@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Met = tuple[bytes, StatTuple, bytes | None, bytes]
 
 NAME_MAX = 255
+#: Entries of a directory about which everything is told at once.
+_FEW = 100
 #: Directory entry type to st_mode type; 0 (the feature is off) has to be looked up.
 _MODES = {
     1: stat.S_IFREG,
@@ -43,12 +45,22 @@ class Reading:
     def lstat(self, path: bytes) -> StatTuple:
         return _stat(self._inode(path))
 
-    def scan(self, path: bytes) -> list[tuple[bytes, int]]:
-        """The names in a directory, each with the type bits of its mode."""
-        return [
+    def scan(self, path: bytes) -> tuple[list[tuple[bytes, int]], list[StatTuple]]:
+        """The names in a directory, each with the type bits of its mode; and all about each.
+
+        The latter only where there are few: whoever asks for the names will mostly ask for more.
+        """
+        entries = self._volume.entries(self._directory(path).number)
+        names = [
             (name, _MODES.get(kind) or stat.S_IFMT(self._volume.inode(number).mode))
-            for name, (number, kind) in self._volume.entries(self._directory(path).number).items()
+            for name, (number, kind) in entries.items()
         ]
+        if len(entries) > _FEW:
+            return names, []
+        try:
+            return names, [_stat(self._volume.inode(number)) for number, _ in entries.values()]
+        except OSError:
+            return names, []  # who asks for that one, is told
 
     def readlink(self, path: bytes) -> bytes:
         inode = self._inode(path)

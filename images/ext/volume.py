@@ -18,14 +18,8 @@ from functools import partial
 from images.ext import libext2fs as lib
 from images.ext.channel import Manager
 from images.ext.contents import read_runs, runs_of
-from images.ext.inode import (
-    CASEFOLDED,
-    EA_INODE,
-    ENCRYPTED,
-    EXTENTS,
-    INLINE_DATA,
-    Inode,
-)
+from images.ext.flags import CASEFOLDED, EA_INODE, ENCRYPTED, EXTENTS, INLINE_DATA
+from images.ext.inode import Inode
 from images.ext.libext2fs import byref, call, library
 
 TYPE_CHECKING = False

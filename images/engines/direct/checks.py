@@ -5,8 +5,10 @@ References: e2fsck(8) "EXIT CODE"; Microsoft "FAT: General Overview of On-Disk F
 
 from __future__ import annotations
 
+import marshal
 import re
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from images import process
@@ -18,7 +20,7 @@ from images.errors import EngineError
 from images.volumes import CheckResult
 
 if TYPE_CHECKING:
-    from subprocess import CompletedProcess
+    from subprocess import CompletedProcess, Popen
 
     from images.engines.direct.devices import Device
 
@@ -38,6 +40,21 @@ def check(device: Device, *, repair: bool) -> CheckResult:
     return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
 
 
+def start() -> Popen[bytes]:
+    """A process that will check something; whoever starts it ends it."""
+    return start_helper("images.ext.checker")
+
+
+def end(checker: Popen[bytes]) -> None:
+    """Stop *checker*, whatever it is doing. Safe to call twice."""
+    checker.kill()
+    checker.wait()
+    for stream in (checker.stdin, checker.stdout):
+        if stream is not None:
+            with suppress(BrokenPipeError):
+                stream.close()
+
+
 class Check:
     """A check of the ext file system on *device* that goes on; nothing is changed.
 
@@ -45,10 +62,18 @@ class Check:
     so is the file system.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, checker: Popen[bytes]) -> None:
+        """Have *checker*, which :func:`start` has started, begin."""
         self._device = device
-        place = device.disk.place.as_plain()
-        self._process = start_helper("images.ext.checker", place, device.start, device.for_tools)
+        self._process = checker
+        message = (device.disk.place.as_plain(), device.start, device.for_tools)
+        assert checker.stdin is not None  # noqa: S101  (started with pipes)
+        try:
+            checker.stdin.write(marshal.dumps(message))
+            checker.stdin.close()
+            checker.stdin = None  # nobody writes to it any more
+        except OSError as error:
+            raise EngineError("the file system check did not start") from error
 
     def result(self) -> CheckResult:
         """Its result, when it has one."""
@@ -66,11 +91,7 @@ class Check:
 
     def end(self) -> None:
         """Stop it. Safe to call twice."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        end(self._process)
 
 
 def replay(device: Device) -> None:

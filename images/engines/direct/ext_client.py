@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from images.access.disk import Disk
+    from images.engines.direct.driver import StatTuple
     from images.engines.direct.superblock import Superblock
 
 #: Seconds that one call may take; removing a tree of 100,000 files takes a few.
@@ -80,6 +81,8 @@ class ExtClient:
         self._handle = handle
         self._disk = disk
         self._offset = offset
+        #: What the last scans told besides names, until something changes.
+        self._stats: dict[bytes, StatTuple] = {}
 
     def close(self) -> None:
         self._worker.call("close", self._handle)
@@ -87,13 +90,17 @@ class ExtClient:
     def drop(self) -> None:
         """Nothing to do: it goes with the worker."""
 
-    def lstat(self, path: bytes) -> tuple[int, int, int, int, int]:
-        found: tuple[int, int, int, int, int] = self._call("lstat", path)
+    def lstat(self, path: bytes) -> StatTuple:
+        found: StatTuple = self._stats.get(path) or self._call("lstat", path)
         return found
 
     def scan(self, path: bytes) -> Sequence[tuple[bytes, int]]:
-        found: list[tuple[bytes, int]] = self._call("scan", path)
-        return found
+        names: list[tuple[bytes, int]]
+        stats: list[StatTuple]
+        names, stats = self._call("scan", path)
+        base = path.rstrip(b"/")
+        self._stats.update((base + b"/" + n[0], s) for n, s in zip(names, stats, strict=False))
+        return names
 
     def readlink(self, path: bytes) -> bytes:
         return bytes(self._call("readlink", path))
@@ -134,7 +141,7 @@ class ExtClient:
 
     def walk(
         self, path: bytes, exclude: Sequence[bytes], limit: int
-    ) -> Iterator[tuple[bytes, tuple[int, int, int, int, int], bytes | None, bytes]]:
+    ) -> Iterator[tuple[bytes, StatTuple, bytes | None, bytes]]:
         walk = self._call("walk", path, list(exclude), limit)
         try:
             while batch := self._worker.call("walk_on", 0, walk):
@@ -149,31 +156,35 @@ class ExtClient:
         return found
 
     def write(self, path: bytes, content: bytes, keep: int) -> None:
-        self._call("write", path, content, keep)
+        self._change("write", path, content, keep)
 
     def create(self, path: bytes, content: bytes, mode: int, uid: int, gid: int) -> None:
-        self._call("create", path, content, mode, uid, gid)
+        self._change("create", path, content, mode, uid, gid)
 
     def make_directory(self, path: bytes, mode: int, uid: int, gid: int) -> None:
-        self._call("make_directory", path, mode, uid, gid)
+        self._change("make_directory", path, mode, uid, gid)
 
     def make_symlink(self, path: bytes, target: bytes) -> None:
-        self._call("make_symlink", path, target)
+        self._change("make_symlink", path, target)
 
     def remove(self, path: bytes) -> None:
-        self._call("remove", path)
+        self._change("remove", path)
 
     def rename(self, old: bytes, new: bytes) -> None:
-        self._call("rename", old, new)
+        self._change("rename", old, new)
 
     def set_owner(self, path: bytes, uid: int, gid: int) -> None:
-        self._call("set_owner", path, uid, gid)
+        self._change("set_owner", path, uid, gid)
 
     def set_mode(self, path: bytes, mode: int) -> None:
-        self._call("set_mode", path, mode)
+        self._change("set_mode", path, mode)
 
     def set_xattr(self, path: bytes, name: str, value: bytes) -> None:
-        self._call("set_xattr", path, name, value)
+        self._change("set_xattr", path, name, value)
+
+    def _change(self, method: str, *arguments: Any) -> None:  # noqa: ANN401  (as called)
+        self._stats.clear()
+        self._call(method, *arguments)
 
     def _call(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401  (as called)
         return self._worker.call(method, self._handle, *arguments)

@@ -41,12 +41,15 @@ class DirectVolumes:
         self._thorough = thorough
         self._checks: list[checks.Check] = []
         self._worker = ExtWorker()  # starts while the disks are being opened
+        # What was written will be checked, and the checker takes its time to start, too.
+        self._checker = None if read_only else checks.start()
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
         try:
             self._daemon = StorageDaemon(drives, scratch=read_only)
         except BaseException:
             self._worker.end()
+            self._end_checker()
             raise
         ready = self._daemon.await_files
         self._disks = [Disk(place, ready=ready) for place in self._daemon.places]
@@ -97,7 +100,8 @@ class DirectVolumes:
             result = self.check(device, repair=False)
             return lambda: result
         self._daemon.await_files()
-        self._checks.append(checks.Check(found))
+        checker, self._checker = self._checker or checks.start(), None
+        self._checks.append(checks.Check(found, checker))
         return self._checks[-1].result
 
     # -- mounting --------------------------------------------------------------------------
@@ -284,6 +288,7 @@ class DirectVolumes:
 
     def drop(self) -> None:
         """Let go of the drives as they are, at once. Safe to call twice."""
+        self._end_checker()
         for check in self._checks:
             check.end()
         for _, driver in self._mounts.values():
@@ -295,6 +300,11 @@ class DirectVolumes:
         self._daemon.kill()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _end_checker(self) -> None:
+        if self._checker is not None:
+            checks.end(self._checker)
+            self._checker = None
+
     def _flush(self) -> None:
         for disk in self._disks:
             try:

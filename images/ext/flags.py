@@ -1,0 +1,7 @@
+"""Bits of ``i_flags``.
+
+References: Linux ``Documentation/filesystems/ext4/inodes.rst``.
+"""
+
+APPEND, IMMUTABLE, INDEX, EXTENTS, INLINE_DATA = 0x20, 0x10, 0x1000, 0x80000, 0x10000000
+ENCRYPTED, VERITY, CASEFOLDED, EA_INODE = 0x800, 0x100000, 0x40000000, 0x200000
