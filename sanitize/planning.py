@@ -63,12 +63,15 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     """
     facts = Facts(guest)
     selected = [step for step in all_steps(options) if is_selected(step, options)]
+    # Rows look into no initrd: those are still being unpacked meanwhile.
+    code = set(map(id, STEPS))
+    rows = {id(s): s.plan(guest, facts, options) for s in selected if id(s) not in code}
     if options.uuids == "renew":
         references = [reference for reference in REFERENCES if reference in selected]
         facts.renewals = decide(guest, facts, options.identities, selected, references)
     if not facts.renewals.renewed:  # then nothing refers to it either
         selected = [step for step in selected if step not in REFERENCES]
-    parts = [step.plan(guest, facts, options) for step in selected]
+    parts = [rows.get(id(step)) or step.plan(guest, facts, options) for step in selected]
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, facts, ids)))
     parts.append(StepPlan(notes=clone_readiness.notes(guest, facts)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sanitize.identifiers.identifier import IdentifierStep
+from sanitize.references import initrd
 from sanitize.renewal import Blocker, Renewal, Renewals
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def decide(
     renewed = _without(candidates, kept)
     if not renewed:  # then nothing has to follow, and what could not needs no looking for
         return Renewals((), tuple(_first_of_each(kept)))
-    for reference in references:
+    # Initrds last: they are being unpacked meanwhile.
+    for reference in sorted(references, key=lambda each: each is initrd.REFERENCE):
         kept += reference.blockers(guest, facts, Renewals(renewed))
     return Renewals(_without(candidates, kept), tuple(_first_of_each(kept)))
 

@@ -51,6 +51,9 @@ class Finder:
                 self._by_core.setdefault(core(spelled), []).append(spelled)
             else:
                 self._binary.append(spelled)
+        letters = bytes(set().union(*self._by_core))
+        self._letters = bytes(byte in letters for byte in range(256))
+        self._shortest = b"\1" * min(map(len, self._by_core), default=1)
 
     @property
     def needles(self) -> Sequence[bytes]:
@@ -61,10 +64,11 @@ class Finder:
         """Where which spelling begins, in order and without overlaps; the longest first."""
         # Plain searches, not one large pattern: an EFI program has megabytes, and a hundred
         # alternatives tried at every byte take minutes.
+        likely = self._likely(content) if len(content) > _BINARY_LIMIT else content
         hits = [
             (start, -len(spelled), spelled)
             for shared, found in self._by_core.items()
-            if shared in content
+            if shared in likely
             for spelled in found
             for start in self._occurrences(content, spelled)
         ]
@@ -79,6 +83,18 @@ class Finder:
             if start >= end:
                 end = start + len(spelled)
                 yield start, spelled
+
+    def _likely(self, content: bytes) -> bytes:
+        """The parts of *content* in which as many letters of cores are together as one has."""
+        letters = content.translate(self._letters)
+        parts = []
+        start = letters.find(self._shortest)
+        while start >= 0:
+            end = letters.find(0, start)
+            end = len(content) if end < 0 else end
+            parts.append(content[start:end])
+            start = letters.find(self._shortest, end)
+        return b"\0".join(parts)
 
     def _occurrences(self, content: bytes, spelled: bytes) -> Iterator[int]:
         alone = self._words or len(spelled) < _LONG

@@ -48,9 +48,9 @@ _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _INODE_SIZES = {128, 256, 512, 1024}
 _INODE_UNINIT, _BLOCK_UNINIT = 1, 2
 
-#: Blocks that are nearer to each other than this many bytes are read together, or written together:
-#: a call costs more than some bytes, but what is written stays in the overlay.
-_READ_GAP, _WRITE_GAP = 65536, 16384
+#: Bytes that are written together: an overlay's clusters. Less of one takes as much room in it, and
+#: more time, because what is missing of it has to be copied.
+_UNIT = 65536
 _PIECE = 1 << 20
 #: Blocks of directories; with more, the memory would not be worth it.
 _MANY = 300_000
@@ -233,14 +233,13 @@ class _Change:
 
     # -- writing ---------------------------------------------------------------------------
     def write(self) -> None:
-        for run in self._runs(sorted(self.patches), _READ_GAP):
-            start = run[0] * self.size
-            piece = bytearray(self.blocks.read(start, (run[-1] - run[0] + 1) * self.size))
+        for run in self._runs(sorted(self.patches)):
+            start = run[0] * self.size // _UNIT * _UNIT
+            end = min(-(-(run[-1] + 1) * self.size // _UNIT) * _UNIT, self.count * self.size)
+            piece = bytearray(self._read(start, end - start))
             for block in run:
-                self._patch(piece, (block - run[0]) * self.size, block)
-            for part in self._runs(run, _WRITE_GAP):
-                first, last = part[0] * self.size, (part[-1] + 1) * self.size
-                self.blocks.write(first, bytes(piece[first - start : last - start]))
+                self._patch(piece, block * self.size - start, block)
+            self.blocks.write(start, bytes(piece))
         for start, size in self.tables:
             self.blocks.write(start, self._with_checksums(self.blocks.read(start, size)))
         self._write_groups()
@@ -326,11 +325,17 @@ class _Change:
         return sorted(group for group in powers if 0 < group < self.groups)
 
     # -- helpers ---------------------------------------------------------------------------
-    def _runs(self, numbers: Sequence[int], gap: int) -> Iterator[list[int]]:
-        """Sorted *numbers* of blocks in runs: no gap above *gap* bytes, none above a piece."""
+    def _runs(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Sorted *numbers* of blocks in runs: none larger than a piece, and no unit in two."""
+        per_unit = _UNIT // self.size
         run: list[int] = []
         for one in numbers:
-            if run and (one - run[-1] > gap // self.size or one - run[0] >= _PIECE // self.size):
+            unit = one // per_unit
+            if (
+                run
+                and unit != (last := run[-1] // per_unit)
+                and (unit > last + 1 or (one - run[0]) * self.size >= _PIECE)
+            ):
                 yield run
                 run = []
             run.append(one)

@@ -54,6 +54,8 @@ class EfiPrograms:
         """One change for each unsigned program that refers to something renewed."""
         changes = []
         for path, program in facts.efi_programs.items():
+            if program.fixed:  # what it refers to is kept
+                continue
             found = tuple(facts.renewals.rewriter.found(program.configured))
             if found:
                 old, new = summary(found)
