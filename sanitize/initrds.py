@@ -7,9 +7,7 @@ residue scan ask the same questions, of the same initrd or of one to which somet
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,7 @@ from sanitize.boot.recorded import Recorder
 from sanitize.files import files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from images.guest import Guest
     from sanitize.boot.initrd import Survey
@@ -42,21 +40,38 @@ SIZE_LIMIT = 512 * 1024 * 1024
 _AHEAD_LIMIT = 64 * 1024 * 1024
 
 #: Initrds that are remembered, and bytes that are kept of them all.
-_REMEMBERED, _KEPT = 16, 64 * 1024 * 1024
+_REMEMBERED, _KEPT = 16, 96 * 1024 * 1024
+#: Bytes. Smaller ones are kept to be compared, which is faster than to make a digest.
+_COMPARED = 32 * 1024 * 1024
 
 
-@dataclass(slots=True)
 class _Known:
-    """An initrd of *size* bytes, and what was found when it was asked for some needles."""
+    """An initrd, and what was found in it when it was asked for some needles."""
 
-    size: int
-    asked: frozenset[bytes]
-    found: Survey
-    archives: tuple[Archive, ...]
-    kept: int
+    def __init__(
+        self, content: bytes, needles: Sequence[bytes], archives: Sequence[Archive]
+    ) -> None:
+        recorder = Recorder()
+        self.asked = frozenset(needles)
+        self.found = survey(content, needles, known=archives, recorder=recorder)
+        self.archives = recorder.archives
+        self.size = len(content)
+        self._content = content if self.size <= _COMPARED else b""
+        self._digest = b"" if self._content else hashlib.sha256(content).digest()
+        #: Bytes that are kept because of it.
+        self.kept = recorder.size + len(self._content)
+
+    def begins(self, content: bytes) -> bool:
+        """Whether *content* is this initrd, or this one with something appended."""
+        if len(content) < self.size:
+            return False
+        if self._content:
+            return content.startswith(self._content)
+        return hashlib.sha256(memoryview(content)[: self.size]).digest() == self._digest
 
 
-_known: OrderedDict[bytes, _Known] = OrderedDict()
+#: The newest last.
+_known: list[_Known] = []
 #: The look ahead that goes on.
 _ahead: list[Thread] = []
 
@@ -108,41 +123,22 @@ def _unpack(contents: list[bytes]) -> None:
 
 
 def _look_into(content: bytes, needles: Sequence[bytes]) -> Survey:
-    digests = _digests(content)
-    key = digests[len(content)]
-    known = _known.pop(key, None)
-    if known is None or not known.asked.issuperset(needles):
-        known = _survey(content, needles, _archives(known, digests))
-    _known[key] = known
-    kept = 0
-    for place, each in enumerate(reversed(tuple(_known))):
-        kept += _known[each].kept
-        if place >= _REMEMBERED:
-            del _known[each]
-        elif kept > _KEPT:
-            _known[each].archives, _known[each].kept = (), 0
+    known = max((k for k in _known if k.begins(content)), key=lambda k: k.size, default=None)
+    same = known is not None and known.size == len(content)
+    if known is not None and same:
+        _known.remove(known)
+    if known is None or not same or not known.asked.issuperset(needles):
+        known = _Known(content, needles, known.archives if known else ())
+    _known.append(known)
+    _forget_old()
     return known.found
 
 
-def _survey(content: bytes, needles: Sequence[bytes], archives: tuple[Archive, ...]) -> _Known:
-    recorder = Recorder()
-    found = survey(content, needles, known=archives, recorder=recorder)
-    return _Known(len(content), frozenset(needles), found, recorder.archives, recorder.size)
-
-
-def _archives(known: _Known | None, digests: Mapping[int, bytes]) -> tuple[Archive, ...]:
-    """What is known of the beginning of the content with *digests*: a correction is appended."""
-    if known is not None:
-        return known.archives
-    beginnings = [_known[key] for key in digests.values() if key in _known]
-    return max(beginnings, key=lambda each: each.size).archives if beginnings else ()
-
-
-def _digests(content: bytes) -> Mapping[int, bytes]:
-    """The digest of *content*, and of as many of its first bytes as other initrds have, by size."""
-    sizes = {each.size for each in _known.values() if each.size < len(content)}
-    digest, done, found = hashlib.sha256(), 0, {}
-    for size in (*sorted(sizes), len(content)):
-        digest.update(memoryview(content)[done:size])
-        found[size], done = digest.digest(), size
-    return found
+def _forget_old() -> None:
+    """Keep the newest, and of the others as many as there is room for."""
+    kept = 0
+    for count, known in enumerate(reversed(_known)):
+        kept += known.kept
+        if count and (kept > _KEPT or count == _REMEMBERED):
+            del _known[: len(_known) - count]
+            return

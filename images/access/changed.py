@@ -39,6 +39,11 @@ class Changed:
         """Whether any of *count* bytes at *offset* may be different."""
         return self._marks.find(b"\1", offset >> _BITS, (offset + count - 1 >> _BITS) + 1) >= 0
 
+    @property
+    def anything(self) -> bool:
+        """Whether there is any mark at all."""
+        return self._marks.find(b"\1") >= 0
+
     def close(self) -> None:
         """Let go of the file."""
         self._marks.close()

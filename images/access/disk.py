@@ -24,23 +24,25 @@ class Place(NamedTuple):
     """Where a disk is to be found, as plain values: they go to other processes.
 
     ``file`` is what QEMU shows, ``changed`` the file of :class:`Changed`, and ``layers`` those of
-    the untouched image; without layers everything is read from ``file``.
+    the untouched image; without layers everything is read from ``file``. With each ``generation``
+    what was written before is in the layers, and nothing has changed yet.
     """
 
     file: str
     size: int
     changed: str = ""
     layers: tuple[Layer, ...] = ()
+    generation: int = 0
 
     def as_plain(self) -> tuple[Any, ...]:
         """The same in types that can be marshalled."""
-        return (*self[:-1], tuple(map(tuple, self.layers)))
+        return (*self[:3], tuple(map(tuple, self.layers)), self.generation)
 
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> Place:
         """The inverse of :meth:`as_plain`."""
-        file, size, changed, layers = plain
-        return cls(file, size, changed, tuple(Layer(*layer) for layer in layers))
+        file, size, changed, layers, generation = plain
+        return cls(file, size, changed, tuple(Layer(*layer) for layer in layers), generation)
 
 
 class Disk:
@@ -89,16 +91,25 @@ class Disk:
         if self._changed is not None:
             self._changed.mark(offset, count)
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether anybody has written to it, or may have."""
+        return self._changed is None or self._changed.anything
+
     def flush(self) -> None:
         """Have QEMU write what it still keeps of the image's tables. Raises OSError."""
-        if self._descriptor >= 0:
-            os.fsync(self._descriptor)
+        if self.has_changed:
+            os.fsync(self._file())
 
     def close(self) -> None:
         """Let go of everything. Safe to call twice."""
         self.release()
         if self._clusters is not None:
             self._clusters.close()
+            self._clusters = None
+        if self._changed is not None:
+            self._changed.close()
+            self._changed = None
 
     def release(self) -> None:
         """Let go of the file, which may go away now; it is opened again when it is needed."""

@@ -10,6 +10,8 @@ from images.formats.header import Source
 from images.image import open_image, shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from images.image import Image
 
 
@@ -17,6 +19,14 @@ def layers_of(image: Image) -> tuple[Layer, ...]:
     """The layers of *image*, the topmost first; none when one is of a kind that only QEMU reads."""
     found = [_layer(link) for link in image.chain]
     return tuple(layer for layer in found if layer) if all(found) else ()
+
+
+def layers_over(overlay: Path, image: Image) -> tuple[Layer, ...]:
+    """The layers of *image* with the qcow2 *overlay* on top, as its file is now; none as above."""
+    below = layers_of(image)
+    with open_image(overlay) as file:
+        tables = qcow2.read_tables(Source(file, shown(overlay), Format.QCOW2))
+    return (Layer(str(overlay), image.virtual_size, *tables), *below) if tables and below else ()
 
 
 def _layer(image: Image) -> Layer | None:

@@ -127,12 +127,8 @@ class Metadata:
         inodes = enumerate(form.iter_unpack(table), start=first)
         for number, (mode, size, links, flags, area, low, high) in inodes:
             kind = mode & _KIND
-            if (
-                kind == _REGULAR
-                and flags & EXTENTS
-                and not area[6] | low | high
-                and number > _FIRST
-            ):
+            simple = kind == _REGULAR and flags & EXTENTS and not area[6] | low | high
+            if simple and number > _FIRST and number not in self._own:
                 continue  # most are files whose extents are all in the inode
             if not links and number not in self._own:
                 continue

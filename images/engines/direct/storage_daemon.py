@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from images import process
 from images.access.changed import Changed
 from images.access.disk import Place
-from images.access.layers import layers_of
+from images.access.layers import layers_of, layers_over
 from images.engines.direct.pipes import Program
 from images.errors import EngineError, UncloneError
 from images.text import printable
@@ -83,6 +83,8 @@ class StorageDaemon:
         self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         draft.rename(self._folder / _LOCK)
+        self._drives = tuple(drives)
+        self._scratch = scratch
         self._nodes: list[str] = []
         #: Commands whose answers nobody has read yet, in order.
         self._unanswered: list[str] = []
@@ -99,6 +101,27 @@ class StorageDaemon:
         """Return when the files are there. Raises EngineError when a drive cannot be shown."""
         while self._unanswered:
             self._answer()
+
+    def settle(self, place: Place) -> Place:
+        """Where the disk at *place* is to be read from now on: everything written is in its image.
+
+        Whoever wrote has flushed it. What is read then has been through the image's own file: it
+        is what a commit will find there.
+        """
+        number = self.places.index(place)
+        drive = self._drives[number]
+        if self._scratch or drive.image is None or not place.layers:
+            return place
+        over = drive.path != drive.image.path
+        layers = layers_over(drive.path, drive.image) if over else layers_of(drive.image)
+        if not layers:
+            return place
+        changed = Path(place.changed)
+        changed.unlink()  # who still has it open reads as before
+        Changed.make(changed, place.size)
+        settled = place._replace(layers=layers, generation=place.generation + 1)
+        self.places = (*self.places[:number], settled, *self.places[number + 1 :])
+        return settled
 
     @contextmanager
     def partition(self, place: Place, start: int, size: int) -> Iterator[Path]:

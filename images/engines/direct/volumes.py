@@ -51,8 +51,7 @@ class DirectVolumes:
             self._worker.end()
             self._end_checker()
             raise
-        ready = self._daemon.await_files
-        self._disks = [Disk(place, ready=ready) for place in self._daemon.places]
+        self._disks = list(map(self._disk, self._daemon.places))
 
     def beyond_reach(self) -> str:
         """What on the drives this engine cannot open; "" when there is nothing."""
@@ -94,7 +93,11 @@ class DirectVolumes:
             return checks.check(alone, repair=repair)
 
     def begin_check(self, device: str) -> Callable[[], CheckResult]:
-        """As :meth:`images.volumes.ChecksAhead.begin_check`."""
+        """As :meth:`images.volumes.ChecksAhead.begin_check`.
+
+        From now on what was written is read from the image's own file.
+        """
+        self._settle()
         found = self._unmounted(device)
         if found.content.ext is None or found.content.ext.unclean:
             result = self.check(device, repair=False)
@@ -281,7 +284,9 @@ class DirectVolumes:
             for check in self._checks:
                 check.end()
             self.unmount_all()
-            self._flush()
+            for disk in self._disks:
+                self._flush(disk)
+                disk.close()
             self._daemon.end()
         finally:
             self.drop()
@@ -305,13 +310,22 @@ class DirectVolumes:
             checks.end(self._checker)
             self._checker = None
 
-    def _flush(self) -> None:
-        for disk in self._disks:
-            try:
-                disk.flush()
-            except OSError as error:
-                raise EngineError(f"the disk cannot be written: {error.strerror}") from error
-            disk.close()
+    def _disk(self, place: Place) -> Disk:
+        return Disk(place, ready=self._daemon.await_files)
+
+    def _settle(self) -> None:
+        for number, disk in enumerate(self._disks):
+            if disk.has_changed:
+                self._flush(disk)
+                self._disks[number] = self._disk(self._daemon.settle(disk.place))
+                disk.close()
+                self._devices = ()
+
+    def _flush(self, disk: Disk) -> None:
+        try:
+            disk.flush()
+        except OSError as error:
+            raise EngineError(f"the disk cannot be written: {error.strerror}") from error
 
     def _read(self) -> Sequence[Device]:
         if not self._devices:
