@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError
 from images.formats import Format, detect, read_header
@@ -54,8 +53,7 @@ def read_chain(
     return _Reader(allowed, repairable=repairable).read(real, format, depth=0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Role:
+class _Role(NamedTuple):
     """How one file came to name another, for messages."""
 
     word: str

@@ -8,8 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images import process
 from images.errors import UncloneError
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What stays with a file when it is renamed and changed, and is not copied with it.
 
     The inode number alone is used again as soon as a file is deleted; with the time of birth

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,7 @@ _FIELDS = re.compile(r"[ \t]*([^ \t\r\n]+)" + r"(?:[ \t]+([^ \t\r\n]+))?" * 3)
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What one line mounts. Fields are decoded; ``line`` is its index in :class:`Fstab`."""
 
     line: int

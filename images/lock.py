@@ -20,10 +20,9 @@ import fcntl
 import os
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from images.errors import InUseError, RefusedError
 from images.image import shown
@@ -47,8 +46,7 @@ class _Permission(IntEnum):
     RESIZE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Mode:
+class _Mode(NamedTuple):
     uses: frozenset[_Permission]
     forbids: frozenset[_Permission]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,8 +31,7 @@ class Kind(StrEnum):
     OTHER = "other"  # device node, socket, fifo
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """One inode as ``lstat`` sees it. ``mode`` holds the permission bits only (07777)."""
 
     kind: Kind
@@ -101,8 +100,7 @@ class CheckResult:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One inode met by :meth:`Volumes.walk`, with a regular file's content."""
 
     path: str

@@ -11,9 +11,8 @@ References: cloud-init 26.2 ``systemd/cloud-init-generator.tmpl``, ``tools/ds-id
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import yaml
@@ -57,8 +56,7 @@ class Runs(StrEnum):
     CERTAIN = "certain"
 
 
-@dataclass(frozen=True, slots=True)
-class CloudInit:
+class CloudInit(NamedTuple):
     """cloud-init in one guest. ``because`` completes "cloud-init ..."."""
 
     installed: bool

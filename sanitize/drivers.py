@@ -8,8 +8,7 @@ devices); mkinitcpio ``/usr/lib/modules/*/pkgbase`` (what Arch calls an initrd).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.text import printable
 from sanitize.change import Level
@@ -46,8 +45,7 @@ _MODULE = re.compile(r"([^/\s:]+)\.ko(?:\.(?:xz|zst|gz))?(?=$|:|\s)")
 _LIST_LIMIT = 16 * 1024 * 1024  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Kernel:
+class _Kernel(NamedTuple):
     version: str
     flavour: str
     builtin: frozenset[str]

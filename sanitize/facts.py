@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.text import printable
 from sanitize.boot import efi_programs, kernel_arguments
@@ -44,8 +43,7 @@ _OTHER_INITS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RootStart:
+class RootStart(NamedTuple):
     """How the root file system is first mounted. ``read_only`` is None when nothing says so."""
 
     read_only: bool | None

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError, UsageError
 from images.text import printable
@@ -53,8 +52,7 @@ class State(StrEnum):
     VOLATILE = "volatile"
 
 
-@dataclass(frozen=True, slots=True)
-class MachineIdFile:
+class MachineIdFile(NamedTuple):
     """One of the two files. *id* is set in state ID; *physical* is where the content is."""
 
     path: str

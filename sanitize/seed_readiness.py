@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from images.text import printable
 from sanitize.catalogue import load as load_catalogue
@@ -76,8 +76,7 @@ _VERSION_FILES = (
 _FALSE = {"false", "no", "off", "0", "f", "n"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a seed needs of the guest. The default: a host name and a network, by an ISO image."""
 
     #: Top-level keys of its user-data and vendor-data.
@@ -88,8 +87,7 @@ class Wanted:
     features: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(NamedTuple):
     """One reason why a seed would not do what it says."""
 
     id: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import importlib
 import os
 import sys
@@ -35,9 +34,6 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status."""
-    # A short life makes many objects and hardly a cycle: to look for one as often as Python does
-    # by itself cost a tenth of a run.
-    gc.set_threshold(50_000, 20, 100)
     for stream in (sys.stdout, sys.stderr):
         # A locale that cannot spell a character gets an escape of it, not an error.
         if hasattr(stream, "reconfigure"):

@@ -56,6 +56,7 @@ class Disk:
         self.size = place.size
         self._ready = ready
         self._descriptor = -1
+        self._closed = False
         self._changed: Changed | None = None
         self._clusters: Clusters | None = None
         if place.layers:
@@ -94,7 +95,7 @@ class Disk:
     @property
     def has_changed(self) -> bool:
         """Whether anybody has written to it, or may have."""
-        return self._changed is None or self._changed.anything
+        return not self._closed and (self._changed is None or self._changed.anything)
 
     def flush(self) -> None:
         """Have QEMU write what it still keeps of the image's tables. Raises OSError."""
@@ -104,6 +105,7 @@ class Disk:
     def close(self) -> None:
         """Let go of everything. Safe to call twice."""
         self.release()
+        self._closed = True
         if self._clusters is not None:
             self._clusters.close()
             self._clusters = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError
 
@@ -29,8 +29,7 @@ class Format(StrEnum):
     VHDX = "vhdx"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A further file that holds an image's data, as its header spells it.
 
     ``format`` is RAW for plain data, VMDK for a sparse extent with a header of its own;

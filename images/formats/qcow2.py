@@ -8,8 +8,7 @@ QCOW_MAX_SNAPSHOTS). All numbers are big endian.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError
 from images.formats.header import Extent, Format, Header
@@ -40,8 +39,7 @@ _MAX_SNAPSHOTS = 65536
 _MAX_NAME = 1023
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
+class _Fixed(NamedTuple):
     version: int
     backing_offset: int
     backing_length: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Blocks(Protocol):
@@ -19,8 +18,7 @@ class Blocks(Protocol):
         """Write all of *content* at *offset*."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A program that changes a file system, and the exit statuses that are no failure."""
 
     argv: tuple[str, ...]

@@ -14,8 +14,7 @@ References: Linux ``include/uapi/linux/raid/md_p.h`` (superblocks 0.90 and 1.x, 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import EngineError
 from images.identifiers.blocks import number, read_exactly
@@ -40,8 +39,7 @@ _BITMAP_PRESENT = 1 << 8
 _RESHAPING_0 = 91  # minor version while that lasts
 
 
-@dataclass(frozen=True, slots=True)
-class _Superblock:
+class _Superblock(NamedTuple):
     start: int  # bytes
     raw: bytes
     old: bool  # version 0.90

@@ -18,10 +18,6 @@ import zlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-import lz4.block
-import lz4.frame
-import zstandard
-
 from sanitize.boot.cpio import DamagedError
 
 if TYPE_CHECKING:
@@ -64,6 +60,8 @@ _WINDOW_LIMIT = 128 * 1024 * 1024
 _LZ4_CHUNK = 8 * 1024 * 1024
 _LZ4_CHUNK_COMPRESSED = _LZ4_CHUNK + _LZ4_CHUNK // 255 + 16
 _U32 = struct.Struct("<I")
+#: What decompressors raise for a damaged stream.
+_ERRORS = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
 
 
 def detect(data: bytes | memoryview, offset: int = 0) -> Compression | None:
@@ -110,10 +108,7 @@ class Stream:
                 if produced > self._limit:
                     raise DamagedError(f"more than {self._limit} bytes come out of it")
                 yield piece
-        except (
-            OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zstandard.ZstdError,
-            lz4.block.LZ4BlockError, struct.error,
-        ) as error:  # fmt: skip
+        except _ERRORS as error:
             raise DamagedError(f"the {self._compression} stream is damaged ({error})") from error
 
     def _unpacked(self) -> Iterator[bytes]:
@@ -144,14 +139,21 @@ class Stream:
     def _zstd(self) -> Iterator[bytes]:
         # The library does not say where a frame ended, and its other interface has no limit on
         # the output: the frame's block headers say the first, its reader keeps the second.
+        import zstandard  # noqa: PLC0415 (slow to load, and loaded while others work)
+
         end = _zstd_frame_end(self._data, self._offset)
         decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
-        with decompressor.stream_reader(self._data[self._offset : end]) as reader:
-            while piece := reader.read(_OUT):
-                yield piece
+        try:
+            with decompressor.stream_reader(self._data[self._offset : end]) as reader:
+                while piece := reader.read(_OUT):
+                    yield piece
+        except zstandard.ZstdError as error:
+            raise RuntimeError(str(error)) from error
         self.end = end
 
     def _lz4_legacy(self) -> Iterator[bytes]:
+        import lz4.block  # noqa: PLC0415 (only some initrds need it)
+
         at = self._offset + _U32.size
         while len(self._data) - at >= _U32.size:
             (size,) = _U32.unpack_from(self._data, at)
@@ -161,7 +163,10 @@ class Stream:
             block = self._data[at + _U32.size : at + _U32.size + size]
             if size > _LZ4_CHUNK_COMPRESSED or len(block) < size:
                 raise DamagedError("a chunk of the lz4 (legacy) stream is longer than it can be")
-            piece: bytes = lz4.block.decompress(block, uncompressed_size=_LZ4_CHUNK)
+            try:
+                piece: bytes = lz4.block.decompress(block, uncompressed_size=_LZ4_CHUNK)
+            except lz4.block.LZ4BlockError as error:
+                raise RuntimeError(str(error)) from error
             yield piece
             at += _U32.size + size
         self.end = at
@@ -202,6 +207,8 @@ class _Gzip:
 
 
 def _lz4_frame() -> _Decompressor:
+    import lz4.frame  # noqa: PLC0415 (only some initrds need it)
+
     decompressor: _Decompressor = lz4.frame.LZ4FrameDecompressor()
     return decompressor
 
@@ -216,11 +223,19 @@ _DECOMPRESSORS: Mapping[Compression, Callable[[], _Decompressor]] = {
 
 
 def _lz4_legacy(content: bytes) -> bytes:
+    import lz4.block  # noqa: PLC0415 (only some initrds need it)
+
     stream = b"\x02\x21\x4c\x18"
     for at in range(0, len(content), _LZ4_CHUNK):
         block: bytes = lz4.block.compress(content[at : at + _LZ4_CHUNK], store_size=False)
         stream += _U32.pack(len(block)) + block
     return stream
+
+
+def _zstd(content: bytes) -> bytes:
+    import zstandard  # noqa: PLC0415 (slow to load, and loaded while others work)
+
+    return zstandard.ZstdCompressor().compress(content)
 
 
 _COMPRESSORS: Mapping[Compression, Callable[[bytes], bytes]] = {
@@ -229,7 +244,7 @@ _COMPRESSORS: Mapping[Compression, Callable[[bytes], bytes]] = {
     # The kernel knows no other checksum than CRC-32.
     Compression.XZ: lambda content: lzma.compress(content, check=lzma.CHECK_CRC32),
     Compression.LZ4_LEGACY: _lz4_legacy,
-    Compression.ZSTD: lambda content: zstandard.ZstdCompressor().compress(content),
+    Compression.ZSTD: _zstd,
 }
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +33,7 @@ class DamagedError(ValueError):
     """The bytes are not what they should be; the message says how, without naming a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One member's header. ``name`` is as it stands in the archive (often with ``./``)."""
 
     name: bytes
@@ -191,7 +189,7 @@ class Reader:
 
 def member(header: Header, contents: bytes = b"") -> bytes:
     """One member of a 070701 archive; sizes follow from *contents* and the name."""
-    header = replace(header, size=len(contents))
+    header = header._replace(size=len(contents))
     name = header.name + b"\0"
     if len(name) > NAME_LIMIT:
         raise DamagedError(f"the name of a member takes {len(name)} bytes")

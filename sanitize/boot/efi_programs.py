@@ -6,8 +6,7 @@ systemd-stub(7) (add-ons); grub-mkimage(1) (prefix and configuration in section 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sanitize.boot import grub_core, pe
 from sanitize.boot.kernel_arguments import BOOT_ROOTS
@@ -35,8 +34,7 @@ PATTERNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EfiProgram:
+class EfiProgram(NamedTuple):
     """What is built into a program.
 
     ``configured`` is every text that may refer to something; ``fixed`` says why it must not

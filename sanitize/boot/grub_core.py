@@ -20,7 +20,7 @@ import re
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sanitize.boot import pe
 
@@ -44,8 +44,7 @@ class EmbeddedKind(StrEnum):
     LUKS = "LUKS header UUID"
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedIdentifier:
+class EmbeddedIdentifier(NamedTuple):
     """An identifier GRUB looks for before it can read its modules and ``grub.cfg``."""
 
     kind: EmbeddedKind

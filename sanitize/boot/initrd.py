@@ -16,7 +16,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sanitize.boot import cpio
 from sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
@@ -55,8 +55,7 @@ class Place(StrEnum):
     TARGET = "symlink target"
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One archive of the initrd: bytes *offset* to *end*, padding not included.
 
     ``ours`` means that every member of it was written by ``overriding.py``.
@@ -68,8 +67,7 @@ class Segment:
     ours: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """*needle* occurs in the member *path*.
 
     ``harmless`` when nothing can read a reference there: the name of a directory, or of a file
@@ -82,8 +80,7 @@ class Hit:
     harmless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One name in the unpacked initrd, after all overriding."""
 
     header: cpio.Header

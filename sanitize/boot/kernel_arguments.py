@@ -12,9 +12,8 @@ Documentation/admin-guide/kernel-parameters.rst (quoting, ``-`` equals ``_`` in 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sanitize.boot import grubenv, pe
 
@@ -116,24 +115,21 @@ _GROUPS = ("arguments", "double", "single", "bare")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelArgumentFile:
+class KernelArgumentFile(NamedTuple):
     """One file of the guest that holds kernel arguments."""
 
     path: str
     kind: ArgumentKind
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(NamedTuple):
     """One line a boot loader hands to a kernel, variables of GRUB's environment filled in."""
 
     path: str
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class UkiCommandLine:
+class UkiCommandLine(NamedTuple):
     """The command line inside a unified kernel image."""
 
     text: str

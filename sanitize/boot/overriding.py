@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -187,7 +187,7 @@ def _corrected(
         return Change(path, Action.TARGET if header.is_symlink else Action.CONTENT)
     if header.is_directory and new_path in survey.members:
         return None
-    entries[new_path] = (replace(header, name=new_name), new_content)
+    entries[new_path] = (header._replace(name=new_name), new_content)
     if path not in survey.base_names:
         entries.pop(path, None)
         return Change(path, Action.MOVED, new_path)
@@ -199,9 +199,9 @@ def _corrected(
 
 def _emptied(header: cpio.Header, *, shared: bool) -> tuple[cpio.Header, bytes]:
     if shared:
-        return replace(header, mode=stat.S_IFLNK | 0o777), _NULL
+        return header._replace(mode=stat.S_IFLNK | 0o777), _NULL
     permissions = stat.S_IMODE(header.mode) if header.is_file else 0o644
-    return replace(header, mode=stat.S_IFREG | permissions), b""
+    return header._replace(mode=stat.S_IFREG | permissions), b""
 
 
 def _written(
@@ -228,7 +228,7 @@ def _archive(survey: Survey, entries: _Entries) -> bytes:
     )
     members = [
         cpio.member(
-            replace(header, ino=number, nlink=1, devmajor=0, devminor=0, check=OUR_MARK),
+            header._replace(ino=number, nlink=1, devmajor=0, devminor=0, check=OUR_MARK),
             content,
         )
         for number, (header, content) in enumerate(ordered, start=1)

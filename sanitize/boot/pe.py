@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError
 
@@ -34,8 +34,7 @@ _U32 = struct.Struct("<I")
 _DIRECTORIES = {0x10B: 96, 0x20B: 112}
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """Where a section's bytes are in the file."""
 
     offset: int

@@ -5,8 +5,7 @@ Programs are left out, as nothing is looked for in them; so little is left that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sanitize.boot.compression import Compression
 
@@ -24,8 +23,7 @@ class UnrecordedError(Exception):
     """Something is needed that was left out: the archives have to be unpacked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(NamedTuple):
     """One archive: *unpacked* bytes of members, each with as much of its content as was kept."""
 
     segment: Segment

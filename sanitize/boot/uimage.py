@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError
 
@@ -39,8 +38,7 @@ class ImageType(IntEnum):
     SCRIPT = 6
 
 
-@dataclass(frozen=True, slots=True)
-class UImage:
+class UImage(NamedTuple):
     """A legacy image. ``intact`` when both checksums are right: U-Boot refuses others."""
 
     type: ImageType

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.guest import parent
 from images.volumes import Kind
@@ -41,8 +40,7 @@ SAME_PLACE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """``targets`` are sorted physical paths; ``astray`` are matches behind a symlinked folder."""
 
     targets: tuple[str, ...]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import RefusedError, UsageError
 from images.text import printable
@@ -43,8 +43,7 @@ _WORD_BEFORE = re.compile(r"([0-9A-Za-z]+)([:.-])\Z")
 _ETHERNET_TYPE = {"1", "01"}
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Addresses that one hypervisor gives out. ``fourth`` is what the fourth octet may be."""
 
     owner: str
@@ -99,8 +98,7 @@ class Mac:
         return text.upper() if self.upper else text
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An address in a text, from character ``start`` to before ``end``."""
 
     start: int

@@ -9,8 +9,7 @@ References: netplan-yaml(5) (``match``, ``set-name``, ``macaddress``, ``renderer
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
@@ -37,8 +36,7 @@ _ANCHOR = re.compile(r"(?:^|[:,\[{-])\s*&\w", re.MULTILINE)
 _NETWORK_MANAGER = re.compile(r"\brenderer[\"']?\s*:\s*[\"']?NetworkManager\b")
 
 
-@dataclass(frozen=True, slots=True)
-class _Pin:
+class _Pin(NamedTuple):
     """An address in ``parent``; *interface* is what the card is called once it is matched."""
 
     file: Text

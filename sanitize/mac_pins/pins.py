@@ -28,8 +28,7 @@ class Role(Enum):
     ASSIGNED = auto()  # is given to an interface: clones would share it
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A file of the guest; ``path`` has no symlinks in it."""
 
     path: str

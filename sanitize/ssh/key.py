@@ -15,9 +15,8 @@ import binascii
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +49,7 @@ class EncryptedKeyError(NotAKeyError):
     """A private key protected by a passphrase: an agent serves it, and nobody can replace it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(NamedTuple):
     """The public half. ``type`` is ``rsa``, ``ecdsa``, ``ed25519``, ``dsa`` or the full name."""
 
     type: str

@@ -13,7 +13,7 @@ import posixpath
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sanitize.systemd.units import BOOT_TARGETS, linked_from, load_unit, pulled_in
 
@@ -47,8 +47,7 @@ class SshdConfig:
     host_certificates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMaker:
+class KeyMaker(NamedTuple):
     """What makes missing host keys at boot, by itself and for certain."""
 
     name: str

@@ -9,8 +9,7 @@ exception: keys made in it would be shared by all its copies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.text import printable
 from images.volumes import Kind
@@ -76,8 +75,7 @@ class SshHostKeys:
         return StepPlan(tuple(changes), tuple(notes), tuple(retired))
 
 
-@dataclass(frozen=True, slots=True)
-class _Decision:
+class _Decision(NamedTuple):
     #: Paths of the keys that are removed; the others are made anew.
     removed: frozenset[str]
     #: Whether sshd will have a key to serve with at its next start.

@@ -15,7 +15,7 @@ import posixpath
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.volumes import Kind
 from sanitize.systemd.units import UNIT_FOLDERS, UNIT_LIMIT
@@ -54,8 +54,7 @@ _PROMPTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UnitChange:
+class UnitChange(NamedTuple):
     """One unit that a first boot would switch: ``now`` and ``then`` are enabled or disabled."""
 
     unit: str
@@ -63,8 +62,7 @@ class UnitChange:
     then: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One line of a preset file; *instances* only follow the name of a template."""
 
     enable: bool

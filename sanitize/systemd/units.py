@@ -5,8 +5,7 @@ References: systemd.unit(5), systemd.syntax(7).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.volumes import Kind
 
@@ -30,8 +29,7 @@ BOOT_TARGETS = ("multi-user.target", "graphical.target", "basic.target", "sysini
 UNIT_LIMIT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One unit, its drop-ins merged, ``%i`` filled in for an instance of a template."""
 
     name: str

@@ -7,8 +7,7 @@ References: util-linux 2.38 ``libblkid/src/superblocks/*.c`` (magics and their o
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.engines.direct import superblock
 from images.engines.direct.fat.boot import parse as parse_boot
@@ -62,8 +61,7 @@ _RAID_MAGIC = struct.pack("<I", 0xA92B4EFC)
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """What a partition holds; ``type`` is blkid's word, :data:`UNKNOWN` when it has none."""
 
     type: str = UNKNOWN

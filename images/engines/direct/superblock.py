@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import uuid
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Bytes from the start of the volume.
 OFFSET = 1024
@@ -78,8 +78,7 @@ _EXT4_INCOMPATIBLE |= 0x10000 | 0x20000
 _EXT3_READ_ONLY = 0x1 | 0x2 | 0x4
 
 
-@dataclass(frozen=True, slots=True)
-class Superblock:
+class Superblock(NamedTuple):
     """What the superblock says; sizes are bytes."""
 
     blocks: int

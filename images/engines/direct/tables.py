@@ -11,8 +11,7 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from images.errors import EngineError
 
@@ -35,8 +34,7 @@ _GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _GPT_TABLE_LIMIT = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(NamedTuple):
     """One partition; offsets and sizes are bytes. ``uuid`` is spelled as blkid does."""
 
     number: int
@@ -48,8 +46,7 @@ class Partition:
     extended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A partition table: ``kind`` is blkid's word, ``gpt`` or ``dos``."""
 
     kind: str
@@ -99,8 +96,7 @@ def set_mbr_id(disk: BlockFile, value: int) -> None:
     disk.write(_DISK_ID, struct.pack("<I", value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     raw: bytes  # the header as it is, without what follows it in its sector
     start: int
     guid: bytes

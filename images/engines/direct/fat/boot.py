@@ -7,14 +7,13 @@ the count of clusters); util-linux 2.38 ``libblkid/src/superblocks/vfat.c`` (san
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _BPB = struct.Struct("<HBHBHHBH4xII")
 _SIZES = {512, 1024, 2048, 4096}
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
+class Boot(NamedTuple):
     """Offsets and sizes in bytes from the start of the volume."""
 
     bits: int  # 12, 16 or 32

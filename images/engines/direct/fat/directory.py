@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -31,8 +30,7 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f"*/:<>?\\|]')
 _NAME_MAX = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One file or directory. ``first`` and ``slot`` are the indices of its entries."""
 
     name: str
