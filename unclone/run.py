@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Thread
+from importlib import import_module
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
 from images import recovery
@@ -142,21 +143,18 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     says how ``recover`` finishes.
     """
     clock = _Clock(listener or Silence())
-    # What is to be done is loaded while others open the image: it takes them as long.
-    loading = Thread(target=_load, args=(request.options,))
-    loading.start()
-    clock.ready = loading.join
+    loading = _Loading(request.options)
     try:
-        return _sanitize(request, clock, thorough=False)
+        return _sanitize(request, clock, loading, thorough=False)
     except EngineError as error:
         if clock.engine != "direct" or request.dry_run:
             raise
         # A file system that calls itself clean need not be. What a check can mend is no failure.
         clock.listener.say(f"{error.message}; once more, after a check of the file systems")
-    return _sanitize(request, clock, thorough=True)
+    return _sanitize(request, clock, loading, thorough=True)
 
 
-def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
+def _sanitize(request: Request, clock: _Clock, loading: _Loading, *, thorough: bool) -> Report:
     clock.engine = ""
     clock.phase("lock")
     with _transaction(request) as transaction:
@@ -169,13 +167,13 @@ def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
         ) as guest:
             for warning in guest.layout.warnings:
                 clock.listener.warn(warning)
-            clock.ready()
+            loading.wait("sanitize.initrds")
             from sanitize import initrds  # noqa: PLC0415 (loaded while the image is opened)
-            from sanitize.applying import apply_plan  # noqa: PLC0415 (loaded while the image is opened)
-            from sanitize.planning import make_plan  # noqa: PLC0415 (loaded while the image is opened)
-            from sanitize.verifying import verify  # noqa: PLC0415 (loaded while the image is opened)
 
             initrds.look_ahead(guest)
+            loading.wait("sanitize.planning")
+            from sanitize.planning import make_plan  # noqa: PLC0415 (loaded while the image is opened)
+
             plan = make_plan(guest, request.options)
             report = Report(
                 image=str(request.image),
@@ -189,6 +187,10 @@ def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
             if request.dry_run:
                 return report.finished(clock.stop())
             clock.phase("apply")
+            loading.wait("sanitize.verifying")
+            from sanitize.applying import apply_plan  # noqa: PLC0415 (loaded while the image is opened)
+            from sanitize.verifying import verify  # noqa: PLC0415 (loaded while the image is opened)
+
             outcomes = tuple(apply_plan(guest, plan))
             clock.phase("verify")
             verification = verify(guest, plan, outcomes, strict=request.options.strict)
@@ -198,13 +200,34 @@ def _sanitize(request: Request, clock: _Clock, *, thorough: bool) -> Report:
     return report.proven(outcomes, verification, identifiers).finished(clock.stop())
 
 
-def _load(options: Options) -> None:
-    import sanitize.applying  # noqa: PLC0415 (loaded while the image is opened)
-    import sanitize.planning  # noqa: PLC0415
-    import sanitize.verifying  # noqa: PLC0415
+class _Loading:
+    """Loads what is to be done while others open the image: it takes them as long.
 
-    with suppress(UncloneError):  # said when the plan is made
-        sanitize.planning.all_steps(options)
+    What is needed first comes first; the rest is loaded while the plan is made.
+    """
+
+    _MODULES = ("sanitize.initrds", "sanitize.planning", "sanitize.applying", "sanitize.verifying")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._loaded = {name: Event() for name in self._MODULES}
+        Thread(target=self._load).start()
+
+    def wait(self, name: str) -> None:
+        """Return when the module *name*, and what comes before it, is there."""
+        self._loaded[name].wait()
+
+    def _load(self) -> None:
+        try:
+            for name, loaded in self._loaded.items():
+                module = import_module(name)
+                if name == "sanitize.planning":
+                    with suppress(UncloneError):  # said when the plan is made
+                        module.all_steps(self._options)
+                loaded.set()
+        finally:  # whoever waits meets what went wrong by loading it again
+            for loaded in self._loaded.values():
+                loaded.set()
 
 
 def recover(
@@ -222,8 +245,6 @@ class _Clock:
         self.listener = listener
         #: The engine that opened the guest; "" before.
         self.engine = ""
-        #: Returns when a plan can be made.
-        self.ready: Callable[[], None] = lambda: None
         self._seconds: dict[str, float] = {}
         self._current = ""
         self._since = 0.0
