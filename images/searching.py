@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from images.needles import Needles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +21,14 @@ def search(
     limit: int,
 ) -> Sequence[str]:
     """As :meth:`images.volumes.Volumes.search`, for an engine to which reading is cheap."""
-    pattern = re.compile(b"|".join(map(re.escape, needles)))
+    wanted = Needles(needles)
 
     def holds(member: Member) -> bool:
         texts = [member.path.rsplit("/", 1)[-1], member.link_target]
         contents = [text.encode("utf-8", "surrogateescape") for text in texts]
         if member.content is not None and member.stat.size <= limit:
             contents.append(member.content)
-        return any(pattern.search(content) for content in contents)
+        return any(map(wanted.are_in, contents))
 
     members = (m for path in paths for m in volumes.walk(path, exclude=exclude, limit=limit))
     return sorted(member.path for member in members if holds(member))

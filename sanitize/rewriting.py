@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from images.needles import Needles
 from sanitize.spellings import core, spellings
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class Finder:
                 self._by_core.setdefault(core(spelled), []).append(spelled)
             else:
                 self._binary.append(spelled)
-        letters = bytes(set().union(*self._by_core))
-        self._letters = bytes(byte in letters for byte in range(256))
-        self._shortest = b"\1" * min(map(len, self._by_core), default=1)
+        self._cores = Needles(self._by_core)
 
     @property
     def needles(self) -> Sequence[bytes]:
@@ -64,7 +63,7 @@ class Finder:
         """Where which spelling begins, in order and without overlaps; the longest first."""
         # Plain searches, not one large pattern: an EFI program has megabytes, and a hundred
         # alternatives tried at every byte take minutes.
-        likely = self._likely(content) if len(content) > _BINARY_LIMIT else content
+        likely = self._cores.likely(content)
         hits = [
             (start, -len(spelled), spelled)
             for shared, found in self._by_core.items()
@@ -83,18 +82,6 @@ class Finder:
             if start >= end:
                 end = start + len(spelled)
                 yield start, spelled
-
-    def _likely(self, content: bytes) -> bytes:
-        """The parts of *content* in which as many letters of cores are together as one has."""
-        letters = content.translate(self._letters)
-        parts = []
-        start = letters.find(self._shortest)
-        while start >= 0:
-            end = letters.find(0, start)
-            end = len(content) if end < 0 else end
-            parts.append(content[start:end])
-            start = letters.find(self._shortest, end)
-        return b"\0".join(parts)
 
     def _occurrences(self, content: bytes, spelled: bytes) -> Iterator[int]:
         alone = self._words or len(spelled) < _LONG

@@ -6,6 +6,7 @@ import errno
 import stat
 
 from images.ext.volume import ROOT, Volume
+from images.needles import Needles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,13 +92,14 @@ class Reading:
     ) -> list[bytes]:
         """What is below directory *path* and holds one of *needles*, as a name or inside."""
         found = []
+        wanted = Needles(needles)
         for below, inode in self._below(path, exclude):
             texts = [below.rpartition(b"/")[2]]
             if inode.is_regular and inode.size <= limit:
                 texts.append(self._volume.read(inode, limit))
             elif inode.is_symlink:
                 texts.append(self._volume.link_target(inode))
-            if any(needle in text for text in texts for needle in needles):
+            if any(map(wanted.are_in, texts)):
                 found.append(below)
         return found
 

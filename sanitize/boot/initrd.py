@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from images.needles import Needles
 from sanitize.boot import cpio
 from sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
 from sanitize.boot.cpio import DamagedError
@@ -176,6 +177,7 @@ class _Surveyor:
         self._data = data
         self._recorder = recorder
         self._needles = needles
+        self._wanted = Needles(needles)
         self._read = read
         self._longest = max(map(len, needles), default=1)
         self._segments: list[Segment] = []
@@ -352,7 +354,8 @@ class _Surveyor:
             raise UnrecordedError
         self._recorder.content(content)
         self._forget(inode)
-        inode.needles = tuple(needle for needle in self._needles if needle in content)
+        likely = self._wanted.likely(content)
+        inode.needles = tuple(needle for needle in self._needles if needle in likely)
         # Contents of a hard link are kept until it is known which names lead to them.
         if header.nlink > 1 or inode.names or self._is_wanted(path, header, inode):
             self._kept += len(content)

@@ -22,6 +22,7 @@ from images.engines.direct.fat.directory import (
     make_entries,
 )
 from images.engines.direct.fat.folder import Directory
+from images.needles import Needles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,11 +92,12 @@ class FatFileSystem:
         self, path: bytes, needles: Sequence[bytes], exclude: Sequence[bytes], limit: int
     ) -> list[bytes]:
         found = []
+        wanted = Needles(needles)
         for below, stat_tuple, content, _ in self.walk(path, exclude, limit):
             texts = [below.rpartition(b"/")[2]]
             if content is not None and stat_tuple[3] <= limit:
                 texts.append(content)
-            if any(needle in text for text in texts for needle in needles):
+            if any(map(wanted.are_in, texts)):
                 found.append(below)
         return found
 
