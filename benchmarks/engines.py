@@ -3,11 +3,12 @@
     .venv/bin/python -m benchmarks.engines                       # one image, three rounds
     .venv/bin/python -m benchmarks.engines --images 32 --rounds 1 --without virt-sysprep guestfs
     .venv/bin/python -m benchmarks.engines --made-of 30000 --gib 20    # a guest made for this
+    .venv/bin/python -m benchmarks.engines --uuids renew         # and every reference rewritten
     .venv/bin/python -m benchmarks.engines --guest disk.qcow2 --markdown
 
 Every run gets fresh copies of the guest, read once so that all find the same page cache; the
-interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them. "The
-floor" is what the kernel's own driver needs: export the partition, mount it, unlink one file,
+interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them, unless
+``--uuids renew`` says otherwise. "The floor" is what the kernel's own driver needs: export the partition, mount it, unlink one file,
 unmount, close (it needs root, and is left out otherwise). A ratio is of one round, and the median
 of them is shown.
 
@@ -61,7 +62,8 @@ class Measured:
 
 def main() -> int:
     options = _options()
-    contestants = {n: c for n, c in _contestants().items() if n not in options.without}
+    found = _contestants(options.uuids)
+    contestants = {n: c for n, c in found.items() if n not in options.without}
     measured = {name: Measured() for name in contestants}
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         guest = options.guest or _guest(Path(scratch), options)
@@ -98,11 +100,11 @@ def _guest(folder: Path, options: argparse.Namespace) -> Path:
     return make_disk(folder / "made.qcow2", [root], form="qcow2")
 
 
-def _contestants() -> Mapping[str, Callable[[Sequence[Path]], None]]:
+def _contestants(uuids: str) -> Mapping[str, Callable[[Sequence[Path]], None]]:
     """By name, what to do to the images: all in one command, or as many at once as processors."""
     found: dict[str, Callable[[Sequence[Path]], None]] = {
-        "direct": lambda images: _unclone(images, "direct"),
-        "guestfs": lambda images: _unclone(images, "guestfs"),
+        "direct": lambda images: _unclone(images, "direct", uuids),
+        "guestfs": lambda images: _unclone(images, "guestfs", uuids),
         "virt-sysprep": partial(_each, _virt_sysprep),
     }
     if os.geteuid() == 0:
@@ -116,10 +118,9 @@ def _each(command: Callable[[Path], None], images: Sequence[Path]) -> None:
             pass
 
 
-def _unclone(images: Sequence[Path], engine: str) -> None:
-    _start(
-        [UNCLONE, "sanitize", "--json", "--quiet", "--uuids", "keep", "--engine", engine, *images]
-    )
+def _unclone(images: Sequence[Path], engine: str, uuids: str) -> None:
+    given = ["--json", "--quiet", "--uuids", uuids, "--engine", engine]
+    _start([UNCLONE, "sanitize", *given, *images])
 
 
 def _virt_sysprep(image: Path) -> None:
@@ -257,6 +258,7 @@ def _options() -> argparse.Namespace:
         "--gib", type=int, default=2, help="GiB of a guest that is made (default 2)"
     )
     parser.add_argument("--images", type=int, default=1, help="copies at a time (default 1)")
+    parser.add_argument("--uuids", choices=("keep", "renew"), default="keep")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default 3)")
     parser.add_argument("--without", nargs="*", default=[], help="contestants to leave out")
     parser.add_argument("--no-memory", action="store_true", help="no further run for the memory")

@@ -20,6 +20,7 @@ from images.volumes import CheckResult, Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from subprocess import Popen
 
     from images.engines.direct.devices import Device
     from images.engines.direct.driver import Driver
@@ -41,8 +42,7 @@ class DirectVolumes:
         self._thorough = thorough
         self._checks: list[checks.Check] = []
         self._worker = ExtWorker()  # starts while the disks are being opened
-        # What was written will be checked, and the checker takes its time to start, too.
-        self._checker = None if read_only else checks.start()
+        self._checker: Popen[bytes] | None = None
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
         try:
@@ -117,6 +117,9 @@ class DirectVolumes:
         shared = [driver for name, driver in self._mounts.values() if name == device]
         driver = shared[0] if shared else self._open(self._device(device), read_only=read_only)
         self._mounts[mount_point] = device, driver
+        if not read_only and self._checker is None:
+            # What is going to be written will be checked, and the checker takes its time to start.
+            self._checker = checks.start()
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""
