@@ -7,10 +7,10 @@
     .venv/bin/python -m benchmarks.engines --guest disk.qcow2 --markdown
 
 Every run gets fresh copies of the guest, read once so that all find the same page cache; the
-interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them, unless
-``--uuids renew`` says otherwise. "The floor" is what the kernel's own driver needs: export the partition, mount it, unlink one file,
-unmount, close (it needs root, and is left out otherwise). A ratio is of one round, and the median
-of them is shown.
+interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them,
+unless ``--uuids renew`` says otherwise. "The floor" is what the kernel's own driver needs: export
+the partition, mount it, unlink one file, unmount, close (it needs root, and is left out
+otherwise). A ratio is of one round, and the median of them is shown.
 
 On a machine that does other things, ``chrt --rr 1`` before the command gives every contestant the
 processors to itself.

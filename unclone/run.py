@@ -16,6 +16,7 @@ from images import recovery
 from images.engines import Drive, open_guest
 from images.errors import EngineError, UncloneError, UsageError
 from images.formats import Format
+from images.helpers import prepared
 from images.output import ToOutput
 from images.reading import ReadOnly
 from images.text import printable
@@ -145,7 +146,8 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     clock = _Clock(listener or Silence())
     loading = _Loading(request.options)
     try:
-        return _sanitize(request, clock, loading, thorough=False)
+        with prepared(request.engine):
+            return _sanitize(request, clock, loading, thorough=False)
     except EngineError as error:
         if clock.engine != "direct" or request.dry_run:
             raise

@@ -8,15 +8,14 @@ from __future__ import annotations
 import marshal
 import re
 import subprocess
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from images import process
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.damage import find_damage
-from images.engines.direct.helper import start_helper
 from images.engines.direct.probing import UNKNOWN
 from images.errors import EngineError
+from images.helpers import end
 from images.volumes import CheckResult
 
 if TYPE_CHECKING:
@@ -40,21 +39,6 @@ def check(device: Device, *, repair: bool) -> CheckResult:
     return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
 
 
-def start() -> Popen[bytes]:
-    """A process that will check something; whoever starts it ends it."""
-    return start_helper("images.ext.checker")
-
-
-def end(checker: Popen[bytes]) -> None:
-    """Stop *checker*, whatever it is doing. Safe to call twice."""
-    checker.kill()
-    checker.wait()
-    for stream in (checker.stdin, checker.stdout):
-        if stream is not None:
-            with suppress(BrokenPipeError):
-                stream.close()
-
-
 class Check:
     """A check of the ext file system on *device* that goes on; nothing is changed.
 
@@ -63,7 +47,7 @@ class Check:
     """
 
     def __init__(self, device: Device, checker: Popen[bytes]) -> None:
-        """Have *checker*, which :func:`start` has started, begin."""
+        """Have *checker*, which waits for it, begin."""
         self._device = device
         self._process = checker
         message = (device.disk.place.as_plain(), device.start, device.for_tools)

@@ -6,10 +6,10 @@ import marshal
 import struct
 from typing import TYPE_CHECKING, Any
 
-from images.engines.direct.helper import start_helper
 from images.engines.direct.pipes import Program
 from images.errors import EngineError
 from images.ext.contents import read_runs
+from images.helpers import WORKER, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +30,7 @@ class ExtWorker:
     """A worker process, started at once."""
 
     def __init__(self) -> None:
-        helper = start_helper("images.ext.worker")
-        self._program = Program(helper, "the ext file system worker")
+        self._program = Program(start(WORKER), "the ext file system worker")
 
     def open(self, disk: Disk, offset: int, superblock: Superblock, *, writable: bool) -> ExtClient:
         """Open the file system that begins at byte *offset* of *disk*."""

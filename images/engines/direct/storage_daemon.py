@@ -31,6 +31,7 @@ from images.access.disk import Place
 from images.access.layers import layers_of, layers_over
 from images.engines.direct.pipes import Program
 from images.errors import EngineError, UncloneError
+from images.helpers import STORAGE_DAEMON, start
 from images.text import printable
 
 if TYPE_CHECKING:
@@ -177,8 +178,7 @@ class StorageDaemon:
 
     # -- helpers ---------------------------------------------------------------------------
     def _start(self, drives: Sequence[Drive], *, scratch: bool) -> None:
-        command = ["qemu-storage-daemon", "--chardev", "stdio,id=qmp", "--monitor", "chardev=qmp"]
-        self._program = Program(process.start(command), "qemu-storage-daemon")
+        self._program = Program(start(STORAGE_DAEMON), "qemu-storage-daemon")
         self._unanswered.append("greet")
         self._send("qmp_capabilities")
         for number, drive in enumerate(drives):

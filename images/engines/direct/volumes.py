@@ -16,6 +16,7 @@ from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.filesystem import FatFileSystem
 from images.engines.direct.storage_daemon import StorageDaemon
 from images.errors import EngineError
+from images.helpers import CHECKER, end, start
 from images.volumes import CheckResult, Kind, Member, Stat
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class DirectVolumes:
             result = self.check(device, repair=False)
             return lambda: result
         self._daemon.await_files()
-        checker, self._checker = self._checker or checks.start(), None
+        checker, self._checker = self._checker or start(CHECKER), None
         self._checks.append(checks.Check(found, checker))
         return self._checks[-1].result
 
@@ -119,7 +120,7 @@ class DirectVolumes:
         self._mounts[mount_point] = device, driver
         if not read_only and self._checker is None:
             # What is going to be written will be checked, and the checker takes its time to start.
-            self._checker = checks.start()
+            self._checker = start(CHECKER)
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""
@@ -310,7 +311,7 @@ class DirectVolumes:
     # -- helpers ---------------------------------------------------------------------------
     def _end_checker(self) -> None:
         if self._checker is not None:
-            checks.end(self._checker)
+            end(self._checker)
             self._checker = None
 
     def _disk(self, place: Place) -> Disk:
