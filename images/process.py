@@ -6,15 +6,13 @@ import os
 import shutil
 import subprocess
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from images.errors import ToolError, UncloneError
 from images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-T = TypeVar("T")
 
 #: Debian package that holds each program this project starts; for "not found" messages.
 PACKAGES = {
@@ -70,32 +68,31 @@ def run(
     return done
 
 
-def at_once(*work: Callable[[], T]) -> list[T]:
-    """Do all of *work*, which mostly waits for programs, at the same time; the results in order.
+def at_once(here: Callable[[], None], *elsewhere: Callable[[], None]) -> None:
+    """Do all of these, which mostly wait for programs, at the same time.
 
-    Raises what the first of them raised, when all have ended.
+    Raises what the first of them raised, when all have ended. Ctrl-C reaches the first, and may
+    leave the others behind: they only look at things.
     """
-    results: list[T | None] = [None] * len(work)
-    errors: list[BaseException | None] = [None] * len(work)
+    errors: list[BaseException | None] = [None] * len(elsewhere)
 
     def do(number: int) -> None:
         try:
-            results[number] = work[number]()
+            elsewhere[number]()
         except BaseException as error:  # noqa: BLE001 (raised again below)
             errors[number] = error
 
-    others = [Thread(target=do, args=(number,)) for number in range(1, len(work))]
+    others = [Thread(target=do, args=(number,)) for number in range(len(elsewhere))]
     for thread in others:
         thread.start()
     try:
-        do(0)
+        here()
     finally:
         for thread in others:
             thread.join()
     for error in errors:
         if error is not None:
             raise error
-    return cast("list[T]", results)
 
 
 def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:

@@ -130,7 +130,8 @@ class Transaction(ABC):
     def _read(self, *, writable: bool) -> tuple[Image, ...]:
         """Lock the images with everything under them, read them as they are then, check them."""
         images = self._hold(writable=writable)
-        at_once(*_checks(images, writable=writable))
+        first, *others = _checks(images, writable=writable)
+        at_once(first, *others)
         return images
 
     def _hold(self, *, writable: bool) -> tuple[Image, ...]:
@@ -194,17 +195,17 @@ class InPlace(Transaction):
         self.images = images
         self.overlays = tuple(overlay_path(image.path) for image in images)
         # QEMU checks the images while it makes the overlays, which go again if one is not sound.
-        at_once(*_checks(images, writable=True), *map(self._make_overlay, self.overlays, images))
+        at_once(self._make_overlays, *_checks(images, writable=True))
 
-    def _make_overlay(self, path: Path, image: Image) -> Callable[[], None]:
-        return partial(
-            overlay.create,
-            path,
-            image,
-            locked=True,
-            descriptors=self._lock.descriptors,
-            like=image.path,
-        )
+    def _make_overlays(self) -> None:
+        for path, image in zip(self.overlays, self.images, strict=True):
+            overlay.create(
+                path,
+                image,
+                locked=True,
+                descriptors=self._lock.descriptors,
+                like=image.path,
+            )
 
     def _warnings(self, image: Image) -> Sequence[str]:
         warnings = []
@@ -237,8 +238,8 @@ class InPlace(Transaction):
         wanted: list[tuple[Image, int, Path]] = []
         with explained("write the commit marker", first.parent):
             at_once(
-                self._require_intact,
                 self._make_durable,
+                self._require_intact,
                 lambda: entries.extend(map(_entry, self.images)),
                 lambda: wanted.extend(map(_needed, self.overlays, self.images)),
             )

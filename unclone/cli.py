@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import importlib
 import os
@@ -34,6 +35,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status."""
+    sys.unraisablehook = _again_if_interrupted
     for stream in (sys.stdout, sys.stderr):
         # A locale that cannot spell a character gets an escape of it, not an error.
         if hasattr(stream, "reconfigure"):
@@ -44,6 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _leave(ending.code)
         raise
     raise SystemExit(ExitStatus.DONE)  # click has exited already
+
+
+def _again_if_interrupted(lost: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C while Python takes an object apart would be printed and forgotten."""
+    if lost.exc_type is KeyboardInterrupt:
+        again = threading.Timer(0.01, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _leave(status: object) -> None:

@@ -213,7 +213,8 @@ class _Loading:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._loaded = {name: Event() for name in self._MODULES}
-        Thread(target=self._load).start()
+        # Ctrl-C in the middle of an import can leave it waiting for ever: nobody waits for it.
+        Thread(target=self._load, daemon=True).start()
 
     def wait(self, name: str) -> None:
         """Return when the module *name*, and what comes before it, is there."""

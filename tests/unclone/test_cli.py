@@ -126,3 +126,25 @@ def test_a_reader_that_goes_away_is_no_failure_of_ours() -> None:
 def test_a_poor_locale_is_no_error() -> None:
     done = unclone("steps", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+LOST = """
+import time
+from unclone import cli
+class Object:
+    def __del__(self):
+        raise KeyboardInterrupt  # as Python does when Ctrl-C comes in here
+def work(**_):
+    Object()
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("interrupted")
+cli.cli.main = work
+cli.main()
+"""
+
+
+def test_ctrl_c_while_an_object_goes_away_is_not_lost() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

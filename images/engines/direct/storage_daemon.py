@@ -266,7 +266,11 @@ def clean_up() -> None:
             found = folder.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 continue
-            given_up = time.time() - found.st_mtime > _AGE and (folder / _DRAFT).exists()
+            old = time.time() - found.st_mtime > _AGE
+            if old and not any(folder.iterdir()):
+                folder.rmdir()
+                continue
+            given_up = old and (folder / _DRAFT).exists()
             name = _DRAFT if given_up else _LOCK
             lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:

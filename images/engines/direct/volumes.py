@@ -46,13 +46,17 @@ class DirectVolumes:
         self._checker: Popen[bytes] | None = None
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
+        self._disks: list[Disk] = []
         try:
             self._daemon = StorageDaemon(drives, scratch=read_only)
         except BaseException:
             self._worker.end()
-            self._end_checker()
             raise
-        self._disks = list(map(self._disk, self._daemon.places))
+        try:
+            self._disks += map(self._disk, self._daemon.places)
+        except BaseException:
+            self.drop()
+            raise
 
     def beyond_reach(self) -> str:
         """What on the drives this engine cannot open; "" when there is nothing."""

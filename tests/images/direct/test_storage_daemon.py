@@ -152,8 +152,13 @@ def test_one_that_never_began_is_taken_away_when_it_is_old(own_folder: Path) -> 
         folder.mkdir()
         (folder / "lock.new").touch()
         os.utime(folder, (time.time() - age,) * 2)
+    for name, age in (("unclone-direct-empty", 7200), ("unclone-direct-begun", 0)):
+        (own_folder / name).mkdir()
+        os.utime(own_folder / name, (time.time() - age,) * 2)
     clean_up()
-    assert [folder.name for folder in own_folder.iterdir()] == ["unclone-direct-new"]
+    left = sorted(folder.name for folder in own_folder.iterdir())
+    assert left == ["unclone-direct-begun", "unclone-direct-new"]
+    (own_folder / "unclone-direct-begun").rmdir()
     (own_folder / "unclone-direct-new" / "lock.new").unlink()
     (own_folder / "unclone-direct-new").rmdir()
 
