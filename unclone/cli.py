@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import errno
 import importlib
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _again_if_interrupted(lost: sys.UnraisableHookArgs) -> None:
     """Ctrl-C while Python takes an object apart would be printed and forgotten."""
     if lost.exc_type is KeyboardInterrupt:
-        again = threading.Timer(0.01, _thread.interrupt_main)
+        again = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
         again.daemon = True
         again.start()
     else:
