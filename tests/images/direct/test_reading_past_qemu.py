@@ -1,0 +1,159 @@
+"""What is read without QEMU: the same bytes, and after the changes the overlay's own."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from images.access.disk import Disk
+from images.chain import read_chain
+from images.engines import Drive
+from images.engines.direct.superblock import parse
+from images.engines.direct.volumes import DirectVolumes
+from images.ext.filesystem import ExtFileSystem
+from images.ext.geometry import Geometry
+from images.formats import Format
+from images.process import run
+from tests.support.direct import complaints, make_ext, mounted_direct
+from tests.support.disks import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of one piece, of many, with holes, and with none."""
+    folder = tmp_path_factory.mktemp("tree")
+    chance = random.Random(1)
+    (folder / "large").write_bytes(chance.randbytes(6 * MIB + 17))
+    (folder / "empty").touch()
+    (folder / "short").write_bytes(b"x")
+    with (folder / "holes").open("wb") as file:
+        for number in range(700):
+            file.seek(number * 12288)
+            file.write(chance.randbytes(4096))
+        file.truncate(12 * MIB)
+    return folder
+
+
+@pytest.fixture(params=["ext4", "ext2", "inline"])
+def image(tmp_path: Path, tree: Path, request: pytest.FixtureRequest) -> Path:
+    options = {"ext4": ["-t", "ext4"], "ext2": ["-t", "ext2"], "inline": ["-O", "inline_data"]}
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    run(["mke2fs", "-q", "-F", *options[request.param], "-d", tree, path])
+    if request.param == "ext4":  # room that was set aside and never written
+        (tmp_path / "nothing").touch()
+        for command in (
+            "write /dev/null set-aside",
+            "fallocate /set-aside 0 40",
+            "sif /set-aside size 160000",
+        ):
+            run(["debugfs", "-w", "-R", command, path])
+    return path
+
+
+def dumped(image: Path, name: str) -> bytes:
+    return run(["debugfs", "-R", f"cat /{name}", image]).stdout
+
+
+def test_every_file_is_what_debugfs_says(image: Path, tree: Path) -> None:
+    volumes = mounted_direct(image)
+    try:
+        for name in volumes.scan("/"):
+            if name == "lost+found":
+                continue
+            content = volumes.read(f"/{name}", 64 * MIB)
+            assert content == dumped(image, name), name
+            assert volumes.read(f"/{name}", 100) == content[:100]
+            assert volumes.read(f"/{name}", 2 * MIB + 5) == content[: 2 * MIB + 5]
+    finally:
+        volumes.close()
+
+
+def test_what_was_written_is_read(image: Path) -> None:
+    volumes = mounted_direct(image)
+    content = random.Random(2).randbytes(3 * MIB)
+    volumes.write("/large", content, keep=MIB)
+    assert volumes.read("/large", 64 * MIB)[MIB:] == content
+    volumes.write("/holes", content)
+    assert volumes.read("/holes", 64 * MIB) == content
+    volumes.create("/new", content[:5000], mode=0o600, uid=0, gid=0)
+    assert volumes.read("/new", 64 * MIB) == content[:5000]
+    volumes.close()
+    assert dumped(image, "holes") == content
+    assert not complaints(image)
+
+
+@contextmanager
+def stopped_daemons() -> Iterator[None]:
+    """No ``qemu-storage-daemon`` of this process answers."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "qemu-storage"], capture_output=True, check=False
+    )
+    numbers = [int(number) for number in found.stdout.split()]
+    assert numbers
+    for number in numbers:
+        os.kill(number, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            os.kill(number, signal.SIGCONT)
+
+
+def test_verification_reads_the_overlay_and_asks_nobody(tmp_path: Path) -> None:
+    base = make_ext(tmp_path / "base.raw")
+    overlay = tmp_path / "overlay"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay])
+    before = hashlib.sha256(base.read_bytes()).digest()
+    drive = Drive(overlay, "qcow2", read_chain(base, Format.RAW))
+    volumes = DirectVolumes([drive], read_only=False)
+    volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+    content = random.Random(3).randbytes(2 * MIB)
+    volumes.create("/file", content, mode=0o644, uid=0, gid=0)
+    volumes.unmount_all()
+    check = volumes.begin_check("/dev/sda")
+    volumes.mount("/dev/sda", "/", subvolume="", read_only=True)
+    with stopped_daemons():
+        assert check().clean
+        assert volumes.read("/file", 64 * MIB) == content
+        assert volumes.search(["/"], [content[:40]], exclude=(), limit=4 * MIB) == ["/file"]
+    volumes.close()
+    assert hashlib.sha256(base.read_bytes()).digest() == before
+
+
+def test_nothing_is_written_outside_the_file_system(tmp_path: Path) -> None:
+    """A file system that believes to be larger than it is said to be."""
+    image = make_ext(tmp_path / "image")
+    raw = image.read_bytes()
+    found = parse(raw[1024:2048])
+    assert found is not None
+    half = Geometry(
+        blocks=found.blocks // 2,
+        block_size=found.block_size,
+        inodes=found.inodes,
+        inode_size=found.inode_size,
+        first_inode=found.first_inode,
+        special_inodes=tuple(found.special_inodes),
+        extents=True,
+    )
+    disk = Disk.of_file(image)
+    opened = ExtFileSystem(disk, 0, half, writable=True)
+    with pytest.raises(OSError) as raised:
+        opened.create(b"/large", b"x" * 40 * MIB, 0o644, 0, 0)
+    assert raised.value.errno == errno.EFAULT
+    border = half.blocks * half.block_size
+    assert image.read_bytes()[border:] == raw[border:]
+    disk.close()
