@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from images.access.disk import Disk, Place
 from images.engines.direct import checks, identifiers
-from images.engines.direct.devices import read_devices
+from images.engines.direct.disks import Disks
 from images.engines.direct.driver import as_kind, as_stat
 from images.engines.direct.ext_client import ExtWorker
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.filesystem import FatFileSystem
-from images.engines.direct.storage_daemon import StorageDaemon
 from images.errors import EngineError
 from images.helpers import CHECKER, end, start
 from images.volumes import CheckResult, Kind, Member, Stat
@@ -46,16 +43,10 @@ class DirectVolumes:
         self._checker: Popen[bytes] | None = None
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
-        self._disks: list[Disk] = []
         try:
-            self._daemon = StorageDaemon(drives, scratch=read_only)
+            self._disks = Disks(drives, scratch=read_only)
         except BaseException:
             self._worker.end()
-            raise
-        try:
-            self._disks += map(self._disk, self._daemon.places)
-        except BaseException:
-            self.drop()
             raise
 
     def beyond_reach(self) -> str:
@@ -79,13 +70,13 @@ class DirectVolumes:
 
     def set_identifiers(self, wanted: Sequence[Identifier]) -> None:
         """Set each of *wanted*; nothing is mounted."""
-        self._daemon.await_files()  # tools need them
+        self._disks.await_files()  # tools need them
         for identifier in wanted:
             if self._mounts:
                 raise EngineError(f"{identifier.device}: something is still mounted")
             # Devices are looked at again: each change may be of what the next one depends on.
             devices, self._devices = self._read(), ()
-            identifiers.set_identifier(identifier, devices, self._alone)
+            identifiers.set_identifier(identifier, devices, self._disks.alone)
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first."""
@@ -102,12 +93,13 @@ class DirectVolumes:
 
         From now on what was written is read from the image's own file.
         """
-        self._settle()
+        self._disks.settle()
+        self._devices = ()
         found = self._unmounted(device)
         if found.content.ext is None or found.content.ext.unclean:
             result = self.check(device, repair=False)
             return lambda: result
-        self._daemon.await_files()
+        self._disks.await_files()
         checker, self._checker = self._checker or start(CHECKER), None
         self._checks.append(checks.Check(found, checker))
         return self._checks[-1].result
@@ -292,10 +284,7 @@ class DirectVolumes:
             for check in self._checks:
                 check.end()
             self.unmount_all()
-            for disk in self._disks:
-                self._flush(disk)
-                disk.close()
-            self._daemon.end()
+            self._disks.end()
         finally:
             self.drop()
 
@@ -308,9 +297,7 @@ class DirectVolumes:
             driver.drop()
         self._mounts.clear()
         self._worker.end()
-        for disk in self._disks:
-            disk.close()
-        self._daemon.kill()
+        self._disks.drop()
 
     # -- helpers ---------------------------------------------------------------------------
     def _end_checker(self) -> None:
@@ -318,26 +305,9 @@ class DirectVolumes:
             end(self._checker)
             self._checker = None
 
-    def _disk(self, place: Place) -> Disk:
-        return Disk(place, ready=self._daemon.await_files)
-
-    def _settle(self) -> None:
-        for number, disk in enumerate(self._disks):
-            if disk.has_changed:
-                self._flush(disk)
-                self._disks[number] = self._disk(self._daemon.settle(disk.place))
-                disk.close()
-                self._devices = ()
-
-    def _flush(self, disk: Disk) -> None:
-        try:
-            disk.flush()
-        except OSError as error:
-            raise EngineError(f"the disk cannot be written: {error.strerror}") from error
-
     def _read(self) -> Sequence[Device]:
         if not self._devices:
-            self._devices = read_devices(self._disks)
+            self._devices = self._disks.devices()
         return self._devices
 
     def _device(self, name: str) -> Device:
@@ -355,26 +325,11 @@ class DirectVolumes:
     def _checkable(self, device: Device) -> Iterator[Device]:
         # e2fsck 1.47 forgets the offset it was given when it has replayed a journal and opens the
         # file system again: that one has to be a file from its first byte.
-        self._daemon.await_files()
         if device.content.ext and device.content.ext.unclean:
-            with self._alone(device) as alone:
+            with self._disks.alone(device) as alone:
                 yield alone
         else:
-            yield device
-
-    @contextmanager
-    def _alone(self, device: Device) -> Iterator[Device]:
-        """The same device, from the first byte of a file."""
-        if device.start:
-            device.lend()
-            device.disk.release()
-            with self._daemon.partition(device.disk.place, device.start, device.size) as file:
-                disk = Disk(Place(str(file), device.size))
-                try:
-                    yield replace(device, disk=disk, start=0)
-                finally:
-                    disk.close()
-        else:
+            self._disks.await_files()
             yield device
 
     def _open(self, device: Device, *, read_only: bool) -> Driver:
@@ -389,7 +344,7 @@ class DirectVolumes:
             ext = self._device(device.name).content.ext
             if ext is None:
                 raise EngineError(f"the file system on {device.name} is damaged")
-            self._daemon.await_files()
+            self._disks.await_files()
             return self._worker.open(device.disk, device.start, ext, writable=not read_only)
         if content.type == "vfat":
             volume = device.open()

@@ -1,0 +1,89 @@
+"""The disks of a guest while it is open: shown by QEMU, read past it where that is right."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from images.access.disk import Disk, Place
+from images.engines.direct.devices import read_devices
+from images.engines.direct.storage_daemon import StorageDaemon
+from images.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from images.engines.direct.devices import Device
+    from images.engines.engine import Drive
+
+
+class Disks:
+    """*drives*, in the same order. With *scratch* they stay as they are."""
+
+    def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
+        self._disks: list[Disk] = []
+        self._daemon = StorageDaemon(drives, scratch=scratch)
+        try:
+            self._disks += map(self._disk, self._daemon.places)
+        except BaseException:
+            self.drop()
+            raise
+
+    def devices(self) -> Sequence[Device]:
+        """Every disk and partition, as they are now."""
+        return read_devices(self._disks)
+
+    def await_files(self) -> None:
+        """Return when tools can be given the disks' files."""
+        self._daemon.await_files()
+
+    def settle(self) -> None:
+        """From now on read what was written from the images' own files. Nothing is mounted.
+
+        Devices that are known refer to what was before.
+        """
+        for number, disk in enumerate(self._disks):
+            if disk.has_changed:
+                _flush(disk)
+                self._disks[number] = self._disk(self._daemon.settle(disk.place))
+                disk.close()
+
+    @contextmanager
+    def alone(self, device: Device) -> Iterator[Device]:
+        """*device*, from the first byte of a file: for a tool that knows no offsets."""
+        self.await_files()
+        if not device.start:
+            yield device
+            return
+        device.lend()
+        device.disk.release()
+        with self._daemon.partition(device.disk.place, device.start, device.size) as file:
+            disk = Disk(Place(str(file), device.size))
+            try:
+                yield replace(device, disk=disk, start=0)
+            finally:
+                disk.close()
+
+    def end(self) -> None:
+        """Write everything to the drives and let go of them."""
+        for disk in self._disks:
+            _flush(disk)
+            disk.close()
+        self._daemon.end()
+
+    def drop(self) -> None:
+        """Let go of the drives as they are, at once. Safe to call twice."""
+        for disk in self._disks:
+            disk.close()
+        self._daemon.kill()
+
+    def _disk(self, place: Place) -> Disk:
+        return Disk(place, ready=self._daemon.await_files)
+
+
+def _flush(disk: Disk) -> None:
+    try:
+        disk.flush()
+    except OSError as error:
+        raise EngineError(f"the disk cannot be written: {error.strerror}") from error
