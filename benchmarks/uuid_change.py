@@ -20,15 +20,17 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from images.chain import read_chain
 from images.engines import Drive, select_engine
 from images.engines.engine import no_keys
 from images.process import run
-from images.volumes import Identifier, IdentifierKind
+from images.volumes import ChecksAhead, Identifier, IdentifierKind
 
 #: Gigabytes, and how many files of 4 KB are in them.
 GUESTS = {2: 30_000, 20: 200_000}
 #: Files in one directory, and bytes in one file.
 _FILES, _SIZE = 15, 4096
+_DISK = "/dev/sda"
 
 
 @dataclass
@@ -77,14 +79,17 @@ def _measure(into: Measured, image: Path, engine: str) -> None:
     backing = ["-b", image.name, "-F", "qcow2"]
     run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, overlay])
     before = overlay.stat().st_blocks * 512
-    drives = [Drive(overlay, "qcow2")]
+    drives = [Drive(overlay, "qcow2", read_chain(image))]
     opening = select_engine(engine).open(drives, keys=no_keys, read_only=False, say=lambda _: None)
     with opening as volumes:
-        new = Identifier(IdentifierKind.FILE_SYSTEM_UUID, "/dev/sda", str(uuid.uuid4()))
+        new = Identifier(IdentifierKind.FILE_SYSTEM_UUID, _DISK, str(uuid.uuid4()))
         started = time.monotonic()
         volumes.set_identifiers([new])
         changed = time.monotonic()
-        result = volumes.check("/dev/sda", repair=False)
+        if isinstance(volumes, ChecksAhead):
+            result = volumes.begin_check(_DISK)()
+        else:
+            result = volumes.check(_DISK, repair=False)
         into.check.append(time.monotonic() - changed)
         into.change.append(changed - started)
         if not result.clean or new not in volumes.identifiers():

@@ -43,12 +43,12 @@ def runs_of(inode: Inode, geometry: Geometry, unchanged: Unchanged) -> list[Run]
     if not inode.flags & EXTENTS or inode.flags & INLINE_DATA:
         return None
     try:
-        runs = list(_runs(inode.block_area, geometry, unchanged, _DEEPEST))
+        runs = list(_Runs(geometry, unchanged).below(inode.block_area, _DEEPEST))
     except _OddError:
         return None
     ends = [first + length for first, length, _ in runs]
     ordered = all(run[0] >= end for run, end in zip(runs[1:], ends, strict=False))
-    return runs if ordered and len(runs) <= _MANY else None
+    return runs if ordered else None
 
 
 def read_runs(runs: list[Run], start: int, end: int, unchanged: Unchanged) -> bytes | None:
@@ -74,22 +74,34 @@ def read_runs(runs: list[Run], start: int, end: int, unchanged: Unchanged) -> by
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _runs(node: bytes, geometry: Geometry, unchanged: Unchanged, deepest: int) -> Iterator[Run]:
-    magic, entries, _, depth = _HEADER.unpack_from(node)
-    if magic != _MAGIC or depth > deepest or 12 + 12 * entries > len(node):
-        raise _OddError
-    size, blocks = geometry.block_size, geometry.blocks
-    for at in range(12, 12 + 12 * entries, 12):
-        logical, first, second, third = _ENTRY.unpack_from(node, at)
-        if depth:
-            block = first | second << 16 | (third & 0xFFFF) << 32
-            below = unchanged(block * size, size) if 0 < block < blocks else None
-            if below is None:
-                raise _OddError
-            yield from _runs(below, geometry, unchanged, depth - 1)
-            continue
-        block = third | second << 32
-        length = first if first <= _WRITTEN else first - _WRITTEN
-        if not 0 < block <= blocks - length:
+class _Runs:
+    """One walk through the extents of a file; a tree that bites its tail comes to an end."""
+
+    def __init__(self, geometry: Geometry, unchanged: Unchanged) -> None:
+        self._size, self._blocks = geometry.block_size, geometry.blocks
+        self._unchanged = unchanged
+        self._left = _MANY
+
+    def below(self, node: bytes, deepest: int) -> Iterator[Run]:
+        magic, entries, _, depth = _HEADER.unpack_from(node)
+        self._left -= 1 + entries
+        if magic != _MAGIC or depth > deepest or self._left < 0 or 12 + 12 * entries > len(node):
             raise _OddError
-        yield logical * size, length * size, block * size if first <= _WRITTEN else 0
+        for at in range(12, 12 + 12 * entries, 12):
+            logical, first, second, third = _ENTRY.unpack_from(node, at)
+            if depth:
+                yield from self._index(first | second << 16 | (third & 0xFFFF) << 32, depth)
+                continue
+            block = third | second << 32
+            length = first if first <= _WRITTEN else first - _WRITTEN
+            if not 0 < block <= self._blocks - length:
+                raise _OddError
+            place = block * self._size if first <= _WRITTEN else 0
+            yield logical * self._size, length * self._size, place
+
+    def _index(self, block: int, depth: int) -> Iterator[Run]:
+        size = self._size
+        node = self._unchanged(block * size, size) if 0 < block < self._blocks else None
+        if node is None:
+            raise _OddError
+        yield from self.below(node, depth - 1)

@@ -39,6 +39,8 @@ _EXTENT = struct.Struct("<IHHI")
 _INDEX = struct.Struct("<IIH")
 #: Bytes of inode tables that are read at once.
 _PIECE = 1 << 20
+#: Places; with more, nobody wants a copy.
+_MANY = 1 << 18
 
 
 class UnusualError(Exception):
@@ -77,7 +79,17 @@ class Metadata:
         return self._count * self.block
 
     def places(self) -> Iterator[tuple[int, int]]:
-        """Offset and length of everything; in no order, and some of it twice."""
+        """Offset and length of everything; in no order, and some of it twice.
+
+        Raises UnusualError when there is no end to it.
+        """
+        for number, place in enumerate(self._places()):
+            if number > _MANY:
+                raise UnusualError
+            yield place
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _places(self) -> Iterator[tuple[int, int]]:
         table = (self._first + 1) * self.block
         descriptors = self._read(table, self._groups * self._descriptor)
         reserved = _u16(self._raw, 0xCE) * self.block
@@ -91,7 +103,6 @@ class Metadata:
             for block in self._of_inodes(self._read(start, size), first):
                 yield self._place(block), self.block
 
-    # -- helpers ---------------------------------------------------------------------------
     def _of_group(self, group: int, descriptors: bytes) -> Iterator[tuple[int, int]]:
         at = group * self._descriptor
         blocks, inodes, table = struct.unpack_from("<III", descriptors, at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -163,4 +164,29 @@ def test_a_worker_that_hangs_or_dies_is_an_error(
     volumes._worker._program._process.kill()
     with pytest.raises(EngineError, match="ended by signal 9"):
         volumes.lstat("/")
+    volumes.drop()
+
+
+@pytest.mark.timeout(60)  # by itself it would take longer than anybody lives
+def test_extents_that_lead_to_themselves_come_to_an_end(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image")
+    volumes = mounted_direct(image)
+    volumes.create("/file", b"x" * 200_000, mode=0o644, uid=0, gid=0)
+    volumes.close()
+    said = run(["debugfs", "-R", "blocks /file", image]).stdout.split()
+    block, size = int(said[0]), 4096
+    # An index block whose 340 entries all name itself, and an inode that begins with it.
+    entry = struct.pack("<IIHH", 0, block, 0, 0)
+    with image.open("r+b") as file:
+        file.seek(block * size)
+        file.write(struct.pack("<HHHHI", 0xF30A, 340, 340, 4, 0) + entry * 340)
+    area = struct.pack("<HHHHI", 0xF30A, 1, 4, 5, 0) + entry
+    for at in range(0, len(area), 4):
+        word = struct.unpack_from("<I", area, at)[0]
+        run(["debugfs", "-w", "-R", f"sif /file block[{at // 4}] {word}", image])
+    volumes = mounted_direct(image)
+    with pytest.raises((OSError, EngineError)):
+        volumes.read("/file", 200_000)
+    volumes.unmount_all()
+    assert not volumes.begin_check("/dev/sda")().clean
     volumes.drop()
