@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import errno
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_long, c_uint64, c_ulong, c_void_p
+from functools import partial
 
 from images.ext import libext2fs as lib
 
@@ -80,12 +81,12 @@ class Manager:
         self._own = own
         self._manager = _Manager()
         ctypes.pointer(self._manager)[0] = own
-        self._manager.open = _Open(self._open)
-        self._manager.read_blk = _Blocks(self._read)
-        self._manager.read_blk64 = _Blocks64(self._read)
-        self._manager.write_blk = _Blocks(self._guarded(own.write_blk))
-        self._manager.write_blk64 = _Blocks64(self._guarded(own.write_blk64))
-        self._manager.write_byte = _Blocks(self._write_bytes)
+        self._manager.open = _Open(_safe(self._open))
+        self._manager.read_blk = _Blocks(_safe(self._read))
+        self._manager.read_blk64 = _Blocks64(_safe(self._read))
+        self._manager.write_blk = _Blocks(_safe(partial(self._write, own.write_blk)))
+        self._manager.write_blk64 = _Blocks64(_safe(partial(self._write, own.write_blk64)))
+        self._manager.write_byte = _Blocks(_safe(self._write_bytes))
         # Blocks that are freed keep their content: it is the guest's TRIM that gives them back.
         self._manager.discard = _Range()
         self._manager.zeroout = _Range()
@@ -103,30 +104,20 @@ class Manager:
         return code
 
     def _read(self, channel: int, block: int, count: int, buffer: int) -> int:
-        try:
-            block_size = _block_size(channel)
-            size = -count if count < 0 else count * block_size
-            start = block * block_size
-            if 0 <= start <= self._size - size:
-                found = self._disk.unchanged(self._offset + start, size)
-                if found is not None:
-                    ctypes.memmove(buffer, found, size)
-                    return 0
-            return int(self._own.read_blk64(channel, block, count, buffer))
-        except OSError as error:
-            return error.errno or errno.EIO
-        except Exception:  # noqa: BLE001 (nothing can be raised through C)
-            return errno.EIO
+        start, size = _bytes(channel, block, count)
+        if 0 <= start <= self._size - size:
+            found = self._disk.unchanged(self._offset + start, size)
+            if found is not None:
+                ctypes.memmove(buffer, found, size)
+                return 0
+        return int(self._own.read_blk64(channel, block, count, buffer))
 
-    def _guarded(self, write: Callable[..., int]) -> Callable[[int, int, int, int], int]:
-        def guarded(channel: int, block: int, count: int, buffer: int) -> int:
-            block_size = _block_size(channel)
-            size = -count if count < 0 else count * block_size
-            if not self._claim(block * block_size, size):
-                return errno.EFAULT
-            return int(write(channel, block, count, buffer))
-
-        return guarded
+    def _write(
+        self, write: Callable[..., int], channel: int, block: int, count: int, buffer: int
+    ) -> int:
+        if not self._claim(*_bytes(channel, block, count)):
+            return errno.EFAULT
+        return int(write(channel, block, count, buffer))
 
     def _write_bytes(self, channel: int, start: int, count: int, buffer: int) -> int:
         if not self._claim(start, count):
@@ -141,5 +132,21 @@ class Manager:
         return True
 
 
-def _block_size(channel: int) -> int:
-    return c_int.from_address(channel + _Channel.block_size.offset).value
+def _bytes(channel: int, block: int, count: int) -> tuple[int, int]:
+    """Offset and length of *count* blocks of *channel* from *block* on."""
+    size = c_int.from_address(channel + _Channel.block_size.offset).value
+    return block * size, -count if count < 0 else count * size
+
+
+def _safe(function: Callable[..., int]) -> Callable[..., int]:
+    """*function* with error numbers for exceptions: ctypes would print one, and return success."""
+
+    def safe(*arguments: Any) -> int:  # noqa: ANN401 (whatever the library calls it with)
+        try:
+            return function(*arguments)
+        except OSError as error:
+            return error.errno or errno.EIO
+        except BaseException:  # noqa: BLE001 (nothing can be raised through C)
+            return errno.EIO
+
+    return safe
