@@ -16,6 +16,7 @@ import struct
 from functools import partial
 
 from images.ext import libext2fs as lib
+from images.ext.attributes import Attributes, all_of
 from images.ext.channel import Manager
 from images.ext.contents import read_runs, runs_of
 from images.ext.flags import CASEFOLDED, EA_INODE, ENCRYPTED, EXTENTS, INLINE_DATA
@@ -255,28 +256,17 @@ class Volume:
     # -- extended attributes ---------------------------------------------------------------
     def attributes(self, number: int) -> dict[str, bytes]:
         """The extended attributes of inode *number*, as ``getfattr`` names and shows them."""
-        names: list[bytes] = []
-
-        def visit(name: int, _value: int, _length: int, _priv: int) -> int:
-            names.append(ctypes.string_at(name))
-            return 0
-
-        with _Attributes(self._fs, number) as handle:
-            call("xattrs_iterate", handle, lib.XattrCallback(visit), None)
-            return {
-                os.fsdecode(name): _attribute(handle, name)
-                for name in names
-                if name != b"system.data" and b"." in name
-            }
+        with Attributes(self._fs, number) as handle:
+            return all_of(handle)
 
     def set_attribute(self, number: int, name: str, value: bytes) -> None:
         """Set one extended attribute of inode *number*."""
-        with _Attributes(self._fs, number) as handle:
+        with Attributes(self._fs, number) as handle:
             call("xattr_set", handle, os.fsencode(name), value, len(value))
 
     def remove_attribute(self, number: int, name: str) -> None:
         """Remove one extended attribute of inode *number*, if it has that."""
-        with _Attributes(self._fs, number) as handle:
+        with Attributes(self._fs, number) as handle:
             call("xattr_remove", handle, os.fsencode(name))
 
     # -- helpers ---------------------------------------------------------------------------
@@ -367,44 +357,11 @@ class _File:
             library.ext2fs_file_close(self._handle)
 
 
-class _Attributes:
-    """The extended attributes of an inode, read; every change is written at once."""
-
-    def __init__(self, fs: ctypes.c_void_p, number: int) -> None:
-        self._handle = ctypes.c_void_p()
-        call("xattrs_open", fs, number, byref(self._handle))
-
-    def __enter__(self) -> ctypes.c_void_p:
-        try:
-            call("xattrs_read", self._handle)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self._handle
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        library.ext2fs_xattrs_close(byref(self._handle))
-
-
 _ENTRY = struct.Struct("=IHBB")  # inode, record length, name length, type (ext2_dir_entry_2)
 
 
 def _unchanged(disk: Disk, offset: int, start: int, count: int) -> bytes | None:
     return disk.unchanged(offset + start, count)
-
-
-def _attribute(handle: ctypes.c_void_p, name: bytes) -> bytes:
-    value, length = ctypes.c_void_p(), ctypes.c_size_t()
-    call("xattr_get", handle, name, byref(value), byref(length))
-    try:
-        return ctypes.string_at(value, length.value) if value else b""
-    finally:
-        library.ext2fs_free_mem(byref(value))
 
 
 def _corrupt(words: str) -> OSError:

@@ -179,7 +179,6 @@ class _Surveyor:
         self._needles = needles
         self._wanted = Needles(needles)
         self._read = read
-        self._longest = max(map(len, needles), default=1)
         self._segments: list[Segment] = []
         self._names: dict[str, _Name] = {}
         self._base_names: set[str] = set()
@@ -340,7 +339,7 @@ class _Surveyor:
             return  # a further hard link, without contents of its own
         if header.size > KEPT_LIMIT:
             self._recorder.give_up()
-            inode.needles = self._found_in_pieces(pieces)
+            inode.needles = tuple(self._wanted.found_in_pieces(pieces))
             return
         first = next(pieces, memoryview(b""))
         if first[: len(_PROGRAM)] == _PROGRAM and not self._is_wanted(path, header, inode):
@@ -354,8 +353,7 @@ class _Surveyor:
             raise UnrecordedError
         self._recorder.content(content)
         self._forget(inode)
-        likely = self._wanted.likely(content)
-        inode.needles = tuple(needle for needle in self._needles if needle in likely)
+        inode.needles = tuple(self._wanted.found_in(content))
         # Contents of a hard link are kept until it is known which names lead to them.
         if header.nlink > 1 or inode.names or self._is_wanted(path, header, inode):
             self._kept += len(content)
@@ -370,15 +368,6 @@ class _Surveyor:
             or header.check == OUR_MARK
             or any(needle in header.name for needle in self._needles)
         )
-
-    def _found_in_pieces(self, pieces: Iterator[memoryview]) -> tuple[bytes, ...]:
-        found: set[bytes] = set()
-        before = b""
-        for piece in pieces:
-            window = before + bytes(piece)
-            found.update(needle for needle in self._needles if needle in window)
-            before = window[-(self._longest - 1) :] if self._longest > 1 else b""
-        return tuple(needle for needle in self._needles if needle in found)
 
     def _hits(self) -> Iterator[Hit]:
         for path, name in self._names.items():

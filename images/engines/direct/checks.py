@@ -15,10 +15,11 @@ from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.damage import find_damage
 from images.engines.direct.probing import UNKNOWN
 from images.errors import EngineError
-from images.helpers import end
+from images.helpers import CHECKER, end, start
 from images.volumes import CheckResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from subprocess import CompletedProcess, Popen
 
     from images.engines.direct.devices import Device
@@ -39,7 +40,36 @@ def check(device: Device, *, repair: bool) -> CheckResult:
     return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
 
 
-class Check:
+class Checks:
+    """The checks of one guest that go on, and a process that waits for the next one."""
+
+    def __init__(self) -> None:
+        self._running: list[_Check] = []
+        self._waiting: Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Something will be checked, and to start takes its time."""
+        if self._waiting is None:
+            self._waiting = start(CHECKER)
+
+    def begin(self, device: Device) -> Callable[[], CheckResult]:
+        """Begin to check the ext file system on *device*; call what is returned for the result."""
+        self.prepare()
+        assert self._waiting is not None  # noqa: S101  (just prepared)
+        self._running.append(_Check(device, self._waiting))
+        self._waiting = None
+        return self._running[-1].result
+
+    def end(self) -> None:
+        """Stop them all. Safe to call twice."""
+        for check_ in self._running:
+            check_.end()
+        if self._waiting is not None:
+            end(self._waiting)
+            self._waiting = None
+
+
+class _Check:
     """A check of the ext file system on *device* that goes on; nothing is changed.
 
     It is of a copy without the contents of files (:mod:`images.ext.checker`): when that is sound,

@@ -13,12 +13,10 @@ from images.engines.direct.ext_client import ExtWorker
 from images.engines.direct.fat.boot import parse as parse_boot
 from images.engines.direct.fat.filesystem import FatFileSystem
 from images.errors import EngineError
-from images.helpers import CHECKER, end, start
 from images.volumes import CheckResult, Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from subprocess import Popen
 
     from images.engines.direct.devices import Device
     from images.engines.direct.driver import Driver
@@ -38,9 +36,8 @@ class DirectVolumes:
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool, thorough: bool = True) -> None:
         self._thorough = thorough
-        self._checks: list[checks.Check] = []
+        self._checks = checks.Checks()
         self._worker = ExtWorker()  # starts while the disks are being opened
-        self._checker: Popen[bytes] | None = None
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
         try:
@@ -100,9 +97,7 @@ class DirectVolumes:
             result = self.check(device, repair=False)
             return lambda: result
         self._disks.await_files()
-        checker, self._checker = self._checker or start(CHECKER), None
-        self._checks.append(checks.Check(found, checker))
-        return self._checks[-1].result
+        return self._checks.begin(found)
 
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
@@ -114,9 +109,8 @@ class DirectVolumes:
         shared = [driver for name, driver in self._mounts.values() if name == device]
         driver = shared[0] if shared else self._open(self._device(device), read_only=read_only)
         self._mounts[mount_point] = device, driver
-        if not read_only and self._checker is None:
-            # What is going to be written will be checked, and the checker takes its time to start.
-            self._checker = start(CHECKER)
+        if not read_only:  # what is going to be written will be checked
+            self._checks.prepare()
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""
@@ -281,8 +275,7 @@ class DirectVolumes:
     def close(self) -> None:
         """Write everything out and let go of the drives."""
         try:
-            for check in self._checks:
-                check.end()
+            self._checks.end()
             self.unmount_all()
             self._disks.end()
         finally:
@@ -290,9 +283,7 @@ class DirectVolumes:
 
     def drop(self) -> None:
         """Let go of the drives as they are, at once. Safe to call twice."""
-        self._end_checker()
-        for check in self._checks:
-            check.end()
+        self._checks.end()
         for _, driver in self._mounts.values():
             driver.drop()
         self._mounts.clear()
@@ -300,11 +291,6 @@ class DirectVolumes:
         self._disks.drop()
 
     # -- helpers ---------------------------------------------------------------------------
-    def _end_checker(self) -> None:
-        if self._checker is not None:
-            end(self._checker)
-            self._checker = None
-
     def _read(self) -> Sequence[Device]:
         if not self._devices:
             self._devices = self._disks.devices()
