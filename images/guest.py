@@ -9,11 +9,10 @@ it cannot be seen from here.
 from __future__ import annotations
 
 import errno
-import fnmatch
 import posixpath
-import re
 from typing import TYPE_CHECKING
 
+from images.globs import is_pattern, matcher
 from images.volumes import ChecksAhead, FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ MAX_SYMLINKS = 40
 #: Read no more of a file than this unless the caller asks; guests may hold files of any size.
 READ_LIMIT = 16 * 1024 * 1024
 
-_MAGIC = re.compile(r"[*?\[]")
-
 
 class Guest:
     """An opened guest. Reads are cached until the next change made through this object."""
@@ -40,6 +37,7 @@ class Guest:
         self._stats: dict[str, Stat | OSError] = {}
         self._scans: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
+        self._links: dict[str, str] = {}
 
     @property
     def engine(self) -> str:
@@ -104,8 +102,8 @@ class Guest:
         """
         found = [""]
         for part in _parts(pattern):
-            if _MAGIC.search(part):
-                matches = re.compile(fnmatch.translate(part)).match
+            if is_pattern(part):
+                matches = matcher(part)
                 found = [f"{base}/{n}" for base in found for n in self._scan(base) if matches(n)]
             else:
                 found = [f"{base}/{part}" for base in found if self._has(base, part)]
@@ -113,7 +111,7 @@ class Guest:
 
     def readlink(self, path: str) -> str:
         """The text of the symlink at *path*."""
-        return self._volumes.readlink(self._resolve(path, follow_last=False))
+        return self._link(self._resolve(path, follow_last=False))
 
     # -- reading ---------------------------------------------------------------------------
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
@@ -309,6 +307,7 @@ class Guest:
         self._stats.clear()
         self._scans.clear()
         self._resolved.clear()
+        self._links.clear()
 
     def _lstat(self, physical: str) -> Stat:
         known = self._stats.get(physical)
@@ -348,6 +347,11 @@ class Guest:
             known = self._resolved[path, follow_last] = self._follow(path, follow_last=follow_last)
         return known
 
+    def _link(self, physical: str) -> str:
+        if physical not in self._links:
+            self._links[physical] = self._volumes.readlink(physical)
+        return self._links[physical]
+
     def _follow(self, path: str, *, follow_last: bool) -> str:
         pending = _parts(path)
         done: list[str] = []
@@ -370,7 +374,7 @@ class Guest:
                 links += 1
                 if links > MAX_SYMLINKS:
                     raise OSError(errno.ELOOP, "too many levels of symbolic links", path)
-                target = self._volumes.readlink(physical)
+                target = self._link(physical)
                 if target.startswith("/"):
                     done = []
                 pending = _parts(target) + pending

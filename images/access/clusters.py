@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 _COMPRESSED, _COPIED, _ZERO = 1 << 62, 1 << 63, 1
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
@@ -26,19 +26,32 @@ _DEFLATE_WINDOW = -12
 _KEPT = 4 * 1024 * 1024
 
 
-class Layer(NamedTuple):
-    """One image of the stack, as plain values: they go to other processes.
+class Layer:
+    """One image of the stack; *size* is bytes.
 
-    ``cluster_bits`` is 0 for a raw image, whose file is the disk; the L1 table is a qcow2's.
-    ``data`` is the file that holds the clusters, mostly the image itself. *size* is bytes.
+    *cluster_bits* is 0 for a raw image, whose file is the disk; the L1 table is a qcow2's. *data*
+    is the file that holds the clusters when that is another one.
     """
 
-    path: str
-    size: int
-    cluster_bits: int = 0
-    l1_offset: int = 0
-    version: int = 3
-    data: str = ""
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        cluster_bits: int = 0,
+        l1_offset: int = 0,
+        version: int = 3,
+        data: str = "",
+    ) -> None:
+        self.path = path
+        self.size = size
+        self.cluster_bits = cluster_bits
+        self.l1_offset = l1_offset
+        self.version = version
+        self.data = data
+
+    def as_plain(self) -> tuple[Any, ...]:
+        """What the constructor takes, in types that can be marshalled."""
+        return tuple(vars(self).values())
 
 
 class UnreadableError(Exception):

@@ -8,7 +8,6 @@ another process, some thirty times as long.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from images.access.changed import Changed
 from images.access.clusters import Clusters, Layer, UnreadableError
@@ -20,23 +19,32 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Place(NamedTuple):
-    """Where a disk is to be found, as plain values: they go to other processes.
+class Place:
+    """Where a disk of *size* bytes is to be found; it goes to other processes.
 
-    ``file`` is what QEMU shows, ``changed`` the file of :class:`Changed`, and ``layers`` those of
-    the untouched image; without layers everything is read from ``file``. With each ``generation``
-    what was written before is in the layers, and nothing has changed yet.
+    *file* is what QEMU shows, *changed* the file of :class:`Changed`, and *layers* those of the
+    untouched image; without layers everything is read from *file*. With each *generation* what
+    was written before is in the layers, and nothing has changed yet.
     """
 
-    file: str
-    size: int
-    changed: str = ""
-    layers: tuple[Layer, ...] = ()
-    generation: int = 0
+    def __init__(
+        self,
+        file: str,
+        size: int,
+        changed: str = "",
+        layers: tuple[Layer, ...] = (),
+        generation: int = 0,
+    ) -> None:
+        self.file = file
+        self.size = size
+        self.changed = changed
+        self.layers = layers
+        self.generation = generation
 
     def as_plain(self) -> tuple[Any, ...]:
-        """The same in types that can be marshalled."""
-        return (*self[:3], tuple(map(tuple, self.layers)), self.generation)
+        """The same in types that can be marshalled, and compared."""
+        layers = tuple(layer.as_plain() for layer in self.layers)
+        return self.file, self.size, self.changed, layers, self.generation
 
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> Place:

@@ -150,8 +150,8 @@ def _check_tables(source: Source, fixed: _Fixed) -> None:
 def _check_table(source: Source, fixed: _Fixed, offset: int, entries: int, what: str) -> None:
     if offset == 0 or offset % fixed.cluster_size:
         raise source.lie(f"its {what} is at byte {offset}")
-    table = source.read(offset, entries * 8, what)
-    for (value,) in struct.iter_unpack(">Q", table):
+    used = source.read(offset, entries * 8, what).rstrip(b"\0")
+    for (value,) in struct.iter_unpack(">Q", used + bytes(-len(used) % 8)):
         target = value & _OFFSET_MASK
         if target % fixed.cluster_size:
             raise source.lie(f"its {what} points to byte {target}, inside a cluster")

@@ -120,7 +120,7 @@ class StorageDaemon:
         changed = Path(place.changed)
         changed.unlink()  # who still has it open reads as before
         Changed.make(changed, place.size)
-        settled = place._replace(layers=layers, generation=place.generation + 1)
+        settled = Place(place.file, place.size, place.changed, layers, place.generation + 1)
         self.places = (*self.places[:number], settled, *self.places[number + 1 :])
         return settled
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from images.access.changed import Changed
-from images.access.disk import Disk
+from images.access.disk import Disk, Place
 from images.chain import read_chain
 from images.engines import Drive
 from images.engines.direct.storage_daemon import StorageDaemon
@@ -57,7 +57,7 @@ def test_what_was_not_changed_needs_no_file(tmp_path: Path, base: Path) -> None:
     daemon = StorageDaemon([drive], scratch=False)
     place = daemon.places[0]
     daemon.await_files()
-    disk = Disk(place._replace(file=str(tmp_path / "nowhere")))
+    disk = Disk(Place(str(tmp_path / "nowhere"), place.size, place.changed, place.layers))
     assert disk.read(MIB, 4096) == base.read_bytes()[MIB : MIB + 4096]
     disk.mark(MIB, 1)
     with pytest.raises(FileNotFoundError):
