@@ -125,8 +125,8 @@ def _unpack(contents: list[bytes]) -> None:
 def _look_into(content: bytes, needles: Sequence[bytes]) -> Survey:
     known = max((k for k in _known if k.begins(content)), key=lambda k: k.size, default=None)
     same = known is not None and known.size == len(content)
-    if known is not None and same:
-        _known.remove(known)
+    if known is not None:
+        _known.remove(known)  # what something was appended to is not asked for again
     if known is None or not same or not known.asked.issuperset(needles):
         known = _Known(content, needles, known.archives if known else ())
     _known.append(known)

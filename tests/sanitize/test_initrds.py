@@ -66,6 +66,7 @@ def test_what_was_appended_is_all_that_is_read(tmp_path: Path, packed: list[int]
     assert len(found.segments) == 2
     assert packed == [0, 1]
     assert len(initrds.look_into(content, [OLD]).segments) == 1
+    assert packed == [0, 1, 0]  # only the newest is kept
 
 
 @pytest.mark.parametrize("compared", [0, 1 << 20])
