@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -133,8 +134,8 @@ def test_content_with_the_copy_means_content_with_the_disk(
     image.write_bytes(raw)
     try:
         file = copy_metadata(Disk.of_file(image), 0)
-    except Exception:  # noqa: BLE001 (then the disk itself is checked, whatever it was)
-        return
+    except (UnusualError, OSError, struct.error):
+        return  # then the disk itself is checked
     with open(file, "rb") as source:
         content = source.read()
     (tmp_path / "copy").write_bytes(content)
