@@ -32,14 +32,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.access.disk import Disk
-from images.engines.direct.devices import read_devices
-from images.engines.direct.storage_daemon import StorageDaemon
-from images.engines.engine import Drive
-from images.process import run
 from tests.guests import debian
 from tests.support import families, readback
 from tests.support.disks import Part, make_disk
+from unclone.images.access.disk import Disk
+from unclone.images.engines.direct.devices import read_devices
+from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.engines.engine import Drive
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

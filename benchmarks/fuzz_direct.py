@@ -18,8 +18,8 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from images.engines.direct import ext_client
 from tests.support.fuzz import damaged, exercise
+from unclone.images.engines.direct import ext_client
 
 
 def main() -> int:

@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seeds import Format, Seed
-from seeds.checks import check_files
-from seeds.output import Batch, timestamp
-from seeds.schema import installed
+from unclone.seeds import Format, Seed
+from unclone.seeds.checks import check_files
+from unclone.seeds.output import Batch, timestamp
+from unclone.seeds.schema import installed
 
 if TYPE_CHECKING:
-    from seeds.schema import Schema
+    from unclone.seeds.schema import Schema
 
 ROUNDS = 5
 

@@ -20,11 +20,11 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from images.chain import read_chain
-from images.engines import Drive, select_engine
-from images.engines.engine import no_keys
-from images.process import run
-from images.volumes import ChecksAhead, Identifier, IdentifierKind
+from unclone.images.chain import read_chain
+from unclone.images.engines import Drive, select_engine
+from unclone.images.engines.engine import no_keys
+from unclone.images.process import run
+from unclone.images.volumes import ChecksAhead, Identifier, IdentifierKind
 
 #: Gigabytes, and how many files of 4 KB are in them.
 GUESTS = {2: 30_000, 20: 200_000}

@@ -11,16 +11,16 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError
-from images.formats import Format, detect, read_header
-from images.image import Image, open_image, real_path, shown
-from images.text import printable
+from unclone.images.errors import RefusedError
+from unclone.images.formats import Format, detect, read_header
+from unclone.images.image import Image, open_image, real_path, shown
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from images.formats import Header
+    from unclone.images.formats import Header
 
 #: More images on top of each other than this are taken for an attack, not a history.
 MAX_DEPTH = 32
@@ -37,7 +37,7 @@ def read_chain(
 ) -> Image:
     """Read the image at *path* and all that it depends on.
 
-    *format* is what the person said; without it the magic decides (:func:`images.formats.detect`).
+    *format* is what the person said; without it the magic decides (``detect``).
     *allow* are further directories in which backing and data files may be; the real directory of
     the image always is one. *repairable* accepts an image that QEMU must repair first, as an
     interrupted commit leaves it.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from images.volumes import FileSystem
+    from unclone.images.volumes import FileSystem
 
 #: ``UUID=`` and the like, and their folders under ``/dev/disk``.
 _TAGS = {

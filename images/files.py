@@ -10,9 +10,9 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from images import process
-from images.errors import UncloneError
-from images.image import shown
+from unclone.images import process
+from unclone.images.errors import UncloneError
+from unclone.images.image import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

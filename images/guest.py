@@ -12,14 +12,14 @@ import errno
 import posixpath
 from typing import TYPE_CHECKING
 
-from images.globs import is_pattern, matcher
-from images.volumes import ChecksAhead, FileSystem, Identifier, Kind, Stat
+from unclone.images.globs import is_pattern, matcher
+from unclone.images.volumes import ChecksAhead, FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from images.layout import Layout
-    from images.volumes import CheckResult, IdentifierKind, Member, Volumes
+    from unclone.images.layout import Layout
+    from unclone.images.volumes import CheckResult, IdentifierKind, Member, Volumes
 
 #: As the kernel's: more symlinks than this in one lookup is a loop.
 MAX_SYMLINKS = 40

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images import process
-from images.errors import UncloneError
+from unclone.images import process
+from unclone.images.errors import UncloneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,12 +25,12 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main
 
 def helper(module: str) -> Sequence[str]:
     """The command that runs ``main()`` of *module*."""
-    packages = Path(__file__).parents[1]
+    packages = Path(__file__).parents[2]  # where `unclone` is
     return (sys.executable, *_FLAGS, "-c", _START.format(module), str(packages))
 
 
-WORKER = helper("images.ext.worker")
-CHECKER = helper("images.ext.checker")
+WORKER = helper("unclone.images.ext.worker")
+CHECKER = helper("unclone.images.ext.checker")
 STORAGE_DAEMON = (
     *("qemu-storage-daemon", "--chardev", "stdio,id=qmp"),
     *("--monitor", "chardev=qmp"),

@@ -11,9 +11,9 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from images.errors import RefusedError, UsageError
-from images.formats import Format
-from images.text import printable
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.formats import Format
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

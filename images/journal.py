@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images.errors import RefusedError
-from images.files import Identity, identity, write_durably
-from images.formats import Format
-from images.image import shown
-from images.overlay import journal_path
+from unclone.images.errors import RefusedError
+from unclone.images.files import Identity, identity, write_durably
+from unclone.images.formats import Format
+from unclone.images.image import shown
+from unclone.images.overlay import journal_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """How a guest mounts itself: its root file system and what its fstab adds.
 
-:func:`images.layout_inspection.inspect_layout` finds it out.
+:func:`unclone.images.layout_inspection.inspect_layout` finds it out.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from images.volumes import Kind
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from images.volumes import Volumes
+    from unclone.images.volumes import Volumes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from images.device_names import DeviceNames
-from images.errors import RefusedError
-from images.layout import Layout, Mount
-from images.roots import LINUX, find_root
-from images.text import printable
+from unclone.images.device_names import DeviceNames
+from unclone.images.errors import RefusedError
+from unclone.images.layout import Layout, Mount
+from unclone.images.roots import LINUX, find_root
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.fstab import Entry
-    from images.roots import Root
-    from images.volumes import FileSystem, Volumes
+    from unclone.images.fstab import Entry
+    from unclone.images.roots import Root
+    from unclone.images.volumes import FileSystem, Volumes
 
 #: Types of fstab entries that are not on a disk of the guest, or hold nothing of it.
 _ELSEWHERE = re.compile(

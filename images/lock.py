@@ -24,9 +24,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from images.errors import InUseError, RefusedError
-from images.image import shown
-from images.text import printable
+from unclone.images.errors import InUseError, RefusedError
+from unclone.images.image import shown
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

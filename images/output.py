@@ -9,19 +9,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images import overlay, qemu_img
-from images.errors import InUseError, UsageError
-from images.files import create_private, explained, remove_durably, sync_directory, sync_file
-from images.image import shown
-from images.overlay import claim_path, output_overlay_path, partial_path
-from images.transaction import Disk, Transaction
+from unclone.images import overlay, qemu_img
+from unclone.images.errors import InUseError, UsageError
+from unclone.images.files import (
+    create_private,
+    explained,
+    remove_durably,
+    sync_directory,
+    sync_file,
+)
+from unclone.images.image import shown
+from unclone.images.overlay import claim_path, output_overlay_path, partial_path
+from unclone.images.transaction import Disk, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from images.formats import Format
-    from images.image import Image
+    from unclone.images.formats import Format
+    from unclone.images.image import Image
 
 
 class ToOutput(Transaction):

@@ -6,17 +6,17 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from images import qemu_img
-from images.errors import RefusedError, UncloneError
-from images.files import create_private, draft_path, explained
-from images.formats import Format, probe, read_header
-from images.image import open_image, shown
+from unclone.images import qemu_img
+from unclone.images.errors import RefusedError, UncloneError
+from unclone.images.files import create_private, draft_path, explained
+from unclone.images.formats import Format, probe, read_header
+from unclone.images.image import open_image, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from images.image import Image
+    from unclone.images.image import Image
 
 
 _OWN = re.compile(r"\..*\.unclone-[a-z.-]+[0-9a-z]+", re.DOTALL)

@@ -8,8 +8,8 @@ import subprocess
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from images.errors import ToolError, UncloneError
-from images.text import printable
+from unclone.images.errors import ToolError, UncloneError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """What this project asks of ``qemu-img``. Formats are always said, never probed.
 
-Images are named by their complete block device description (:func:`images.image.blockdev`), so
+Images are named by their complete block device description (``blockdev``), so
 no name can be taken for an option or a protocol, and no header sends QEMU anywhere.
 
 References: qemu-img(1); exit statuses of ``check``: 0 sound, 2 corrupt, 3 leaks, 63 not supported.
@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from images import process
-from images.errors import RefusedError, ToolError, UncloneError
-from images.formats import Format
-from images.image import blockdev, file_node, layer, qemu_name, short_blockdev, shown
+from unclone.images import process
+from unclone.images.errors import RefusedError, ToolError, UncloneError
+from unclone.images.formats import Format
+from unclone.images.image import blockdev, file_node, layer, qemu_name, short_blockdev, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from images.image import Image
+    from unclone.images.image import Image
 
 #: Seconds. A commit or a conversion takes as long as the disk is slow and the image is large.
 _LONG = 24 * 3600

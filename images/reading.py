@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.transaction import Transaction
+from unclone.images.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from images import journal, overlay, qemu_img
-from images.chain import read_chain
-from images.errors import InUseError, RefusedError, UncloneError
-from images.files import remove_durably, sync_file
-from images.formats import Format, vdi
-from images.image import real_path, shown
-from images.interrupts import deferred
-from images.journal import Marker
-from images.lock import ImageLock
-from images.overlay import (
+from unclone.images import journal, overlay, qemu_img
+from unclone.images.chain import read_chain
+from unclone.images.errors import InUseError, RefusedError, UncloneError
+from unclone.images.files import remove_durably, sync_file
+from unclone.images.formats import Format, vdi
+from unclone.images.image import real_path, shown
+from unclone.images.interrupts import deferred
+from unclone.images.journal import Marker
+from unclone.images.lock import ImageLock
+from unclone.images.overlay import (
     claim_path,
     journal_path,
     output_overlay_path,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from images.image import Image
+    from unclone.images.image import Image
 
 
 class Action(StrEnum):
@@ -66,7 +66,7 @@ class Recovery:
 def recover(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
     """Finish or discard an interrupted run on the image at *path*.
 
-    *allow* is as for :func:`images.chain.read_chain`. Raises InUseError when a run is still going
+    *allow* is as for ``read_chain``. Raises InUseError when a run is still going
     on (or a VM uses the image), RefusedError when the left-overs do not belong to this image or
     are incomplete; nothing is changed then.
     """

@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError, RefusedError
-from images.fstab import parse
-from images.guest import Guest
-from images.layout import Layout, Mount
-from images.text import printable
-from images.volumes import Kind
+from unclone.images.errors import EngineError, RefusedError
+from unclone.images.fstab import parse
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from images.fstab import Fstab
-    from images.volumes import FileSystem, Volumes
+    from unclone.images.fstab import Fstab
+    from unclone.images.volumes import FileSystem, Volumes
 
 #: File systems that a Linux root can be on, and the one of Windows.
 LINUX = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "nilfs2", "bcachefs"}

@@ -1,15 +1,15 @@
-"""Searching names and contents on top of :meth:`images.volumes.Volumes.walk`."""
+"""Searching names and contents on top of :meth:`unclone.images.volumes.Volumes.walk`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.needles import Needles
+from unclone.images.needles import Needles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.volumes import Member, Volumes
+    from unclone.images.volumes import Member, Volumes
 
 
 def search(
@@ -20,7 +20,7 @@ def search(
     exclude: Sequence[str],
     limit: int,
 ) -> Sequence[str]:
-    """As :meth:`images.volumes.Volumes.search`, for an engine to which reading is cheap."""
+    """As :meth:`unclone.images.volumes.Volumes.search`, for an engine to which reading is cheap."""
     wanted = Needles(needles)
 
     def holds(member: Member) -> bool:

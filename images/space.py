@@ -10,17 +10,17 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from images import qemu_img
-from images.errors import UncloneError
-from images.files import create_private, explained
-from images.formats import Format
-from images.image import shown
+from unclone.images import qemu_img
+from unclone.images.errors import UncloneError
+from unclone.images.files import create_private, explained
+from unclone.images.formats import Format
+from unclone.images.image import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from images.image import Image
+    from unclone.images.image import Image
 
 _KIB, _MIB = 1024, 1024 * 1024
 _UNIT = 64 * _KIB  # the overlay's clusters

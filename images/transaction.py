@@ -1,7 +1,7 @@
 """The transaction: an image is either untouched or completely done.
 
 All changes go to a temporary overlay beside the image; ``commit`` writes them into it. See
-:mod:`images.journal` for the point of no return and :mod:`images.recovery` for what follows an
+``journal`` for the point of no return and ``recovery`` for what follows an
 interruption. ``with InPlace([Disk(path)]) as transaction: ...; transaction.commit()``; leaving the
 block without a commit throws the changes away.
 """
@@ -14,26 +14,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from images import journal, overlay, qemu_img, space
-from images.chain import read_chain
-from images.errors import InUseError, RefusedError, UncloneError, UsageError
-from images.files import explained, identity, remove_durably, sync_directory, sync_file
-from images.image import real_path, require_writable, shown
-from images.interrupts import deferred
-from images.journal import Entry
-from images.lock import ImageLock
-from images.overlay import journal_path, overlay_path, reserve_path, run_files
-from images.process import at_once
-from images.recovery import Action, complete, has_leftovers, recover_before, require_settled
+from unclone.images import journal, overlay, qemu_img, space
+from unclone.images.chain import read_chain
+from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
+from unclone.images.files import explained, identity, remove_durably, sync_directory, sync_file
+from unclone.images.image import real_path, require_writable, shown
+from unclone.images.interrupts import deferred
+from unclone.images.journal import Entry
+from unclone.images.lock import ImageLock
+from unclone.images.overlay import journal_path, overlay_path, reserve_path, run_files
+from unclone.images.process import at_once
+from unclone.images.recovery import Action, complete, has_leftovers, recover_before, require_settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from images.formats import Format
-    from images.image import Image
-    from images.recovery import Recovery
+    from unclone.images.formats import Format
+    from unclone.images.image import Image
+    from unclone.images.recovery import Recovery
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 :class:`Volumes` is the seam between the engines (``images/engines/``) and everything above. It is
 deliberately small and literal: one inode, one device, one call. Symlink resolution, globbing,
-caching and searching are written once, on top of it, in :mod:`images.guest`, so that every engine
+caching and searching are written once, on top of it, in ``guest``, so that every engine
 answers the same question the same way.
 
 Paths are absolute guest paths as ``str`` (undecodable bytes as PEP 383 surrogates), and
 *physical*: no component before the last is a symlink, and no operation follows a symlink in the
 last one. Failures of a path operation are the built-in ``OSError`` subclasses a local file system
 would raise (``FileNotFoundError``, ``NotADirectoryError``, ``OSError(ENOSPC)`` ...); failures of
-the engine itself are :class:`images.errors.EngineError`.
+the engine itself are :class:`unclone.images.errors.EngineError`.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Volumes(Protocol):
 
         It may hold it in its name, in the text of a symlink, or in the content of a regular file
         of at most *limit* bytes. Directories in *exclude* are left out. An engine without a
-        quicker way uses :func:`images.searching.search`.
+        quicker way uses :func:`unclone.images.searching.search`.
         """
 
     # -- writing ---------------------------------------------------------------------------

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
-from images.text import printable
-from sanitize.actions import ACTIONS
-from sanitize.actions.set_identifier import as_identifier
-from sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
-from sanitize.report import Outcome
+from unclone.images.errors import EngineError
+from unclone.images.text import printable
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.actions.set_identifier import as_identifier
+from unclone.sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
+from unclone.sanitize.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.change import Plan
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Plan
 
 
 def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Change:
     """One thing that will be done to the guest.
 
-    ``action`` names a class in :mod:`sanitize.actions`; ``target`` is a guest path or device;
+    ``action`` names a class in ``actions``; ``target`` is a guest path or device;
     ``details`` are the action's own parameters (JSON values). ``old`` and ``new`` are what a
     person is shown: an identifier, a fingerprint, a count; never a secret.
     """

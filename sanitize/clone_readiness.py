@@ -15,18 +15,18 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from images import fstab
-from images.text import printable
-from sanitize.boot import kernel_arguments
-from sanitize.boot.kernel_arguments import ArgumentKind
-from sanitize.change import Level, Note
-from sanitize.drivers import missing_drivers
+from unclone.images import fstab
+from unclone.images.text import printable
+from unclone.sanitize.boot import kernel_arguments
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.drivers import missing_drivers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 #: Names a kernel gives to disks in the order it meets them, by the bus they are on.
 _BY_ORDER = r"/dev/(?:(?:s|v|xv|h)d[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)"

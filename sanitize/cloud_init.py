@@ -17,13 +17,13 @@ from weakref import WeakKeyDictionary
 
 import yaml
 
-from sanitize.systemd.units import linked_from, load_unit
+from unclone.sanitize.systemd.units import linked_from, load_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 CONFIG = "/etc/cloud/cloud.cfg"
 DISABLED = "/etc/cloud/cloud-init.disabled"

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.text import printable
-from sanitize.change import Level
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 #: What a machine of QEMU's offers, in the order it is missed; a kernel should know all of them.
 VIRTIO = {

@@ -10,17 +10,17 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.text import printable
-from sanitize.boot import efi_programs, kernel_arguments
-from sanitize.renewal import Renewals
+from unclone.images.text import printable
+from unclone.sanitize.boot import efi_programs, kernel_arguments
+from unclone.sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from images.guest import Guest
-    from sanitize.boot.efi_programs import EfiProgram
-    from sanitize.boot.initrd import Survey
-    from sanitize.boot.kernel_arguments import CommandLine, KernelArgumentFile
+    from unclone.images.guest import Guest
+    from unclone.sanitize.boot.efi_programs import EfiProgram
+    from unclone.sanitize.boot.initrd import Survey
+    from unclone.sanitize.boot.kernel_arguments import CommandLine, KernelArgumentFile
 
 #: An os-release is a few hundred bytes; a hostile one may be anything.
 OS_RELEASE_LIMIT = 64 * 1024

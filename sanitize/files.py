@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.volumes import Kind
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from images.guest import Guest
+    from unclone.images.guest import Guest
 
 
 def files_at(guest: Guest, patterns: Iterable[str], limit: int) -> Iterator[str]:

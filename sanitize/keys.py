@@ -1,11 +1,11 @@
-"""The key that identifiers are derived from (:mod:`sanitize.derivation`), as a person gives it."""
+"""The key that identifiers are derived from (``derivation``), as a person gives it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from images.errors import UsageError
-from images.text import printable
+from unclone.images.errors import UsageError
+from unclone.images.text import printable
 
 #: What ``--derive-from`` says in ``--help``.
 KEY_HELP = (

@@ -14,16 +14,16 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError, UsageError
-from images.text import printable
-from images.volumes import Kind
-from sanitize.boot.kernel_arguments import ArgumentKind, values
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind, values
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.boot.kernel_arguments import KernelArgumentFile
-    from sanitize.facts import Facts
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.boot.kernel_arguments import KernelArgumentFile
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import Options
 
 STEP = "machine-id"
 KERNEL_STEP = "kernel-machine-id"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError, UsageError
-from images.guest import parent
-from sanitize import clone_readiness, seed_readiness
-from sanitize.catalogue import load as load_catalogue
-from sanitize.change import Level, Plan, StepPlan
-from sanitize.facts import Facts
-from sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
-from sanitize.references import REFERENCES
-from sanitize.renewing import decide
-from sanitize.step import Profile
-from sanitize.steps import STEPS
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.guest import parent
+from unclone.sanitize import clone_readiness, seed_readiness
+from unclone.sanitize.catalogue import load as load_catalogue
+from unclone.sanitize.change import Level, Plan, StepPlan
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
+from unclone.sanitize.references import REFERENCES
+from unclone.sanitize.renewing import decide
+from unclone.sanitize.step import Profile
+from unclone.sanitize.steps import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from images.guest import Guest
-    from sanitize.change import Change
-    from sanitize.step import Options, Step
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
+    from unclone.sanitize.step import Options, Step
 
 
 def all_steps(options: Options) -> Sequence[Step]:

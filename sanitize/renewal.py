@@ -7,10 +7,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sanitize.rewriting import Rewriter
+from unclone.sanitize.rewriting import Rewriter
 
 if TYPE_CHECKING:
-    from images.volumes import IdentifierKind
+    from unclone.images.volumes import IdentifierKind
 
 
 class OtherKind(StrEnum):
@@ -21,7 +21,7 @@ class OtherKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """One identifier, old and new, in its own tools' spelling (see ``images.volumes``)."""
+    """One identifier, old and new, in its own tools' spelling (see ``unclone.images.volumes``)."""
 
     kind: IdentifierKind | OtherKind
     device: str

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.identifiers.identifier import IdentifierStep
-from sanitize.references import initrd
-from sanitize.renewal import Blocker, Renewal, Renewals
+from unclone.sanitize.identifiers.identifier import IdentifierStep
+from unclone.sanitize.references import initrd
+from unclone.sanitize.renewal import Blocker, Renewal, Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from images.guest import Guest
-    from images.volumes import Identifier, IdentifierKind
-    from sanitize.derivation import Identities
-    from sanitize.facts import Facts
-    from sanitize.references.reference import Reference
-    from sanitize.step import Step
+    from unclone.images.guest import Guest
+    from unclone.images.volumes import Identifier, IdentifierKind
+    from unclone.sanitize.derivation import Identities
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.references.reference import Reference
+    from unclone.sanitize.step import Step
 
 #: How often a drawn value may be one that the guest already has before that is beyond chance.
 _ATTEMPTS = 100

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from images.layout import Layout
-    from images.volumes import CheckResult, FileSystem, Identifier
-    from sanitize.change import Change, Note, Plan
-    from sanitize.residue import Residue
+    from unclone.images.layout import Layout
+    from unclone.images.volumes import CheckResult, FileSystem, Identifier
+    from unclone.sanitize.change import Change, Note, Plan
+    from unclone.sanitize.residue import Residue
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.volumes import Kind
-from sanitize import initrds
-from sanitize.rewriting import Finder
+from unclone.images.volumes import Kind
+from unclone.sanitize import initrds
+from unclone.sanitize.rewriting import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.change import Retired
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Retired
 
 #: Where identity is kept. Programs and package data (/usr) are the same on every machine.
 ROOTS = (

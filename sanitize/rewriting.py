@@ -1,6 +1,6 @@
 """Old identifiers into new ones, in bytes of any kind, without changing a single other byte.
 
-Each spelling of an old value (:mod:`sanitize.spellings`) is replaced by the same spelling of its
+Each spelling of an old value (``spellings``) is replaced by the same spelling of its
 successor. Both are equally long, so offsets, block sizes and everything around them stay.
 """
 
@@ -10,13 +10,13 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from images.needles import Needles
-from sanitize.spellings import core, spellings
+from unclone.images.needles import Needles
+from unclone.sanitize.spellings import core, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sanitize.renewal import Renewal
+    from unclone.sanitize.renewal import Renewal
 
 #: Whatever can be in a text, Base64 and Cisco's dots included; the rest is in binary structures.
 _TEXT = re.compile(rb"[!-~]+")

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from images.text import printable
-from sanitize.catalogue import load as load_catalogue
-from sanitize.change import Level, Note
-from sanitize.cloud_init import (
+from unclone.images.text import printable
+from unclone.sanitize.catalogue import load as load_catalogue
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.cloud_init import (
     CONFIG,
     CONFIG_LIMIT,
     DISABLED,
@@ -29,14 +29,14 @@ from sanitize.cloud_init import (
     cloud_init,
     ds_identify_settings,
 )
-from sanitize.step import Profile
+from unclone.sanitize.step import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.step import StepInfo
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import StepInfo
 
 #: Which module carries out what a key of user-data asks for. (runcmd is run by scripts-user.)
 MODULE_OF = {

@@ -1,7 +1,7 @@
 """A step: one identity, how it is found and what is planned for it.
 
-Steps only read. They come from two places: a row of the catalogue (:mod:`sanitize.catalogue`), or
-a module in :mod:`sanitize.steps` where the decision needs more than paths. Both look the same to
+Steps only read. They come from two places: a row of the catalogue (``catalogue``), or
+a module in ``steps`` where the decision needs more than paths. Both look the same to
 the rest of the program, and ``unclone steps`` lists both.
 """
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from sanitize.derivation import Identities
+from unclone.sanitize.derivation import Identities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.change import StepPlan
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import StepPlan
+    from unclone.sanitize.facts import Facts
 
 
 class Profile(StrEnum):

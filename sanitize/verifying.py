@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError, ResidueError
-from images.text import printable
-from sanitize.actions import ACTIONS
-from sanitize.report import Verification
-from sanitize.residue import find_residue
+from unclone.images.errors import EngineError, ResidueError
+from unclone.images.text import printable
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.report import Verification
+from unclone.sanitize.residue import find_residue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.change import Plan
-    from sanitize.report import Outcome
-    from sanitize.residue import Residue
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Plan
+    from unclone.sanitize.report import Outcome
+    from unclone.sanitize.residue import Residue
 
 
 def verify(

@@ -13,13 +13,13 @@ This room imports no other. ``docs/seeds.md`` is its manual.
 
 from __future__ import annotations
 
-from seeds.errors import RefusedSeedError, SeedError
-from seeds.findings import Finding, Severity
-from seeds.machine import Machine
-from seeds.mime import Part
-from seeds.network import Bond, Interface, Network, Route, Vlan
-from seeds.output import Format, Written
-from seeds.seed import Seed
+from unclone.seeds.errors import RefusedSeedError, SeedError
+from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.machine import Machine
+from unclone.seeds.mime import Part
+from unclone.seeds.network import Bond, Interface, Network, Route, Vlan
+from unclone.seeds.output import Format, Written
+from unclone.seeds.seed import Seed
 
 __all__ = [
     "Bond",

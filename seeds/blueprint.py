@@ -2,7 +2,7 @@
 
 A :class:`Blueprint` is what the options of ``unclone seed`` say; a :class:`Row` is one machine of
 ``--machines``, or the one that ``--hostname`` names. Row and blueprint together make a
-:class:`seeds.machine.Machine` and its :class:`seeds.seed.Seed`.
+:class:`unclone.seeds.machine.Machine` and its :class:`unclone.seeds.seed.Seed`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
-from seeds.machine import Machine
-from seeds.merging import merged
-from seeds.mime import Part
-from seeds.network import Network
-from seeds.nic_option import interfaces
-from seeds.seed import Seed
-from seeds.template import filled
-from seeds.yaml_text import ParsedYaml
-from seeds.yaml_writer import dump_yaml
+from unclone.seeds.errors import SeedError
+from unclone.seeds.machine import Machine
+from unclone.seeds.merging import merged
+from unclone.seeds.mime import Part
+from unclone.seeds.network import Network
+from unclone.seeds.nic_option import interfaces
+from unclone.seeds.seed import Seed
+from unclone.seeds.template import filled
+from unclone.seeds.yaml_text import ParsedYaml
+from unclone.seeds.yaml_writer import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from seeds.nic_option import Description
+    from unclone.seeds.nic_option import Description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

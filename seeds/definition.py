@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from xml.parsers import expat
 
-from seeds.errors import SeedError
-from seeds.nic_option import Description, parse_option
+from unclone.seeds.errors import SeedError
+from unclone.seeds.nic_option import Description, parse_option
 
 _CARD = ["domain", "devices", "interface"]
 _HINT = "Give a domain's own XML, as `virsh dumpxml NAME` prints it."

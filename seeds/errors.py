@@ -1,6 +1,6 @@
 """The one way this room fails: a message, a hint, and the exit status the command line uses.
 
-The attributes are those of ``images.errors.UncloneError``; this room imports no other, so the
+The attributes are those of ``UncloneError``; this room imports no other, so the
 command line knows both by what they carry.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seeds.findings import Finding
+    from unclone.seeds.findings import Finding
 
 #: Exit statuses, as documented for the whole command in docs/exit-status.md.
 FAILED = 1

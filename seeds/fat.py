@@ -19,7 +19,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

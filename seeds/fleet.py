@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seeds import output
-from seeds.checks import check_files
-from seeds.errors import SeedError
-from seeds.findings import blocking
-from seeds.output import Format, Written
-from seeds.schema import installed
+from unclone.seeds import output
+from unclone.seeds.checks import check_files
+from unclone.seeds.errors import SeedError
+from unclone.seeds.findings import blocking
+from unclone.seeds.output import Format, Written
+from unclone.seeds.schema import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from seeds.blueprint import Blueprint, Row
-    from seeds.findings import Finding
-    from seeds.machine import Machine
+    from unclone.seeds.blueprint import Blueprint, Row
+    from unclone.seeds.findings import Finding
+    from unclone.seeds.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import zlib
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 MIME_WINDOW = 4096
 GZIP_MAGIC = b"\x1f\x8b"

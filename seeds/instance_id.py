@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 #: uuid5(NAMESPACE_URL, "urn:unclone:instance-id"): fixed for ever, or rebuilt seeds would change.
 _NAMESPACE = uuid.UUID("8887f0f5-b0e4-5401-bdcd-ac6fd610ee00")

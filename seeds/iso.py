@@ -3,7 +3,7 @@
 Both extensions are written because ISO 9660 itself cannot spell ``user-data``: Linux reads the
 names through Rock Ridge, and tools that know only Joliet (7-Zip, Windows) find them as well.
 
-The bytes depend on nothing but the files and the time stamp: see :mod:`seeds.iso_dates`.
+The bytes depend on nothing but the files and the time stamp: see :mod:`unclone.seeds.iso_dates`.
 
 References: ECMA-119 (ISO 9660); IEEE P1282 (Rock Ridge); Joliet Specification, Microsoft 1995;
 cloud-init ``doc/rtd/reference/datasources/nocloud.rst`` (label, file names).
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from seeds.errors import FAILED, SeedError
-from seeds.iso_dates import set_dates
-from seeds.iso_layout import PRIMARY, SECTOR, SUPPLEMENTARY, VOLUME_ID, descriptors, tree
+from unclone.seeds.errors import FAILED, SeedError
+from unclone.seeds.iso_dates import set_dates
+from unclone.seeds.iso_layout import PRIMARY, SECTOR, SUPPLEMENTARY, VOLUME_ID, descriptors, tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

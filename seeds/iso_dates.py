@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import time
 
-from seeds.errors import SeedError
-from seeds.iso_layout import descriptors, entries, tree
+from unclone.seeds.errors import SeedError
+from unclone.seeds.iso_layout import descriptors, entries, tree
 
 #: Offsets in a descriptor: creation, modification and effective date; the seed never expires.
 _SET_DATES = (813, 830, 864)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from seeds.errors import SeedError
-from seeds.formats import ARCHIVE, CLOUD_CONFIG, is_mime, kind_of, unpacked
-from seeds.mime import parts_of
-from seeds.yaml_text import ParsedYaml
+from unclone.seeds.errors import SeedError
+from unclone.seeds.formats import ARCHIVE, CLOUD_CONFIG, is_mime, kind_of, unpacked
+from unclone.seeds.mime import parts_of
+from unclone.seeds.yaml_text import ParsedYaml
 
 
 def config_keys(content: bytes) -> frozenset[str]:

@@ -15,13 +15,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from seeds.errors import SeedError
-from seeds.instance_id import checked_instance_id, instance_id
-from seeds.names import host_name_problem
-from seeds.password import hashed
+from unclone.seeds.errors import SeedError
+from unclone.seeds.instance_id import checked_instance_id, instance_id
+from unclone.seeds.names import host_name_problem
+from unclone.seeds.password import hashed
 
 if TYPE_CHECKING:
-    from seeds.network import Network
+    from unclone.seeds.network import Network
 
 #: useradd's own rule (Debian and Fedora), without the names that end in '$'.
 _USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")

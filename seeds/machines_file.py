@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seeds.blueprint import Row
-from seeds.errors import SeedError
-from seeds.nic_option import describe, parse_option
-from seeds.ssh_keys import public_keys
-from seeds.template import NAME
-from seeds.yaml_text import ParsedYaml
+from unclone.seeds.blueprint import Row
+from unclone.seeds.errors import SeedError
+from unclone.seeds.nic_option import describe, parse_option
+from unclone.seeds.ssh_keys import public_keys
+from unclone.seeds.template import NAME
+from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from seeds.nic_option import Description
+    from unclone.seeds.nic_option import Description
 
 _TEXTS = ("hostname", "fqdn", "instance-id", "timezone")
 #: A field that is a list; in CSV its items are separated by semicolons.

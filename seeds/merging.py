@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seeds.errors import SeedError
-from seeds.formats import CLOUD_CONFIG, is_mime, kind_of, unpacked
-from seeds.mime import Part, multipart, part
-from seeds.yaml_text import ParsedYaml
-from seeds.yaml_writer import dump_yaml
+from unclone.seeds.errors import SeedError
+from unclone.seeds.formats import CLOUD_CONFIG, is_mime, kind_of, unpacked
+from unclone.seeds.mime import Part, multipart, part
+from unclone.seeds.yaml_text import ParsedYaml
+from unclone.seeds.yaml_writer import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

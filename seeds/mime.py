@@ -17,8 +17,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
-from seeds.formats import is_mime, kind_of, unpacked
+from unclone.seeds.errors import SeedError
+from unclone.seeds.formats import is_mime, kind_of, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seeds.errors import SeedError
-from seeds.yaml_writer import dump_yaml
+from unclone.seeds.errors import SeedError
+from unclone.seeds.yaml_writer import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
-from seeds.network import Bond, Interface, Route, Vlan
+from unclone.seeds.errors import SeedError
+from unclone.seeds.network import Bond, Interface, Route, Vlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

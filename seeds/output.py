@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from seeds import fat, iso
-from seeds.errors import FAILED, SeedError
-from seeds.iso_layout import SECTOR, VOLUME_ID
+from unclone.seeds import fat, iso
+from unclone.seeds.errors import FAILED, SeedError
+from unclone.seeds.iso_layout import SECTOR, VOLUME_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

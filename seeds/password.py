@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 #: Ten times the default of passwd(1): 30 ms here, less at a login.
 ROUNDS = 50_000

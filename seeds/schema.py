@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 from jsonschema.exceptions import best_match
 
-from seeds.checks import values
-from seeds.findings import Finding, Severity
+from unclone.seeds.checks import values
+from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from yaml.nodes import Node
 
-    from seeds.yaml_text import ParsedYaml
+    from unclone.seeds.yaml_text import ParsedYaml
 
 _NAME = "schema-cloud-config-v1.json"
 #: Debian and Ubuntu; Fedora, SUSE and Arch.

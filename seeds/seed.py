@@ -15,22 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from seeds import output
-from seeds.checks import check_files
-from seeds.errors import RefusedSeedError
-from seeds.findings import blocking
-from seeds.merging import NOTHING, cloud_config, combined
-from seeds.output import Batch, Format, Written
-from seeds.schema import installed
-from seeds.yaml_writer import dump_yaml
+from unclone.seeds import output
+from unclone.seeds.checks import check_files
+from unclone.seeds.errors import RefusedSeedError
+from unclone.seeds.findings import blocking
+from unclone.seeds.merging import NOTHING, cloud_config, combined
+from unclone.seeds.output import Batch, Format, Written
+from unclone.seeds.schema import installed
+from unclone.seeds.yaml_writer import dump_yaml
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from seeds.findings import Finding
-    from seeds.machine import Machine
-    from seeds.mime import Part
+    from unclone.seeds.findings import Finding
+    from unclone.seeds.machine import Machine
+    from unclone.seeds.mime import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Seed:
     ) -> Self:
         """The seed for *machine*, together with files of one's own.
 
-        Files are kept as they are where nothing has to be added; see :mod:`seeds.merging`.
-        *network_config* replaces the machine's. Raises :class:`seeds.errors.SeedError` where the
+        Files are kept as they are where nothing has to be added; see :mod:`unclone.seeds.merging`.
+        *network_config* replaces the machine's. Raises ``SeedError`` where the
         machine and a file say different things about the same.
         """
         network = machine.network.to_yaml() if machine.network else None
@@ -102,8 +102,8 @@ class Seed:
     ) -> Written:
         """Check the seed and write it at *path*: complete, private (0600), and read back.
 
-        Raises :class:`seeds.errors.RefusedSeedError` when the checks find an error (*strict*: or
-        a warning), and :class:`seeds.errors.SeedError` when *path* is something that is not a seed
+        Raises ``RefusedSeedError`` when the checks find an error (*strict*: or
+        a warning), and ``SeedError`` when *path* is something that is not a seed
         or cannot be written; *path* then is as it was.
         """
         self.require_good(strict=strict, schema=schema)
@@ -113,7 +113,7 @@ class Seed:
     def require_good(self, *, strict: bool = False, schema: bool = True) -> tuple[Finding, ...]:
         """The findings, when none of them keeps the seed from being written: warnings, at most.
 
-        Raises :class:`seeds.errors.RefusedSeedError` otherwise.
+        Raises :class:`unclone.seeds.errors.RefusedSeedError` otherwise.
         """
         findings = self.check(schema=schema)
         stopping = blocking(findings, strict=strict)

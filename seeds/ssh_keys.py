@@ -10,7 +10,7 @@ import binascii
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

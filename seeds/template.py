@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.constructor import SafeConstructor
 
-from seeds.findings import Finding, Severity
+from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from seeds.errors import SeedError
+from unclone.seeds.errors import SeedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

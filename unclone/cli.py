@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from images.errors import ExitStatus
 from unclone import __version__
 from unclone.failures import describe, hint_of, status_of
+from unclone.images.errors import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,30 +11,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from images.errors import InUseError, RefusedError, UsageError
-from images.image import shown
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.allocation import Allocation, Pool
-from sanitize.definitions.avoiding import scan
-from sanitize.definitions.companion import appearing, require_free
-from sanitize.definitions.formats import read_definition
-from sanitize.definitions.identities import Identities, canonical_uuid
-from sanitize.definitions.ledger import Ledger
-from sanitize.definitions.libvirt.network import read_network
-from sanitize.definitions.renewal import renew
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.source import Source
-from sanitize.definitions.spelling import hexadecimal, is_uuid
-from sanitize.definitions.verifying import verify
+from unclone.images.errors import InUseError, RefusedError, UsageError
+from unclone.images.image import shown
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.allocation import Allocation, Pool
+from unclone.sanitize.definitions.avoiding import scan
+from unclone.sanitize.definitions.companion import appearing, require_free
+from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.identities import Identities, canonical_uuid
+from unclone.sanitize.definitions.ledger import Ledger
+from unclone.sanitize.definitions.libvirt.network import read_network
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.spelling import hexadecimal, is_uuid
+from unclone.sanitize.definitions.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.definition import Definition, Disk
-    from sanitize.definitions.renewal import Renewal, Renewed
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.definition import Definition, Disk
+    from unclone.sanitize.definitions.renewal import Renewal, Renewed
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from images.errors import ExitStatus, UncloneError
-from images.text import printable
+from unclone.images.errors import ExitStatus, UncloneError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

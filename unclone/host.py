@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from images.engines.guestfs.acceleration import default_hypervisor, probe
-from images.errors import UncloneError
-from images.process import run
-from images.text import printable
-from sanitize.facts import parse_os_release
+from unclone.images.engines.guestfs.acceleration import default_hypervisor, probe
+from unclone.images.errors import UncloneError
+from unclone.images.process import run
+from unclone.images.text import printable
+from unclone.sanitize.facts import parse_os_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,9 +20,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from images.engines import turns
-from images.errors import UncloneError
 from unclone import failures
+from unclone.images.engines import turns
+from unclone.images.errors import UncloneError
 from unclone.trying import Attempt, Result, Watched, tried
 
 if TYPE_CHECKING:

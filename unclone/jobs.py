@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from images.engines import turns
-from images.errors import InUseError, UncloneError
 from unclone import failures
+from unclone.images.engines import turns
+from unclone.images.errors import InUseError, UncloneError
 from unclone.job import Job
 from unclone.trying import Attempt, Result
 

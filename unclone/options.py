@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from images.formats.header import Format
-from images.text import printable
-from sanitize.derivation import Identities
-from sanitize.keys import KEY_HELP, read_key
-from sanitize.step import Options, Profile
+from unclone.images.formats.header import Format
+from unclone.images.text import printable
+from unclone.sanitize.derivation import Identities
+from unclone.sanitize.keys import KEY_HELP, read_key
+from unclone.sanitize.step import Options, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -204,7 +204,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
     catalogues = tuple(given["catalogues"])
     enable, disable = frozenset(given["enable"]), frozenset(given["disable"])
     if enable or disable:
-        from sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
+        from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
 
         known = [step.info.id for step in all_steps(Options(catalogues=catalogues))]
         for option, names in (("--enable", enable), ("--disable", disable)):

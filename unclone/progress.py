@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from images.text import printable
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

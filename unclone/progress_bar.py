@@ -10,7 +10,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColum
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from images.text import printable
+from unclone.images.text import printable
 from unclone.progress import PHASES
 
 if TYPE_CHECKING:

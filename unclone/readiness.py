@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from images.errors import ExitStatus
-from sanitize.facts import Facts
-from sanitize.seed_readiness import Obstacle, Wanted, obstacles
-from seeds.keys import config_keys
-from seeds.output import Format
-from seeds.yaml_text import ParsedYaml
 from unclone import render, run
+from unclone.images.errors import ExitStatus
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.seed_readiness import Obstacle, Wanted, obstacles
+from unclone.seeds.keys import config_keys
+from unclone.seeds.output import Format
+from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from seeds.seed import Seed
     from unclone.run import Listener, Request
+    from unclone.seeds.seed import Seed
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from images.text import printable
-from sanitize.change import Level
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sanitize.change import Change, Note
-    from sanitize.report import GuestSummary, Inspection, Report
-    from sanitize.step import Step, StepInfo
     from unclone.defining import Defined
     from unclone.host import Check
+    from unclone.sanitize.change import Change, Note
+    from unclone.sanitize.report import GuestSummary, Inspection, Report
+    from unclone.sanitize.step import Step, StepInfo
 
 #: Changes of one step that are shown one by one; -v shows all.
 SHOWN_CHANGES = 4

@@ -12,25 +12,25 @@ from importlib import import_module
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
-from images import recovery
-from images.engines import Drive, open_guest
-from images.errors import EngineError, UncloneError, UsageError
-from images.formats import Format
-from images.helpers import prepared
-from images.output import ToOutput
-from images.reading import ReadOnly
-from images.text import printable
-from images.transaction import Disk, InPlace
-from sanitize.report import GuestSummary, Inspection, Report
-from sanitize.step import Options
+from unclone.images import recovery
+from unclone.images.engines import Drive, open_guest
+from unclone.images.errors import EngineError, UncloneError, UsageError
+from unclone.images.formats import Format
+from unclone.images.helpers import prepared
+from unclone.images.output import ToOutput
+from unclone.images.reading import ReadOnly
+from unclone.images.text import printable
+from unclone.images.transaction import Disk, InPlace
+from unclone.sanitize.report import GuestSummary, Inspection, Report
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from images.guest import Guest
-    from images.recovery import Recovery
-    from images.transaction import Transaction
+    from unclone.images.guest import Guest
+    from unclone.images.recovery import Recovery
+    from unclone.images.transaction import Transaction
 
 #: Bytes of a key file that are read; cryptsetup's own default limit is 8 MiB.
 KEY_FILE_LIMIT = 8 * 1024 * 1024
@@ -66,7 +66,7 @@ class Silence:
 class Request:
     """What to work on, and how. Only ``image`` is needed.
 
-    ``format`` is one of ``images.formats.Format`` or "" to detect it. ``outputs`` are written
+    ``format`` is one of ``Format`` or "" to detect it. ``outputs`` are written
     instead of the images, one for each disk. ``allow`` are further folders in which backing and
     data files may be. ``key_files`` and ``passphrase`` (given a description of the container)
     open LUKS.
@@ -96,7 +96,7 @@ class Request:
 def inspect(request: Request, listener: Listener | None = None) -> Inspection:
     """Look at an image: what it is, which identity is in it, what a run would change.
 
-    Nothing is written to the image or beside it. Raises :class:`images.errors.UncloneError`.
+    Nothing is written to the image or beside it. Raises ``UncloneError``.
     """
     clock = _Clock(listener or Silence())
     clock.phase("lock")
@@ -104,7 +104,7 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
         ReadOnly(request.disks, allow=request.allow) as looking,
         _opened(request, looking, clock, read_only=True) as guest,
     ):
-        from sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
+        from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
 
         plan = make_plan(guest, request.options)
         first = looking.images[0]
@@ -126,7 +126,7 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
 def reading(request: Request, listener: Listener | None = None) -> Iterator[Guest]:
     """The guest in an image, for as long as the ``with`` block lasts, to be looked at only.
 
-    Nothing is written to the image or beside it. Raises :class:`images.errors.UncloneError`.
+    Nothing is written to the image or beside it. Raises ``UncloneError``.
     """
     clock = _Clock(listener or Silence())
     clock.phase("lock")
@@ -140,7 +140,7 @@ def reading(request: Request, listener: Listener | None = None) -> Iterator[Gues
 def sanitize(request: Request, listener: Listener | None = None) -> Report:
     """Take the old identity out of an image, prove it, and only then let the image change.
 
-    Raises :class:`images.errors.UncloneError`; the image is then as it was, unless the message
+    Raises ``UncloneError``; the image is then as it was, unless the message
     says how ``recover`` finishes.
     """
     clock = _Clock(listener or Silence())
@@ -169,12 +169,12 @@ def _sanitize(request: Request, clock: _Clock, loading: _Loading, *, thorough: b
         ) as guest:
             for warning in guest.layout.warnings:
                 clock.listener.warn(warning)
-            loading.wait("sanitize.initrds")
-            from sanitize import initrds  # noqa: PLC0415 (loaded while the image is opened)
+            loading.wait("unclone.sanitize.initrds")
+            from unclone.sanitize import initrds  # noqa: PLC0415 (loaded while the image is opened)
 
             initrds.look_ahead(guest)
-            loading.wait("sanitize.planning")
-            from sanitize.planning import make_plan  # noqa: PLC0415 (loaded while the image is opened)
+            loading.wait("unclone.sanitize.planning")
+            from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (loaded while the image is opened)
 
             plan = make_plan(guest, request.options)
             report = Report(
@@ -189,9 +189,9 @@ def _sanitize(request: Request, clock: _Clock, loading: _Loading, *, thorough: b
             if request.dry_run:
                 return report.finished(clock.stop())
             clock.phase("apply")
-            loading.wait("sanitize.verifying")
-            from sanitize.applying import apply_plan  # noqa: PLC0415 (loaded while the image is opened)
-            from sanitize.verifying import verify  # noqa: PLC0415 (loaded while the image is opened)
+            loading.wait("unclone.sanitize.verifying")
+            from unclone.sanitize.applying import apply_plan  # noqa: PLC0415 (loaded while the image is opened)
+            from unclone.sanitize.verifying import verify  # noqa: PLC0415 (loaded while the image is opened)
 
             outcomes = tuple(apply_plan(guest, plan))
             clock.phase("verify")
@@ -208,7 +208,12 @@ class _Loading:
     What is needed first comes first; the rest is loaded while the plan is made.
     """
 
-    _MODULES = ("sanitize.initrds", "sanitize.planning", "sanitize.applying", "sanitize.verifying")
+    _MODULES = (
+        "unclone.sanitize.initrds",
+        "unclone.sanitize.planning",
+        "unclone.sanitize.applying",
+        "unclone.sanitize.verifying",
+    )
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -224,7 +229,7 @@ class _Loading:
         try:
             for name, loaded in self._loaded.items():
                 module = import_module(name)
-                if name == "sanitize.planning":
+                if name == "unclone.sanitize.planning":
                     with suppress(UncloneError):  # said when the plan is made
                         module.all_steps(self._options)
                 loaded.set()
@@ -329,7 +334,7 @@ def _keys(request: Request, container: str) -> Iterable[bytes]:
 
 
 def _summary(guest: Guest) -> GuestSummary:
-    from sanitize.facts import Facts  # noqa: PLC0415 (loaded while the image is opened)
+    from unclone.sanitize.facts import Facts  # noqa: PLC0415 (loaded while the image is opened)
 
     facts = Facts(guest)
     hostname = guest.text_or_empty("/etc/hostname", 256).strip()

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from images.errors import ExitStatus, RefusedError, UncloneError, UsageError
-from images.text import printable
-from seeds.blueprint import Blueprint, Row
-from seeds.definition import read_cards
-from seeds.errors import SeedError
-from seeds.machines_file import read_machines
-from seeds.mime import Part
-from seeds.nic_option import parse_option
-from seeds.output import Format
-from seeds.ssh_keys import looks_like_a_key, public_keys
-from seeds.template import NAME
+from unclone.images.errors import ExitStatus, RefusedError, UncloneError, UsageError
+from unclone.images.text import printable
+from unclone.seeds.blueprint import Blueprint, Row
+from unclone.seeds.definition import read_cards
+from unclone.seeds.errors import SeedError
+from unclone.seeds.machines_file import read_machines
+from unclone.seeds.mime import Part
+from unclone.seeds.nic_option import parse_option
+from unclone.seeds.output import Format
+from unclone.seeds.ssh_keys import looks_like_a_key, public_keys
+from unclone.seeds.template import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from seeds.machine import Machine
-    from seeds.nic_option import Description
+    from unclone.seeds.machine import Machine
+    from unclone.seeds.nic_option import Description
 
 #: No file of a seed comes near; a device or an endless pipe does.
 INPUT_LIMIT = 64 * 1024 * 1024

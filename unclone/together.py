@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images.errors import UsageError
-from images.image import shown
 from unclone import defining, run
+from unclone.images.errors import UsageError
+from unclone.images.image import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sanitize.definitions.definition import Definition, Disk
-    from sanitize.report import Report
     from unclone.defining import Defined
     from unclone.run import Listener
+    from unclone.sanitize.definitions.definition import Definition, Disk
+    from unclone.sanitize.report import Report
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from images.errors import ExitStatus
 from unclone import failures
+from unclone.images.errors import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.formats.header import Format
-from images.image import shown
-from sanitize import clone_readiness
-from sanitize.change import Level, Note
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import splice
-from sanitize.facts import Facts
 from unclone import run
+from unclone.images.errors import RefusedError
+from unclone.images.formats.header import Format
+from unclone.images.image import shown
+from unclone.sanitize import clone_readiness
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sanitize.definitions.definition import Definition, Disk
+    from unclone.sanitize.definitions.definition import Definition, Disk
 
 _HINT = "Mend that in the guest first, or leave out --virtio."
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from images.access.changed import Changed
-from images.access.clusters import Clusters, Layer, UnreadableError
+from unclone.images.access.changed import Changed
+from unclone.images.access.clusters import Clusters, Layer, UnreadableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.access.clusters import Layer
-from images.formats import Format, qcow2
-from images.formats.header import Source
-from images.image import open_image, shown
+from unclone.images.access.clusters import Layer
+from unclone.images.formats import Format, qcow2
+from unclone.images.formats.header import Source
+from unclone.images.image import open_image, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.image import Image
+    from unclone.images.image import Image
 
 
 def layers_of(image: Image) -> tuple[Layer, ...]:

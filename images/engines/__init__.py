@@ -11,20 +11,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from images.engines.auto import AutoEngine
-from images.engines.direct import DirectEngine
-from images.engines.engine import Drive, Engine, no_keys
-from images.errors import RefusedError, UsageError
-from images.guest import Guest
-from images.layout_inspection import inspect_layout
-from images.text import printable
+from unclone.images.engines.auto import AutoEngine
+from unclone.images.engines.direct import DirectEngine
+from unclone.images.engines.engine import Drive, Engine, no_keys
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.guest import Guest
+from unclone.images.layout_inspection import inspect_layout
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.engine import Keys, Say
-    from images.layout import Layout
-    from images.volumes import Volumes
+    from unclone.images.engines.engine import Keys, Say
+    from unclone.images.layout import Layout
+    from unclone.images.volumes import Volumes
 
 __all__ = ["ENGINES", "Drive", "Engine", "open_guest", "select_engine"]
 
@@ -73,7 +73,7 @@ def select_engine(name: str, *, thorough: bool = True) -> Engine:
     if name == "auto":
         return AutoEngine(thorough=thorough)
     if name == "guestfs":
-        from images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
+        from unclone.images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
 
         return GuestfsEngine()
     if name == "direct":

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from images.engines.direct import BeyondReachError, DirectEngine
+from unclone.images.engines.direct import BeyondReachError, DirectEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.engine import Drive, Keys, Say
-    from images.volumes import Volumes
+    from unclone.images.engines.engine import Drive, Keys, Say
+    from unclone.images.volumes import Volumes
 
 
 class AutoEngine:
@@ -20,20 +20,20 @@ class AutoEngine:
     name = "auto"
 
     def __init__(self, *, thorough: bool = True) -> None:
-        """*thorough* as :class:`images.engines.direct.DirectEngine` takes it."""
+        """*thorough* as :class:`unclone.images.engines.direct.DirectEngine` takes it."""
         self._direct = DirectEngine(thorough=thorough)
 
     @contextmanager
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> Iterator[Volumes]:
-        """As :meth:`images.engines.engine.Engine.open`; says so when a virtual machine starts."""
+        """As ``Engine.open``; says so when a virtual machine starts."""
         with ExitStack() as stack:
             try:
                 opening = self._direct.open(drives, keys=keys, read_only=read_only, say=say)
                 volumes = stack.enter_context(opening)
             except BeyondReachError as beyond:
-                from images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
+                from unclone.images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
 
                 say(f"starting a virtual machine: {beyond.message}")
                 opening = GuestfsEngine().open(drives, keys=keys, read_only=read_only, say=say)

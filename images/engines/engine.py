@@ -1,4 +1,4 @@
-"""What an engine is: a way to open the disks of one guest as :class:`images.volumes.Volumes`."""
+"""What an engine is: a way to open the disks of one guest as ``Volumes``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from images.image import Image
-    from images.volumes import Volumes
+    from unclone.images.image import Image
+    from unclone.images.volumes import Volumes
 
 #: Given a printable description of a LUKS container, the keys to try, as bytes. It is called only
 #: when there is such a container, so it may ask a person.

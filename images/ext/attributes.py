@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-from images.ext import libext2fs as lib
-from images.ext.libext2fs import byref, call, library
+from unclone.images.ext import libext2fs as lib
+from unclone.images.ext.libext2fs import byref, call, library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

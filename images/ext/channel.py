@@ -1,7 +1,7 @@
 """How libext2fs reads and writes: through an I/O manager of ours in front of its own.
 
 Its own (``unix_io``) keeps doing what it does to the file that QEMU shows. In front of it, blocks
-that nobody has written yet are read from the image itself (:mod:`images.access.disk`), what is
+that nobody has written yet are read from the image itself (``disk``), what is
 written is remembered as changed, and nothing is written outside the file system.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/ext2_io.h`` (``struct_io_manager``, ``struct_io_channel``),
@@ -15,14 +15,14 @@ import errno
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_long, c_uint64, c_ulong, c_void_p
 from functools import partial
 
-from images.ext import libext2fs as lib
+from unclone.images.ext import libext2fs as lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from images.access.disk import Disk
+    from unclone.images.access.disk import Disk
 
 _Open = CFUNCTYPE(c_long, c_char_p, c_int, POINTER(c_void_p))
 _Close = CFUNCTYPE(c_long, c_void_p)

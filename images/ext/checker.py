@@ -17,8 +17,8 @@ import resource
 import struct
 import sys
 
-from images.access.disk import Disk, Place
-from images.ext.metadata import Metadata, UnusualError
+from unclone.images.access.disk import Disk, Place
+from unclone.images.ext.metadata import Metadata, UnusualError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import struct
 
-from images.ext.flags import EXTENTS, INLINE_DATA
+from unclone.images.ext.flags import EXTENTS, INLINE_DATA
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from images.ext.geometry import Geometry
-    from images.ext.inode import Inode
+    from unclone.images.ext.geometry import Geometry
+    from unclone.images.ext.inode import Inode
 
     #: *count* bytes at *offset* of the file system, if nothing has changed there.
     Unchanged = Callable[[int, int], bytes | None]

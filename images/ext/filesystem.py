@@ -10,17 +10,17 @@ import errno
 import os
 import stat
 
-from images.ext import acl
-from images.ext.flags import APPEND, IMMUTABLE
-from images.ext.inode import Inode
-from images.ext.libext2fs import Ext2Error
-from images.ext.reading import NAME_MAX, Reading, require_new
-from images.ext.volume import ROOT, Volume
+from unclone.images.ext import acl
+from unclone.images.ext.flags import APPEND, IMMUTABLE
+from unclone.images.ext.inode import Inode
+from unclone.images.ext.libext2fs import Ext2Error
+from unclone.images.ext.reading import NAME_MAX, Reading, require_new
+from unclone.images.ext.volume import ROOT, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from images.access.disk import Disk
-    from images.ext.geometry import Geometry
+    from unclone.images.access.disk import Disk
+    from unclone.images.ext.geometry import Geometry
 
 _CAPABILITY = "security.capability"
 _NAMESPACES = ("user.", "trusted.", "security.")

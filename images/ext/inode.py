@@ -10,7 +10,7 @@ import stat
 import struct
 import time
 
-from images.ext.flags import EXTENTS
+from unclone.images.ext.flags import EXTENTS
 
 #: Inherited from the directory (Linux ``EXT4_FL_INHERITED`` and what applies to files).
 _INHERITED = 0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000

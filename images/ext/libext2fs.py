@@ -4,7 +4,7 @@ Only scalars, handles and raw inode bytes cross this border. No structure of the
 declared here: inodes are read by their on-disk layout (:mod:`.inode`), which cannot change.
 
 The library trusts what it reads more than a host should: run this in the worker
-(:mod:`images.ext.worker`), where a crash is an error message and not the end.
+(:mod:`unclone.images.ext.worker`), where a crash is an error message and not the end.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/ext2fs.h``, ``ext2_err.et.in`` (error numbers),
 ``ext2_fs.h``; libcom_err ``com_err.h``.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import stat
 import struct
 
-from images.ext.flags import EXTENTS, INLINE_DATA
+from unclone.images.ext.flags import EXTENTS, INLINE_DATA
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import stat
 
-from images.ext.volume import ROOT, Volume
-from images.needles import Needles
+from unclone.images.ext.volume import ROOT, Volume
+from unclone.images.needles import Needles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.ext.contents import Run
-    from images.ext.inode import Inode
+    from unclone.images.ext.contents import Run
+    from unclone.images.ext.inode import Inode
 
     #: mode with type, uid, gid, size, links
     StatTuple = tuple[int, int, int, int, int]

@@ -15,22 +15,22 @@ import stat
 import struct
 from functools import partial
 
-from images.ext import libext2fs as lib
-from images.ext.attributes import Attributes, all_of
-from images.ext.channel import Manager
-from images.ext.contents import read_runs, runs_of
-from images.ext.flags import CASEFOLDED, EA_INODE, ENCRYPTED, EXTENTS, INLINE_DATA
-from images.ext.inode import Inode
-from images.ext.libext2fs import byref, call, library
+from unclone.images.ext import libext2fs as lib
+from unclone.images.ext.attributes import Attributes, all_of
+from unclone.images.ext.channel import Manager
+from unclone.images.ext.contents import read_runs, runs_of
+from unclone.images.ext.flags import CASEFOLDED, EA_INODE, ENCRYPTED, EXTENTS, INLINE_DATA
+from unclone.images.ext.inode import Inode
+from unclone.images.ext.libext2fs import byref, call, library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from images.access.disk import Disk
-    from images.ext.contents import Run
-    from images.ext.geometry import Geometry
+    from unclone.images.access.disk import Disk
+    from unclone.images.ext.contents import Run
+    from unclone.images.ext.geometry import Geometry
 
     #: (inode number, record length, name length, type), name, address of the entry -> flags
     Visit = Callable[[int, int, bytes, int], int]

@@ -16,17 +16,17 @@ import resource
 import struct
 import sys
 
-from images.access.disk import Disk, Place
-from images.ext.filesystem import ExtFileSystem
-from images.ext.geometry import Geometry
-from images.ext.libext2fs import Ext2Error
+from unclone.images.access.disk import Disk, Place
+from unclone.images.ext.filesystem import ExtFileSystem
+from unclone.images.ext.geometry import Geometry
+from unclone.images.ext.libext2fs import Ext2Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, BinaryIO
 
-    from images.ext.reading import Met
+    from unclone.images.ext.reading import Met
 
 _LENGTH = struct.Struct("<I")
 #: Bytes of address space; a guest cannot make the host swap.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.formats import qcow2, raw, vdi, vhdx, vmdk
-from images.formats.header import Extent, Format, Header, Source
+from unclone.images.errors import RefusedError
+from unclone.images.formats import qcow2, raw, vdi, vhdx, vmdk
+from unclone.images.formats.header import Extent, Format, Header, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

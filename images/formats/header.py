@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError
+from unclone.images.errors import RefusedError
 
 if TYPE_CHECKING:
     from typing import BinaryIO

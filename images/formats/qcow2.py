@@ -10,13 +10,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError
-from images.formats.header import Extent, Format, Header
+from unclone.images.errors import RefusedError
+from unclone.images.formats.header import Extent, Format, Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from images.formats.header import Source
+    from unclone.images.formats.header import Source
 
 MAGIC = b"QFI\xfb"
 

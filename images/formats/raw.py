@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.formats.header import SECTOR, Format, Header
+from unclone.images.formats.header import SECTOR, Format, Header
 
 if TYPE_CHECKING:
-    from images.formats.header import Source
+    from unclone.images.formats.header import Source
 
 
 def read_header(source: Source) -> Header:

@@ -10,12 +10,12 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from images.formats.header import SECTOR, Format, Header
+from unclone.images.formats.header import SECTOR, Format, Header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.formats.header import Source
+    from unclone.images.formats.header import Source
 
 MAGIC = b"\x7f\x10\xda\xbe"
 MAGIC_OFFSET = 64

@@ -11,12 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from images.formats.header import Format, Header
+from unclone.images.formats.header import Format, Header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from images.formats.header import Source
+    from unclone.images.formats.header import Source
 
 MAGIC = b"vhdxfile"
 

@@ -14,10 +14,10 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from images.formats.header import SECTOR, Extent, Format, Header
+from unclone.images.formats.header import SECTOR, Extent, Format, Header
 
 if TYPE_CHECKING:
-    from images.formats.header import Source
+    from unclone.images.formats.header import Source
 
 MAGIC = b"KDMV"
 MAGIC_ESX = b"COWD"  # the older sparse format of ESX

@@ -9,16 +9,16 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
-from images.errors import EngineError
-from images.identifiers import btrfs, exfat, ext, fat, luks, md, swap, xfs
-from images.identifiers.blocks import Blocks
-from images.text import printable
-from images.volumes import Identifier, IdentifierKind
+from unclone.images.errors import EngineError
+from unclone.images.identifiers import btrfs, exfat, ext, fat, luks, md, swap, xfs
+from unclone.images.identifiers.blocks import Blocks
+from unclone.images.text import printable
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from images.identifiers.blocks import Command
+    from unclone.images.identifiers.blocks import Command
 
 
 class OpenBlocks(Blocks, Protocol):
@@ -111,7 +111,7 @@ def read(content: str, blocks: Blocks) -> str:
     if content in _BYTES:
         return _BYTES[content][1].read(blocks)
     if content == LVM:
-        from images.identifiers import lvm  # noqa: PLC0415 (only some guests have it)
+        from unclone.images.identifiers import lvm  # noqa: PLC0415 (only some guests have it)
 
         volume = lvm.read(blocks)
         return volume.uuid if volume else ""
@@ -122,15 +122,15 @@ def volume_groups(devices: Sequence[Device]) -> Sequence[Identifier]:
     """The UUIDs of the volume groups on *devices*; a group's device is ``/dev/NAME``."""
     if all(device.type != LVM for device in devices):
         return ()
-    from images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
+    from unclone.images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
 
     return lvm_devices.volume_groups(devices)
 
 
 def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
-    """As :meth:`images.volumes.Volumes.unsettable`, for what is not in a partition table."""
+    """As ``Volumes.unsettable``, for what is not in a partition table."""
     if identifier.kind in _LVM_KINDS:
-        from images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
+        from unclone.images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
 
         return lvm_devices.unsettable(identifier, devices)
     device = find(identifier.device, devices)
@@ -167,7 +167,7 @@ def is_bytes(identifier: Identifier) -> bool:
 def write(identifier: Identifier, devices: Sequence[Device]) -> None:
     """Set what is a few bytes in headers, on all devices that share it."""
     if identifier.kind in _LVM_KINDS:
-        from images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
+        from unclone.images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
 
         lvm_devices.write(identifier, devices)
         return

@@ -9,12 +9,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from images.identifiers.blocks import Command, number, read_exactly
+from unclone.images.identifiers.blocks import Command, number, read_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.identifiers.blocks import Blocks
+    from unclone.images.identifiers.blocks import Blocks
 
 _SUPERBLOCK, _SIZE = 1024, 1024
 _MAGIC = 0xEF53

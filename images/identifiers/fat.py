@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
-from images.identifiers.blocks import number, read_exactly
+from unclone.images.errors import EngineError
+from unclone.images.identifiers.blocks import number, read_exactly
 
 if TYPE_CHECKING:
-    from images.identifiers.blocks import Blocks
+    from unclone.images.identifiers.blocks import Blocks
 
 _SECTORS = {512, 1024, 2048, 4096}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from images.errors import EngineError
-from images.text import printable
-from images.volumes import Identifier, IdentifierKind
+from unclone.images.errors import EngineError
+from unclone.images.text import printable
+from unclone.images.volumes import Identifier, IdentifierKind
 
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _LVM = r"[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"

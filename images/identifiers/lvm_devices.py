@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from images.identifiers import lvm
-from images.identifiers.devices import LVM
-from images.text import printable
-from images.volumes import Identifier, IdentifierKind
+from unclone.images.identifiers import lvm
+from unclone.images.identifiers.devices import LVM
+from unclone.images.text import printable
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from images.identifiers.devices import Device
+    from unclone.images.identifiers.devices import Device
 
 
 def volume_groups(devices: Sequence[Device]) -> Sequence[Identifier]:
@@ -25,7 +25,7 @@ def volume_groups(devices: Sequence[Device]) -> Sequence[Identifier]:
 
 
 def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
-    """As :meth:`images.volumes.Volumes.unsettable`."""
+    """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     volumes = _physical_volumes(devices)
     if identifier.kind is IdentifierKind.LVM_PV_UUID:
         if identifier.device not in volumes:

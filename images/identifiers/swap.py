@@ -9,11 +9,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
-from images.identifiers.blocks import read_exactly
+from unclone.images.errors import EngineError
+from unclone.images.identifiers.blocks import read_exactly
 
 if TYPE_CHECKING:
-    from images.identifiers.blocks import Blocks
+    from unclone.images.identifiers.blocks import Blocks
 
 _PAGES = (4096, 8192, 16384, 32768, 65536)
 _HIBERNATED = {b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"}

@@ -13,12 +13,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from images.identifiers.blocks import Command, number, read_exactly
+from unclone.images.identifiers.blocks import Command, number, read_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.identifiers.blocks import Blocks
+    from unclone.images.identifiers.blocks import Blocks
 
 #: Incompatible features: ftype, sparse inodes, meta_uuid, bigtime, needsrepair, nrext64,
 #: exchange-range, parent pointers.

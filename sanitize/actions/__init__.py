@@ -1,6 +1,6 @@
 """What can be done to a guest: one file per action, each able to apply and to verify itself.
 
-A :class:`sanitize.change.Change` names its action; :data:`ACTIONS` finds it. To add an action,
+A ``Change`` names its action; :data:`ACTIONS` finds it. To add an action,
 copy one of the files beside this one and add a line to the table.
 """
 
@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sanitize.actions.clear import Clear
-from sanitize.actions.correct_initrd import CorrectInitrd
-from sanitize.actions.drop_lines import DropLines
-from sanitize.actions.empty_in_initrd import EmptyInInitrd
-from sanitize.actions.patch_efi_program import PatchEfiProgram
-from sanitize.actions.remove import Remove
-from sanitize.actions.remove_kernel_argument import RemoveKernelArgument
-from sanitize.actions.rename import Rename
-from sanitize.actions.replace_identifiers import ReplaceIdentifiers
-from sanitize.actions.replace_text import ReplaceText
-from sanitize.actions.rewrite_uimage import RewriteUImage
-from sanitize.actions.set_identifier import SetIdentifier
-from sanitize.actions.ssh_host_key import GenerateSshHostKey
-from sanitize.actions.truncate import Truncate
-from sanitize.actions.write import Write
+from unclone.sanitize.actions.clear import Clear
+from unclone.sanitize.actions.correct_initrd import CorrectInitrd
+from unclone.sanitize.actions.drop_lines import DropLines
+from unclone.sanitize.actions.empty_in_initrd import EmptyInInitrd
+from unclone.sanitize.actions.patch_efi_program import PatchEfiProgram
+from unclone.sanitize.actions.remove import Remove
+from unclone.sanitize.actions.remove_kernel_argument import RemoveKernelArgument
+from unclone.sanitize.actions.rename import Rename
+from unclone.sanitize.actions.replace_identifiers import ReplaceIdentifiers
+from unclone.sanitize.actions.replace_text import ReplaceText
+from unclone.sanitize.actions.rewrite_uimage import RewriteUImage
+from unclone.sanitize.actions.set_identifier import SetIdentifier
+from unclone.sanitize.actions.ssh_host_key import GenerateSshHostKey
+from unclone.sanitize.actions.truncate import Truncate
+from unclone.sanitize.actions.write import Write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class Action(Protocol):

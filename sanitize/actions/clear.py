@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.actions.remove import left_over
+from unclone.images.text import printable
+from unclone.sanitize.actions.remove import left_over
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class Clear:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import initrds
-from sanitize.actions.replace_identifiers import rewriter_of
-from sanitize.boot.overriding import correct
-from sanitize.initrds import SIZE_LIMIT
+from unclone.images.text import printable
+from unclone.sanitize import initrds
+from unclone.sanitize.actions.replace_identifiers import rewriter_of
+from unclone.sanitize.boot.overriding import correct
+from unclone.sanitize.initrds import SIZE_LIMIT
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.boot.initrd import Hit, Survey
-    from sanitize.change import Change
-    from sanitize.rewriting import Rewriter
+    from unclone.images.guest import Guest
+    from unclone.sanitize.boot.initrd import Hit, Survey
+    from unclone.sanitize.change import Change
+    from unclone.sanitize.rewriting import Rewriter
 
 
 class CorrectInitrd:

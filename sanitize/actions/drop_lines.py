@@ -6,14 +6,14 @@ import errno
 import re
 from typing import TYPE_CHECKING
 
-from images.guest import READ_LIMIT
-from images.text import printable
+from unclone.images.guest import READ_LIMIT
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class DropLines:

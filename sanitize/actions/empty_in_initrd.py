@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import initrds
-from sanitize.boot.overriding import overridden
-from sanitize.rewriting import Finder
+from unclone.images.text import printable
+from unclone.sanitize import initrds
+from unclone.sanitize.boot.overriding import overridden
+from unclone.sanitize.rewriting import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.boot.initrd import Survey
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.boot.initrd import Survey
+    from unclone.sanitize.change import Change
 
 ACTION = "empty-in-initrd"
 

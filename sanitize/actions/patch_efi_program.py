@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.actions.replace_identifiers import rewriter_of
-from sanitize.boot import pe
-from sanitize.boot.efi_programs import CONFIGURED, SIZE_LIMIT, configured
+from unclone.images.text import printable
+from unclone.sanitize.actions.replace_identifiers import rewriter_of
+from unclone.sanitize.boot import pe
+from unclone.sanitize.boot.efi_programs import CONFIGURED, SIZE_LIMIT, configured
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class PatchEfiProgram:

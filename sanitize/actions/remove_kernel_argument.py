@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.boot import grubenv
-from sanitize.boot.kernel_arguments import ArgumentKind, values, without
+from unclone.images.text import printable
+from unclone.sanitize.boot import grubenv
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind, values, without
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class RemoveKernelArgument:

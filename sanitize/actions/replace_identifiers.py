@@ -1,7 +1,7 @@
 """Replace identifiers of devices inside a file, or in the text of a symlink.
 
 Details: ``identifiers``, a list of ``{"kind", "device", "old", "new"}``. Every spelling of *old*
-becomes the same spelling of *new* (:mod:`sanitize.rewriting`); length and every other byte stay.
+becomes the same spelling of *new* (``rewriting``); length and every other byte stay.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any
 
-from images.guest import READ_LIMIT
-from images.text import printable
-from images.volumes import IdentifierKind, Kind
-from sanitize.renewal import OtherKind, Renewal
-from sanitize.rewriting import Rewriter
+from unclone.images.guest import READ_LIMIT
+from unclone.images.text import printable
+from unclone.images.volumes import IdentifierKind, Kind
+from unclone.sanitize.renewal import OtherKind, Renewal
+from unclone.sanitize.rewriting import Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class ReplaceIdentifiers:

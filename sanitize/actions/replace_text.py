@@ -10,15 +10,15 @@ import errno
 import re
 from typing import TYPE_CHECKING, TypedDict
 
-from images.guest import READ_LIMIT
-from images.text import printable
-from sanitize.boot import grubenv
+from unclone.images.guest import READ_LIMIT
+from unclone.images.text import printable
+from unclone.sanitize.boot import grubenv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class Replacement(TypedDict):

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize import initrds
-from sanitize.actions.correct_initrd import is_reference
-from sanitize.actions.replace_identifiers import rewriter_of
-from sanitize.boot import uimage
-from sanitize.boot.overriding import correct
-from sanitize.boot.uimage import ImageType
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize import initrds
+from unclone.sanitize.actions.correct_initrd import is_reference
+from unclone.sanitize.actions.replace_identifiers import rewriter_of
+from unclone.sanitize.boot import uimage
+from unclone.sanitize.boot.overriding import correct
+from unclone.sanitize.boot.uimage import ImageType
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
-    from sanitize.rewriting import Rewriter
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
+    from unclone.sanitize.rewriting import Rewriter
 
 
 class RewriteUImage:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.volumes import Identifier, IdentifierKind
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class SetIdentifier:

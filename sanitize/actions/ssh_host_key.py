@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.guest import parent
-from images.text import printable
-from images.volumes import Kind
-from sanitize.ssh.key import (
+from unclone.images.guest import parent
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
+from unclone.sanitize.ssh.key import (
     KEY_LIMIT,
     KeyFormat,
     NotAKeyError,
@@ -19,8 +19,8 @@ from sanitize.ssh.key import (
 )
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 #: What may be set on a private key: sshd refuses one that others can read.
 _PRIVATE_MODES = 0o640

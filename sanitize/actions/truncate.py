@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class Truncate:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.guest import parent
-from images.text import printable
-from images.volumes import Kind
+from unclone.images.guest import parent
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 
 class Write:

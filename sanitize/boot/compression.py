@@ -18,7 +18,7 @@ import zlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from sanitize.boot.cpio import DamagedError
+from unclone.sanitize.boot.cpio import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

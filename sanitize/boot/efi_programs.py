@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sanitize.boot import grub_core, pe
-from sanitize.boot.kernel_arguments import BOOT_ROOTS
-from sanitize.files import files_at
+from unclone.sanitize.boot import grub_core, pe
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.files import files_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from images.guest import Guest
+    from unclone.images.guest import Guest
 
 #: Bytes. A unified kernel image with every driver and firmware has a few hundred million.
 SIZE_LIMIT = 512 * 1024 * 1024

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from sanitize.boot import pe
+from unclone.sanitize.boot import pe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.needles import Needles
-from sanitize.boot import cpio
-from sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
-from sanitize.boot.cpio import DamagedError
-from sanitize.boot.recorded import Recorder, UnrecordedError
+from unclone.images.needles import Needles
+from unclone.sanitize.boot import cpio
+from unclone.sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
+from unclone.sanitize.boot.cpio import DamagedError
+from unclone.sanitize.boot.recorded import Recorder, UnrecordedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sanitize.boot.recorded import Archive
+    from unclone.sanitize.boot.recorded import Archive
 
 #: Stands in a header field that nothing reads ("uncl"), in every member of an archive of ours.
 OUR_MARK = 0x756E636C

@@ -15,12 +15,12 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from sanitize.boot import grubenv, pe
+from unclone.sanitize.boot import grubenv, pe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from images.guest import Guest
+    from unclone.images.guest import Guest
 
 
 class ArgumentKind(StrEnum):

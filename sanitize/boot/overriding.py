@@ -29,10 +29,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.boot import cpio
-from sanitize.boot.compression import Compression, compress
-from sanitize.boot.initrd import BOOTCONFIG, KEPT_LIMIT, OUR_MARK, Place, Segment, Survey, normal
+from unclone.images.errors import RefusedError
+from unclone.sanitize.boot import cpio
+from unclone.sanitize.boot.compression import Compression, compress
+from unclone.sanitize.boot.initrd import (
+    BOOTCONFIG,
+    KEPT_LIMIT,
+    OUR_MARK,
+    Place,
+    Segment,
+    Survey,
+    normal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

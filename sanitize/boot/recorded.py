@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sanitize.boot.compression import Compression
+from unclone.sanitize.boot.compression import Compression
 
 if TYPE_CHECKING:
-    from sanitize.boot.cpio import Header
-    from sanitize.boot.initrd import Segment
+    from unclone.sanitize.boot.cpio import Header
+    from unclone.sanitize.boot.initrd import Segment
 
 #: Bytes of contents that are kept of one initrd.
 LIMIT = 48 * 1024 * 1024

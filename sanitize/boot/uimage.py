@@ -15,7 +15,7 @@ import zlib
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError
+from unclone.images.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,15 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.errors import UsageError
-from images.text import printable
-from sanitize.catalogue.reading import read_rows
-from sanitize.catalogue.row import CatalogueStep
+from unclone.images.errors import UsageError
+from unclone.images.text import printable
+from unclone.sanitize.catalogue.reading import read_rows
+from unclone.sanitize.catalogue.row import CatalogueStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sanitize.catalogue.row import Row
+    from unclone.sanitize.catalogue.row import Row
 
 HINT = "docs/catalogue.md describes the format."
 

@@ -19,13 +19,13 @@ import glob
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.guest import parent
-from images.volumes import Kind
+from unclone.images.guest import parent
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from images.guest import Guest
+    from unclone.images.guest import Guest
 
 #: Symlinked directories that are the same place by the distribution's own design.
 #: References: file-hierarchy(7) for /var/run and /var/lock; OSTree "Adapting existing

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from images.errors import UsageError
-from images.text import printable
-from sanitize.catalogue.row import Row, When
-from sanitize.step import Profile
+from unclone.images.errors import UsageError
+from unclone.images.text import printable
+from unclone.sanitize.catalogue.row import Row, When
+from unclone.sanitize.step import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from images.guest import READ_LIMIT, parent
-from images.text import printable
-from images.volumes import Kind
-from sanitize.actions.drop_lines import read_whole, split
-from sanitize.catalogue.paths import any_exists, around, find, outermost
-from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.step import Profile, StepInfo
+from unclone.images.guest import READ_LIMIT, parent
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
+from unclone.sanitize.actions.drop_lines import read_whole, split
+from unclone.sanitize.catalogue.paths import any_exists, around, find, outermost
+from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.step import Profile, StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from images.guest import Guest
-    from images.volumes import Stat
-    from sanitize.facts import Facts
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.images.volumes import Stat
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueStep:
-    """A row as a :class:`sanitize.step.Step`."""
+    """A row as a :class:`unclone.sanitize.step.Step`."""
 
     row: Row
 

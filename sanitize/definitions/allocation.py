@@ -1,7 +1,7 @@
 """Hands out new identities: unlike the batch's, the avoided definitions' and the ledger's.
 
 One :class:`Pool` for a run, one :class:`Allocation` (an
-:class:`sanitize.definitions.allocator.Allocator`) for each of its machines::
+:class:`unclone.sanitize.definitions.allocator.Allocator`) for each of its machines::
 
     pool = Pool(avoided=scan(folders), ledger=ledger, key=read_key(file))
     with pool.handing_out():
@@ -20,17 +20,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError, UsageError
-from images.text import printable
-from sanitize.definitions import mac as mac_addresses
-from sanitize.definitions.avoiding import TEXT_LIMIT, Avoided
-from sanitize.definitions.ledger import Identity
-from sanitize.derivation import Identities
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable
+from unclone.sanitize.definitions import mac as mac_addresses
+from unclone.sanitize.definitions.avoiding import TEXT_LIMIT, Avoided
+from unclone.sanitize.definitions.ledger import Identity
+from unclone.sanitize.derivation import Identities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from sanitize.definitions.ledger import Ledger
+    from unclone.sanitize.definitions.ledger import Ledger
 
 #: How often a value is drawn before its range counts as used up.
 ATTEMPTS = 4096
@@ -56,7 +56,7 @@ class Pool:
     def __init__(
         self, *, avoided: Avoided | None = None, ledger: Ledger | None = None, key: bytes = b""
     ) -> None:
-        """*key* makes values derived; see :mod:`sanitize.keys`."""
+        """*key* makes values derived; see :mod:`unclone.sanitize.keys`."""
         self._avoided = avoided or Avoided()
         self._ledger = ledger
         self._key = key
@@ -148,7 +148,7 @@ class Allocation:
         return {one.old: one.new for one in self.replaced if one.kind == "mac"}
 
     def mac(self, old: str, *, oui: bytes, place: str) -> str:
-        """See :class:`sanitize.definitions.allocator.Allocator`; *oui* may have 1 to 5 octets."""
+        """See ``Allocator``; *oui* may have 1 to 5 octets."""
         known = str(mac_addresses.parse(old, place))
         # More octets than any range leaves open: the address takes as many as it needs.
         draw = self._identities.bytes
@@ -160,12 +160,12 @@ class Allocation:
         )
 
     def uuid(self, old: str, *, field: str) -> str:
-        """See :class:`sanitize.definitions.allocator.Allocator`."""
+        """See :class:`unclone.sanitize.definitions.allocator.Allocator`."""
         draw = self._identities.uuid
         return self._renewed("uuid", old.lower(), field, lambda n: draw(field, attempt=n))
 
     def token(self, old: str, *, field: str, alphabet: str) -> str:
-        """See :class:`sanitize.definitions.allocator.Allocator`."""
+        """See :class:`unclone.sanitize.definitions.allocator.Allocator`."""
         size = sum(char in alphabet for char in old)
         space = len(alphabet) ** size
         if space < 2:
@@ -182,7 +182,7 @@ class Allocation:
         )
 
     def number(self, old: int, *, field: str, low: int, high: int) -> int:
-        """See :class:`sanitize.definitions.allocator.Allocator`."""
+        """See :class:`unclone.sanitize.definitions.allocator.Allocator`."""
         draw = self._identities.number
         kind = f"number {field}"
         value = self._renewed(

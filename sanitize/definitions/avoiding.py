@@ -13,8 +13,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from images.errors import UsageError
-from images.text import printable
+from unclone.images.errors import UsageError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

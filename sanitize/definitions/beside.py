@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from images.errors import RefusedError, UsageError
-from images.files import create_private, explained, sync_directory, sync_file
-from images.image import shown
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.files import create_private, explained, sync_directory, sync_file
+from unclone.images.image import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,18 +11,18 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import Edit, splice
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sanitize.change import Note
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.row import Row
+    from unclone.sanitize.change import Note
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.row import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.spelling import hexadecimal, respelled
-from sanitize.definitions.splicing import Edit, splice
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.spelling import hexadecimal, respelled
+from unclone.sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
-    from sanitize.definitions.identities import Identities
+    from unclone.sanitize.definitions.identities import Identities
 
 UUID = re.compile(
     r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])"

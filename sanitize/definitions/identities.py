@@ -10,15 +10,15 @@ import re
 import string
 from typing import TYPE_CHECKING
 
-from images.errors import UsageError
-from images.text import printable
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.spelling import hexadecimal, is_uuid, respelled
+from unclone.images.errors import UsageError
+from unclone.images.text import printable
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.spelling import hexadecimal, is_uuid, respelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sanitize.definitions.allocator import Allocator
+    from unclone.sanitize.definitions.allocator import Allocator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 #: What serial numbers begin with to say whose they are: WD-, VMware-, S3Z.

@@ -12,14 +12,14 @@ import json
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.tree import Node, Shape
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.tree import Node, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 DEPTH_LIMIT = 64
 NODE_LIMIT = 10_000

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from images.errors import InUseError, RefusedError, UncloneError, UsageError
-from images.text import printable
-from sanitize.definitions.file_system import NETWORK_FILE_SYSTEMS, file_system_type
+from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.file_system import NETWORK_FILE_SYSTEMS, file_system_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,20 +9,20 @@ import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.following import UUID, name_pattern
-from sanitize.definitions.row import Treatment
-from sanitize.definitions.spelling import hexadecimal
-from sanitize.definitions.splicing import splice
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.following import UUID, name_pattern
+from unclone.sanitize.definitions.row import Treatment
+from unclone.sanitize.definitions.spelling import hexadecimal
+from unclone.sanitize.definitions.splicing import splice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sanitize.definitions.definition import Definition
-    from sanitize.definitions.identities import Identities
-    from sanitize.definitions.renewal import Renewed
+    from unclone.sanitize.definitions.definition import Definition
+    from unclone.sanitize.definitions.identities import Identities
+    from unclone.sanitize.definitions.renewal import Renewed
 
 #: Shorter serial numbers are found everywhere.
 SERIAL_LENGTH = 6

@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError, UsageError
-from images.text import printable
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,21 +9,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError, UsageError
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.following import Following
-from sanitize.definitions.left_over import left_over
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.spelling import is_uuid
-from sanitize.definitions.splicing import Edit
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.following import Following
+from unclone.sanitize.definitions.left_over import left_over
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.spelling import is_uuid
+from unclone.sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sanitize.definitions.definition import Definition, Field
-    from sanitize.definitions.identities import Identities
+    from unclone.sanitize.definitions.definition import Definition, Field
+    from unclone.sanitize.definitions.identities import Identities
 
 #: A port of a new machine is at most so many above the old one's.
 PORT_WINDOW = 1000

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sanitize.change import Level
+    from unclone.sanitize.change import Level
 
 
 class Kind(StrEnum):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.definitions.row import Row
+from unclone.sanitize.definitions.row import Row
 
 if TYPE_CHECKING:
-    from sanitize.change import Level
-    from sanitize.definitions.row import Kind, Treatment
+    from unclone.sanitize.change import Level
+    from unclone.sanitize.definitions.row import Kind, Treatment
 
 
 def rows(

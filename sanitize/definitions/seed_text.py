@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.definition import Field
-from sanitize.definitions.following import name_pattern
-from sanitize.definitions.row import Kind, Row, Treatment
-from sanitize.definitions.tree import Shape
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.definition import Field
+from unclone.sanitize.definitions.following import name_pattern
+from unclone.sanitize.definitions.row import Kind, Row, Treatment
+from unclone.sanitize.definitions.tree import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sanitize.definitions.tree import Node
+    from unclone.sanitize.definitions.tree import Node
 
 #: In a block of lines, in quotes with line ends written as \n, or alone.
 _NAMED = re.compile(

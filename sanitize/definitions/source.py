@@ -7,8 +7,8 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError, UncloneError, UsageError
-from images.image import shown
+from unclone.images.errors import RefusedError, UncloneError, UsageError
+from unclone.images.image import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,15 +7,15 @@ from enum import Enum, auto
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.text import printable
-from sanitize.definitions.definition import Definition, Field
-from sanitize.definitions.row import Treatment
-from sanitize.definitions.splicing import Edit
+from unclone.images.text import printable
+from unclone.sanitize.definitions.definition import Definition, Field
+from unclone.sanitize.definitions.row import Treatment
+from unclone.sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.row import Row
 
 
 class Shape(Enum):

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError, ResidueError
-from images.text import printable
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.spelling import hexadecimal
+from unclone.images.errors import RefusedError, ResidueError
+from unclone.images.text import printable
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.spelling import hexadecimal
 
 if TYPE_CHECKING:
-    from sanitize.definitions.definition import Definition, Field
-    from sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.definition import Definition, Field
+    from unclone.sanitize.definitions.renewal import Renewal
 
 _REPORT = "Please report this with the definition; look through it first for what is private."
 _UUIDS = (Kind.MACHINE_UUID, Kind.UUID, Kind.GENERATION_ID)

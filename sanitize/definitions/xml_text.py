@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from images.errors import RefusedError
-from images.text import printable
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 DEPTH_LIMIT = 100
 ELEMENT_LIMIT = 50_000

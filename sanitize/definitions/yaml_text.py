@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.json_text import read_json
-from sanitize.definitions.tree import Node, Shape
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.json_text import read_json
+from unclone.sanitize.definitions.tree import Node, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 #: Kubernetes stores no object of more than 1.5 MiB. In characters.
 SIZE_LIMIT = 2 * 2**20

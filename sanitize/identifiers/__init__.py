@@ -7,7 +7,7 @@ the engines set it (``images/identifiers/``).
 
 from __future__ import annotations
 
-from sanitize.identifiers import (
+from unclone.sanitize.identifiers import (
     disk_guid,
     file_system_uuid,
     luks_uuid,

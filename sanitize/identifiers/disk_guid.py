@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from images.volumes import IdentifierKind
-from sanitize.identifiers.file_system_uuid import new_uuid
-from sanitize.identifiers.identifier import IdentifierStep
-from sanitize.step import StepInfo
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize.identifiers.file_system_uuid import new_uuid
+from unclone.sanitize.identifiers.identifier import IdentifierStep
+from unclone.sanitize.step import StepInfo
 
 STEP = IdentifierStep(
     info=StepInfo(

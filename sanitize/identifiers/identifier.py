@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Change, Level, Note, Retired, StepPlan
+from unclone.images.text import printable
+from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from images.guest import Guest
-    from images.volumes import IdentifierKind
-    from sanitize.derivation import Identities
-    from sanitize.facts import Facts
-    from sanitize.renewal import Blocker
-    from sanitize.step import Options, StepInfo
+    from unclone.images.guest import Guest
+    from unclone.images.volumes import IdentifierKind
+    from unclone.sanitize.derivation import Identities
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Blocker
+    from unclone.sanitize.step import Options, StepInfo
 
 #: The action that sets a device identifier.
 ACTION = "set-identifier"
@@ -26,7 +26,7 @@ ACTION = "set-identifier"
 class IdentifierStep:
     """One kind of identifier. ``draw`` makes a new value for a field of the given name.
 
-    Which identifiers are renewed is decided for all kinds together (:mod:`sanitize.renewing`),
+    Which identifiers are renewed is decided for all kinds together (``renewing``),
     because a reference may hold several of them; each step then plans for its own.
     """
 

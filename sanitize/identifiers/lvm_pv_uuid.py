@@ -5,13 +5,13 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING
 
-from images.volumes import IdentifierKind
-from sanitize.identifiers.identifier import IdentifierStep
-from sanitize.spellings import dashed_lvm
-from sanitize.step import StepInfo
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize.identifiers.identifier import IdentifierStep
+from unclone.sanitize.spellings import dashed_lvm
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from sanitize.derivation import Identities
+    from unclone.sanitize.derivation import Identities
 
 #: What lib/uuid/uuid.c of LVM2 draws from, without the two signs that old versions also used.
 _ALPHABET = string.digits + string.ascii_lowercase + string.ascii_uppercase

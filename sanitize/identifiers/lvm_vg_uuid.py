@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from images.volumes import IdentifierKind
-from sanitize.identifiers.identifier import IdentifierStep
-from sanitize.identifiers.lvm_pv_uuid import new_lvm_uuid
-from sanitize.step import StepInfo
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize.identifiers.identifier import IdentifierStep
+from unclone.sanitize.identifiers.lvm_pv_uuid import new_lvm_uuid
+from unclone.sanitize.step import StepInfo
 
 STEP = IdentifierStep(
     info=StepInfo(

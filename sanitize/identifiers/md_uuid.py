@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.volumes import IdentifierKind
-from sanitize.identifiers.identifier import IdentifierStep
-from sanitize.step import StepInfo
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize.identifiers.identifier import IdentifierStep
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from sanitize.derivation import Identities
+    from unclone.sanitize.derivation import Identities
 
 
 def new_array_uuid(identities: Identities, field: str) -> str:

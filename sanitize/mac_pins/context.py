@@ -1,4 +1,4 @@
-"""Splices as exact replacements (:class:`sanitize.actions.replace_text.ReplaceText`).
+"""Splices as exact replacements (:class:`unclone.sanitize.actions.replace_text.ReplaceText`).
 
 A plan says which text becomes which, not where. So each splice is widened to whole lines, and by
 lines around it until that text is in the file only once.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sanitize.actions.replace_text import Replacement
-    from sanitize.mac_pins.pins import Splice
+    from unclone.sanitize.actions.replace_text import Replacement
+    from unclone.sanitize.mac_pins.pins import Splice
 
 
 #: More places than this, or lines around one, are in no file that people write. Then the text that

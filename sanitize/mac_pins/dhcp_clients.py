@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sanitize.mac_pins.pins import Role, addresses
+from unclone.sanitize.mac_pins.pins import Role, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
 _IDENTIFIER = re.compile(
     r"^[ \t]*(?:send[ \t]+dhcp-client-identifier[ \t][^;\n]*;|clientid[ \t].*)[ \t\r]*(?:\n|\Z)",

@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level
-from sanitize.mac_pins.names import usual_names
-from sanitize.mac_pins.pins import Role, addresses
-from sanitize.mac_pins.settings import settings, unquoted
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
+from unclone.sanitize.mac_pins.names import usual_names
+from unclone.sanitize.mac_pins.pins import Role, addresses
+from unclone.sanitize.mac_pins.settings import settings, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
 _ROLES = {"HWADDR": Role.MATCH, "MACADDR": Role.ASSIGNED, "LLADDR": Role.ASSIGNED}
 _CARD = re.compile(r"(?:eth|en|lan|net|wan)[a-z0-9]{1,12}")

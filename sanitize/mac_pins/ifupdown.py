@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sanitize.mac_pins.pins import Role, addresses, shown
+from unclone.sanitize.mac_pins.pins import Role, addresses, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
 _HWADDRESS = re.compile(r"^[ \t]*hwaddress[ \t].*(?:\n|\Z)", re.MULTILINE)
 #: An interface that is chosen by its address, by a pattern or by a script.

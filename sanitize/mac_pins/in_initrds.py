@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import initrds
-from sanitize.actions.correct_initrd import is_reference
-from sanitize.boot.overriding import Action, correct
-from sanitize.change import Level
-from sanitize.renewal import OtherKind, Renewal
-from sanitize.rewriting import Rewriter
+from unclone.images.text import printable
+from unclone.sanitize import initrds
+from unclone.sanitize.actions.correct_initrd import is_reference
+from unclone.sanitize.boot.overriding import Action, correct
+from unclone.sanitize.change import Level
+from unclone.sanitize.renewal import OtherKind, Renewal
+from unclone.sanitize.rewriting import Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from images.guest import Guest
-    from sanitize.mac_pins.pins import Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.mac_pins.pins import Unpinning
 
 
 def in_initrds(guest: Guest, unpinning: Unpinning) -> Iterator[tuple[str, tuple[Renewal, ...]]]:

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 #: By slot, board or path; enx... is made of the address itself.
 _SYSTEMD_NAMES = re.compile(r"en[ops][a-z0-9]{1,12}|ib[a-z0-9]{1,12}")

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from images.text import printable
-from sanitize.change import Level
-from sanitize.mac_pins.names import usual_names
-from sanitize.mac_pins.networkd import ANY_CARD
-from sanitize.mac_pins.pins import Role, addresses
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
+from unclone.sanitize.mac_pins.names import usual_names
+from unclone.sanitize.mac_pins.networkd import ANY_CARD
+from unclone.sanitize.mac_pins.pins import Role, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
 #: Characters, of all files together. What is longer is no network configuration, and is not parsed.
 YAML_LIMIT = 256 * 1024

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level
-from sanitize.mac_pins.pins import Role, addresses
-from sanitize.mac_pins.settings import settings
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
+from unclone.sanitize.mac_pins.pins import Role, addresses
+from unclone.sanitize.mac_pins.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
-    from sanitize.mac_pins.settings import Setting
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.sanitize.mac_pins.settings import Setting
 
 _CARDS = {"802-11-wireless", "802-3-ethernet", "ethernet", "infiniband", "wifi"}
 

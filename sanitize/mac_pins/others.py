@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level
-from sanitize.mac_pins.pins import addresses
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
+from unclone.sanitize.mac_pins.pins import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
 
 class OtherFiles:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from images.text import printable
-from sanitize.change import Level
-from sanitize.definitions import mac
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions import mac
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 
 #: How many addresses a note names.

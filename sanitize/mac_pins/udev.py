@@ -11,17 +11,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level
-from sanitize.mac_pins.names import usual_names
-from sanitize.mac_pins.pins import Role, addresses, shown
+from unclone.images.text import printable
+from unclone.sanitize.change import Level
+from unclone.sanitize.mac_pins.names import usual_names
+from unclone.sanitize.mac_pins.pins import Role, addresses, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Text, Unpinning
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
 GENERATED = "70-persistent-net.rules"
 

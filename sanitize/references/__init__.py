@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.references import (
+from unclone.sanitize.references import (
     board_environment,
     boot_fallback_list,
     boot_loader_entries,
@@ -47,7 +47,7 @@ from sanitize.references import (
 )
 
 if TYPE_CHECKING:
-    from sanitize.references.reference import Reference
+    from unclone.sanitize.references.reference import Reference
 
 REFERENCES: tuple[Reference, ...] = (
     fstab.REFERENCE,

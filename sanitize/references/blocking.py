@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sanitize.change import StepPlan
+from unclone.sanitize.change import StepPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Blocker, Renewals
-    from sanitize.step import Options, StepInfo
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Blocker, Renewals
+    from unclone.sanitize.step import Options, StepInfo
 
 
 @dataclass(frozen=True, slots=True)

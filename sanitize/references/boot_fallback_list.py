@@ -5,9 +5,9 @@ Reference: https://github.com/rhboot/shim: README.fallback.
 
 from __future__ import annotations
 
-from sanitize.boot.kernel_arguments import BOOT_ROOTS
-from sanitize.references.reference import TextReference
-from sanitize.step import StepInfo
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.references.reference import TextReference
+from unclone.sanitize.step import StepInfo
 
 REFERENCE = TextReference(
     info=StepInfo(

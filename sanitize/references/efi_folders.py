@@ -5,9 +5,9 @@ Reference: https://github.com/pop-os/kernelstub (``EFI/Pop_OS-<root UUID>``).
 
 from __future__ import annotations
 
-from sanitize.boot.kernel_arguments import BOOT_ROOTS
-from sanitize.references.names import NameReference
-from sanitize.step import StepInfo
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.references.names import NameReference
+from unclone.sanitize.step import StepInfo
 
 REFERENCE = NameReference(
     info=StepInfo(

@@ -11,23 +11,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import initrds
-from sanitize.actions.correct_initrd import is_reference
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.change import Change, StepPlan
-from sanitize.references.reference import summary
-from sanitize.renewal import Blocker
-from sanitize.step import StepInfo
+from unclone.images.text import printable
+from unclone.sanitize import initrds
+from unclone.sanitize.actions.correct_initrd import is_reference
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.references.reference import summary
+from unclone.sanitize.renewal import Blocker
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Renewal, Renewals
-    from sanitize.rewriting import Rewriter
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Renewal, Renewals
+    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.step import Options
 
 _REBUILD = "Rebuild and sign it in the guest for the new identifier, or boot without it."
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sanitize.boot.kernel_arguments import BOOT_ROOTS
-from sanitize.references.reference import TextReference
-from sanitize.step import StepInfo
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.references.reference import TextReference
+from unclone.sanitize.step import StepInfo
 
 #: Of the roots, those where nothing but an EFI system partition is.
 _ESP = tuple(root for root in BOOT_ROOTS if root != "/boot")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sanitize.references.reference import TextReference
-from sanitize.step import StepInfo
+from unclone.sanitize.references.reference import TextReference
+from unclone.sanitize.step import StepInfo
 
 REFERENCE = TextReference(
     info=StepInfo(

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.boot.grub_core import SECTORS_LIMIT, bios_image
-from sanitize.files import files_at
-from sanitize.references.blocking import BlockingReference
-from sanitize.renewal import Blocker
-from sanitize.step import StepInfo
+from unclone.images.text import printable
+from unclone.sanitize.boot.grub_core import SECTORS_LIMIT, bios_image
+from unclone.sanitize.files import files_at
+from unclone.sanitize.references.blocking import BlockingReference
+from unclone.sanitize.renewal import Blocker
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Renewals
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Renewals
 
 _PATTERNS = ("/boot/grub/*/core.img", "/boot/grub2/*/core.img")
 

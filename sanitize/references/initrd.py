@@ -1,6 +1,6 @@
 """Initrds: what was copied into them when they were made still has the old identifiers.
 
-They are corrected by a small archive appended to them (:mod:`sanitize.boot.overriding`); what is
+They are corrected by a small archive appended to them (``overriding``); what is
 there already stays as it is.
 
 References: initramfs-tools(7) (``conf/conf.d``, ``cryptroot/crypttab``); dracut.cmdline(7)
@@ -11,26 +11,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from images.volumes import IdentifierKind
-from sanitize import initrds
-from sanitize.actions.correct_initrd import is_reference
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.boot.overriding import Action, caveat, correct
-from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.references.reference import summary
-from sanitize.renewal import Blocker
-from sanitize.step import StepInfo
+from unclone.images.text import printable
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize import initrds
+from unclone.sanitize.actions.correct_initrd import is_reference
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.boot.overriding import Action, caveat, correct
+from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.references.reference import summary
+from unclone.sanitize.renewal import Blocker
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.boot.initrd import Survey
-    from sanitize.facts import Facts
-    from sanitize.renewal import Renewal, Renewals
-    from sanitize.rewriting import Rewriter
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.boot.initrd import Survey
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Renewal, Renewals
+    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.step import Options
 
 #: What the tools that make initrds copy into them.
 _COPIED = {

@@ -5,8 +5,8 @@ Reference: crypttab(5), "the third field" (``/etc/cryptsetup-keys.d/NAME.key`` w
 
 from __future__ import annotations
 
-from sanitize.references.names import NameReference
-from sanitize.step import StepInfo
+from unclone.sanitize.references.names import NameReference
+from unclone.sanitize.step import StepInfo
 
 REFERENCE = NameReference(
     info=StepInfo(

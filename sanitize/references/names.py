@@ -6,19 +6,19 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from images.volumes import Kind
-from sanitize.change import Change, StepPlan
-from sanitize.references.reference import TEXT_LIMIT, rewrite
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
+from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.references.reference import TEXT_LIMIT, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Blocker, Renewals
-    from sanitize.rewriting import Rewriter
-    from sanitize.step import Options, StepInfo
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Blocker, Renewals
+    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.step import Options, StepInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the kinds of reference have in common.
 
 A reference is a place in the guest where a device is named by an identifier. Each kind is a step
-(:class:`sanitize.step.Step`): it finds the identifiers that this run renews in the places it
+(``Step``): it finds the identifiers that this run renews in the places it
 knows, and plans the changes that make them follow. Actions carry the changes out and verify them.
 """
 
@@ -10,20 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from images.text import printable
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.change import Change, StepPlan
-from sanitize.files import files_at
+from unclone.images.text import printable
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.files import files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.change import StepPlan as Planned
-    from sanitize.facts import Facts
-    from sanitize.renewal import Blocker, Renewal, Renewals
-    from sanitize.rewriting import Rewriter
-    from sanitize.step import Options, StepInfo
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import StepPlan as Planned
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Blocker, Renewal, Renewals
+    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.step import Options, StepInfo
 
 #: Bytes; a configuration file is smaller, and what is larger is not one.
 TEXT_LIMIT = 4 * 1024 * 1024
@@ -47,7 +47,7 @@ class Reference(Protocol):
 class TextReference:
     """Files in which identifiers stand as text: replaced in place, every other byte stays.
 
-    ``paths`` are guest paths with wildcards, as :meth:`images.guest.Guest.glob` takes them.
+    ``paths`` are guest paths with wildcards, as :meth:`unclone.images.guest.Guest.glob` takes them.
     """
 
     info: StepInfo

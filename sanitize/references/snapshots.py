@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level, Note, StepPlan
-from sanitize.files import files_at
-from sanitize.references.reference import TEXT_LIMIT
-from sanitize.step import StepInfo
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note, StepPlan
+from unclone.sanitize.files import files_at
+from unclone.sanitize.references.reference import TEXT_LIMIT
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Blocker, Renewals
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Blocker, Renewals
+    from unclone.sanitize.step import Options
 
 #: Where the root directory of a snapshot is.
 SNAPSHOTS = (

@@ -8,8 +8,8 @@ References: systemd.unit(5) ("String Escaping for Inclusion in Unit Names"), sys
 
 from __future__ import annotations
 
-from sanitize.references.names import NameReference
-from sanitize.step import StepInfo
+from unclone.sanitize.references.names import NameReference
+from unclone.sanitize.step import StepInfo
 
 REFERENCE = NameReference(
     info=StepInfo(

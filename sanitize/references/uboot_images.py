@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize import initrds
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.actions.rewrite_uimage import refers, rewritten
-from sanitize.boot.kernel_arguments import BOOT_ROOTS
-from sanitize.change import Change, StepPlan
-from sanitize.files import files_at
-from sanitize.references.reference import summary
-from sanitize.renewal import Blocker, Renewals
-from sanitize.step import StepInfo
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize import initrds
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.actions.rewrite_uimage import refers, rewritten
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.files import files_at
+from unclone.sanitize.references.reference import summary
+from unclone.sanitize.renewal import Blocker, Renewals
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Renewal
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Renewal
+    from unclone.sanitize.step import Options
 
 PATTERNS = (
     *(f"{root}/{name}" for root in BOOT_ROOTS for name in ("boot.scr*", "*.scr", "uInitrd*")),

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sanitize.references.blocking import BlockingReference
-from sanitize.renewal import Blocker
-from sanitize.step import StepInfo
+from unclone.sanitize.references.blocking import BlockingReference
+from unclone.sanitize.renewal import Blocker
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Renewals
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Renewals
 
 _HASH = re.compile(r"(rd\.)?(systemd\.verity_\w+|(root|usr)hash)=.*")
 

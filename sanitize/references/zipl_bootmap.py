@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.boot.zipl import BOOTMAPS, CONFIGURATIONS
-from sanitize.files import files_at
-from sanitize.references.blocking import BlockingReference
-from sanitize.renewal import Blocker
-from sanitize.step import StepInfo
+from unclone.sanitize.boot.zipl import BOOTMAPS, CONFIGURATIONS
+from unclone.sanitize.files import files_at
+from unclone.sanitize.references.blocking import BlockingReference
+from unclone.sanitize.renewal import Blocker
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.renewal import Renewals
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.renewal import Renewals
 
 _LIMIT = 64 * 1024 * 1024
 #: What zipl makes its bootmap from.

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from images.volumes import Kind
-from sanitize.change import Level
-from sanitize.ssh.key import (
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
+from unclone.sanitize.change import Level
+from unclone.sanitize.ssh.key import (
     KEY_LIMIT,
     EncryptedKeyError,
     KeyFormat,
@@ -23,14 +23,14 @@ from sanitize.ssh.key import (
     can_generate,
     read_private,
 )
-from sanitize.ssh.sshd import FOLDER
+from unclone.sanitize.ssh.sshd import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from images.guest import Guest
-    from images.volumes import Stat
-    from sanitize.ssh.sshd import SshdConfig
+    from unclone.images.guest import Guest
+    from unclone.images.volumes import Stat
+    from unclone.sanitize.ssh.sshd import SshdConfig
 
 _STANDARD = re.compile(rf"{FOLDER}/ssh_host_(?:(rsa|ecdsa|ed25519|dsa)_)?key")
 _CERTIFICATE = re.compile(rb"[a-z0-9-]+-cert-v01@openssh\.com ")

@@ -15,14 +15,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sanitize.systemd.units import BOOT_TARGETS, linked_from, load_unit, pulled_in
+from unclone.sanitize.systemd.units import BOOT_TARGETS, linked_from, load_unit, pulled_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.systemd.units import Unit
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.systemd.units import Unit
 
 FOLDER = "/etc/ssh"
 

@@ -23,20 +23,20 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize import machine_ids
-from sanitize.boot.kernel_arguments import BOOT_ROOTS, ArgumentKind
-from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.step import StepInfo
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize import machine_ids
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS, ArgumentKind
+from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.actions.replace_text import Replacement
-    from sanitize.facts import Facts
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.actions.replace_text import Replacement
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import Options
 
 STEP = "boot-entries"
 ENTRY_TOKEN = "/etc/kernel/entry-token"  # noqa: S105 (a name for boot entries, not a secret)

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import initrds, machine_ids
-from sanitize.actions.empty_in_initrd import ACTION, held_by
-from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.rewriting import Finder
-from sanitize.step import StepInfo
+from unclone.images.text import printable
+from unclone.sanitize import initrds, machine_ids
+from unclone.sanitize.actions.empty_in_initrd import ACTION, held_by
+from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.rewriting import Finder
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import Options
 
 #: Other makers of initrds do not copy it, and unpacking one takes time.
 _DRACUT = ("/usr/lib/dracut", "/lib/dracut", "/usr/bin/dracut", "/usr/sbin/dracut")

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize import machine_ids
-from sanitize.change import Change, StepPlan
-from sanitize.step import StepInfo
+from unclone.sanitize import machine_ids
+from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import Options
 
 FOLDER = "/var/log/journal"
 

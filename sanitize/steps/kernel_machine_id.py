@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import machine_ids
-from sanitize.boot import kernel_arguments
-from sanitize.boot.kernel_arguments import ArgumentKind
-from sanitize.change import Change, Level, Note, StepPlan
-from sanitize.step import StepInfo
-from sanitize.steps import boot_entries
+from unclone.images.text import printable
+from unclone.sanitize import machine_ids
+from unclone.sanitize.boot import kernel_arguments
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind
+from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.step import StepInfo
+from unclone.sanitize.steps import boot_entries
 
 if TYPE_CHECKING:
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.step import Options
 
 
 class KernelMachineId:

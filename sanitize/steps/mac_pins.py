@@ -11,32 +11,32 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.boot.kernel_arguments import ArgumentKind
-from sanitize.change import Change, Note, Retired, StepPlan
-from sanitize.definitions import mac
-from sanitize.mac_pins.context import replacements, spliced
-from sanitize.mac_pins.dhcp_clients import DhcpClients
-from sanitize.mac_pins.ifcfg import Ifcfg
-from sanitize.mac_pins.ifupdown import Ifupdown
-from sanitize.mac_pins.in_initrds import in_initrds
-from sanitize.mac_pins.netplan import CloudConfig, Netplan
-from sanitize.mac_pins.network_manager import NetworkManager
-from sanitize.mac_pins.networkd import Networkd
-from sanitize.mac_pins.others import OtherFiles
-from sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses, shown
-from sanitize.mac_pins.udev import UdevRules
-from sanitize.step import StepInfo
-from sanitize.steps import boot_entries
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind
+from unclone.sanitize.change import Change, Note, Retired, StepPlan
+from unclone.sanitize.definitions import mac
+from unclone.sanitize.mac_pins.context import replacements, spliced
+from unclone.sanitize.mac_pins.dhcp_clients import DhcpClients
+from unclone.sanitize.mac_pins.ifcfg import Ifcfg
+from unclone.sanitize.mac_pins.ifupdown import Ifupdown
+from unclone.sanitize.mac_pins.in_initrds import in_initrds
+from unclone.sanitize.mac_pins.netplan import CloudConfig, Netplan
+from unclone.sanitize.mac_pins.network_manager import NetworkManager
+from unclone.sanitize.mac_pins.networkd import Networkd
+from unclone.sanitize.mac_pins.others import OtherFiles
+from unclone.sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses, shown
+from unclone.sanitize.mac_pins.udev import UdevRules
+from unclone.sanitize.step import StepInfo
+from unclone.sanitize.steps import boot_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.actions.replace_text import Replacement
-    from sanitize.facts import Facts
-    from sanitize.mac_pins.pins import Kind
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.actions.replace_text import Replacement
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.mac_pins.pins import Kind
+    from unclone.sanitize.step import Options
 
 #: Bytes. What is larger is no network configuration.
 TEXT_LIMIT = 1024 * 1024
@@ -55,7 +55,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 class MacPins:
-    """The step ``mac-pins``; :attr:`sanitize.step.Options.macs` is the map."""
+    """The step ``mac-pins``; :attr:`unclone.sanitize.step.Options.macs` is the map."""
 
     info = StepInfo(
         id="mac-pins",

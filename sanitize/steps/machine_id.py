@@ -12,21 +12,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize import machine_ids
-from sanitize.change import Change, Level, Note, Retired, StepPlan
-from sanitize.machine_ids import DBUS, SYSTEMD, Mode, State
-from sanitize.step import StepInfo
-from sanitize.systemd.presets import first_boot_changes, first_boot_prompts
+from unclone.images.text import printable
+from unclone.sanitize import machine_ids
+from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
+from unclone.sanitize.machine_ids import DBUS, SYSTEMD, Mode, State
+from unclone.sanitize.step import StepInfo
+from unclone.sanitize.systemd.presets import first_boot_changes, first_boot_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.machine_ids import MachineIdFile
-    from sanitize.step import Options
-    from sanitize.systemd.presets import UnitChange
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.machine_ids import MachineIdFile
+    from unclone.sanitize.step import Options
+    from unclone.sanitize.systemd.presets import UnitChange
 
 #: ``uninitialized`` means a first boot since this version; before, it is an invalid id.
 UNINITIALIZED_SINCE = 247

@@ -11,25 +11,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.text import printable
-from images.volumes import Kind
-from sanitize.change import Change, Level, Note, Retired, StepPlan
-from sanitize.cloud_init import STATE_STEP, Runs, cloud_init, has_state
-from sanitize.ssh.host_keys import find_certificates, find_host_keys, orphans
-from sanitize.ssh.key import KEY_LIMIT, RSA_MAXIMUM, RSA_MINIMUM, KeyFormat, NotAKeyError
-from sanitize.ssh.key import read_public as read_public_key
-from sanitize.ssh.sshd import key_maker, sshd_config
-from sanitize.step import Profile, StepInfo
-from sanitize.systemd.units import load_unit
+from unclone.images.text import printable
+from unclone.images.volumes import Kind
+from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
+from unclone.sanitize.cloud_init import STATE_STEP, Runs, cloud_init, has_state
+from unclone.sanitize.ssh.host_keys import find_certificates, find_host_keys, orphans
+from unclone.sanitize.ssh.key import KEY_LIMIT, RSA_MAXIMUM, RSA_MINIMUM, KeyFormat, NotAKeyError
+from unclone.sanitize.ssh.key import read_public as read_public_key
+from unclone.sanitize.ssh.sshd import key_maker, sshd_config
+from unclone.sanitize.step import Profile, StepInfo
+from unclone.sanitize.systemd.units import load_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
-    from sanitize.ssh.host_keys import HostKey
-    from sanitize.ssh.sshd import KeyMaker
-    from sanitize.step import Options
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.ssh.host_keys import HostKey
+    from unclone.sanitize.ssh.sshd import KeyMaker
+    from unclone.sanitize.step import Options
 
 INFO = StepInfo(
     id="ssh-host-keys",
@@ -46,7 +46,7 @@ INFO = StepInfo(
 
 
 class SshHostKeys:
-    """The step ``ssh-host-keys``; :class:`sanitize.step.Options` has its modes."""
+    """The step ``ssh-host-keys``; :class:`unclone.sanitize.step.Options` has its modes."""
 
     info = INFO
 

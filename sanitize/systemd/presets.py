@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.volumes import Kind
-from sanitize.systemd.units import UNIT_FOLDERS, UNIT_LIMIT
+from unclone.images.volumes import Kind
+from unclone.sanitize.systemd.units import UNIT_FOLDERS, UNIT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 #: Preset files by the same name replace each other; the first folder wins.
 PRESET_FOLDERS = (

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.volumes import Kind
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from images.guest import Guest
+    from unclone.images.guest import Guest
 
 #: Where units live, the first found wins. Only what is on disk: /run is made at boot.
 UNIT_FOLDERS = (

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seeds.checks import meta_data, network_config, user_data
-from seeds.findings import Finding, Severity
+from unclone.seeds.checks import meta_data, network_config, user_data
+from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from seeds.schema import Schema
+    from unclone.seeds.schema import Schema
 
 #: cloud-init copies user-data to /var/lib/cloud several times, and has it in memory at once.
 LARGE = 1024 * 1024

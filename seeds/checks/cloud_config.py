@@ -13,18 +13,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from seeds.checks import values
-from seeds.checks.known_keys import probably_meant
-from seeds.findings import Finding, Severity
-from seeds.names import host_name_problem
-from seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
+from unclone.seeds.checks import values
+from unclone.seeds.checks.known_keys import probably_meant
+from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.names import host_name_problem
+from unclone.seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from yaml.nodes import Node, ScalarNode
 
-    from seeds.schema import Schema
+    from unclone.seeds.schema import Schema
 
 #: Keys whose value is text wherever they stand.
 _TEXT_KEYS = frozenset(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from seeds.checks import values
-from seeds.checks.text import decoded
-from seeds.errors import SeedError
-from seeds.findings import Finding, Severity
-from seeds.instance_id import SHARED, checked_instance_id
-from seeds.names import host_name_problem
-from seeds.yaml_text import ParsedYaml, entries, is_null, is_string
+from unclone.seeds.checks import values
+from unclone.seeds.checks.text import decoded
+from unclone.seeds.errors import SeedError
+from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.instance_id import SHARED, checked_instance_id
+from unclone.seeds.names import host_name_problem
+from unclone.seeds.yaml_text import ParsedYaml, entries, is_null, is_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

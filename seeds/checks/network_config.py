@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from seeds.checks import values
-from seeds.checks.text import decoded
-from seeds.findings import Finding, Severity
-from seeds.network import INTERFACE_NAME
-from seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
+from unclone.seeds.checks import values
+from unclone.seeds.checks.text import decoded
+from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.network import INTERFACE_NAME
+from unclone.seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

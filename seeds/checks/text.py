@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
-from seeds.findings import Finding, Severity
+from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

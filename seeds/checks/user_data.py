@@ -11,11 +11,11 @@ from difflib import SequenceMatcher
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from seeds.checks import cloud_config
-from seeds.checks.text import decoded
-from seeds.errors import SeedError
-from seeds.findings import Finding, Severity
-from seeds.formats import (
+from unclone.seeds.checks import cloud_config
+from unclone.seeds.checks.text import decoded
+from unclone.seeds.errors import SeedError
+from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.formats import (
     ARCHIVE,
     CLOUD_CONFIG,
     GUESSED_TYPES,
@@ -29,13 +29,13 @@ from seeds.formats import (
     kind_of,
     unpacked,
 )
-from seeds.mime import parts_of
-from seeds.yaml_text import ParsedYaml
+from unclone.seeds.mime import parts_of
+from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from seeds.schema import Schema
+    from unclone.seeds.schema import Schema
 
 _HEADER_HINT = "The first line says what the file is: #cloud-config, or #! and an interpreter."
 _IGNORED = "cloud-init does not recognise the header behind it and ignores the file"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 from yaml.constructor import SafeConstructor
 
-from seeds.findings import Finding, Severity
-from seeds.yaml_text import CONSTRUCTION_ERRORS, is_plain, is_string
+from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.yaml_text import CONSTRUCTION_ERRORS, is_plain, is_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

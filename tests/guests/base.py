@@ -18,9 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.errors import ToolError
-from images.process import run
 from tests.guests.variants import VARIANTS, Identifiers, Variant
+from unclone.images.errors import ToolError
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

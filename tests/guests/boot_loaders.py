@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from images.process import run
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.errors import UncloneError
-from images.process import run
 from tests.guests import base, disk, identity
 from tests.guests.variants import VARIANTS
+from unclone.images.errors import UncloneError
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

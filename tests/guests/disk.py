@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from images.engines import Drive
-from images.engines.guestfs.appliance import start
-from images.process import run
 from tests.guests import boot_loaders
 from tests.guests.sparse import MIB, copy_sparse, data_ranges, fill_used_blocks, sized
 from tests.guests.variants import ROOT_VOLUME, SWAP_VOLUME, VOLUME_GROUP
+from unclone.images.engines import Drive
+from unclone.images.engines.guestfs.appliance import start
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.process import run
 from tests.guests.variants import KEY_FILE
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from tests.guests.variants import Identifiers, Variant

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from images.process import run
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.engines.guestfs import acceleration as module
-from images.engines.guestfs.acceleration import Acceleration, acceleration, probe, remember
-from images.errors import ToolError
-from images.process import run
+from unclone.images.engines.guestfs import acceleration as module
+from unclone.images.engines.guestfs.acceleration import Acceleration, acceleration, probe, remember
+from unclone.images.errors import ToolError
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

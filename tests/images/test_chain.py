@@ -7,10 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from images.chain import MAX_DEPTH, read_chain
-from images.errors import ExitStatus, RefusedError, UncloneError, UsageError
-from images.formats import Format
-from images.image import blockdev, qemu_name, require_writable
 from tests.support.disk_images import (
     KINDS,
     MIB,
@@ -23,6 +19,10 @@ from tests.support.disk_images import (
     overlay_on,
     tool,
 )
+from unclone.images.chain import MAX_DEPTH, read_chain
+from unclone.images.errors import ExitStatus, RefusedError, UncloneError, UsageError
+from unclone.images.formats import Format
+from unclone.images.image import blockdev, qemu_name, require_writable
 
 BY_NAME = {str(kind): kind for kind in KINDS}
 

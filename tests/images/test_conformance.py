@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.volumes import Kind, Member, Volumes
 from tests.support.direct import TYPICAL, make_ext, mounted_direct, require_sound
 from tests.support.tree import TreeVolumes
+from unclone.images.volumes import Kind, Member, Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from images.device_names import DeviceNames
-from images.volumes import FileSystem
+from unclone.images.device_names import DeviceNames
+from unclone.images.volumes import FileSystem
 
 ESP = FileSystem("/dev/sda1", "vfat", "ABCD-1234", "EFI", "aaaa-1", "efi system")
 ROOT = FileSystem("/dev/sda2", "ext4", "1111-2222", "root fs", "aaaa-2", "root")

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ExitStatus, RefusedError
-from images.formats import Format, Header, detect, read_header
-from images.formats.header import Extent
 from tests.support.disk_images import (
     KINDS,
     MIB,
@@ -19,6 +16,9 @@ from tests.support.disk_images import (
     make,
     tool,
 )
+from unclone.images.errors import ExitStatus, RefusedError
+from unclone.images.formats import Format, Header, detect, read_header
+from unclone.images.formats.header import Extent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.formats import vdi
 from tests.support.disk_images import (
     MIB,
     NEW,
@@ -20,6 +19,7 @@ from tests.support.disk_images import (
 )
 from tests.support.disks import poke
 from tests.support.transactions import BY_NAME
+from unclone.images.formats import vdi
 
 if TYPE_CHECKING:
     from pathlib import Path

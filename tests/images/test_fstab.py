@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.fstab import Entry, parse
+from unclone.images.fstab import Entry, parse
 
 DEBIAN = """\
 # /etc/fstab: static file system information.

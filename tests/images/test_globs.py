@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.globs import is_pattern, matcher
+from unclone.images.globs import is_pattern, matcher
 
 LETTERS = "ab.\n"
 

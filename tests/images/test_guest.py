@@ -1,4 +1,4 @@
-"""Path handling of `images.guest`: everything resolves inside the guest, whatever it contains."""
+"""Path handling of `guest`: everything resolves inside the guest, whatever it contains."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.guest import Guest, parent
-from images.layout import Layout, Mount
-from images.volumes import Kind
 from tests.support.tree import TreeVolumes, guest_at, plant
+from unclone.images.guest import Guest, parent
+from unclone.images.layout import Layout, Mount
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path

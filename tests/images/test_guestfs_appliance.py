@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.engines import Drive, open_guest
-from images.engines.guestfs import appliance as module
-from images.engines.guestfs.acceleration import Acceleration
-from images.engines.guestfs.appliance import Appliance, shell_value, start
-from images.errors import EngineError, InUseError, UsageError
 from tests.support.disks import BARE_ROOT, Part, make_disk, make_file_system
+from unclone.images.engines import Drive, open_guest
+from unclone.images.engines.guestfs import appliance as module
+from unclone.images.engines.guestfs.acceleration import Acceleration
+from unclone.images.engines.guestfs.appliance import Appliance, shell_value, start
+from unclone.images.errors import EngineError, InUseError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 OPEN = """
 import sys, time
 from pathlib import Path
-from images.engines import Drive, open_guest
+from unclone.images.engines import Drive, open_guest
 print("starting", flush=True)
 with open_guest([Drive(Path(sys.argv[1]), "raw")], engine="guestfs") as guest:
     print("opened", flush=True)

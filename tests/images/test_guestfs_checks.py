@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from images.layout_inspection import inspect_layout
+from unclone.images.errors import RefusedError
+from unclone.images.layout_inspection import inspect_layout
 
 if TYPE_CHECKING:
     from tests.support.bench import Bench

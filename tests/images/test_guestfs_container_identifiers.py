@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import EngineError
-from images.guest import Guest
-from images.layout import Layout, Mount
-from images.volumes import Identifier, IdentifierKind
 from tests.support.direct import open_direct
+from unclone.images.errors import EngineError
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from images.volumes import Volumes
     from tests.support.bench import Bench
+    from unclone.images.volumes import Volumes
 
 pytestmark = pytest.mark.appliance
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from images.guest import Guest
-from images.layout import Mount
-from images.layout_inspection import inspect_layout
-from images.volumes import IdentifierKind
+from unclone.images.errors import RefusedError
+from unclone.images.guest import Guest
+from unclone.images.layout import Mount
+from unclone.images.layout_inspection import inspect_layout
+from unclone.images.volumes import IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from images.engines.guestfs.devices import Device, holds_file_system, read_devices
+from unclone.images.engines.guestfs.devices import Device, holds_file_system, read_devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.appliance import Appliance
 
 PCI = "../devices/pci0000:00/0000:00:03.0/virtio1/host2"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import EngineError
-from images.volumes import Identifier, IdentifierKind
+from unclone.images.errors import EngineError
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from tests.support.bench import Bench

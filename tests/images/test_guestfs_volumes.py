@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import EngineError
-from images.volumes import FileSystem, Kind
 from tests.support.bench import DEBIAN_FSTAB, ESP_SERIAL, HOME_UUID, ROOT_UUID, SWAP_UUID
+from unclone.images.errors import EngineError
+from unclone.images.volumes import FileSystem, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from images.engines.guestfs.volumes import GuestfsVolumes
     from tests.support.bench import Bench
+    from unclone.images.engines.guestfs.volumes import GuestfsVolumes
 
 pytestmark = pytest.mark.appliance
 

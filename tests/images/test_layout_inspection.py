@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from images.errors import RefusedError
-from images.layout import Layout, Mount
-from images.layout_inspection import inspect_layout
-from images.volumes import FileSystem, Volumes
 from tests.support.disks import BARE_ROOT
 from tests.support.forest import ForestVolumes
+from unclone.images.errors import RefusedError
+from unclone.images.layout import Layout, Mount
+from unclone.images.layout_inspection import inspect_layout
+from unclone.images.volumes import FileSystem, Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

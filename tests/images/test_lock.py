@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images import process
-from images.errors import ExitStatus, InUseError, RefusedError
-from images.lock import _SHARED, ImageLock, _apply
 from tests.support.disk_images import make, overlay_on, tool
+from unclone.images import process
+from unclone.images.errors import ExitStatus, InUseError, RefusedError
+from unclone.images.lock import _SHARED, ImageLock, _apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.needles import Needles
+from unclone.images.needles import Needles
 
 
 @given(

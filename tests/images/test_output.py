@@ -12,13 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from images.errors import ExitStatus, InUseError, RefusedError, UncloneError, UsageError
-from images.formats import Format, detect
-from images.lock import ImageLock
-from images.output import ToOutput
-from images.overlay import claim_path, output_overlay_path, partial_path
-from images.recovery import Action, recover
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
     KINDS,
     MIB,
@@ -33,6 +26,13 @@ from tests.support.disk_images import (
     sound,
     tool,
 )
+from unclone.images.errors import ExitStatus, InUseError, RefusedError, UncloneError, UsageError
+from unclone.images.formats import Format, detect
+from unclone.images.lock import ImageLock
+from unclone.images.output import ToOutput
+from unclone.images.overlay import claim_path, output_overlay_path, partial_path
+from unclone.images.recovery import Action, recover
+from unclone.images.transaction import Disk, InPlace
 
 BY_NAME = {str(kind): kind for kind in KINDS}
 
@@ -249,8 +249,8 @@ def test_a_source_left_half_done_is_not_copied(tmp_path: Path) -> None:
 RUN = f"""
 import sys
 from pathlib import Path
-from images.output import ToOutput
-from images.transaction import Disk
+from unclone.images.output import ToOutput
+from unclone.images.transaction import Disk
 from tests.support.disk_images import fill
 with ToOutput([Disk(Path(sys.argv[1]))], [Path(sys.argv[2])]) as transaction:
     fill(transaction.overlays[0], {NEW}, {3 * MIB}, {MIB})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ToolError
-from images.process import at_once, run
+from unclone.images.errors import ToolError
+from unclone.images.process import at_once, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images import journal
-from images.errors import InUseError, RefusedError
-from images.files import identity
-from images.journal import Entry
-from images.lock import ImageLock
-from images.overlay import journal_path, overlay_path, run_files
-from images.recovery import Action, recover
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
     KINDS,
     MIB,
@@ -28,6 +20,14 @@ from tests.support.disk_images import (
     sound,
 )
 from tests.support.transactions import interrupt, is_new, is_old, names, three
+from unclone.images import journal
+from unclone.images.errors import InUseError, RefusedError
+from unclone.images.files import identity
+from unclone.images.journal import Entry
+from unclone.images.lock import ImageLock
+from unclone.images.overlay import journal_path, overlay_path, run_files
+from unclone.images.recovery import Action, recover
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import InUseError, RefusedError, UncloneError, UsageError
-from images.lock import ImageLock
-from images.overlay import journal_path, overlay_path
-from images.recovery import Action, recover
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
     digests,
     make,
     tool,
 )
 from tests.support.transactions import interrupt, is_old, three
+from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
+from unclone.images.lock import ImageLock
+from unclone.images.overlay import journal_path, overlay_path
+from unclone.images.recovery import Action, recover
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

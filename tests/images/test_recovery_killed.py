@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images import journal
-from images.errors import InUseError
-from images.recovery import Action, recover
 from tests.support.disk_images import (
     MIB,
     NEW,
@@ -25,18 +22,21 @@ from tests.support.disk_images import (
     sound,
 )
 from tests.support.transactions import BY_NAME, names
+from unclone.images import journal
+from unclone.images.errors import InUseError
+from unclone.images.recovery import Action, recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from images.recovery import Recovery
+    from unclone.images.recovery import Recovery
 
 
 RUN = f"""
 import sys
 from pathlib import Path
-from images.transaction import Disk, InPlace
+from unclone.images.transaction import Disk, InPlace
 from tests.support.disk_images import fill
 with InPlace([Disk(Path(sys.argv[1]))]) as transaction:
     print("open", flush=True)

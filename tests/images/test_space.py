@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images import space
-from images.overlay import reserve_path
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import KINDS, MIB, NEW, Kind, fill, make, tool
+from unclone.images import space
+from unclone.images.overlay import reserve_path
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.formats import Format
-from images.overlay import overlay_path
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
     KINDS,
     MIB,
@@ -28,6 +25,9 @@ from tests.support.disk_images import (
     tool,
 )
 from tests.support.transactions import BY_NAME, change, changed, on_a_chain, with_snapshot
+from unclone.images.formats import Format
+from unclone.images.overlay import overlay_path
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

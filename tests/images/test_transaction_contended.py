@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ExitStatus, InUseError, RefusedError, UncloneError
-from images.journal import Marker, read
-from images.lock import ImageLock
-from images.reading import ReadOnly
-from images.recovery import Action, recover
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
     MIB,
     NEW,
@@ -29,6 +23,12 @@ from tests.support.disk_images import (
     tool,
 )
 from tests.support.transactions import BY_NAME, change, changed, on_a_chain, run
+from unclone.images.errors import ExitStatus, InUseError, RefusedError, UncloneError
+from unclone.images.journal import Marker, read
+from unclone.images.lock import ImageLock
+from unclone.images.reading import ReadOnly
+from unclone.images.recovery import Action, recover
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,8 +168,8 @@ os.execv({shutil.which("qemu-img")!r}, sys.argv)
     program = f"""
 import os, sys, threading, time
 from pathlib import Path
-from images.transaction import Disk, InPlace
-from images.overlay import journal_path
+from unclone.images.transaction import Disk, InPlace
+from unclone.images.overlay import journal_path
 image = Path(sys.argv[1])
 def interrupt():
     while not journal_path(image).exists():
@@ -254,7 +254,7 @@ def test_a_commit_that_fails_half_way_can_be_finished(
     ballast = small_disk / "ballast"
     # Somebody else fills the disk between the reservation and the write: played by making the
     # reservation believe that nothing is needed.
-    monkeypatch.setattr("images.space.needed", lambda overlay, image: 0)
+    monkeypatch.setattr("unclone.images.space.needed", lambda overlay, image: 0)
 
     def body(transaction: InPlace) -> None:
         fill(transaction.overlays[0], NEW, 20 * MIB, 9 * MIB)

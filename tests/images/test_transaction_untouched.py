@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ExitStatus, RefusedError, UsageError
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import (
     MIB,
     digests,
@@ -16,6 +14,8 @@ from tests.support.disk_images import (
     tool,
 )
 from tests.support.transactions import BY_NAME, change, run, with_snapshot
+from unclone.images.errors import ExitStatus, RefusedError, UsageError
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.guest import Guest
-from images.layout import Layout, Mount
-from images.volumes import FileSystem
-from sanitize import initrds
-from sanitize.boot import cpio
-from sanitize.change import Level
-from sanitize.clone_readiness import notes
-from sanitize.facts import Facts
 from tests.support.tree import TreeVolumes, plant
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.images.volumes import FileSystem
+from unclone.sanitize import initrds
+from unclone.sanitize.boot import cpio
+from unclone.sanitize.change import Level
+from unclone.sanitize.clone_readiness import notes
+from unclone.sanitize.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sanitize.change import Note
+    from unclone.sanitize.change import Note
 
 Files = dict[str, str | bytes | None]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.guest import Guest
-from images.layout import Layout, Mount
-from images.volumes import FileSystem
-from sanitize.cloud_init import Runs, cloud_init, has_state, read_config
-from sanitize.facts import Facts
 from tests.support.tree import TreeVolumes, guest_at, plant
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.images.volumes import FileSystem
+from unclone.sanitize.cloud_init import Runs, cloud_init, has_state, read_config
+from unclone.sanitize.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.facts import Facts, parse_os_release
 from tests.support.families import ALPINE, ARCH, DEBIAN_12, EL8, EL9, FAMILIES, Tree
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.facts import Facts, parse_os_release
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sanitize import initrds
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import survey
 from tests.support.initrds import archive, compress
 from tests.support.tree import guest_at, plant
+from unclone.sanitize import initrds
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sanitize.boot.initrd import Survey
+    from unclone.sanitize.boot.initrd import Survey
 
 OLD, NEW = b"11111111-2222-3333-4444-555555555555", b"99999999-2222-3333-4444-555555555555"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import UsageError
-from sanitize.keys import KEY_LIMIT, read_key
+from unclone.images.errors import UsageError
+from unclone.sanitize.keys import KEY_LIMIT, read_key
 
 if TYPE_CHECKING:
     from pathlib import Path

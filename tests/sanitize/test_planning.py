@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError, UsageError
-from sanitize import planning
-from sanitize.change import Change, Level, Note, Retired, StepPlan
-from sanitize.planning import all_steps, is_selected, make_plan
-from sanitize.step import Options, Profile, StepInfo
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import RefusedError, UsageError
+from unclone.sanitize import planning
+from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
+from unclone.sanitize.planning import all_steps, is_selected, make_plan
+from unclone.sanitize.step import Options, Profile, StepInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.guest import Guest
-    from sanitize.facts import Facts
+    from unclone.images.guest import Guest
+    from unclone.sanitize.facts import Facts
 
 
 @dataclass(frozen=True)

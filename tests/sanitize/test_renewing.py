@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError, ResidueError
-from images.volumes import Identifier, IdentifierKind
-from sanitize.applying import apply_plan
-from sanitize.change import Level
-from sanitize.derivation import Identities
-from sanitize.identifiers import STEPS
-from sanitize.planning import make_plan
-from sanitize.spellings import spellings
-from sanitize.step import Options
-from sanitize.verifying import verify
 from tests.support.identified import ALL, ROOT, SWAP, IdentifiedVolumes, identified_guest, olds
 from tests.support.tree import plant
+from unclone.images.errors import RefusedError, ResidueError
+from unclone.images.volumes import Identifier, IdentifierKind
+from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.change import Level
+from unclone.sanitize.derivation import Identities
+from unclone.sanitize.identifiers import STEPS
+from unclone.sanitize.planning import make_plan
+from unclone.sanitize.spellings import spellings
+from unclone.sanitize.step import Options
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sanitize.change import Plan
-    from sanitize.identifiers.identifier import IdentifierStep
+    from unclone.sanitize.change import Plan
+    from unclone.sanitize.identifiers.identifier import IdentifierStep
 
 KEY = b"0123456789abcdef"
 

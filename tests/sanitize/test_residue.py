@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.change import Retired
-from sanitize.residue import CONTENT_LIMIT, Residue, find_residue
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.change import Retired
+from unclone.sanitize.residue import CONTENT_LIMIT, Residue, find_residue
 
 if TYPE_CHECKING:
     from pathlib import Path

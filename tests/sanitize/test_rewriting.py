@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.volumes import IdentifierKind
-from sanitize.renewal import Renewal
-from sanitize.rewriting import Rewriter
 from tests.support.identified import ARRAY, DISK, GROUP, ROOT
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize.renewal import Renewal
+from unclone.sanitize.rewriting import Rewriter
 
 ESP = Renewal(IdentifierKind.VFAT_SERIAL, "/dev/sda2", "1234-5678", "AB12-CD34")
 REWRITER = Rewriter([ROOT, ESP, DISK, ARRAY, GROUP])

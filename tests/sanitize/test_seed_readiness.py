@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.catalogue import load as load_catalogue
-from sanitize.change import Level
-from sanitize.facts import Facts
-from sanitize.seed_readiness import (
+from tests.support.tree import guest_at, plant
+from unclone.sanitize.catalogue import load as load_catalogue
+from unclone.sanitize.change import Level
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.seed_readiness import (
     MODULE_OF,
     Obstacle,
     Wanted,
@@ -17,7 +18,6 @@ from sanitize.seed_readiness import (
     notes,
     obstacles,
 )
-from tests.support.tree import guest_at, plant
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seeds import Format, Interface, Machine, Network, Part, Seed
-from seeds.password import hashed
 from tests.guests import debian
 from tests.support import qemu
+from unclone.seeds import Format, Interface, Machine, Network, Part, Seed
+from unclone.seeds.password import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

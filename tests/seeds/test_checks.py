@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from seeds import Part, RefusedSeedError, Seed, SeedError, Severity
-from seeds.checks import check_files, user_data
-from seeds.checks.known_keys import KNOWN, probably_meant
-from seeds.keys import config_keys
-from seeds.mime import multipart
-from seeds.schema import installed
 from tests.support.seed_mistakes import Mistake, mistakes, table
+from unclone.seeds import Part, RefusedSeedError, Seed, SeedError, Severity
+from unclone.seeds.checks import check_files, user_data
+from unclone.seeds.checks.known_keys import KNOWN, probably_meant
+from unclone.seeds.keys import config_keys
+from unclone.seeds.mime import multipart
+from unclone.seeds.schema import installed
 
 ALL = mistakes()
 DOCS = Path(__file__).parent.parent.parent / "docs" / "seeds.md"

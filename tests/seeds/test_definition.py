@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from seeds.definition import read_cards
-from seeds.errors import SeedError
 from tests.support.command import unclone
+from unclone.seeds.definition import read_cards
+from unclone.seeds.errors import SeedError
 
 if TYPE_CHECKING:
     from pathlib import Path

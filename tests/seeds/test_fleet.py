@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from seeds import Format, Part, SeedError
-from seeds.blueprint import Blueprint, Row
-from seeds.fleet import Result, write_fleet
-from seeds.machines_file import read_machines
-from seeds.output import read_image
+from unclone.seeds import Format, Part, SeedError
+from unclone.seeds.blueprint import Blueprint, Row
+from unclone.seeds.fleet import Result, write_fleet
+from unclone.seeds.machines_file import read_machines
+from unclone.seeds.output import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seeds.machine import Machine
+    from unclone.seeds.machine import Machine
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b"
 TEMPLATE = Part("base.yaml", b"#cloud-config\nbootcmd:\n- echo ${role} ${hostname} $HOME\n")

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seeds import Format, Seed, SeedError, fat, iso
-from seeds.iso_dates import set_dates
-from seeds.output import DEFAULT_TIMESTAMP, timestamp
+from unclone.seeds import Format, Seed, SeedError, fat, iso
+from unclone.seeds.iso_dates import set_dates
+from unclone.seeds.output import DEFAULT_TIMESTAMP, timestamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ BUILD = """
 import hashlib, sys, time
 real, days = time.time, float(sys.argv[1])
 time.time = lambda: real() + days * 86400
-from seeds import Format, Seed
+from unclone.seeds import Format, Seed
 seed = Seed(b"#cloud-config\\n{}\\n", b'instance-id: "i-1"\\n', b"version: 2\\n", b"")
 print(*(hashlib.sha256(seed.to_bytes(kind)).hexdigest() for kind in (Format.ISO, Format.VFAT)))
 """

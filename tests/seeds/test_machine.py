@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from seeds import Machine, Seed, SeedError
-from seeds.instance_id import SHARED, checked_instance_id, instance_id
-from seeds.names import host_name_problem
-from seeds.ssh_keys import looks_like_a_key, public_keys
+from unclone.seeds import Machine, Seed, SeedError
+from unclone.seeds.instance_id import SHARED, checked_instance_id, instance_id
+from unclone.seeds.names import host_name_problem
+from unclone.seeds.ssh_keys import looks_like_a_key, public_keys
 
 if TYPE_CHECKING:
     from pathlib import Path

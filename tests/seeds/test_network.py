@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from seeds import Bond, Interface, Network, Route, SeedError, Vlan
-from seeds.nic_option import describe, interfaces, parse_option
+from unclone.seeds import Bond, Interface, Network, Route, SeedError, Vlan
+from unclone.seeds.nic_option import describe, interfaces, parse_option
 
 MAC = "52:54:00:12:34:56"
 CARD = Interface(

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from seeds.errors import SeedError
-from seeds.password import hashed, sha512_crypt
+from unclone.seeds.errors import SeedError
+from unclone.seeds.password import hashed, sha512_crypt
 
 PASSWORDS = ["a", "ab", "hunter2", "x" * 63, "x" * 64, "x" * 65, "y" * 200, "pässwörd ☃"]
 

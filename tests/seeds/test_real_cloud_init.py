@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from seeds import Bond, Format, Interface, Machine, Network, Part, Route, Seed, Vlan
-from seeds.formats import kind_of
-from seeds.password import hashed
 from tests.support.seed_mistakes import mistakes
+from unclone.seeds import Bond, Format, Interface, Machine, Network, Part, Route, Seed, Vlan
+from unclone.seeds.formats import kind_of
+from unclone.seeds.password import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seeds import Format, RefusedSeedError, Seed, SeedError, Severity, output
-from seeds.errors import FAILED, REFUSED, USAGE
-from seeds.output import Batch, read_image
+from unclone.seeds import Format, RefusedSeedError, Seed, SeedError, Severity, output
+from unclone.seeds.errors import FAILED, REFUSED, USAGE
+from unclone.seeds.output import Batch, read_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,20 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.engines import Drive
-from images.engines.engine import no_keys
-from images.engines.guestfs.appliance import Appliance, start
-from images.engines.guestfs.containers import open_containers
-from images.engines.guestfs.devices import read_devices
-from images.engines.guestfs.volumes import GuestfsVolumes
 from tests.support.disks import BARE_ROOT, ESP, MIB, Part, make_disk, make_file_system, poke
 from tests.support.families import DEBIAN_12
+from unclone.images.engines import Drive
+from unclone.images.engines.engine import no_keys
+from unclone.images.engines.guestfs.appliance import Appliance, start
+from unclone.images.engines.guestfs.containers import open_containers
+from unclone.images.engines.guestfs.devices import read_devices
+from unclone.images.engines.guestfs.volumes import GuestfsVolumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from images.engines.engine import Keys
+    from unclone.images.engines.engine import Keys
 
 ROOT_UUID = "6a48ffc0-630b-3245-a18e-09763a83c63d"
 SWAP_UUID = "7a93128d-f57d-b14b-a0cb-22d3ad84edaa"

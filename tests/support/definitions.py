@@ -17,13 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sanitize.definitions.formats import read_definition
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import renew
 from tests.support.allocator import Counting
+from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import renew
 
 if TYPE_CHECKING:
-    from sanitize.definitions.renewal import Renewal, Renewed
+    from unclone.sanitize.definitions.renewal import Renewal, Renewed
 
 FOLDER = Path(__file__).resolve().parents[1] / "sanitize" / "definitions" / "golden"
 NAME = "web-01"

@@ -6,11 +6,11 @@ import struct
 import subprocess
 from typing import TYPE_CHECKING
 
-from images.chain import read_chain
-from images.engines.direct.volumes import DirectVolumes
-from images.engines.engine import Drive
-from images.formats import Format
-from images.process import run
+from unclone.images.chain import read_chain
+from unclone.images.engines.direct.volumes import DirectVolumes
+from unclone.images.engines.engine import Drive
+from unclone.images.formats import Format
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.actions import ACTIONS
-from sanitize.change import Plan
-from sanitize.facts import Facts
-from sanitize.residue import find_residue
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.change import Plan
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.residue import find_residue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from images.guest import Guest
-    from sanitize.step import Options, Step
+    from unclone.images.guest import Guest
+    from unclone.sanitize.step import Options, Step
 
 OLD = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"

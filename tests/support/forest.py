@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from images.errors import EngineError
-from images.volumes import CheckResult, FileSystem, Identifier, Kind
 from tests.support.tree import TreeVolumes, plant
+from unclone.images.errors import EngineError
+from unclone.images.volumes import CheckResult, FileSystem, Identifier, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ForestVolumes:
-    """:class:`images.volumes.Volumes` as far as inspection needs it; mounting is bookkeeping.
+    """``Volumes`` as far as inspection needs it; mounting is bookkeeping.
 
     A btrfs subvolume is a folder in the folder of its file system. What was changed is recorded by
     nobody: inspection only reads, and mounts read-only.

@@ -9,16 +9,16 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
-from images.process import run
-from images.volumes import Kind
 from tests.support.direct import EXT_VARIANTS, complaints, make_fat, mounted_direct
+from unclone.images.errors import EngineError
+from unclone.images.process import run
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from images.engines.direct.volumes import DirectVolumes
+    from unclone.images.engines.direct.volumes import DirectVolumes
 
 _MIB = 1024 * 1024
 _SIZE = 8 * _MIB

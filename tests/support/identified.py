@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from images.guest import Guest
-from images.layout import Layout, Mount
-from images.volumes import FileSystem, Identifier, IdentifierKind
-from sanitize.renewal import Renewal, Renewals
 from tests.support.tree import TreeVolumes
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.images.volumes import FileSystem, Identifier, IdentifierKind
+from unclone.sanitize.renewal import Renewal, Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from sanitize.boot.compression import Compression
+from unclone.sanitize.boot.compression import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sanitize.change import Level
-from sanitize.facts import Facts
-from sanitize.step import Options
-from sanitize.steps.mac_pins import MacPins
 from tests.support.families import Tree, carry_out, difference, snapshot
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.change import Level
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps.mac_pins import MacPins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

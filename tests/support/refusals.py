@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images.errors import UncloneError
-from sanitize.definitions.ledger import Ledger
 from unclone.defining import Request, define, pool, read
+from unclone.images.errors import UncloneError
+from unclone.sanitize.definitions.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from sanitize.catalogue.row import Row
+    from unclone.sanitize.catalogue.row import Row
 
 HOMES = ("/home/ada", "/root", "/var/lib/jenkins")
 PASSWD = "".join(f"u{n}:x:{n}:{n}::{home}:/bin/sh\n" for n, home in enumerate(HOMES))

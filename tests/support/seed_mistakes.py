@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from seeds import Seed
+from unclone.seeds import Seed
 
 SOURCE = Path(__file__).parent.parent / "seeds" / "mistakes.yaml"
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from sanitize.actions import ACTIONS
-from sanitize.facts import Facts
-from sanitize.step import Options
-from sanitize.steps.ssh_host_keys import SshHostKeys
 from tests.support.tree import guest_at
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps.ssh_host_keys import SshHostKeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sanitize.change import Level, StepPlan
+    from unclone.sanitize.change import Level, StepPlan
 
 Files = dict[str, str | bytes | None]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from images import journal
-from images.files import identity
-from images.journal import Entry
-from images.overlay import journal_path, overlay_path
-from images.transaction import Disk, InPlace
 from tests.support.disk_images import KINDS, MIB, NEW, OLD, fill, holds, make, overlay_on, tool
+from unclone.images import journal
+from unclone.images.files import identity
+from unclone.images.journal import Entry
+from unclone.images.overlay import journal_path, overlay_path
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

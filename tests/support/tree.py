@@ -1,6 +1,6 @@
 """A guest over a host folder: the fast stand-in for an engine in tests of ``sanitize``.
 
-It is an honest :class:`images.volumes.Volumes` (real inodes, real errors) without devices: enough
+It is an honest ``Volumes`` (real inodes, real errors) without devices: enough
 for everything that only looks at and changes files. Owners are recorded, not changed, unless the
 tests run as root. The conformance suite runs on it as well.
 """
@@ -13,11 +13,11 @@ import shutil
 import stat
 from typing import IO, TYPE_CHECKING
 
-from images.errors import EngineError
-from images.guest import Guest
-from images.layout import Layout, Mount
-from images.searching import search
-from images.volumes import CheckResult, FileSystem, Identifier, Kind, Member, Stat
+from unclone.images.errors import EngineError
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.images.searching import search
+from unclone.images.volumes import CheckResult, FileSystem, Identifier, Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def plant(folder: Path, files: Mapping[str, str | bytes | None]) -> None:
 
 
 class TreeVolumes:
-    """:class:`images.volumes.Volumes` over a folder of the host."""
+    """:class:`unclone.images.volumes.Volumes` over a folder of the host."""
 
     engine = "tree"
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sanitize.spellings import spellings
 from tests.guests import debian
 from tests.guests.variants import VARIANTS
 from tests.support import command
 from tests.support.qemu import Machine
+from unclone.sanitize.spellings import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

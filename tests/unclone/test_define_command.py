@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sanitize.definitions.formats import all_formats, read_definition
-from sanitize.definitions.ledger import Ledger
 from tests.support.command import PROGRAM
 from tests.support.definitions import FOLDER
 from unclone.cli import cli
 from unclone.defining import Request, define, pool, read
+from unclone.sanitize.definitions.formats import all_formats, read_definition
+from unclone.sanitize.definitions.ledger import Ledger
 
 GOLDEN = (FOLDER / "libvirt" / "virt-manager.before.xml").read_text()
 BY_HAND = (FOLDER / "libvirt" / "by-hand.before.xml").read_bytes()

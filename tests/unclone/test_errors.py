@@ -15,7 +15,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from images.errors import (
+from unclone import failures
+from unclone.cli import LazyGroup, cli
+from unclone.failures import InterruptedCommit, worst
+from unclone.images.errors import (
     EngineError,
     ExitStatus,
     InUseError,
@@ -25,9 +28,6 @@ from images.errors import (
     UncloneError,
     UsageError,
 )
-from unclone import failures
-from unclone.cli import LazyGroup, cli
-from unclone.failures import InterruptedCommit, worst
 from unclone.options import debug_option
 from unclone.progress import progress_for
 from unclone.trying import attempt

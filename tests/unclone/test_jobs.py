@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images.engines import turns
-from images.errors import ExitStatus, InUseError, RefusedError
 from tests.support.command import PROGRAM, unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from unclone import failures
+from unclone.images.engines import turns
+from unclone.images.errors import ExitStatus, InUseError, RefusedError
 from unclone.jobs import Task, attempt_all, default_jobs
 from unclone.progress import LineProgress
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
-from sanitize.boot.compression import Compression
-from sanitize.step import Options
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.families import DEBIAN_12
 from tests.support.initrds import archive, compress
@@ -16,6 +14,8 @@ from tests.support.mac_pins import A
 from tests.support.tree import plant
 from unclone import run
 from unclone.cli import cli
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sanitize.derivation import Identities
-from sanitize.step import Options, Profile
 from unclone import options
 from unclone.cli import cli
 from unclone.commands.sanitize import command
 from unclone.progress import SilentProgress, progress_for
 from unclone.run import Request
+from unclone.sanitize.derivation import Identities
+from unclone.sanitize.step import Options, Profile
 
 
 def parsed(*arguments: str) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_values_are_derived_for_the_machine_of_that_name(
 
 
 def _off_by_default() -> str:
-    from sanitize.planning import all_steps  # noqa: PLC0415 (only this row needs it)
+    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (only this row needs it)
 
     return next(step.info.id for step in all_steps(Options()) if step.info.off_because)
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.layout import Layout, Mount
-from images.volumes import FileSystem, Identifier, IdentifierKind
-from sanitize.applying import apply_plan
-from sanitize.change import Change, Level, Note, Plan, Retired
-from sanitize.planning import make_plan
-from sanitize.report import GuestSummary, Inspection, Outcome, Report, Verification
-from sanitize.residue import Residue
-from sanitize.step import Options
-from sanitize.verifying import verify
 from tests.support.tree import guest_at, plant
 from unclone import render
+from unclone.images.layout import Layout, Mount
+from unclone.images.volumes import FileSystem, Identifier, IdentifierKind
+from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.change import Change, Level, Note, Plan, Retired
+from unclone.sanitize.planning import make_plan
+from unclone.sanitize.report import GuestSummary, Inspection, Outcome, Report, Verification
+from unclone.sanitize.residue import Residue
+from unclone.sanitize.step import Options
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,18 +15,18 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from seeds.output import read_image
 from tests.support.tree import guest_at, plant
 from unclone import run
 from unclone.cli import cli
 from unclone.commands import seed as module
+from unclone.seeds.output import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from click.testing import Result
 
-    from images.guest import Guest
+    from unclone.images.guest import Guest
     from unclone.run import Request
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b"

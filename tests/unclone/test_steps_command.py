@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from sanitize.planning import all_steps
-from sanitize.step import Options
 from unclone.cli import cli
+from unclone.sanitize.planning import all_steps
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from sanitize.change import Level
-from sanitize.keys import KEY_HELP, read_key
 from unclone import options, render
 from unclone.document import print_document
 from unclone.progress import progress_for
+from unclone.sanitize.change import Level
+from unclone.sanitize.keys import KEY_HELP, read_key
 from unclone.trying import attempt
 
 if TYPE_CHECKING:
@@ -164,13 +164,13 @@ def command(
 
 
 def _formats(begun: str) -> list[str]:
-    from sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
+    from unclone.sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
 
     return [each.id for each in all_formats() if each.id.startswith(begun)]
 
 
 def _show_fields(ctx: click.Context) -> None:
-    from sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
+    from unclone.sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
 
     out = render.console()
     for each in all_formats():

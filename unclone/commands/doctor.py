@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from images.errors import ExitStatus
 from unclone import options, render
 from unclone.document import print_document
+from unclone.images.errors import ExitStatus
 
 EPILOG = """\b
 Examples:

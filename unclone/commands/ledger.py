@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from images.errors import ExitStatus, UncloneError, UsageError
-from images.text import printable
 from unclone import failures, options, render
 from unclone.document import print_document
+from unclone.images.errors import ExitStatus, UncloneError, UsageError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sanitize.definitions.ledger import Ledger, Machine
+    from unclone.sanitize.definitions.ledger import Ledger, Machine
 
 EPILOG = """\b
 Examples:
@@ -51,7 +51,7 @@ def command(
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
 ) -> None:
     """Show the machines in the ledger FILE, or those called NAME, and what each was given."""
-    from sanitize.definitions.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+    from unclone.sanitize.definitions.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
 
     if sum(map(bool, (names, find, release))) > 1:
         raise click.UsageError("give names, --find or --release, not several of them")

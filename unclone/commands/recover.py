@@ -16,7 +16,7 @@ from unclone.trying import attempt
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.recovery import Recovery
+    from unclone.images.recovery import Recovery
     from unclone.trying import Watched
 
 EPILOG = """\b

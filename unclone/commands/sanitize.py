@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from images.errors import UncloneError
 from unclone import failures, options
 from unclone.document import print_document
+from unclone.images.errors import UncloneError
 from unclone.progress import progress_for
 from unclone.trying import attempt, show_traceback
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from sanitize.report import Report
-    from sanitize.step import Options
     from unclone.progress import Progress
     from unclone.run import Request
+    from unclone.sanitize.report import Report
+    from unclone.sanitize.step import Options
     from unclone.together import Machine
     from unclone.trying import Attempt, Watched
 
@@ -193,9 +193,9 @@ def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) 
 def _several(
     ctx: click.Context, requests: Sequence[Request], progress: Progress, at_once: int
 ) -> Sequence[Attempt[Report]]:
-    from sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
     from unclone import run  # noqa: PLC0415 (the engines come with it: not for --help)
     from unclone.jobs import Task, attempt_all  # noqa: PLC0415 (likewise)
+    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
 
     with suppress(UncloneError):  # each image says it
         all_steps(requests[0].options)  # read here once, and not in every job

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from images.errors import ExitStatus
-from seeds.blueprint import Blueprint
-from seeds.errors import SeedError
-from seeds.findings import blocking
-from seeds.fleet import Result, write_fleet
-from seeds.output import Format
-from seeds.output import timestamp as seed_timestamp
 from unclone import options, render, seeding
 from unclone.document import print_document
+from unclone.images.errors import ExitStatus
 from unclone.progress import progress_for
+from unclone.seeds.blueprint import Blueprint
+from unclone.seeds.errors import SeedError
+from unclone.seeds.findings import blocking
+from unclone.seeds.fleet import Result, write_fleet
+from unclone.seeds.output import Format
+from unclone.seeds.output import timestamp as seed_timestamp
 from unclone.trying import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sanitize.seed_readiness import Wanted
-    from seeds.blueprint import Row
-    from seeds.findings import Finding
+    from unclone.sanitize.seed_readiness import Wanted
+    from unclone.seeds.blueprint import Row
+    from unclone.seeds.findings import Finding
 
 EPILOG = """\b
 Examples:

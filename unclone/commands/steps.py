@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from images.errors import ExitStatus
-from sanitize.step import Options, Profile
 from unclone import options, render
 from unclone.document import print_document
+from unclone.images.errors import ExitStatus
+from unclone.sanitize.step import Options, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sanitize.step import Step
+    from unclone.sanitize.step import Step
 
 EPILOG = """\b
 Examples:
@@ -47,7 +47,7 @@ def command(
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
 ) -> None:
     """List the steps, built in and your own, and whether they run; or show all about one STEP."""
-    from sanitize.planning import all_steps, is_selected  # noqa: PLC0415 (reads the catalogue)
+    from unclone.sanitize.planning import all_steps, is_selected  # noqa: PLC0415 (reads the catalogue)
 
     chosen = Options(profile=Profile(profile), catalogues=catalogues)
     steps = all_steps(chosen)
@@ -82,7 +82,7 @@ def _to_json(step: Step, runs: bool) -> dict[str, Any]:  # noqa: FBT001 (read at
 
 def _row_fields(step: Step) -> Sequence[tuple[str, Sequence[str]]]:
     """What a catalogue row says beyond its description; nothing for a step that is code."""
-    from sanitize.catalogue.row import CatalogueStep  # noqa: PLC0415 (as above)
+    from unclone.sanitize.catalogue.row import CatalogueStep  # noqa: PLC0415 (as above)
 
     if not isinstance(step, CatalogueStep):
         return ()

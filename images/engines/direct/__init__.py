@@ -9,15 +9,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from images.engines.direct import storage_daemon
-from images.engines.direct.volumes import DirectVolumes
-from images.errors import EngineError
+from unclone.images.engines.direct import storage_daemon
+from unclone.images.engines.direct.volumes import DirectVolumes
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.engine import Drive, Keys, Say
-    from images.volumes import Volumes
+    from unclone.images.engines.engine import Drive, Keys, Say
+    from unclone.images.volumes import Volumes
 
 __all__ = ["BeyondReachError", "DirectEngine", "reach"]
 
@@ -27,7 +27,7 @@ class BeyondReachError(EngineError):
 
 
 class DirectEngine:
-    """An :class:`images.engines.engine.Engine`."""
+    """An :class:`unclone.images.engines.engine.Engine`."""
 
     name = "direct"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
-    from images.access.disk import Disk
+    from unclone.images.access.disk import Disk
 
 
 class BlockFile:

@@ -10,19 +10,19 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from images import process
-from images.engines.direct.fat.boot import parse as parse_boot
-from images.engines.direct.fat.damage import find_damage
-from images.engines.direct.probing import UNKNOWN
-from images.errors import EngineError
-from images.helpers import CHECKER, end, start
-from images.volumes import CheckResult
+from unclone.images import process
+from unclone.images.engines.direct.fat.boot import parse as parse_boot
+from unclone.images.engines.direct.fat.damage import find_damage
+from unclone.images.engines.direct.probing import UNKNOWN
+from unclone.images.errors import EngineError
+from unclone.images.helpers import CHECKER, end, start
+from unclone.images.volumes import CheckResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from subprocess import CompletedProcess, Popen
 
-    from images.engines.direct.devices import Device
+    from unclone.images.engines.direct.devices import Device
 
 #: Seconds; large file systems on slow disks take long.
 _LIMIT = 3600.0
@@ -72,7 +72,7 @@ class Checks:
 class _Check:
     """A check of the ext file system on *device* that goes on; nothing is changed.
 
-    It is of a copy without the contents of files (:mod:`images.ext.checker`): when that is sound,
+    It is of a copy without the contents of files (``checker``): when that is sound,
     so is the file system.
     """
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.engines.direct.block_file import BlockFile
-from images.engines.direct.probing import Content, probe
-from images.engines.direct.tables import read_table
-from images.volumes import FileSystem
+from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.probing import Content, probe
+from unclone.images.engines.direct.tables import read_table
+from unclone.images.volumes import FileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.access.disk import Disk
-    from images.engines.direct.tables import Partition, Table
+    from unclone.images.access.disk import Disk
+    from unclone.images.engines.direct.tables import Partition, Table
 
 
 @dataclass(frozen=True, slots=True)

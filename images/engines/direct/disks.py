@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from images.access.disk import Disk, Place
-from images.engines.direct.devices import read_devices
-from images.engines.direct.storage_daemon import StorageDaemon
-from images.errors import EngineError
+from unclone.images.access.disk import Disk, Place
+from unclone.images.engines.direct.devices import read_devices
+from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.direct.devices import Device
-    from images.engines.engine import Drive
+    from unclone.images.engines.direct.devices import Device
+    from unclone.images.engines.engine import Drive
 
 
 class Disks:

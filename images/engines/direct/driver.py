@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Protocol
 
-from images.volumes import Kind, Stat
+from unclone.images.volumes import Kind, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

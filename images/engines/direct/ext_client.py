@@ -1,4 +1,4 @@
-"""The other end of :mod:`images.ext.worker`: ext file systems, opened in a process of their own."""
+"""The other end of ``worker``: ext file systems, opened in a process of their own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import marshal
 import struct
 from typing import TYPE_CHECKING, Any
 
-from images.engines.direct.pipes import Program
-from images.errors import EngineError
-from images.ext.contents import read_runs
-from images.helpers import WORKER, start
+from unclone.images.engines.direct.pipes import Program
+from unclone.images.errors import EngineError
+from unclone.images.ext.contents import read_runs
+from unclone.images.helpers import WORKER, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.access.disk import Disk
-    from images.engines.direct.driver import StatTuple
-    from images.engines.direct.superblock import Superblock
+    from unclone.images.access.disk import Disk
+    from unclone.images.engines.direct.driver import StatTuple
+    from unclone.images.engines.direct.superblock import Superblock
 
 #: Seconds that one call may take; removing a tree of 100,000 files takes a few.
 LIMIT = 120.0
@@ -73,7 +73,7 @@ class ExtWorker:
 
 
 class ExtClient:
-    """One file system, with the methods of :class:`images.ext.filesystem.ExtFileSystem`."""
+    """One file system, with the methods of :class:`unclone.images.ext.filesystem.ExtFileSystem`."""
 
     def __init__(self, worker: ExtWorker, handle: int, disk: Disk, offset: int) -> None:
         self._worker = worker

@@ -1,6 +1,6 @@
 """Identifiers that live on devices: read from the disk, written in place.
 
-What each kind is made of, and when it must not be changed, is said in :mod:`images.identifiers`.
+What each kind is made of, and when it must not be changed, is said in ``identifiers``.
 
 References: the partition tables as in :mod:`.tables`; tune2fs(8), xfs_admin(8), btrfstune(8).
 """
@@ -10,21 +10,21 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from images import process
-from images.engines.direct.block_file import BlockFile
-from images.engines.direct.tables import set_gpt_guid, set_mbr_id
-from images.errors import EngineError
-from images.identifiers import devices as identified
-from images.identifiers.ext_reseed import reseed
-from images.identifiers.forms import require_form
-from images.text import printable
-from images.volumes import Identifier, IdentifierKind
+from unclone.images import process
+from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.tables import set_gpt_guid, set_mbr_id
+from unclone.images.errors import EngineError
+from unclone.images.identifiers import devices as identified
+from unclone.images.identifiers.ext_reseed import reseed
+from unclone.images.identifiers.forms import require_form
+from unclone.images.text import printable
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from images.engines.direct.devices import Device
+    from unclone.images.engines.direct.devices import Device
 
 #: Seconds; every checksum of a large file system is written anew.
 _LIMIT = 3600.0
@@ -37,7 +37,7 @@ def read_identifiers(devices: Sequence[Device]) -> Sequence[Identifier]:
 
 
 def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
-    """As :meth:`images.volumes.Volumes.unsettable`."""
+    """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     if identifier.kind in identified.TABLE_KINDS:
         device = _device(identifier, devices)
         return "" if identifier.kind in {i.kind for i in _of(device)} else _NO_TABLE

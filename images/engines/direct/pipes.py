@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from typing import IO

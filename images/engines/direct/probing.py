@@ -9,14 +9,14 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.engines.direct import superblock
-from images.engines.direct.fat.boot import parse as parse_boot
-from images.engines.direct.fat.directory import volume_label
-from images.identifiers import devices as identified
+from unclone.images.engines.direct import superblock
+from unclone.images.engines.direct.fat.boot import parse as parse_boot
+from unclone.images.engines.direct.fat.directory import volume_label
+from unclone.images.identifiers import devices as identified
 
 if TYPE_CHECKING:
-    from images.engines.direct.block_file import BlockFile
-    from images.engines.direct.superblock import Superblock
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.superblock import Superblock
 
 #: Bytes: enough for every signature at the start of a volume.
 _HEAD = 0x11000

@@ -25,19 +25,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images import process
-from images.access.changed import Changed
-from images.access.disk import Place
-from images.access.layers import layers_of, layers_over
-from images.engines.direct.pipes import Program
-from images.errors import EngineError, UncloneError
-from images.helpers import STORAGE_DAEMON, start
-from images.text import printable
+from unclone.images import process
+from unclone.images.access.changed import Changed
+from unclone.images.access.disk import Place
+from unclone.images.access.layers import layers_of, layers_over
+from unclone.images.engines.direct.pipes import Program
+from unclone.images.errors import EngineError, UncloneError
+from unclone.images.helpers import STORAGE_DAEMON, start
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.engine import Drive
+    from unclone.images.engines.engine import Drive
 
 _PREFIX = "unclone-direct-"
 _LOCK = "lock"

@@ -13,12 +13,12 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from images.errors import EngineError
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.block_file import BlockFile
 
 SECTOR = 512
 #: Offsets in the MBR.

@@ -1,4 +1,4 @@
-"""One guest without a virtual machine, as :class:`images.volumes.Volumes`."""
+"""One guest without a virtual machine, as :class:`unclone.images.volumes.Volumes`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from images.engines.direct import checks, identifiers
-from images.engines.direct.disks import Disks
-from images.engines.direct.driver import as_kind, as_stat
-from images.engines.direct.ext_client import ExtWorker
-from images.engines.direct.fat.boot import parse as parse_boot
-from images.engines.direct.fat.filesystem import FatFileSystem
-from images.errors import EngineError
-from images.volumes import CheckResult, Kind, Member, Stat
+from unclone.images.engines.direct import checks, identifiers
+from unclone.images.engines.direct.disks import Disks
+from unclone.images.engines.direct.driver import as_kind, as_stat
+from unclone.images.engines.direct.ext_client import ExtWorker
+from unclone.images.engines.direct.fat.boot import parse as parse_boot
+from unclone.images.engines.direct.fat.filesystem import FatFileSystem
+from unclone.images.errors import EngineError
+from unclone.images.volumes import CheckResult, Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from images.engines.direct.devices import Device
-    from images.engines.direct.driver import Driver
-    from images.engines.engine import Drive
-    from images.volumes import FileSystem, Identifier
+    from unclone.images.engines.direct.devices import Device
+    from unclone.images.engines.direct.driver import Driver
+    from unclone.images.engines.engine import Drive
+    from unclone.images.volumes import FileSystem, Identifier
 
 
 class DirectVolumes:
@@ -86,7 +86,7 @@ class DirectVolumes:
             return checks.check(alone, repair=repair)
 
     def begin_check(self, device: str) -> Callable[[], CheckResult]:
-        """As :meth:`images.volumes.ChecksAhead.begin_check`.
+        """As :meth:`unclone.images.volumes.ChecksAhead.begin_check`.
 
         From now on what was written is read from the image's own file.
         """

@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs.appliance import start
-from images.engines.guestfs.containers import open_containers
-from images.engines.guestfs.volumes import GuestfsVolumes
-from images.engines.turns import await_turn
+from unclone.images.engines.guestfs.appliance import start
+from unclone.images.engines.guestfs.containers import open_containers
+from unclone.images.engines.guestfs.volumes import GuestfsVolumes
+from unclone.images.engines.turns import await_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.engine import Drive, Keys, Say
-    from images.volumes import Volumes
+    from unclone.images.engines.engine import Drive, Keys, Say
+    from unclone.images.volumes import Volumes
 
 
 class GuestfsEngine:

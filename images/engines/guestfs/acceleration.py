@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images.errors import ToolError
-from images.process import run
+from unclone.images.errors import ToolError
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

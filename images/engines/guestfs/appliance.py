@@ -25,16 +25,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from images.engines.guestfs.acceleration import Acceleration, acceleration, remember
-from images.engines.guestfs.native import Native, string_list
-from images.errors import EngineError, InUseError, UsageError
-from images.text import printable
+from unclone.images.engines.guestfs.acceleration import Acceleration, acceleration, remember
+from unclone.images.engines.guestfs.native import Native, string_list
+from unclone.images.errors import EngineError, InUseError, UsageError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from images.engines.engine import Drive, Say
+    from unclone.images.engines.engine import Drive, Say
 
 try:
     import guestfs

@@ -13,13 +13,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from images.errors import EngineError
-from images.text import printable
+from unclone.images.errors import EngineError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.appliance import Appliance
 
 _KEPT = "/run/unclone-array"
 

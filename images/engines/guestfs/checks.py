@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.volumes import CheckResult
+from unclone.images.volumes import CheckResult
 
 if TYPE_CHECKING:
-    from images.engines.guestfs.appliance import Appliance
-    from images.engines.guestfs.devices import Device
+    from unclone.images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.devices import Device
 
 #: Seconds; large file systems take long to check under software emulation.
 LIMIT = 3600.0

@@ -16,16 +16,16 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs.devices import read_devices
-from images.errors import EngineError, RefusedError
-from images.text import printable
+from unclone.images.engines.guestfs.devices import read_devices
+from unclone.images.errors import EngineError, RefusedError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.engines.engine import Keys
-    from images.engines.guestfs.appliance import Appliance
-    from images.engines.guestfs.devices import Device
+    from unclone.images.engines.engine import Keys
+    from unclone.images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.devices import Device
 
 #: Containers within containers that are opened; more than that is not a machine but a trap.
 MAX_DEPTH = 8

@@ -17,12 +17,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from images.volumes import FileSystem
+from unclone.images.volumes import FileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.appliance import Appliance
 
 _SEPARATOR = "----\n"
 

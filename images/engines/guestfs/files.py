@@ -14,18 +14,18 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs.appliance import shell_value
-from images.engines.guestfs.native import CHUNK, decode, encode
-from images.engines.guestfs.searching import search
-from images.engines.guestfs.walking import walk
-from images.errors import EngineError
-from images.volumes import Kind, Stat
+from unclone.images.engines.guestfs.appliance import shell_value
+from unclone.images.engines.guestfs.native import CHUNK, decode, encode
+from unclone.images.engines.guestfs.searching import search
+from unclone.images.engines.guestfs.walking import walk
+from unclone.images.errors import EngineError
+from unclone.images.volumes import Kind, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from images.engines.guestfs.appliance import Appliance
-    from images.volumes import Member
+    from unclone.images.engines.guestfs.appliance import Appliance
+    from unclone.images.volumes import Member
 
 _KINDS = {b"r": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
 
@@ -45,7 +45,7 @@ _SPOKEN = {
 
 
 class FileOperations:
-    """The part of :class:`images.volumes.Volumes` that is about paths."""
+    """The part of :class:`unclone.images.volumes.Volumes` that is about paths."""
 
     def __init__(self, appliance: Appliance) -> None:
         """Work on what is mounted in *appliance*."""

@@ -1,7 +1,7 @@
 """Identifiers that live on devices: read as blkid sees them, set with tools or byte by byte.
 
-What each kind is made of, and when it must not be changed, is said in :mod:`images.identifiers`.
-What a tool said is not taken as proof; :meth:`images.guest.Guest.identifiers` reads back what is
+What each kind is made of, and when it must not be changed, is said in ``identifiers``.
+What a tool said is not taken as proof; ``Guest.identifiers`` reads back what is
 on the disk. LUKS and LVM need not be closed for it: the kernel knows nothing of their UUIDs.
 
 References: tune2fs(8), xfs_admin(8) (its log must be clean, which a mount makes it), btrfstune(8),
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs.arrays import restarted
-from images.errors import EngineError
-from images.identifiers import devices as identified
-from images.identifiers.forms import require_form
-from images.text import printable
-from images.volumes import Identifier, IdentifierKind
+from unclone.images.engines.guestfs.arrays import restarted
+from unclone.images.errors import EngineError
+from unclone.images.identifiers import devices as identified
+from unclone.images.identifiers.forms import require_form
+from unclone.images.text import printable
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.guestfs.appliance import Appliance
-    from images.engines.guestfs.devices import Device
-    from images.identifiers.blocks import Command
+    from unclone.images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.devices import Device
+    from unclone.images.identifiers.blocks import Command
 
 #: Seconds; every checksum of a large file system is written anew, under software emulation.
 _LIMIT = 3600.0
@@ -52,7 +52,7 @@ def read_identifiers(appliance: Appliance, devices: Sequence[Device]) -> Sequenc
 
 
 def unsettable(appliance: Appliance, identifier: Identifier, devices: Sequence[Device]) -> str:
-    """As :meth:`images.volumes.Volumes.unsettable`."""
+    """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     if identifier.kind in identified.TABLE_KINDS:
         kinds = {i.kind for i in _of(_device(identifier, devices))}
         return "" if identifier.kind in kinds else _NO_TABLE
@@ -158,7 +158,7 @@ def _seen(appliance: Appliance, devices: Sequence[Device]) -> Sequence[_Seen]:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A device as :mod:`images.identifiers` looks at it."""
+    """A device as :mod:`unclone.images.identifiers` looks at it."""
 
     appliance: Appliance
     device: Device

@@ -16,8 +16,8 @@ import os
 from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import TYPE_CHECKING, Any
 
-from images.errors import EngineError
-from images.text import printable
+from unclone.images.errors import EngineError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

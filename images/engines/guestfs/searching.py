@@ -10,15 +10,15 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs.appliance import shell_value
-from images.engines.guestfs.native import encode
-from images.engines.guestfs.walking import pruning
-from images.errors import EngineError
+from unclone.images.engines.guestfs.appliance import shell_value
+from unclone.images.engines.guestfs.native import encode
+from unclone.images.engines.guestfs.walking import pruning
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.appliance import Appliance
 
 #: Bytes of names that are accepted; a guest made to have more is not worth an answer.
 _LIMIT = 2_900_000
@@ -32,7 +32,7 @@ def search(
     exclude: Sequence[str],
     limit: int,
 ) -> Sequence[str]:
-    """As :meth:`images.volumes.Volumes.search`."""
+    """As :meth:`unclone.images.volumes.Volumes.search`."""
     if not paths or not needles:
         return []
     prepare, prune = pruning(exclude)

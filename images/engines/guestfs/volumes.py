@@ -1,24 +1,24 @@
-"""One guest in the appliance, as :class:`images.volumes.Volumes`."""
+"""One guest in the appliance, as :class:`unclone.images.volumes.Volumes`."""
 
 from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs import checks, identifiers
-from images.engines.guestfs.devices import holds_file_system, read_devices
-from images.engines.guestfs.files import FileOperations
-from images.engines.guestfs.native import encode
-from images.errors import EngineError
-from images.text import printable
-from images.volumes import IdentifierKind
+from unclone.images.engines.guestfs import checks, identifiers
+from unclone.images.engines.guestfs.devices import holds_file_system, read_devices
+from unclone.images.engines.guestfs.files import FileOperations
+from unclone.images.engines.guestfs.native import encode
+from unclone.images.errors import EngineError
+from unclone.images.text import printable
+from unclone.images.volumes import IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.engines.guestfs.appliance import Appliance
-    from images.engines.guestfs.devices import Device
-    from images.volumes import CheckResult, FileSystem, Identifier
+    from unclone.images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.devices import Device
+    from unclone.images.volumes import CheckResult, FileSystem, Identifier
 
 #: Options that are safe for the file systems of a stranger, whatever its own fstab says.
 MOUNT_OPTIONS = ("nosuid", "nodev", "noexec", "noatime")

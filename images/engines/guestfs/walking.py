@@ -14,15 +14,15 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
-from images.engines.guestfs.appliance import shell_value
-from images.engines.guestfs.native import encode
-from images.errors import EngineError
-from images.volumes import Kind, Member, Stat
+from unclone.images.engines.guestfs.appliance import shell_value
+from unclone.images.engines.guestfs.native import encode
+from unclone.images.errors import EngineError
+from unclone.images.volumes import Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.guestfs.appliance import Appliance
+    from unclone.images.engines.guestfs.appliance import Appliance
 
 #: Type, mode, owner, group, size, links, name, and text of a symlink: each ended by a null byte.
 _FORMAT = r"%y\0%m\0%U\0%G\0%s\0%n\0%P\0%l\0"

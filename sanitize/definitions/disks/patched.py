@@ -6,16 +6,16 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError, UncloneError, UsageError
-from images.files import explained
-from images.image import open_image, real_path, require_writable, shown
-from images.lock import ImageLock
+from unclone.images.errors import RefusedError, UncloneError, UsageError
+from unclone.images.files import explained
+from unclone.images.image import open_image, real_path, require_writable, shown
+from unclone.images.lock import ImageLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.companion import Companion
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ import struct
 import uuid
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError
-from images.formats.vdi import MAGIC, MAGIC_OFFSET
-from images.image import shown
-from sanitize.definitions.disks.patched import Patch, read_exactly, with_own_ids
+from unclone.images.errors import RefusedError
+from unclone.images.formats.vdi import MAGIC, MAGIC_OFFSET
+from unclone.images.image import shown
+from unclone.sanitize.definitions.disks.patched import Patch, read_exactly, with_own_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.disks.vmdk import DiskIds
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.disks.vmdk import DiskIds
 
 #: Behind the signature: version and the size of the header.
 _VERSION = struct.Struct("<II")

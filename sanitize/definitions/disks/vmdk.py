@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError, UncloneError
-from images.formats.vmdk import DESCRIPTOR, MAGIC
-from images.image import shown
-from sanitize.definitions.disks.patched import Patch, read_exactly, with_own_ids
+from unclone.images.errors import RefusedError, UncloneError
+from unclone.images.formats.vmdk import DESCRIPTOR, MAGIC
+from unclone.images.image import shown
+from unclone.sanitize.definitions.disks.patched import Patch, read_exactly, with_own_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.companion import Companion
 
 _SECTOR = 512
 _LIMIT = 2**20  # of a descriptor, in bytes

@@ -8,9 +8,9 @@ docs/network-setup.md, docs/mmds/mmds-user-guide.md.
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.row_table import rows
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.row_table import rows
 
 _API = (
     "https://github.com/firecracker-microvm/firecracker/blob/main/"

@@ -7,13 +7,13 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError, UsageError
-from sanitize.definitions.source import Source
+from unclone.images.errors import RefusedError, UsageError
+from unclone.sanitize.definitions.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sanitize.definitions.definition import Definition, Format
+    from unclone.sanitize.definitions.definition import Definition, Format
 
 
 @cache

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.cloud_hypervisor.rows import ROWS
-from sanitize.definitions.definition import Active, Definition, Disk, Format
-from sanitize.definitions.json_text import read_json
-from sanitize.definitions.tree import Node, TreeDefinition, fields
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.cloud_hypervisor.rows import ROWS
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Format
+from unclone.sanitize.definitions.json_text import read_json
+from unclone.sanitize.definitions.tree import Node, TreeDefinition, fields
 
 if TYPE_CHECKING:
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
 
 #: What its own random addresses begin with (net_util/src/mac.rs).
 PREFIX = bytes.fromhex("2e")

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Definition, Disk, Format
-from sanitize.definitions.firecracker.rows import ROWS
-from sanitize.definitions.json_text import read_json
-from sanitize.definitions.tree import Node, TreeDefinition, fields
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Definition, Disk, Format
+from unclone.sanitize.definitions.firecracker.rows import ROWS
+from unclone.sanitize.definitions.json_text import read_json
+from unclone.sanitize.definitions.tree import Node, TreeDefinition, fields
 
 if TYPE_CHECKING:
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
 
 #: What the addresses in its documentation begin with: administered locally.
 PREFIX = bytes.fromhex("060000")

@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from images.errors import RefusedError
-from sanitize.definitions.definition import Definition, Format
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.definition import Definition, Format
 
 if TYPE_CHECKING:
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 _BINARY = bytes.fromhex("14202801")
 #: XML up to Windows Server 2012 R2: <configuration> with <properties>, ids of type "string".

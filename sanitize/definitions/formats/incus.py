@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.definitions.definition import Active, Definition, Field, Format
-from sanitize.definitions.incus.rows import ALL, ROWS, SEED, STORAGE
-from sanitize.definitions.seed_text import seed_fields
-from sanitize.definitions.tree import Node, Shape, TreeDefinition, fields
-from sanitize.definitions.yaml_text import read_documents
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.definition import Active, Definition, Field, Format
+from unclone.sanitize.definitions.incus.rows import ALL, ROWS, SEED, STORAGE
+from unclone.sanitize.definitions.seed_text import seed_fields
+from unclone.sanitize.definitions.tree import Node, Shape, TreeDefinition, fields
+from unclone.sanitize.definitions.yaml_text import read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.change import Note
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.change import Note
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
 
 #: Incus' own; addresses of LXD (00:16:3e) stay LXD's.
 PREFIX = bytes.fromhex("10666a")

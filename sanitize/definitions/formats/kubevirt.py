@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.change import Note
-from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
-from sanitize.definitions.kubevirt.rows import ALL, OTHER_OBJECT, ROWS, SEED
-from sanitize.definitions.seed_text import seed_fields
-from sanitize.definitions.tree import Node, TreeDefinition, fields
-from sanitize.definitions.yaml_text import read_documents
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.change import Note
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Format
+from unclone.sanitize.definitions.kubevirt.rows import ALL, OTHER_OBJECT, ROWS, SEED
+from unclone.sanitize.definitions.seed_text import seed_fields
+from unclone.sanitize.definitions.tree import Node, TreeDefinition, fields
+from unclone.sanitize.definitions.yaml_text import read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
 
 #: KubeVirt takes its addresses from a pool, if there is one; 02 is the one that its guide shows.
 PREFIX = bytes.fromhex("020000")

@@ -14,26 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.change import Level, Note
-from sanitize.definitions.companion import CopiedFile
-from sanitize.definitions.definition import Active, Definition, Disk, Field, Format, Moved
-from sanitize.definitions.libvirt.conditions import SECRETS, applies
-from sanitize.definitions.libvirt.host import activity, variables
-from sanitize.definitions.libvirt.removal import with_line
-from sanitize.definitions.libvirt.rows import ROWS
-from sanitize.definitions.libvirt.virtio import moved
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.xml_text import read_xml, words
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.companion import CopiedFile
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Format, Moved
+from unclone.sanitize.definitions.libvirt.conditions import SECRETS, applies
+from unclone.sanitize.definitions.libvirt.host import activity, variables
+from unclone.sanitize.definitions.libvirt.removal import with_line
+from unclone.sanitize.definitions.libvirt.rows import ROWS
+from unclone.sanitize.definitions.libvirt.virtio import moved
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.xml_text import read_xml, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.xml_text import Attribute, Element
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.xml_text import Attribute, Element
 
 #: What new MAC addresses begin with, by domain type: QEMU's own and Xen's.
 QEMU_PREFIX = bytes.fromhex("525400")

@@ -12,13 +12,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError, UncloneError
-from images.image import shown
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Active, Definition, Format
-from sanitize.definitions.ovf import rows
-from sanitize.definitions.ovf.archive import (
+from unclone.images.errors import RefusedError, UncloneError
+from unclone.images.image import shown
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Active, Definition, Format
+from unclone.sanitize.definitions.ovf import rows
+from unclone.sanitize.definitions.ovf.archive import (
     BLOCK,
     MAGIC,
     MAGIC_AT,
@@ -27,19 +27,19 @@ from sanitize.definitions.ovf.archive import (
     padding,
     read_archive,
 )
-from sanitize.definitions.ovf.fields import Descriptor, read_descriptor
-from sanitize.definitions.ovf.manifest import LIMIT, Manifest, read_manifest
-from sanitize.definitions.source import LIMIT as DESCRIPTOR_LIMIT
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.ovf.fields import Descriptor, read_descriptor
+from unclone.sanitize.definitions.ovf.manifest import LIMIT, Manifest, read_manifest
+from unclone.sanitize.definitions.source import LIMIT as DESCRIPTOR_LIMIT
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import splice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sanitize.definitions.ovf.manifest import Digest
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.splicing import Edit
+    from unclone.sanitize.definitions.ovf.manifest import Digest
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.splicing import Edit
 
 _CHUNK = 2**20
 #: Zeros at the end of an archive that are kept: it is filled to a whole record. In bytes.

@@ -10,26 +10,26 @@ import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.image import shown
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.beside import is_beside
-from sanitize.definitions.companion import appearing, require_free
-from sanitize.definitions.definition import Active, Definition, Format
-from sanitize.definitions.ovf import rows
-from sanitize.definitions.ovf.fields import read_descriptor
-from sanitize.definitions.ovf.manifest import LIMIT, Digest, Manifest, read_manifest
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import splice
-from sanitize.definitions.xml_root import root_of
+from unclone.images.errors import RefusedError
+from unclone.images.image import shown
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.beside import is_beside
+from unclone.sanitize.definitions.companion import appearing, require_free
+from unclone.sanitize.definitions.definition import Active, Definition, Format
+from unclone.sanitize.definitions.ovf import rows
+from unclone.sanitize.definitions.ovf.fields import read_descriptor
+from unclone.sanitize.definitions.ovf.manifest import LIMIT, Digest, Manifest, read_manifest
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.xml_root import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.renewal import Renewal
 
 
 def detects(head: bytes) -> bool:

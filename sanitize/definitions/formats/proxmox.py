@@ -11,19 +11,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.change import Level, Note
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
-from sanitize.definitions.lines import line_ending
-from sanitize.definitions.proxmox import rows
-from sanitize.definitions.proxmox.conf import Entry, Option, option, options, read_entries
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Format
+from unclone.sanitize.definitions.lines import line_ending
+from unclone.sanitize.definitions.proxmox import rows
+from unclone.sanitize.definitions.proxmox.conf import Entry, Option, option, options, read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
 
 PREFIX = bytes.fromhex("bc2411")
 CONFIGURATION = Path("/etc/pve")

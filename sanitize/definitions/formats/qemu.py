@@ -12,28 +12,28 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError
-from sanitize.definitions.definition import Definition, Format
-from sanitize.definitions.qemu import files
-from sanitize.definitions.qemu.fields import Found, disks, found
-from sanitize.definitions.qemu.machine import Machine
-from sanitize.definitions.qemu.options import read_options
-from sanitize.definitions.qemu.rows import COMMAND_LINE, COMMON
-from sanitize.definitions.qemu.shell import commands
-from sanitize.definitions.qemu.virtio import moved
-from sanitize.definitions.row import Kind
-from sanitize.definitions.splicing import Edit
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.definition import Definition, Format
+from unclone.sanitize.definitions.qemu import files
+from unclone.sanitize.definitions.qemu.fields import Found, disks, found
+from unclone.sanitize.definitions.qemu.machine import Machine
+from unclone.sanitize.definitions.qemu.options import read_options
+from unclone.sanitize.definitions.qemu.rows import COMMAND_LINE, COMMON
+from unclone.sanitize.definitions.qemu.shell import commands
+from unclone.sanitize.definitions.qemu.virtio import moved
+from unclone.sanitize.definitions.row import Kind
+from unclone.sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.definition import Moved
-    from sanitize.definitions.qemu.shell import Command
-    from sanitize.definitions.qemu.words import Word
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.definition import Moved
+    from unclone.sanitize.definitions.qemu.shell import Command
+    from unclone.sanitize.definitions.qemu.words import Word
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.source import Source
 
 ROWS = (*COMMON, *COMMAND_LINE)
 

@@ -9,23 +9,23 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Definition, Format
-from sanitize.definitions.qemu import files
-from sanitize.definitions.qemu.config_file import read_groups
-from sanitize.definitions.qemu.fields import disks, found
-from sanitize.definitions.qemu.machine import Machine
-from sanitize.definitions.qemu.rows import COMMON
-from sanitize.definitions.row import Kind
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Definition, Format
+from unclone.sanitize.definitions.qemu import files
+from unclone.sanitize.definitions.qemu.config_file import read_groups
+from unclone.sanitize.definitions.qemu.fields import disks, found
+from unclone.sanitize.definitions.qemu.machine import Machine
+from unclone.sanitize.definitions.qemu.rows import COMMON
+from unclone.sanitize.definitions.row import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.source import Source
 
 _GROUP = re.compile(
     rb"^[ \t]*\[(?:device|drive|netdev|nic|net|smbios|chardev|machine|mon|memory|smp-opts|name|vnc"

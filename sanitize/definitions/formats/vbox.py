@@ -9,31 +9,31 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.image import shown
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.beside import why_not_copied
-from sanitize.definitions.companion import CopiedFile
-from sanitize.definitions.definition import Active, Definition, Disk, Format
-from sanitize.definitions.disks.patched import LeftToDo
-from sanitize.definitions.disks.vdi import vdi_with_own_ids
-from sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
-from sanitize.definitions.identities import canonical_uuid
-from sanitize.definitions.vbox import rows
-from sanitize.definitions.vbox.fields import disk_fields, machine_fields
-from sanitize.definitions.vbox.media import Medium, media
-from sanitize.definitions.xml_root import root_of
-from sanitize.definitions.xml_text import read_xml
+from unclone.images.errors import RefusedError
+from unclone.images.image import shown
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.beside import why_not_copied
+from unclone.sanitize.definitions.companion import CopiedFile
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Format
+from unclone.sanitize.definitions.disks.patched import LeftToDo
+from unclone.sanitize.definitions.disks.vdi import vdi_with_own_ids
+from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
+from unclone.sanitize.definitions.identities import canonical_uuid
+from unclone.sanitize.definitions.vbox import rows
+from unclone.sanitize.definitions.vbox.fields import disk_fields, machine_fields
+from unclone.sanitize.definitions.vbox.media import Medium, media
+from unclone.sanitize.definitions.xml_root import root_of
+from unclone.sanitize.definitions.xml_text import read_xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.xml_text import Element
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.xml_text import Element
 
 #: UEFI variables alone, or the archive VirtualBox makes of them and a TPM's state.
 NVRAM_SIGNATURES = ((40, b"_FVH"), (257, b"ustar"))

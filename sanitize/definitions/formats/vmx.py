@@ -10,28 +10,28 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.change import Level, Note
-from sanitize.definitions.beside import why_not_copied
-from sanitize.definitions.companion import CopiedFile
-from sanitize.definitions.definition import Definition, Disk, Field, Format
-from sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
-from sanitize.definitions.lines import line_ending
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.vmx import rows
-from sanitize.definitions.vmx.cards import card_fields
-from sanitize.definitions.vmx.host import NVRAM_SIGNATURES, activity
-from sanitize.definitions.vmx.settings import read_settings
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.beside import why_not_copied
+from unclone.sanitize.definitions.companion import CopiedFile
+from unclone.sanitize.definitions.definition import Definition, Disk, Field, Format
+from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
+from unclone.sanitize.definitions.lines import line_ending
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.vmx import rows
+from unclone.sanitize.definitions.vmx.cards import card_fields
+from unclone.sanitize.definitions.vmx.host import NVRAM_SIGNATURES, activity
+from unclone.sanitize.definitions.vmx.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.vmx.settings import Setting
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.vmx.settings import Setting
 
 #: Settings that every .vmx has one of, and nothing else has.
 _TELLING = re.compile(

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.definition import Active, Definition, Disk, Field, Format
-from sanitize.definitions.row import Treatment
-from sanitize.definitions.xen.config import Setting, Value, settings
-from sanitize.definitions.xen.disk import Target, target
-from sanitize.definitions.xen.rows import ROWS
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Format
+from unclone.sanitize.definitions.row import Treatment
+from unclone.sanitize.definitions.xen.config import Setting, Value, settings
+from unclone.sanitize.definitions.xen.disk import Target, target
+from unclone.sanitize.definitions.xen.rows import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
 
 PREFIX = bytes.fromhex("00163e")
 _SAVED_ENDINGS = (".save", ".chk", ".checkpoint")

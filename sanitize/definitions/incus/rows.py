@@ -8,10 +8,10 @@ References: Incus doc/config_options.txt (instance-volatile); internal/instance/
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.row_table import rows
-from sanitize.definitions.seed_text import seed_rows
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.row_table import rows
+from unclone.sanitize.definitions.seed_text import seed_rows
 
 _OPTIONS = "https://linuxcontainers.org/incus/docs/main/reference/instance_options/"
 _DEVICES = "https://linuxcontainers.org/incus/docs/main/reference/devices/"

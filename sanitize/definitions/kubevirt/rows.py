@@ -9,10 +9,10 @@ conventions (metadata that the server sets).
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.row_table import rows
-from sanitize.definitions.seed_text import seed_rows
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.row_table import rows
+from unclone.sanitize.definitions.seed_text import seed_rows
 
 _API = "https://kubevirt.io/api-reference/main/definitions.html"
 _KUBERNETES = "https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sanitize.definitions.xml_text import Element
+    from unclone.sanitize.definitions.xml_text import Element
 
 #: Rows whose values nobody gets to see: passwords, and what may hold some.
 SECRETS = frozenset({"graphics-password", "oem-strings", "kernel-arguments"})

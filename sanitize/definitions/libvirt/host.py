@@ -13,12 +13,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Active
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Active
 
 if TYPE_CHECKING:
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 #: Where the system's libvirt has its definitions, saved states and running machines.
 SYSTEM = Path("/etc/libvirt/qemu")

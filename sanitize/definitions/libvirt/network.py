@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.change import Level
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.definition import Definition, Field, Format
-from sanitize.definitions.row import Kind, Row, Treatment
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import splice
-from sanitize.definitions.xml_text import read_xml, words
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.definition import Definition, Field, Format
+from unclone.sanitize.definitions.row import Kind, Row, Treatment
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.xml_text import read_xml, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.xml_text import Element
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.xml_text import Element
 
 _DOC = "https://libvirt.org/formatnetwork.html#addressing"
 

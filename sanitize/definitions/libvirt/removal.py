@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.xml_text import Element
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.xml_text import Element
 
 _REST_OF_LINE = re.compile(r"[ \t]*(\r\n|\n|\r)")
 

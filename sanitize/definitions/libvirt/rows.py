@@ -9,10 +9,10 @@ References: libvirt "Domain XML format" (formatdomain.rst, 9.0 to 11.0) and doma
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.libvirt.device_rows import DEVICE_ROWS
-from sanitize.definitions.libvirt.section import section
-from sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.libvirt.device_rows import DEVICE_ROWS
+from unclone.sanitize.definitions.libvirt.section import section
+from unclone.sanitize.definitions.row import Kind, Treatment
 
 _RENEW, _FOLLOW = Treatment.RENEW, Treatment.FOLLOW
 _REMOVE, _KEEP = Treatment.REMOVE, Treatment.KEEP

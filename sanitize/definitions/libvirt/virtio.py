@@ -10,18 +10,18 @@ import string
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Moved
-from sanitize.definitions.libvirt.removal import with_line
-from sanitize.definitions.splicing import Edit
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Moved
+from unclone.sanitize.definitions.libvirt.removal import with_line
+from unclone.sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.xml_text import Element
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.xml_text import Element
 
 #: Buses that virtio replaces; a stick on USB is one for a reason.
 BUSES = ("ide", "sata", "scsi", "sd")

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from images.errors import RefusedError
-from images.image import shown
-from images.text import printable
+from unclone.images.errors import RefusedError
+from unclone.images.image import shown
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

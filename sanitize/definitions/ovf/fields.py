@@ -6,21 +6,21 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.definitions.definition import Disk, Field
-from sanitize.definitions.libvirt.removal import with_line
-from sanitize.definitions.ovf import rows
-from sanitize.definitions.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
-from sanitize.definitions.vbox.fields import machine_fields
-from sanitize.definitions.vmx.cards import PREFIX as VMWARE_PREFIX
-from sanitize.definitions.xml_text import read_xml, words
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.definition import Disk, Field
+from unclone.sanitize.definitions.libvirt.removal import with_line
+from unclone.sanitize.definitions.ovf import rows
+from unclone.sanitize.definitions.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
+from unclone.sanitize.definitions.vbox.fields import machine_fields
+from unclone.sanitize.definitions.vmx.cards import PREFIX as VMWARE_PREFIX
+from unclone.sanitize.definitions.xml_text import read_xml, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.xml_text import Attribute, Element
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.xml_text import Attribute, Element
 
 QEMU_PREFIX = bytes.fromhex("525400")
 _ETHERNET = "10"

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.splicing import Edit, splice
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.splicing import Edit, splice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

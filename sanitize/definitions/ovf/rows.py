@@ -10,9 +10,9 @@ VMware's ovftool; cloud-init's OVF data source.
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Row, Treatment
-from sanitize.definitions.vbox import rows as vbox
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Row, Treatment
+from unclone.sanitize.definitions.vbox import rows as vbox
 
 _RENEW, _FOLLOW, _REMOVE = Treatment.RENEW, Treatment.FOLLOW, Treatment.REMOVE
 _KEEP, _MOVE = Treatment.KEEP, Treatment.MOVE

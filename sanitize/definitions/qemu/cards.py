@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Field
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sanitize.definitions.qemu.machine import Machine
-    from sanitize.definitions.qemu.options import Option
-    from sanitize.definitions.qemu.words import Char, Word
-    from sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.qemu.machine import Machine
+    from unclone.sanitize.definitions.qemu.options import Option
+    from unclone.sanitize.definitions.qemu.words import Char, Word
+    from unclone.sanitize.definitions.row import Row
 
 #: QEMU's own, as libvirt and virt-install hand them out too.
 PREFIX = bytes.fromhex("525400")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sanitize.definitions.qemu.machine import Machine
-    from sanitize.definitions.qemu.options import Option, Pair
+    from unclone.sanitize.definitions.qemu.machine import Machine
+    from unclone.sanitize.definitions.qemu.options import Option, Pair
 
 #: Rows whose values nobody gets to see.
 SECRETS = frozenset(

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.qemu.options import Option, Pair
-from sanitize.definitions.qemu.words import literal
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.qemu.options import Option, Pair
+from unclone.sanitize.definitions.qemu.words import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 #: QEMU refuses longer ones. In characters.
 VALUE_LIMIT = 1023

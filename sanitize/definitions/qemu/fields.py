@@ -6,21 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Disk, Field
-from sanitize.definitions.qemu.cards import PREFIX, mac_row, unaddressed
-from sanitize.definitions.qemu.conditions import SECRETS, spans
-from sanitize.definitions.qemu.machine import REMOVABLE_SHORTHANDS, SHORTHANDS
-from sanitize.definitions.row import Kind, Treatment
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Disk, Field
+from unclone.sanitize.definitions.qemu.cards import PREFIX, mac_row, unaddressed
+from unclone.sanitize.definitions.qemu.conditions import SECRETS, spans
+from unclone.sanitize.definitions.qemu.machine import REMOVABLE_SHORTHANDS, SHORTHANDS
+from unclone.sanitize.definitions.row import Kind, Treatment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sanitize.definitions.qemu.machine import Machine
-    from sanitize.definitions.qemu.options import Option, Pair
-    from sanitize.definitions.qemu.words import Place
-    from sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.qemu.machine import Machine
+    from unclone.sanitize.definitions.qemu.options import Option, Pair
+    from unclone.sanitize.definitions.qemu.words import Place
+    from unclone.sanitize.definitions.row import Row
 
 _FILES = {Kind.DISK, Kind.FIRMWARE}
 

@@ -11,20 +11,20 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.definitions.companion import CopiedFile
-from sanitize.definitions.definition import Active
-from sanitize.definitions.libvirt.host import variables
-from sanitize.definitions.row import Kind
+from unclone.images.text import printable
+from unclone.sanitize.definitions.companion import CopiedFile
+from unclone.sanitize.definitions.definition import Active
+from unclone.sanitize.definitions.libvirt.host import variables
+from unclone.sanitize.definitions.row import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.change import Note
-    from sanitize.definitions.companion import Companion
-    from sanitize.definitions.qemu.machine import Machine
-    from sanitize.definitions.renewal import Renewal
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.change import Note
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.qemu.machine import Machine
+    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.source import Source
 
 #: Options that make QEMU go on with a state instead of starting.
 _RESUMING = {

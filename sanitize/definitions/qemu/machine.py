@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sanitize.definitions.qemu.options import Option
+    from unclone.sanitize.definitions.qemu.options import Option
 
 _REMOVABLE = ("ide-cd", "scsi-cd", "floppy", "isa-fdc")
 #: Options with one plain value that is a disk, as QEMU's shorthands.

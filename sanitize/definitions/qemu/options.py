@@ -10,15 +10,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.json_text import scan
-from sanitize.definitions.tree import Node, Shape
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.json_text import scan
+from unclone.sanitize.definitions.tree import Node, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sanitize.definitions.qemu.words import Place, Word
+    from unclone.sanitize.definitions.qemu.words import Place, Word
 
 #: The key that the first value of an option has when none is written.
 IMPLIED = {

@@ -9,9 +9,9 @@ docs/specs/tpm.rst.
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.row_table import rows
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.row_table import rows
 
 _MANUAL = "https://www.qemu.org/docs/master/system/qemu-manpage.html"
 _RENEW, _FOLLOW, _KEEP = Treatment.RENEW, Treatment.FOLLOW, Treatment.KEEP

@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from images.errors import RefusedError
-from sanitize.definitions.qemu.words import Char, Word
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.qemu.words import Char, Word
 
 if TYPE_CHECKING:
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 #: No script that starts a machine comes near it. In words.
 WORD_LIMIT = 20_000

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.change import Level, Note
-from sanitize.definitions.definition import Moved
-from sanitize.definitions.qemu.cards import EMULATED
-from sanitize.definitions.splicing import Edit
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Moved
+from unclone.sanitize.definitions.qemu.cards import EMULATED
+from unclone.sanitize.definitions.splicing import Edit
 
 if TYPE_CHECKING:
-    from sanitize.definitions.qemu.machine import Machine
-    from sanitize.definitions.qemu.options import Option, Pair
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.qemu.machine import Machine
+    from unclone.sanitize.definitions.qemu.options import Option, Pair
+    from unclone.sanitize.definitions.source import Source
 
 DISKS = ("ide-hd", "scsi-hd")
 BLOCK, NETWORK = "virtio-blk-pci", "virtio-net-pci"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sanitize.definitions.definition import Field
-from sanitize.definitions.libvirt.removal import with_line
-from sanitize.definitions.spelling import hexadecimal
-from sanitize.definitions.vbox import rows
-from sanitize.definitions.vbox.media import attachments, media
+from unclone.sanitize.definitions.definition import Field
+from unclone.sanitize.definitions.libvirt.removal import with_line
+from unclone.sanitize.definitions.spelling import hexadecimal
+from unclone.sanitize.definitions.vbox import rows
+from unclone.sanitize.definitions.vbox.media import attachments, media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.xml_text import Attribute, Element
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.xml_text import Attribute, Element
 
 PREFIX = bytes.fromhex("080027")
 

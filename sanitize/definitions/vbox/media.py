@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sanitize.definitions.spelling import hexadecimal
+from unclone.sanitize.definitions.spelling import hexadecimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.xml_text import Element
+    from unclone.sanitize.definitions.xml_text import Element
 
 
 @dataclass(frozen=True, slots=True)

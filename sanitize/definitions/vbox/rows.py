@@ -8,8 +8,8 @@ manual, "VBoxManage clonevm", "Configuring the BIOS DMI information".
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Row, Treatment
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Row, Treatment
 
 _RENEW, _FOLLOW, _REMOVE = Treatment.RENEW, Treatment.FOLLOW, Treatment.REMOVE
 _KEEP, _MOVE = Treatment.KEEP, Treatment.MOVE

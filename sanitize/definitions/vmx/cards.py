@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from sanitize.definitions import mac as addresses
-from sanitize.definitions.definition import Field
-from sanitize.definitions.lines import line_ending
-from sanitize.definitions.vmx import rows
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions import mac as addresses
+from unclone.sanitize.definitions.definition import Field
+from unclone.sanitize.definitions.lines import line_ending
+from unclone.sanitize.definitions.vmx import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sanitize.definitions.row import Row
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.vmx.settings import Setting
+    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.vmx.settings import Setting
 
 PREFIX = bytes.fromhex("005056")
 _LAST_STATIC = 0x3F

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.text import printable
-from sanitize.definitions.beside import is_beside
-from sanitize.definitions.definition import Active
+from unclone.images.text import printable
+from unclone.sanitize.definitions.beside import is_beside
+from unclone.sanitize.definitions.definition import Active
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sanitize.definitions.source import Source
-    from sanitize.definitions.vmx.settings import Setting
+    from unclone.sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.vmx.settings import Setting
 
 NVRAM_SIGNATURES = ((0, b"MRVN"),)
 

@@ -10,8 +10,8 @@ files); the settings VMware Workstation and ESXi write.
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Row, Treatment
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Row, Treatment
 
 _RENEW, _FOLLOW, _SET = Treatment.RENEW, Treatment.FOLLOW, Treatment.SET
 _REMOVE, _KEEP, _MOVE = Treatment.REMOVE, Treatment.KEEP, Treatment.MOVE

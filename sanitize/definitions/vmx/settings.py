@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from images.errors import RefusedError
-from images.text import printable
-from sanitize.definitions.lines import LINE_LIMIT, lines
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
+from unclone.sanitize.definitions.lines import LINE_LIMIT, lines
 
 if TYPE_CHECKING:
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 _SETTING = re.compile(
     r"[ \t]*([^\s#=\"][^\s=\"]*)[ \t]*=[ \t]*+"

@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from images.errors import RefusedError
-from images.text import printable
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sanitize.definitions.source import Source
+    from unclone.sanitize.definitions.source import Source
 
 DEPTH_LIMIT = 20
 VALUE_LIMIT = 20_000

@@ -8,9 +8,9 @@ docs/man/xl.cfg.5.pod.in for vtpm, vfb, vkb, vsnd and channel.
 
 from __future__ import annotations
 
-from sanitize.change import Level
-from sanitize.definitions.row import Kind, Treatment
-from sanitize.definitions.row_table import rows
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.row_table import rows
 
 _MANUAL = "https://xenbits.xen.org/docs/unstable/man/xl.cfg.5.html"
 _NETWORK = "https://xenbits.xen.org/docs/unstable/man/xl-network-configuration.5.html"

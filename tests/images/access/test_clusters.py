@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.access.clusters import Clusters, UnreadableError
-from images.access.layers import layers_of
-from images.chain import read_chain
-from images.process import run
 from tests.support.disks import MIB, poke
+from unclone.images.access.clusters import Clusters, UnreadableError
+from unclone.images.access.layers import layers_of
+from unclone.images.chain import read_chain
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from images.image import Image
+    from unclone.images.image import Image
 
 SIZE = 8 * MIB + 512 * 3
 

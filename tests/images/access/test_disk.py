@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.access.changed import Changed
-from images.access.disk import Disk, Place
-from images.chain import read_chain
-from images.engines import Drive
-from images.engines.direct.storage_daemon import StorageDaemon
-from images.process import run
 from tests.support.disks import MIB
+from unclone.images.access.changed import Changed
+from unclone.images.access.disk import Disk, Place
+from unclone.images.chain import read_chain
+from unclone.images.engines import Drive
+from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from images.volumes import Kind
 from tests.support.direct import EXT_VARIANTS, complaints, make_ext, mounted_direct
 from tests.support.tree import TreeVolumes
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from images.volumes import Volumes
+    from unclone.images.volumes import Volumes
 
 #: Few enough that operations meet each other; short, long, and hostile.
 NAMES = ["a", "b", "new\nline", "-rf", "\udcff\udcfe", "n" * 255]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.process import run
-from images.volumes import Kind
 from tests.support.direct import complaints, make_fat, mounted_direct
+from unclone.images.process import run
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from images.engines.direct.volumes import DirectVolumes
+    from unclone.images.engines.direct.volumes import DirectVolumes
 
 #: Width of the table to MiB of the volume.
 WIDTHS = {12: 4, 16: 24, 32: 64}

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.engines.direct import ext_client
-from images.errors import EngineError
-from images.process import run
 from tests.support.direct import (
     complaints,
     make_ext,
@@ -20,12 +17,15 @@ from tests.support.direct import (
     open_direct,
 )
 from tests.support.fuzz import Outcome, damaged, exercise
+from unclone.images.engines.direct import ext_client
+from unclone.images.errors import EngineError
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from images.engines.direct.volumes import DirectVolumes
+    from unclone.images.engines.direct.volumes import DirectVolumes
 
 #: ``benchmarks/fuzz_direct.py`` does thousands.
 IMAGES = 60

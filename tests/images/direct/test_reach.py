@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.engines import Drive
-from images.engines.direct import BeyondReachError, DirectEngine, reach, storage_daemon
-from images.engines.engine import no_keys
-from images.process import run
 from tests.support.direct import make_ext, mounted_direct, open_direct
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, make_file_system
+from unclone.images.engines import Drive
+from unclone.images.engines.direct import BeyondReachError, DirectEngine, reach, storage_daemon
+from unclone.images.engines.engine import no_keys
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from pathlib import Path

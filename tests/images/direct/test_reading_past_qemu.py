@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.access.disk import Disk
-from images.chain import read_chain
-from images.engines import Drive
-from images.engines.direct.superblock import parse
-from images.engines.direct.volumes import DirectVolumes
-from images.ext.filesystem import ExtFileSystem
-from images.ext.geometry import Geometry
-from images.formats import Format
-from images.process import run
 from tests.support.direct import complaints, make_ext, mounted_direct
 from tests.support.disks import MIB
+from unclone.images.access.disk import Disk
+from unclone.images.chain import read_chain
+from unclone.images.engines import Drive
+from unclone.images.engines.direct.superblock import parse
+from unclone.images.engines.direct.volumes import DirectVolumes
+from unclone.images.ext.filesystem import ExtFileSystem
+from unclone.images.ext.geometry import Geometry
+from unclone.images.formats import Format
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

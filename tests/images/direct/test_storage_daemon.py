@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.access.disk import Disk
-from images.engines import Drive
-from images.engines.direct import DirectEngine
-from images.engines.direct.block_file import BlockFile
-from images.engines.direct.storage_daemon import StorageDaemon, clean_up
-from images.engines.engine import no_keys
-from images.errors import EngineError
-from images.process import run
 from tests.support.direct import complaints, make_ext, mounted_direct, open_direct
+from unclone.images.access.disk import Disk
+from unclone.images.engines import Drive
+from unclone.images.engines.direct import DirectEngine
+from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.storage_daemon import StorageDaemon, clean_up
+from unclone.images.engines.engine import no_keys
+from unclone.images.errors import EngineError
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.access.disk import Disk
-from images.engines.direct.block_file import BlockFile
-from images.identifiers import ext, ext_reseed
-from images.process import run
 from tests.support.disks import poke
+from unclone.images.access.disk import Disk
+from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.identifiers import ext, ext_reseed
+from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

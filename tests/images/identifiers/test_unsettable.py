@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import EngineError
-from images.process import run
-from images.volumes import Identifier, IdentifierKind
 from tests.support.direct import open_direct
 from tests.support.disks import Part, make_file_system, poke
+from unclone.images.errors import EngineError
+from unclone.images.process import run
+from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from images.engines.direct.volumes import DirectVolumes
+    from unclone.images.engines.direct.volumes import DirectVolumes
 
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 FS, SWAP = IdentifierKind.FILE_SYSTEM_UUID, IdentifierKind.SWAP_UUID

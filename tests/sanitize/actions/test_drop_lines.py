@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.guest import READ_LIMIT
-from sanitize.actions import ACTIONS
-from sanitize.actions.drop_lines import split
-from sanitize.change import Change
 from tests.support.tree import guest_at, plant
+from unclone.images.guest import READ_LIMIT
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.actions.drop_lines import split
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

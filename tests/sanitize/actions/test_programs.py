@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.actions import ACTIONS
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.boot.compression import Compression
-from sanitize.change import Change
 from tests.support.boot_images import uboot_image, unified_kernel
 from tests.support.identified import ROOT
 from tests.support.initrds import archive, compress
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import RefusedError
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable

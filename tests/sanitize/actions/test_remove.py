@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.guest import Guest
-from images.layout import Layout, Mount
-from sanitize.actions import ACTIONS
-from sanitize.change import Change
 from tests.support.tree import TreeVolumes, guest_at, plant
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.actions.rename import Rename
-from sanitize.change import Change
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions.rename import Rename
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.guest import READ_LIMIT
-from sanitize.actions import ACTIONS
-from sanitize.actions.replace_identifiers import as_details
-from sanitize.change import Change
 from tests.support.identified import ROOT, SWAP
 from tests.support.tree import guest_at, plant
+from unclone.images.guest import READ_LIMIT
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

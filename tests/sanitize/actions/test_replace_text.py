@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images.guest import READ_LIMIT
-from sanitize.actions.remove_kernel_argument import RemoveKernelArgument
-from sanitize.actions.replace_text import ReplaceText, replaced
-from sanitize.change import Change
 from tests.support.families import grubenv
 from tests.support.tree import guest_at, plant
+from unclone.images.guest import READ_LIMIT
+from unclone.sanitize.actions.remove_kernel_argument import RemoveKernelArgument
+from unclone.sanitize.actions.replace_text import ReplaceText, replaced
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

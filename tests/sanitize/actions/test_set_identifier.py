@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.actions import ACTIONS
-from sanitize.change import Change
 from tests.support.identified import ESP, ROOT, IdentifiedVolumes, identified_guest, olds
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

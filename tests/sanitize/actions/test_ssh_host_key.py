@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.actions import ACTIONS
-from sanitize.residue import find_residue
 from tests.support.ssh_guests import (
     DEBIAN,
     KEY,
@@ -20,6 +18,8 @@ from tests.support.ssh_guests import (
     planned,
 )
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.residue import find_residue
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanitize.actions import ACTIONS
-from sanitize.change import Change
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sanitize.actions.write import Write
-from sanitize.change import Change
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions.write import Write
+from unclone.sanitize.change import Change
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ import tracemalloc
 
 import pytest
 
-from sanitize.boot import compression as compression_module
-from sanitize.boot.compression import Compression, Stream, detect
-from sanitize.boot.cpio import DamagedError
 from tests.support.initrds import COMPRESSORS, compress
+from unclone.sanitize.boot import compression as compression_module
+from unclone.sanitize.boot.compression import Compression, Stream, detect
+from unclone.sanitize.boot.cpio import DamagedError
 
 EVERY = pytest.mark.parametrize(
     "compression", sorted(set(COMPRESSORS) - {Compression.NONE}), ids=lambda c: c.name.lower()

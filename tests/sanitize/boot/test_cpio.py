@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanitize.boot import cpio
 from tests.support.initrds import archive
+from unclone.sanitize.boot import cpio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.boot import grub_core, pe
-from sanitize.boot.grub_core import EmbeddedIdentifier, EmbeddedKind, bios_image, efi_image
+from unclone.sanitize.boot import grub_core, pe
+from unclone.sanitize.boot.grub_core import EmbeddedIdentifier, EmbeddedKind, bios_image, efi_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.boot import cpio, initrd
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import BOOTCONFIG, Hit, Place, survey
 from tests.support.initrds import COMPRESSORS, MICROCODE, archive, compress, microcode
+from unclone.sanitize.boot import cpio, initrd
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import BOOTCONFIG, Hit, Place, survey
 
 if TYPE_CHECKING:
     from pathlib import Path

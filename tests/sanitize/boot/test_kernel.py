@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sanitize.boot import overriding
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import survey
 from tests.support.initrds import COMPRESSORS, archive, compress, microcode
+from unclone.sanitize.boot import overriding
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
 
 pytestmark = pytest.mark.boot
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.boot import grubenv, pe
-from sanitize.boot.kernel_arguments import (
+from tests.support.families import OLD
+from tests.support.tree import guest_at, plant
+from unclone.sanitize.boot import grubenv, pe
+from unclone.sanitize.boot.kernel_arguments import (
     BOOT_ROOTS,
     PLACES,
     ArgumentKind,
@@ -19,8 +21,6 @@ from sanitize.boot.kernel_arguments import (
     values,
     without,
 )
-from tests.support.families import OLD
-from tests.support.tree import guest_at, plant
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.boot import cpio, initrd, overriding
-from sanitize.boot.compression import Compression, detect
-from sanitize.boot.initrd import survey
-from sanitize.boot.overriding import Action, Change
 from tests.support.initrds import COMPRESSORS, archive, compress, microcode, unpack
+from unclone.images.errors import RefusedError
+from unclone.sanitize.boot import cpio, initrd, overriding
+from unclone.sanitize.boot.compression import Compression, detect
+from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.boot.overriding import Action, Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.boot import pe
+from unclone.images.errors import RefusedError
+from unclone.sanitize.boot import pe
 
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 OLD, NEW = b"root=UUID=1111", b"root=UUID=2222"

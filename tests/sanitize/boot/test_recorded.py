@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.boot import recorded
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import survey
-from sanitize.boot.overriding import correct
-from sanitize.boot.recorded import Recorder
 from tests.support.initrds import COMPRESSORS, archive, compress, microcode
+from unclone.sanitize.boot import recorded
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.boot.overriding import correct
+from unclone.sanitize.boot.recorded import Recorder
 
 if TYPE_CHECKING:
     from pathlib import Path

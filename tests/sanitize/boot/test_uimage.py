@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.boot import uimage
-from sanitize.boot.uimage import ImageType
+from unclone.images.errors import RefusedError
+from unclone.sanitize.boot import uimage
+from unclone.sanitize.boot.uimage import ImageType
 
 if TYPE_CHECKING:
     from pathlib import Path

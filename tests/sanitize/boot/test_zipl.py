@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanitize.boot import zipl
+from unclone.sanitize.boot import zipl
 
 
 @pytest.mark.parametrize(

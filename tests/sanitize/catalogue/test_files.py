@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from images.errors import ExitStatus, UsageError
-from sanitize.catalogue import built_in_files, load
-from sanitize.catalogue.reading import read_rows
+from unclone.images.errors import ExitStatus, UsageError
+from unclone.sanitize.catalogue import built_in_files, load
+from unclone.sanitize.catalogue.reading import read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sanitize.actions import ACTIONS
-from sanitize.catalogue import built_in_files, load
-from sanitize.steps import STEPS
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.catalogue import built_in_files, load
+from unclone.sanitize.steps import STEPS
 
 FILES = dict(built_in_files())
 ROWS: list[tuple[str, dict[str, Any]]] = [

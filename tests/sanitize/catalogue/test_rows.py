@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.actions import ACTIONS
-from sanitize.catalogue import load
-from sanitize.facts import Facts
-from sanitize.step import Options
 from tests.support.row_trees import (
     PASSWD,
     asked_for,
@@ -22,13 +18,17 @@ from tests.support.row_trees import (
     within,
 )
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.catalogue import load
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.guest import Guest
-    from sanitize.catalogue.row import CatalogueStep, Row
-    from sanitize.change import StepPlan
+    from unclone.images.guest import Guest
+    from unclone.sanitize.catalogue.row import CatalogueStep, Row
+    from unclone.sanitize.change import StepPlan
 
 STEPS = load()
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images.guest import READ_LIMIT
-from sanitize.actions import ACTIONS
-from sanitize.catalogue.row import CatalogueStep, Row, When
-from sanitize.change import Level
-from sanitize.facts import Facts
-from sanitize.step import Options, Profile
 from tests.support.tree import guest_at, plant
+from unclone.images.guest import READ_LIMIT
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.catalogue.row import CatalogueStep, Row, When
+from unclone.sanitize.change import Level
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options, Profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sanitize.change import StepPlan
+    from unclone.sanitize.change import StepPlan
 
 
 def row(action: str, *paths: str, **fields: Any) -> Row:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from sanitize.catalogue import load
-from sanitize.step import Profile
-from sanitize.steps import STEPS
 from tests.support.row_trees import concrete, covers
+from unclone.sanitize.catalogue import load
+from unclone.sanitize.step import Profile
+from unclone.sanitize.steps import STEPS
 
 ROWS = {step.row.id: step.row for step in load()}
 CODE = {step.info.id for step in STEPS}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.applying import apply_plan
-from sanitize.catalogue import load
-from sanitize.planning import make_plan
-from sanitize.step import Options, Profile
-from sanitize.verifying import verify
 from tests.support.row_trees import plant_row
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.catalogue import load
+from unclone.sanitize.planning import make_plan
+from unclone.sanitize.step import Options, Profile
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import UsageError
-from sanitize.definitions import avoiding
-from sanitize.definitions.avoiding import scan
+from unclone.images.errors import UsageError
+from unclone.sanitize.definitions import avoiding
+from unclone.sanitize.definitions.avoiding import scan
 
 if TYPE_CHECKING:
     from pathlib import Path

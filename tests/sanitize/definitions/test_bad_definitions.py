@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images.errors import InUseError, RefusedError, UncloneError, UsageError
-from sanitize.definitions.formats import libvirt, read_definition
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.ledger import Ledger
-from sanitize.definitions.renewal import renew
-from sanitize.definitions.row import Treatment
-from sanitize.definitions.source import LIMIT, Source
-from sanitize.definitions.splicing import splice
-from sanitize.definitions.xml_text import ELEMENT_LIMIT
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 from unclone.defining import Request, define, pool, read
+from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
+from unclone.sanitize.definitions.formats import libvirt, read_definition
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.ledger import Ledger
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.row import Treatment
+from unclone.sanitize.definitions.source import LIMIT, Source
+from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.xml_text import ELEMENT_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path

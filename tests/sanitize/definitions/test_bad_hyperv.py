@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.definitions.formats import all_formats, read_definition
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.formats import all_formats, read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.definitions.formats import read_definition
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import refusal
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.formats import read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import InUseError, RefusedError
-from sanitize.change import Level
-from sanitize.definitions.formats import format_of, read_definition
-from sanitize.definitions.source import Source
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import defined, refusal
 from unclone.defining import Request
+from unclone.images.errors import InUseError, RefusedError
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.formats import format_of, read_definition
+from unclone.sanitize.definitions.source import Source
 
 if TYPE_CHECKING:
-    from images.errors import UncloneError
-    from sanitize.definitions.definition import Definition
+    from unclone.images.errors import UncloneError
+    from unclone.sanitize.definitions.definition import Definition
 
 LINE = "qemu-system-x86_64 -name golden -uuid 6695eb01-f6a4-4304-b9aa-97f2502e193f"
 HEAD = f"#!/bin/sh\n{LINE}"

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.definitions.formats import read_definition
-from sanitize.definitions.xen.disk import target
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import refusal
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.xen.disk import target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.errors import UncloneError
+    from unclone.images.errors import UncloneError
 
 XEN = 'name = "golden"\nmemory = 512\n'
 QEMU = '[name]\n  guest = "golden"\n'

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError, UncloneError, UsageError
-from sanitize.definitions.companion import LIMIT, CopiedFile, appearing, require_free
+from unclone.images.errors import RefusedError, UncloneError, UsageError
+from unclone.sanitize.definitions.companion import LIMIT, CopiedFile, appearing, require_free
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,14 +7,14 @@ import random
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.definitions.formats import all_formats
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import renew
-from sanitize.definitions.source import Source
-from sanitize.definitions.verifying import verify
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.formats import all_formats
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.verifying import verify
 
 FORMATS = (
     *("cloud-hypervisor", "firecracker", "incus", "kubevirt", "proxmox", "qemu", "qemu-config"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sanitize.definitions.formats import all_formats
-from sanitize.definitions.source import HEAD
+from unclone.sanitize.definitions.formats import all_formats
+from unclone.sanitize.definitions.source import HEAD
 
 PIECES = {
     "line-ends": b"\n",

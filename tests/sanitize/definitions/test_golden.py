@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.definitions.formats import all_formats, read_definition
-from sanitize.definitions.row import Treatment
-from sanitize.definitions.source import Source
 from tests.support.definitions import Golden, exercised, goldens, renewed, written
+from unclone.sanitize.definitions.formats import all_formats, read_definition
+from unclone.sanitize.definitions.row import Treatment
+from unclone.sanitize.definitions.source import Source
 
 if TYPE_CHECKING:
-    from sanitize.definitions.definition import Format
-    from sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.definition import Format
+    from unclone.sanitize.definitions.row import Row
 
 #: Formats that only say what to run instead.
 REFUSED = {"hyperv"}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sanitize.definitions.formats import libvirt
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import Renewal, renew
-from sanitize.definitions.source import Source
 from tests.support.allocator import Counting
+from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import Renewal, renew
+from unclone.sanitize.definitions.source import Source
 
 UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 

@@ -11,17 +11,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from sanitize.definitions.formats import libvirt
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import renew
-from sanitize.definitions.source import Source
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
+from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.renewal import Renewal
 
 #: Has elements that the libvirt of Debian 12 does not know yet.
 TOO_NEW = "libvirt-newer"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.definitions.formats import libvirt
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import splice
 from tests.support.definitions import goldens
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import splice
 
 if TYPE_CHECKING:
-    from sanitize.definitions.definition import Moved
+    from unclone.sanitize.definitions.definition import Moved
 
 BEFORE = """<domain type='kvm'>
   <name>golden</name>

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from images.errors import RefusedError, UsageError
-from sanitize.definitions import mac
+from unclone.images.errors import RefusedError, UsageError
+from unclone.sanitize.definitions import mac
 
 SPELLINGS = {
     "colons": ("52:54:00:ab:cd:0f", "52:54:00:11:22:3e"),

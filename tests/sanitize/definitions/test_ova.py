@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
 from tests.support.refusals import defined, refusal
 from unclone.defining import Request
+from unclone.images.errors import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path

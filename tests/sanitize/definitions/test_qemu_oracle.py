@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.definitions.formats import read_definition
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import renew
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import splice
 from tests.support.allocator import Counting
 from tests.support.definitions import NAME, written
 from tests.support.qmp import Stopped
+from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import splice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.renewal import Renewal
 
 DISKS = {"golden.raw": "web-01.raw"}
 OLD = "6695eb01-f6a4-4304-b9aa-97f2502e193f"

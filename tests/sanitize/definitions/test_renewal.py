@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from images.errors import UsageError
-from sanitize.definitions.definition import Definition, Field, Format
-from sanitize.definitions.following import Following
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import Renewal, is_label, renew
-from sanitize.definitions.row import Kind, Row, Treatment
-from sanitize.definitions.source import Source
-from sanitize.definitions.splicing import Edit, splice
 from tests.support.allocator import Counting
+from unclone.images.errors import UsageError
+from unclone.sanitize.definitions.definition import Definition, Field, Format
+from unclone.sanitize.definitions.following import Following
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import Renewal, is_label, renew
+from unclone.sanitize.definitions.row import Kind, Row, Treatment
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.splicing import Edit, splice
 
 UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 MAC = "52:54:00:6b:3c:58"

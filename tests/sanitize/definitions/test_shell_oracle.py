@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sanitize.definitions.formats import read_definition
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.qemu.shell import commands
-from sanitize.definitions.renewal import renew
-from sanitize.definitions.source import Source
 from tests.support.allocator import Counting
 from tests.support.definitions import FOLDER, NAME, written
+from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.qemu.shell import commands
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.source import Source
 
 #: Stands in for QEMU: writes its arguments down, each behind a null byte.
 STUB = '#!/bin/sh\nfor word in "$0" "$@"; do printf "%s\\0" "$word"; done > "$WORDS"\n'

@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from images.errors import RefusedError
 from tests.support.refusals import defined, refusal
 from unclone.defining import Request
+from unclone.images.errors import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path

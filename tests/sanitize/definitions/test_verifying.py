@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ResidueError
-from sanitize.definitions.formats import libvirt
-from sanitize.definitions.identities import Identities
-from sanitize.definitions.renewal import Renewal, renew
-from sanitize.definitions.source import Source
-from sanitize.definitions.verifying import verify
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens, renewed
+from unclone.images.errors import ResidueError
+from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.renewal import Renewal, renew
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.verifying import verify
 
 if TYPE_CHECKING:
-    from sanitize.definitions.definition import Field
+    from unclone.sanitize.definitions.definition import Field
 
 DOMAIN = """<domain type='kvm'>
   <name>golden</name>

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images.errors import RefusedError, UncloneError, UsageError
-from images.lock import ImageLock
 from tests.support.refusals import defined as make
 from tests.support.refusals import refusal
 from unclone.defining import Request, pool, read, written
+from unclone.images.errors import RefusedError, UncloneError, UsageError
+from unclone.images.lock import ImageLock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanitize.actions.replace_text import replaced
-from sanitize.mac_pins.context import replacements, spliced
-from sanitize.mac_pins.pins import Splice
+from unclone.sanitize.actions.replace_text import replaced
+from unclone.sanitize.mac_pins.context import replacements, spliced
+from unclone.sanitize.mac_pins.pins import Splice
 
 
 @st.composite

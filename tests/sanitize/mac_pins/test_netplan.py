@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from sanitize.mac_pins.netplan import YAML_LIMIT
 from tests.support.mac_pins import KERNEL_NAMES, A, B, Golden, changed, notes
 from tests.support.tree import plant
+from unclone.sanitize.mac_pins.netplan import YAML_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path

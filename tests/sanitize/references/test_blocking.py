@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.layout import Mount
-from images.volumes import FileSystem, IdentifierKind
-from sanitize.facts import Facts
-from sanitize.references import evm, firmware_boot_entries, unmounted, verity
 from tests.support.identified import (
     ALL,
     DISK,
@@ -20,12 +16,16 @@ from tests.support.identified import (
     olds,
 )
 from tests.support.tree import plant
+from unclone.images.layout import Mount
+from unclone.images.volumes import FileSystem, IdentifierKind
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.references import evm, firmware_boot_entries, unmounted, verity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sanitize.references.blocking import BlockingReference
-    from sanitize.renewal import Renewal
+    from unclone.sanitize.references.blocking import BlockingReference
+    from unclone.sanitize.renewal import Renewal
 
 ESP_MOUNT = Mount("/dev/sda1", "/boot/efi", "vfat")
 

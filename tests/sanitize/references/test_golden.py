@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from images.volumes import IdentifierKind
-from sanitize.actions import ACTIONS
-from sanitize.facts import Facts
-from sanitize.references import REFERENCES
-from sanitize.renewal import Renewal, Renewals
-from sanitize.spellings import spellings
-from sanitize.step import Options
 from tests.support.families import snapshot
 from tests.support.tree import guest_at
+from unclone.images.volumes import IdentifierKind
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.references import REFERENCES
+from unclone.sanitize.renewal import Renewal, Renewals
+from unclone.sanitize.spellings import spellings
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sanitize.actions import ACTIONS
-from sanitize.facts import Facts
-from sanitize.references import efi_folders, systemd_units
-from sanitize.step import Options
 from tests.support.identified import ESP, RENEWALS, ROOT, SWAP
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.references import efi_folders, systemd_units
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.guest import Guest
-    from sanitize.references.names import NameReference
+    from unclone.images.guest import Guest
+    from unclone.sanitize.references.names import NameReference
 
 
 def escaped(identifier: str) -> str:

@@ -6,17 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ResidueError
-from sanitize.actions import ACTIONS
-from sanitize.applying import apply_plan
-from sanitize.boot import pe
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import survey
-from sanitize.facts import Facts
-from sanitize.planning import make_plan
-from sanitize.references import efi_programs, grub_core, initrd, uboot_images, zipl_bootmap
-from sanitize.step import Options
-from sanitize.verifying import verify
 from tests.support.boot_images import grub_image, uboot_image, unified_kernel
 from tests.support.identified import (
     ALL,
@@ -31,14 +20,25 @@ from tests.support.identified import (
 )
 from tests.support.initrds import archive, compress, microcode
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import ResidueError
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.boot import pe
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.planning import make_plan
+from unclone.sanitize.references import efi_programs, grub_core, initrd, uboot_images, zipl_bootmap
+from unclone.sanitize.step import Options
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.guest import Guest
-    from sanitize.change import Change
-    from sanitize.references.reference import Reference
-    from sanitize.renewal import Renewal, Renewals
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
+    from unclone.sanitize.references.reference import Reference
+    from unclone.sanitize.renewal import Renewal, Renewals
 
 INITRD = "/boot/initrd.img-6.1"
 UKI = "/boot/efi/EFI/Linux/arch.efi"

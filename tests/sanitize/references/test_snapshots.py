@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.change import Level
-from sanitize.facts import Facts
-from sanitize.references.snapshots import REFERENCE
-from sanitize.step import Options
 from tests.support.identified import RENEWALS, ROOT
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.change import Level
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.references.snapshots import REFERENCE
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sanitize.change import Note
+    from unclone.sanitize.change import Note
 
 
 def notes(folder: Path) -> tuple[Note, ...]:

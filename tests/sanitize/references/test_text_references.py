@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.actions import ACTIONS
-from sanitize.facts import Facts
-from sanitize.references import REFERENCES
-from sanitize.references.reference import TEXT_LIMIT, TextReference
-from sanitize.step import Options
 from tests.support.identified import ALL, ESP, LUKS, RENEWALS, ROOT, SWAP
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.references import REFERENCES
+from unclone.sanitize.references.reference import TEXT_LIMIT, TextReference
+from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from images.guest import Guest
-    from sanitize.change import Change
+    from unclone.images.guest import Guest
+    from unclone.sanitize.change import Change
 
 TEXTS = [reference for reference in REFERENCES if isinstance(reference, TextReference)]
 

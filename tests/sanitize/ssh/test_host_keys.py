@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.change import Level
-from sanitize.ssh.key import (
-    KeyFormat,
-    NotAKeyError,
-    read_private,
-    read_public,
-)
 from tests.support.ssh_guests import (
     DEBIAN,
     KEY,
@@ -27,6 +20,13 @@ from tests.support.ssh_guests import (
     texts,
 )
 from tests.support.tree import plant
+from unclone.sanitize.change import Level
+from unclone.sanitize.ssh.key import (
+    KeyFormat,
+    NotAKeyError,
+    read_private,
+    read_public,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

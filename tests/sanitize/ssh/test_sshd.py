@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.facts import Facts
-from sanitize.ssh.sshd import KeyMaker, key_maker, sshd_config
 from tests.support.ssh_guests import (
     ALL_TYPES,
     ALPINE,
@@ -21,6 +19,8 @@ from tests.support.ssh_guests import (
     Files,
 )
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.ssh.sshd import KeyMaker, key_maker, sshd_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError
-from sanitize.change import Level, Plan
-from sanitize.facts import Facts
-from sanitize.step import Options
-from sanitize.steps.boot_entries import BootEntries
-from sanitize.steps.kernel_machine_id import KernelMachineId
-from sanitize.steps.machine_id import MachineId
 from tests.support.families import (
     ARCH,
     DEBIAN_12,
@@ -32,6 +25,13 @@ from tests.support.families import (
     systemd,
 )
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Plan
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps.boot_entries import BootEntries
+from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
+from unclone.sanitize.steps.machine_id import MachineId
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import ResidueError
-from sanitize.applying import apply_plan
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import survey
-from sanitize.planning import make_plan
-from sanitize.step import Options
-from sanitize.verifying import verify
 from tests.support.families import OLD, OTHER
 from tests.support.initrds import archive, compress
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import ResidueError
+from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.planning import make_plan
+from unclone.sanitize.step import Options
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.facts import Facts
-from sanitize.step import Options
-from sanitize.steps.journal import Journal
 from tests.support.families import OLD, OTHER
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.change import Level, StepPlan
-from sanitize.facts import Facts
-from sanitize.step import Options
-from sanitize.steps.boot_entries import BootEntries
-from sanitize.steps.kernel_machine_id import KernelMachineId
-from sanitize.steps.machine_id import MachineId
 from tests.support.families import ARCH, DEBIAN_12, OLD, OTHER, Tree, carry_out, grubenv, snapshot
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.change import Level, StepPlan
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps.boot_entries import BootEntries
+from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
+from unclone.sanitize.steps.machine_id import MachineId
 
 if TYPE_CHECKING:
     from pathlib import Path

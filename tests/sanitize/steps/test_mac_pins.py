@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sanitize.applying import apply_plan
-from sanitize.boot.compression import Compression
-from sanitize.boot.initrd import survey
-from sanitize.change import Level, Retired
-from sanitize.facts import Facts
-from sanitize.planning import make_plan
-from sanitize.residue import find_residue
-from sanitize.step import Options
-from sanitize.steps import STEPS
-from sanitize.steps.mac_pins import KINDS, TEXT_LIMIT, MacPins
-from sanitize.verifying import verify
 from tests.support.families import EL8, EL9, FAMILIES, OLD, grubenv, snapshot
 from tests.support.initrds import archive, compress
 from tests.support.mac_pins import MACS, NEW_A, OTHER, A, B, changed, renew
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.change import Level, Retired
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.planning import make_plan
+from unclone.sanitize.residue import find_residue
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps import STEPS
+from unclone.sanitize.steps.mac_pins import KINDS, TEXT_LIMIT, MacPins
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sanitize.change import Plan
+    from unclone.sanitize.change import Plan
 
 NETPLAN = f"network: {{ethernets: {{ens3: {{match: {{macaddress: {A}}}, dhcp4: true}}}}}}\n"
 EVERYWHERE = {

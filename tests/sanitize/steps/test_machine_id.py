@@ -6,11 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.errors import RefusedError, UsageError
-from sanitize.change import Level, StepPlan
-from sanitize.facts import Facts
-from sanitize.step import Options
-from sanitize.steps.machine_id import MachineId
 from tests.support.families import (
     ARCH,
     DEBIAN_12,
@@ -24,6 +19,11 @@ from tests.support.families import (
     systemd,
 )
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import RefusedError, UsageError
+from unclone.sanitize.change import Level, StepPlan
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.step import Options
+from unclone.sanitize.steps.machine_id import MachineId
 
 if TYPE_CHECKING:
     from pathlib import Path

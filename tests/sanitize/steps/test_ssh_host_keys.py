@@ -9,15 +9,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa
 
-from sanitize.change import Level
-from sanitize.ssh.key import (
-    KeyFormat,
-    decode,
-    encode,
-    generate,
-    public_half,
-)
-from sanitize.step import Profile
 from tests.support.ssh_guests import (
     ALWAYS,
     CLOUD_DROP_IN,
@@ -34,6 +25,15 @@ from tests.support.ssh_guests import (
     texts,
 )
 from tests.support.tree import plant
+from unclone.sanitize.change import Level
+from unclone.sanitize.ssh.key import (
+    KeyFormat,
+    decode,
+    encode,
+    generate,
+    public_half,
+)
+from unclone.sanitize.step import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path

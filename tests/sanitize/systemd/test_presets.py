@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sanitize.facts import Facts
-from sanitize.systemd.presets import (
+from tests.support.tree import guest_at, plant
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.systemd.presets import (
     UnitChange,
     first_boot_changes,
     first_boot_prompts,
     preset_all,
     read_rules,
 )
-from tests.support.tree import guest_at, plant
 
 UNITS = {
     "/usr/lib/systemd/system/plain.service": "[Install]\nWantedBy=multi-user.target\n",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from images.engines.direct.block_file import BlockFile
-    from images.engines.direct.fat.boot import Boot
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.fat.boot import Boot
 
 _INFO = struct.Struct("<I")
 _FREE_COUNT, _INFO_MAGIC = 488, b"rrAa"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from images.engines.direct.fat.allocation import Allocation
-from images.engines.direct.fat.folder import Directory
-from images.text import printable
+from unclone.images.engines.direct.fat.allocation import Allocation
+from unclone.images.engines.direct.fat.folder import Directory
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from images.engines.direct.block_file import BlockFile
-    from images.engines.direct.fat.boot import Boot
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.fat.boot import Boot
 
 
 def find_damage(volume: BlockFile, boot: Boot) -> str:

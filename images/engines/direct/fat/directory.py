@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from images.engines.direct.block_file import BlockFile
-    from images.engines.direct.fat.boot import Boot
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.fat.boot import Boot
 
 ENTRY = 32
 READ_ONLY, VOLUME_ID, DIRECTORY, ARCHIVE, LONG = 0x01, 0x08, 0x10, 0x20, 0x0F

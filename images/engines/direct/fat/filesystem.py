@@ -11,8 +11,8 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from images.engines.direct.fat.allocation import Allocation
-from images.engines.direct.fat.directory import (
+from unclone.images.engines.direct.fat.allocation import Allocation
+from unclone.images.engines.direct.fat.directory import (
     ARCHIVE,
     DIRECTORY,
     ENTRY,
@@ -21,14 +21,14 @@ from images.engines.direct.fat.directory import (
     Entry,
     make_entries,
 )
-from images.engines.direct.fat.folder import Directory
-from images.needles import Needles
+from unclone.images.engines.direct.fat.folder import Directory
+from unclone.images.needles import Needles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.direct.block_file import BlockFile
-    from images.engines.direct.fat.boot import Boot
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.fat.boot import Boot
 
     StatTuple = tuple[int, int, int, int, int]
 

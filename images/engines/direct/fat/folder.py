@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from images.engines.direct.fat.directory import END, ENTRY, FREE, Entry, entries
+from unclone.images.engines.direct.fat.directory import END, ENTRY, FREE, Entry, entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from images.engines.direct.block_file import BlockFile
-    from images.engines.direct.fat.allocation import Allocation
-    from images.engines.direct.fat.boot import Boot
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.fat.allocation import Allocation
+    from unclone.images.engines.direct.fat.boot import Boot
 
 #: Bytes; the specification's limit for a directory.
 _DIRECTORY_LIMIT = 65536 * ENTRY
