@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 from tests.guests import debian
 from tests.support import families, readback
 from tests.support.disks import Part, make_disk
-from unclone.images.access.disk import Disk
+from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.devices import read_devices
 from unclone.images.engines.direct.storage_daemon import StorageDaemon
 from unclone.images.engines.engine import Drive

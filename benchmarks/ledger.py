@@ -21,8 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from unclone.sanitize.definitions.allocation import Pool
-from unclone.sanitize.definitions.ledger import Ledger
+from unclone.sanitize.identities.allocation import Pool
+from unclone.sanitize.identities.ledger import Ledger
 
 PROCESSES = 4
 OUI = bytes.fromhex("525400")

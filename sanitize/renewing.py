@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.images.volumes import Identifier, IdentifierKind
-    from unclone.sanitize.derivation import Identities
     from unclone.sanitize.facts import Facts
+    from unclone.sanitize.identities.derivation import Identities
     from unclone.sanitize.references.reference import Reference
     from unclone.sanitize.step import Step
 

@@ -17,7 +17,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.definitions import mac
+from unclone.sanitize.identities import mac
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

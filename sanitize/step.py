@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from unclone.sanitize.derivation import Identities
+from unclone.sanitize.identities.derivation import Identities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

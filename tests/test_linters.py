@@ -104,7 +104,7 @@ def room_of(dotted: str) -> str:
         ("from unclone import images, run", {"images", "unclone"}),
         ("def f():\n    from unclone.sanitize.step import Step", {"sanitize"}),
         ("if TYPE_CHECKING:\n    import unclone.seeds.errors as e", {"seeds"}),
-        ("import json, unclone.cli as cli", {"unclone"}),
+        ("import json, unclone.cli.main as cli", {"unclone"}),
         ("from tests.support import tree", {"tests"}),
     ],
 )

@@ -8,7 +8,7 @@ import gc
 # itself cost a tenth of a run, its loading included.
 gc.set_threshold(50_000, 20, 100)
 
-from unclone.cli import main  # noqa: E402 (loading is most of what this is for)
+from unclone.cli.main import main  # noqa: E402 (loading is most of what this is for)
 
 if __name__ == "__main__":
     main()

@@ -6,9 +6,9 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.definitions import mac as addresses
-from unclone.sanitize.definitions.spelling import hexadecimal, respelled
 from unclone.sanitize.definitions.splicing import Edit, splice
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.spelling import hexadecimal, respelled
 
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.identities import Identities

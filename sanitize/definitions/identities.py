@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
-from unclone.sanitize.definitions import mac as addresses
-from unclone.sanitize.definitions.spelling import hexadecimal, is_uuid, respelled
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.spelling import hexadecimal, is_uuid, respelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from unclone.sanitize.definitions.allocator import Allocator
+    from unclone.sanitize.identities.allocator import Allocator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 #: What serial numbers begin with to say whose they are: WD-, VMware-, S3Z.

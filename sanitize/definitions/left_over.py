@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.following import UUID, name_pattern
 from unclone.sanitize.definitions.row import Treatment
-from unclone.sanitize.definitions.spelling import hexadecimal
 from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.spelling import hexadecimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

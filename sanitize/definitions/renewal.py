@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.following import Following
 from unclone.sanitize.definitions.left_over import left_over
 from unclone.sanitize.definitions.row import Kind, Treatment
-from unclone.sanitize.definitions.spelling import is_uuid
 from unclone.sanitize.definitions.splicing import Edit
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.spelling import is_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.definition import Field
 from unclone.sanitize.definitions.following import name_pattern
 from unclone.sanitize.definitions.row import Kind, Row, Treatment
 from unclone.sanitize.definitions.tree import Shape
+from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

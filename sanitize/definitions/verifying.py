@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, ResidueError
 from unclone.images.text import printable
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.row import Kind, Treatment
-from unclone.sanitize.definitions.spelling import hexadecimal
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.spelling import hexadecimal
 
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.definition import Definition, Field

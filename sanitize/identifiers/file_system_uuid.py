@@ -9,7 +9,7 @@ from unclone.sanitize.identifiers.identifier import IdentifierStep
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.derivation import Identities
+    from unclone.sanitize.identities.derivation import Identities
 
 
 def new_uuid(identities: Identities, field: str) -> str:

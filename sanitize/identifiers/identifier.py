@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.images.volumes import IdentifierKind
-    from unclone.sanitize.derivation import Identities
     from unclone.sanitize.facts import Facts
+    from unclone.sanitize.identities.derivation import Identities
     from unclone.sanitize.renewal import Blocker
     from unclone.sanitize.step import Options, StepInfo
 

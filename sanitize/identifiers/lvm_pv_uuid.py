@@ -11,7 +11,7 @@ from unclone.sanitize.spellings import dashed_lvm
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.derivation import Identities
+    from unclone.sanitize.identities.derivation import Identities
 
 #: What lib/uuid/uuid.c of LVM2 draws from, without the two signs that old versions also used.
 _ALPHABET = string.digits + string.ascii_lowercase + string.ascii_uppercase

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level
-from unclone.sanitize.definitions import mac
+from unclone.sanitize.identities import mac
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Change, Note, Retired, StepPlan
-from unclone.sanitize.definitions import mac
+from unclone.sanitize.identities import mac
 from unclone.sanitize.mac_pins.context import replacements, spliced
 from unclone.sanitize.mac_pins.dhcp_clients import DhcpClients
 from unclone.sanitize.mac_pins.ifcfg import Ifcfg

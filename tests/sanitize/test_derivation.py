@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from unclone.sanitize.derivation import Identities
+from unclone.sanitize.identities.derivation import Identities
 
 RANDOM = Identities("web-01")
 DERIVED = Identities("web-01", b"a pipeline's key")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import UsageError
-from unclone.sanitize.keys import KEY_LIMIT, read_key
+from unclone.sanitize.identities.keys import KEY_LIMIT, read_key
 
 if TYPE_CHECKING:
     from pathlib import Path

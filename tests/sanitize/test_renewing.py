@@ -12,8 +12,8 @@ from unclone.images.errors import RefusedError, ResidueError
 from unclone.images.volumes import Identifier, IdentifierKind
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.change import Level
-from unclone.sanitize.derivation import Identities
 from unclone.sanitize.identifiers import STEPS
+from unclone.sanitize.identities.derivation import Identities
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.spellings import spellings
 from unclone.sanitize.step import Options

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from unclone.defining import Request, define, pool, read
 from unclone.images.errors import UncloneError
-from unclone.sanitize.definitions.ledger import Ledger
+from unclone.runs.define import Request, define, pool, read
+from unclone.sanitize.identities.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.defining import Defined
+    from unclone.runs.define import Defined
 
 
 def refusal(source: Path, **options: Any) -> UncloneError:
     """How the definition *source* fails; its folder is as before, and no identity was handed out.
 
-    *options* are those of :class:`unclone.defining.Request`.
+    *options* are those of :class:`unclone.runs.define.Request`.
     """
     folder = source.parent
     before = contents(folder)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from unclone import __version__
-from unclone.cli import COMMANDS, cli
+from unclone.cli.main import COMMANDS, cli
 
 
 def unclone(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -69,7 +69,7 @@ def test_a_command_line_that_makes_no_sense_is_status_2(arguments: list[str], wo
 
 def test_help_loads_no_engine() -> None:
     program = (
-        "import sys; from click.testing import CliRunner; from unclone.cli import cli\n"
+        "import sys; from click.testing import CliRunner; from unclone.cli.main import cli\n"
         "assert CliRunner().invoke(cli, ['sanitize', '--help']).exit_code == 0\n"
         "loaded = [m for m in sys.modules if m.startswith(('guestfs', 'unclone.images.engines'))]\n"
         "print(loaded)"
@@ -102,7 +102,7 @@ def test_bash_accepts_its_completion_script() -> None:
 )
 def test_bash_completion_offers(words: str, offered: str) -> None:
     count = len(words.split()) - (0 if words.endswith(" ") else 1)
-    program = "from unclone.cli import main; main()"
+    program = "from unclone.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -131,7 +131,7 @@ def test_a_poor_locale_is_no_error() -> None:
 
 LOST = """
 import time
-from unclone import cli
+from unclone.cli import main as cli
 class Object:
     def __del__(self):
         raise KeyboardInterrupt  # as Python does when Ctrl-C comes in here

@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 
 from tests.support.command import PROGRAM
 from tests.support.definitions import FOLDER
-from unclone.cli import cli
-from unclone.defining import Request, define, pool, read
+from unclone.cli.main import cli
+from unclone.runs.define import Request, define, pool, read
 from unclone.sanitize.definitions.formats import all_formats, read_definition
-from unclone.sanitize.definitions.ledger import Ledger
+from unclone.sanitize.identities.ledger import Ledger
 
 GOLDEN = (FOLDER / "libvirt" / "virt-manager.before.xml").read_text()
 BY_HAND = (FOLDER / "libvirt" / "by-hand.before.xml").read_bytes()

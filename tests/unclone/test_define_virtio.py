@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.disks import BARE_ROOT, Part, make_disk
-from unclone.cli import cli
+from unclone.cli.main import cli
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.tree import plant
-from unclone import host
-from unclone.cli import cli
+from unclone.cli.main import cli
+from unclone.runs import doctor as host
 
 RELEASES = {
     "debian": "ID=debian\nVERSION_ID=12\n",
@@ -87,7 +87,7 @@ def test_what_files_show(
 
 def test_a_kernel_for_root_alone_is_no_kernel_for_others() -> None:
     program = (
-        "import os, sys; from pathlib import Path; from unclone import host\n"
+        "import os, sys; from pathlib import Path; from unclone.runs import doctor as host\n"
         "if os.geteuid() == 0: os.setresuid(65534, 65534, 65534)\n"
         "[c] = [c for c in host.checks(Path(sys.argv[1])) if c.id == 'kernel']\n"
         "print(c.state, c.fix)"

@@ -15,9 +15,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from unclone import failures
-from unclone.cli import LazyGroup, cli
-from unclone.failures import InterruptedCommit, worst
+from unclone.cli.main import LazyGroup, cli
+from unclone.cli.options import debug_option
+from unclone.cli.progress import progress_for
 from unclone.images.errors import (
     EngineError,
     ExitStatus,
@@ -28,9 +28,9 @@ from unclone.images.errors import (
     UncloneError,
     UsageError,
 )
-from unclone.options import debug_option
-from unclone.progress import progress_for
-from unclone.trying import attempt
+from unclone.runs import failures
+from unclone.runs.attempt import attempt
+from unclone.runs.failures import InterruptedCommit, worst
 
 if TYPE_CHECKING:
     from click.testing import Result

@@ -16,17 +16,17 @@ import pytest
 
 from tests.support.command import PROGRAM, unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
-from unclone import failures
-from unclone.images.engines import turns
+from unclone.cli.progress import LineProgress
+from unclone.images.engines import admission as turns
 from unclone.images.errors import ExitStatus, InUseError, RefusedError
-from unclone.jobs import Task, attempt_all, default_jobs
-from unclone.progress import LineProgress
+from unclone.runs import failures
+from unclone.runs.jobs import Task, attempt_all, default_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from unclone.trying import Attempt, Watched
+    from unclone.runs.attempt import Attempt, Watched
 
 ID = "0123456789abcdef0123456789abcdef"
 TREE = {

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from unclone.cli import cli
+from unclone.cli.main import cli
 from unclone.images.errors import ExitStatus
-from unclone.sanitize.definitions.ledger import Identity, Ledger
+from unclone.sanitize.identities.ledger import Identity, Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from tests.support.families import DEBIAN_12
 from tests.support.initrds import archive, compress
 from tests.support.mac_pins import A
 from tests.support.tree import plant
-from unclone import run
-from unclone.cli import cli
+from unclone.cli.main import cli
+from unclone.runs import run
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.step import Options
 

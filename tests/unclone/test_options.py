@@ -10,12 +10,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from unclone import options
-from unclone.cli import cli
-from unclone.commands.sanitize import command
-from unclone.progress import SilentProgress, progress_for
-from unclone.run import Request
-from unclone.sanitize.derivation import Identities
+from unclone.cli import options
+from unclone.cli.commands.sanitize import command
+from unclone.cli.main import cli
+from unclone.cli.progress import SilentProgress, progress_for
+from unclone.runs.run import Request
+from unclone.sanitize.identities.derivation import Identities
 from unclone.sanitize.step import Options, Profile
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.tree import guest_at, plant
-from unclone import render
+from unclone.cli import render
 from unclone.images.layout import Layout, Mount
 from unclone.images.volumes import FileSystem, Identifier, IdentifierKind
 from unclone.sanitize.applying import apply_plan

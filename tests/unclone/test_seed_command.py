@@ -16,9 +16,9 @@ import yaml
 from click.testing import CliRunner
 
 from tests.support.tree import guest_at, plant
-from unclone import run
-from unclone.cli import cli
-from unclone.commands import seed as module
+from unclone.cli.commands import seed as module
+from unclone.cli.main import cli
+from unclone.runs import run
 from unclone.seeds.output import read_image
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from unclone.images.guest import Guest
-    from unclone.run import Request
+    from unclone.runs.run import Request
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b"
 
@@ -272,7 +272,7 @@ def test_what_makes_no_sense_is_told(
 
 
 def test_input_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unclone.seeding.INPUT_LIMIT", 100)
+    monkeypatch.setattr("unclone.runs.seed.INPUT_LIMIT", 100)
     done = seed("--hostname", "a", "--user-data", "/dev/zero")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "/dev/zero is larger than" in done.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from unclone.cli import cli
+from unclone.cli.main import cli
 from unclone.sanitize.planning import all_steps
 from unclone.sanitize.step import Options
 

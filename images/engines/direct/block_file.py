@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
-    from unclone.images.access.disk import Disk
+    from unclone.images.engines.direct.access.disk import Disk
 
 
 class BlockFile:

@@ -11,11 +11,11 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from unclone.images import process
-from unclone.images.engines.direct.fat.boot import parse as parse_boot
-from unclone.images.engines.direct.fat.damage import find_damage
+from unclone.images.engines.direct.helpers import CHECKER, end, start
 from unclone.images.engines.direct.probing import UNKNOWN
+from unclone.images.engines.direct.vfat.boot import parse as parse_boot
+from unclone.images.engines.direct.vfat.damage import find_damage
 from unclone.images.errors import EngineError
-from unclone.images.helpers import CHECKER, end, start
 from unclone.images.volumes import CheckResult
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from unclone.images.volumes import FileSystem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.access.disk import Disk
+    from unclone.images.engines.direct.access.disk import Disk
     from unclone.images.engines.direct.tables import Partition, Table
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from unclone.images.access.disk import Disk, Place
+from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.devices import read_devices
 from unclone.images.engines.direct.storage_daemon import StorageDaemon
 from unclone.images.errors import EngineError

@@ -6,15 +6,15 @@ import marshal
 import struct
 from typing import TYPE_CHECKING, Any
 
+from unclone.images.engines.direct.ext.contents import read_runs
+from unclone.images.engines.direct.helpers import WORKER, start
 from unclone.images.engines.direct.pipes import Program
 from unclone.images.errors import EngineError
-from unclone.images.ext.contents import read_runs
-from unclone.images.helpers import WORKER, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.access.disk import Disk
+    from unclone.images.engines.direct.access.disk import Disk
     from unclone.images.engines.direct.driver import StatTuple
     from unclone.images.engines.direct.superblock import Superblock
 
@@ -73,7 +73,7 @@ class ExtWorker:
 
 
 class ExtClient:
-    """One file system, with the methods of :class:`unclone.images.ext.filesystem.ExtFileSystem`."""
+    """One file system, with the methods of ``ExtFileSystem``."""
 
     def __init__(self, worker: ExtWorker, handle: int, disk: Disk, offset: int) -> None:
         self._worker = worker

@@ -10,8 +10,8 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.engines.direct import superblock
-from unclone.images.engines.direct.fat.boot import parse as parse_boot
-from unclone.images.engines.direct.fat.directory import volume_label
+from unclone.images.engines.direct.vfat.boot import parse as parse_boot
+from unclone.images.engines.direct.vfat.directory import volume_label
 from unclone.images.identifiers import devices as identified
 
 if TYPE_CHECKING:

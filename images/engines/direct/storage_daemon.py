@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images import process
-from unclone.images.access.changed import Changed
-from unclone.images.access.disk import Place
-from unclone.images.access.layers import layers_of, layers_over
+from unclone.images.engines.direct.access.changed import Changed
+from unclone.images.engines.direct.access.disk import Place
+from unclone.images.engines.direct.access.layers import layers_of, layers_over
+from unclone.images.engines.direct.helpers import STORAGE_DAEMON, start
 from unclone.images.engines.direct.pipes import Program
 from unclone.images.errors import EngineError, UncloneError
-from unclone.images.helpers import STORAGE_DAEMON, start
 from unclone.images.text import printable
 
 if TYPE_CHECKING:

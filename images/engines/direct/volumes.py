@@ -10,8 +10,8 @@ from unclone.images.engines.direct import checks, identifiers
 from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.direct.driver import as_kind, as_stat
 from unclone.images.engines.direct.ext_client import ExtWorker
-from unclone.images.engines.direct.fat.boot import parse as parse_boot
-from unclone.images.engines.direct.fat.filesystem import FatFileSystem
+from unclone.images.engines.direct.vfat.boot import parse as parse_boot
+from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
 from unclone.images.volumes import CheckResult, Kind, Member, Stat
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from unclone.images.engines.admission import await_turn
 from unclone.images.engines.guestfs.appliance import start
 from unclone.images.engines.guestfs.containers import open_containers
 from unclone.images.engines.guestfs.volumes import GuestfsVolumes
-from unclone.images.engines.turns import await_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Format
 from unclone.sanitize.definitions.lines import line_ending
 from unclone.sanitize.definitions.proxmox import rows
 from unclone.sanitize.definitions.proxmox.conf import Entry, Option, option, options, read_entries
+from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.definition import Definition, Field, Format
 from unclone.sanitize.definitions.row import Kind, Row, Treatment
 from unclone.sanitize.definitions.source import Source
 from unclone.sanitize.definitions.splicing import splice
 from unclone.sanitize.definitions.xml_text import read_xml, words
+from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

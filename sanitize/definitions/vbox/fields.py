@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from unclone.sanitize.definitions.definition import Field
 from unclone.sanitize.definitions.libvirt.removal import with_line
-from unclone.sanitize.definitions.spelling import hexadecimal
 from unclone.sanitize.definitions.vbox import rows
 from unclone.sanitize.definitions.vbox.media import attachments, media
+from unclone.sanitize.identities.spelling import hexadecimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

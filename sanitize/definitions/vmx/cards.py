@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions import mac as addresses
 from unclone.sanitize.definitions.definition import Field
 from unclone.sanitize.definitions.lines import line_ending
 from unclone.sanitize.definitions.vmx import rows
+from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disks import MIB, poke
-from unclone.images.access.clusters import Clusters, UnreadableError
-from unclone.images.access.layers import layers_of
 from unclone.images.chain import read_chain
+from unclone.images.engines.direct.access.clusters import Clusters, UnreadableError
+from unclone.images.engines.direct.access.layers import layers_of
 from unclone.images.process import run
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.direct import EXT_VARIANTS, complaints, open_direct
 from tests.support.disks import MIB
-from unclone.images.access.disk import Disk
 from unclone.images.engines.direct import checks
-from unclone.images.ext.checker import copy_metadata
-from unclone.images.ext.metadata import Metadata, UnusualError
+from unclone.images.engines.direct.access.disk import Disk
+from unclone.images.engines.direct.ext.checker import copy_metadata
+from unclone.images.engines.direct.ext.metadata import Metadata, UnusualError
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_one_that_is_too_large_is_checked_where_it_is(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = make(tmp_path / "image", tree, "ext4")
-    monkeypatch.setattr("unclone.images.ext.checker._LIMIT", 1024)
+    monkeypatch.setattr("unclone.images.engines.direct.ext.checker._LIMIT", 1024)
     with pytest.raises(UnusualError):
         copy_metadata(Disk.of_file(image), 0)
 

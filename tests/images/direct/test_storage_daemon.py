@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import complaints, make_ext, mounted_direct, open_direct
-from unclone.images.access.disk import Disk
 from unclone.images.engines import Drive
 from unclone.images.engines.direct import DirectEngine
+from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.storage_daemon import StorageDaemon, clean_up
 from unclone.images.engines.engine import no_keys

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disks import poke
-from unclone.images.access.disk import Disk
+from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.identifiers import ext, ext_reseed
 from unclone.images.process import run

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import RefusedError, UsageError
-from unclone.sanitize.definitions import allocation as allocation_module
-from unclone.sanitize.definitions.allocation import Pool
-from unclone.sanitize.definitions.avoiding import Avoided
-from unclone.sanitize.definitions.ledger import Ledger
+from unclone.sanitize.identities import allocation as allocation_module
+from unclone.sanitize.identities.allocation import Pool
+from unclone.sanitize.identities.avoidance import Avoided
+from unclone.sanitize.identities.ledger import Ledger
 
 if TYPE_CHECKING:
-    from unclone.sanitize.definitions.allocator import Allocator
+    from unclone.sanitize.identities.allocator import Allocator
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY = b"correct horse battery staple"
@@ -228,8 +228,8 @@ def test_processes_share_one_ledger_without_a_duplicate(tmp_path: Path) -> None:
     program = """
         import sys
         from pathlib import Path
-        from unclone.sanitize.definitions.allocation import Pool
-        from unclone.sanitize.definitions.ledger import Ledger
+        from unclone.sanitize.identities.allocation import Pool
+        from unclone.sanitize.identities.ledger import Ledger
 
         with Ledger.open(Path(sys.argv[1])) as ledger:
             for turn in range(20):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import UsageError
-from unclone.sanitize.definitions import avoiding
-from unclone.sanitize.definitions.avoiding import scan
+from unclone.sanitize.identities import avoidance as avoiding
+from unclone.sanitize.identities.avoidance import scan
 
 if TYPE_CHECKING:
     from pathlib import Path

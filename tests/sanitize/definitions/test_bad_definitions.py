@@ -11,16 +11,16 @@ import pytest
 
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
-from unclone.defining import Request, define, pool, read
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
+from unclone.runs.define import Request, define, pool, read
 from unclone.sanitize.definitions.formats import libvirt, read_definition
 from unclone.sanitize.definitions.identities import Identities
-from unclone.sanitize.definitions.ledger import Ledger
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.row import Treatment
 from unclone.sanitize.definitions.source import LIMIT, Source
 from unclone.sanitize.definitions.splicing import splice
 from unclone.sanitize.definitions.xml_text import ELEMENT_LIMIT
+from unclone.sanitize.identities.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

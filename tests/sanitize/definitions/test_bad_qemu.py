@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import defined, refusal
-from unclone.defining import Request
 from unclone.images.errors import InUseError, RefusedError
+from unclone.runs.define import Request
 from unclone.sanitize.change import Level
 from unclone.sanitize.definitions.formats import format_of, read_definition
 from unclone.sanitize.definitions.source import Source

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import defined, refusal
-from unclone.defining import Request
 from unclone.images.errors import InUseError, RefusedError, UncloneError
+from unclone.runs.define import Request
 from unclone.sanitize.definitions.formats import read_definition
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
-from unclone.sanitize.definitions import ledger as ledger_module
 from unclone.sanitize.definitions.file_system import file_system_type
-from unclone.sanitize.definitions.ledger import Identity, Ledger
+from unclone.sanitize.identities import ledger as ledger_module
+from unclone.sanitize.identities.ledger import Identity, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def test_processes_that_want_the_same_values_share_them_out(tmp_path: Path) -> N
     program = """
         import sys
         from pathlib import Path
-        from unclone.sanitize.definitions.ledger import Identity, Ledger
+        from unclone.sanitize.identities.ledger import Identity, Ledger
 
         with Ledger.open(Path(sys.argv[1])) as ledger:
             for number in range(120):
@@ -153,7 +153,7 @@ def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
     program = """
         import sys, signal, os
         from pathlib import Path
-        from unclone.sanitize.definitions.ledger import Identity, Ledger
+        from unclone.sanitize.identities.ledger import Identity, Ledger
 
         ledger = Ledger.open(Path(sys.argv[1]))
         ledger._connection.execute("PRAGMA cache_size = 1")  # so that pages reach the file early
@@ -192,7 +192,7 @@ def test_nobody_goes_hungry(tmp_path: Path) -> None:
     program = """
         import sys
         from pathlib import Path
-        from unclone.sanitize.definitions.ledger import Ledger
+        from unclone.sanitize.identities.ledger import Ledger
 
         with Ledger.open(Path(sys.argv[1])) as ledger:
             print("begun", flush=True)
@@ -215,7 +215,7 @@ def test_a_second_ledger_in_one_process_does_not_unlock_the_first(tmp_path: Path
         import sys
         from pathlib import Path
         from unclone.sanitize.definitions import ledger as module
-        from unclone.sanitize.definitions.ledger import Identity, Ledger
+        from unclone.sanitize.identities.ledger import Identity, Ledger
 
         module.BUSY_SECONDS = 0.05
         with Ledger.open(Path(sys.argv[1])) as ledger, ledger.transaction():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unclone.images.errors import RefusedError, UsageError
-from unclone.sanitize.definitions import mac
+from unclone.sanitize.identities import mac
 
 SPELLINGS = {
     "colons": ("52:54:00:ab:cd:0f", "52:54:00:11:22:3e"),

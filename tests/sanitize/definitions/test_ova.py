@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.refusals import defined, refusal
-from unclone.defining import Request
 from unclone.images.errors import RefusedError
+from unclone.runs.define import Request
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.defining import Defined
+    from unclone.runs.define import Defined
 
 MIB = 2**20
 OVF = """<?xml version="1.0"?>

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.refusals import defined
-from unclone.defining import Request
+from unclone.runs.define import Request
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.support.refusals import defined, refusal
-from unclone.defining import Request
 from unclone.images.errors import RefusedError
+from unclone.runs.define import Request
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.defining import Defined
+    from unclone.runs.define import Defined
 
 NS = "{http://www.virtualbox.org/}"
 MACHINE = uuid.UUID("7b2e1f9c-4c35-4a6e-9d10-a1b2c3d4e5f6")

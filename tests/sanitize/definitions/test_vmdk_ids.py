@@ -12,14 +12,14 @@ import pytest
 
 from tests.support.refusals import defined as make
 from tests.support.refusals import refusal
-from unclone.defining import Request, pool, read, written
 from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.images.lock import ImageLock
+from unclone.runs.define import Request, pool, read, written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.defining import Defined
+    from unclone.runs.define import Defined
 
 CARD = 'ethernet0.addressType = "static"\nethernet0.address = "00:50:56:1a:2b:3c"\n'
 UUID = 'uuid.bios = "56 4d 3f 6c 2a 9b 1e 07-d4 5c 88 31 fa 0b 6e 72"\n'

@@ -1,0 +1,43 @@
+"""Which layers an image is made of, for reading it without QEMU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unclone.images.engines.direct.access.clusters import Layer
+from unclone.images.formats import Format, qcow2
+from unclone.images.formats.header import Source
+from unclone.images.image import open_image, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unclone.images.image import Image
+
+
+def layers_of(image: Image) -> tuple[Layer, ...]:
+    """The layers of *image*, the topmost first; none when one is of a kind that only QEMU reads."""
+    found = [_layer(link) for link in image.chain]
+    return tuple(layer for layer in found if layer) if all(found) else ()
+
+
+def layers_over(overlay: Path, image: Image) -> tuple[Layer, ...]:
+    """The layers of *image* with the qcow2 *overlay* on top, as its file is now; none as above."""
+    below = layers_of(image)
+    with open_image(overlay) as file:
+        tables = qcow2.read_tables(Source(file, shown(overlay), Format.QCOW2))
+    return (Layer(str(overlay), image.virtual_size, *tables), *below) if tables and below else ()
+
+
+def _layer(image: Image) -> Layer | None:
+    path = str(image.path)
+    if image.format is Format.RAW:
+        return Layer(path, image.virtual_size)
+    if image.format is not Format.QCOW2:
+        return None
+    with open_image(image.path) as file:
+        tables = qcow2.read_tables(Source(file, shown(image.path), image.format))
+    if tables is None:
+        return None
+    data = str(image.data_files[0]) if image.data_files else ""
+    return Layer(path, image.virtual_size, *tables, data)

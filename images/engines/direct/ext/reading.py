@@ -1,0 +1,164 @@
+"""Finding and reading in one ext file system, by paths. Symlinks are never followed."""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from unclone.images.engines.direct.ext.volume import ROOT, Volume
+from unclone.images.needles import Needles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from unclone.images.engines.direct.ext.contents import Run
+    from unclone.images.engines.direct.ext.inode import Inode
+
+    #: mode with type, uid, gid, size, links
+    StatTuple = tuple[int, int, int, int, int]
+    #: path below the one walked, stat, content or None, symlink text
+    Met = tuple[bytes, StatTuple, bytes | None, bytes]
+
+NAME_MAX = 255
+#: Entries of a directory about which everything is told at once.
+_FEW = 100
+#: Directory entry type to st_mode type; 0 (the feature is off) has to be looked up.
+_MODES = {
+    1: stat.S_IFREG,
+    2: stat.S_IFDIR,
+    3: stat.S_IFCHR,
+    4: stat.S_IFBLK,
+    5: stat.S_IFIFO,
+    6: stat.S_IFSOCK,
+    7: stat.S_IFLNK,
+}
+
+
+class Reading:
+    """What can be asked of a file system by absolute paths as bytes."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._known: dict[tuple[int, bytes], int] = {}
+
+    # -- reading ---------------------------------------------------------------------------
+    def lstat(self, path: bytes) -> StatTuple:
+        return _stat(self._inode(path))
+
+    def scan(self, path: bytes) -> tuple[list[tuple[bytes, int]], list[StatTuple]]:
+        """The names in a directory, each with the type bits of its mode; and all about each.
+
+        The latter only where there are few: whoever asks for the names will mostly ask for more.
+        """
+        entries = self._volume.entries(self._directory(path).number)
+        names = [
+            (name, _MODES.get(kind) or stat.S_IFMT(self._volume.inode(number).mode))
+            for name, (number, kind) in entries.items()
+        ]
+        if len(entries) > _FEW:
+            return names, []
+        try:
+            return names, [_stat(self._volume.inode(number)) for number, _ in entries.values()]
+        except OSError:
+            return names, []  # who asks for that one, is told
+
+    def readlink(self, path: bytes) -> bytes:
+        inode = self._inode(path)
+        if not inode.is_symlink:
+            raise OSError(errno.EINVAL, "is not a symlink")
+        return self._volume.link_target(inode)
+
+    def read(self, path: bytes, limit: int, start: int) -> bytes:
+        return self._volume.read(self._file(path), limit, start=start)
+
+    def runs(self, path: bytes) -> tuple[int, list[Run] | None]:
+        """The size of the regular file at *path*, and where its content is if that is known."""
+        inode = self._file(path)
+        return inode.size, self._volume.runs(inode)
+
+    def get_xattrs(self, path: bytes) -> dict[str, bytes]:
+        return self._volume.attributes(self._inode(path).number)
+
+    def walk(self, path: bytes, exclude: Sequence[bytes], limit: int) -> Iterator[Met]:
+        """Every inode below directory *path* with the first *limit* bytes of each file."""
+        for below, inode in self._below(path, exclude):
+            content = self._volume.read(inode, limit) if inode.is_regular else None
+            target = self._volume.link_target(inode) if inode.is_symlink else b""
+            yield below, _stat(inode), content, target
+
+    def search(
+        self, path: bytes, needles: Sequence[bytes], exclude: Sequence[bytes], limit: int
+    ) -> list[bytes]:
+        """What is below directory *path* and holds one of *needles*, as a name or inside."""
+        found = []
+        wanted = Needles(needles)
+        for below, inode in self._below(path, exclude):
+            texts = [below.rpartition(b"/")[2]]
+            if inode.is_regular and inode.size <= limit:
+                texts.append(self._volume.read(inode, limit))
+            elif inode.is_symlink:
+                texts.append(self._volume.link_target(inode))
+            if any(map(wanted.are_in, texts)):
+                found.append(below)
+        return found
+
+    # -- finding ---------------------------------------------------------------------------
+    def _number(self, path: bytes) -> int:
+        number = ROOT
+        for name in path.split(b"/"):
+            if not name:
+                continue
+            if len(name) > NAME_MAX:
+                raise OSError(errno.ENAMETOOLONG, "the name is too long")
+            if name in {b".", b".."} or b"\0" in name:
+                raise OSError(errno.EINVAL, "the path is not physical")
+            key = number, name
+            if key not in self._known:
+                self._known[key] = self._volume.lookup(number, name)
+            number = self._known[key]
+        return number
+
+    def _inode(self, path: bytes) -> Inode:
+        return self._volume.inode(self._number(path))
+
+    def _below(self, path: bytes, exclude: Sequence[bytes]) -> Iterator[tuple[bytes, Inode]]:
+        """Every inode below directory *path*; a damaged tree that bites its tail is an error."""
+        left_out = frozenset(exclude)
+        pending = [(path.rstrip(b"/"), self._directory(path).number)]
+        seen = {pending[0][1]}
+        while pending:
+            base, number = pending.pop()
+            for name, (child, _) in self._volume.entries(number).items():
+                below = base + b"/" + name
+                if below in left_out:
+                    continue
+                inode = self._volume.inode(child)
+                if inode.is_directory:
+                    require_new(child, seen)
+                    pending.append((below, child))
+                yield below, inode
+
+    def _directory(self, path: bytes) -> Inode:
+        inode = self._inode(path)
+        if not inode.is_directory:
+            raise OSError(errno.ENOTDIR, "is not a directory")
+        return inode
+
+    def _file(self, path: bytes) -> Inode:
+        inode = self._inode(path)
+        if inode.is_directory:
+            raise OSError(errno.EISDIR, "is a directory")
+        if not inode.is_regular:
+            raise OSError(errno.EINVAL, "is not a regular file")
+        return inode
+
+
+def _stat(inode: Inode) -> StatTuple:
+    return inode.mode, inode.uid, inode.gid, inode.size, inode.links
+
+
+def require_new(number: int, seen: set[int]) -> None:
+    if number in seen:
+        raise OSError(errno.EUCLEAN, f"directory inode {number} is in two places")
+    seen.add(number)

@@ -1,0 +1,119 @@
+"""The worker: carries out calls on ext file systems for the engine that started it.
+
+Started as a program of its own, because libext2fs reads what a hostile guest wrote: a crash or an
+endless loop in here is an error there, and the image is thrown away with the transaction.
+
+A message is its length (4 bytes, little-endian) and a marshalled tuple. Requests: ``(method,
+handle, arguments)``. Answers: ``("done", value)``, ``("os", errno, words)`` for what a local file
+system would have raised, ``("failed", words)`` for everything else.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import resource
+import struct
+import sys
+
+from unclone.images.engines.direct.access.disk import Disk, Place
+from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
+from unclone.images.engines.direct.ext.geometry import Geometry
+from unclone.images.engines.direct.ext.libext2fs import Ext2Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    from unclone.images.engines.direct.ext.reading import Met
+
+_LENGTH = struct.Struct("<I")
+#: Bytes of address space; a guest cannot make the host swap.
+_MEMORY = 1024**3
+#: Bytes of content and number of inodes in one answer to ``walk_on``.
+_BATCH_BYTES = 1024 * 1024
+_BATCH_INODES = 500
+
+
+def main() -> None:
+    """Answer requests from standard input on standard output until the former ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    worker = Worker()
+    while (message := _receive(requests)) is not None:
+        method, handle, arguments = marshal.loads(message)  # noqa: S302  (from the engine)
+        answer: tuple[str, Any] | tuple[str, int, str]
+        try:
+            answer = "done", worker.answer(method, handle, arguments)
+        except Ext2Error as error:
+            if error.of_the_host:
+                answer = "failed", f"the disk cannot be read or written: {error.strerror}"
+            else:
+                answer = "os", error.errno or 0, error.strerror or ""
+        except OSError as error:
+            answer = "os", error.errno or 0, error.strerror or str(error)
+        except Exception as error:  # noqa: BLE001 - the engine raises it again in its own process
+            answer = "failed", f"{type(error).__name__}: {error}"
+        body = marshal.dumps(answer)
+        answers.write(_LENGTH.pack(len(body)) + body)
+        answers.flush()
+    # Whoever started this is gone, or has closed every file system: nothing to save.
+    os._exit(0)
+
+
+class Worker:
+    """File systems by number, and walks that go on."""
+
+    def __init__(self) -> None:
+        self._disks: dict[tuple[Any, ...], Disk] = {}
+        self._open: dict[int, ExtFileSystem] = {}
+        self._walks: dict[int, Iterator[Met]] = {}
+        self._last = 0
+
+    def answer(self, method: str, handle: int, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        """Carry out one request."""
+        if method == "open":
+            return self._add(*arguments)
+        if method == "close":
+            self._open.pop(handle).close()
+            return None
+        if method == "walk":
+            self._last += 1
+            self._walks[self._last] = self._open[handle].walk(*arguments)
+            return self._last
+        if method == "walk_on":
+            return self._walk_on(*arguments)
+        if method == "walk_end":
+            self._walks.pop(arguments[0], None)
+            return None
+        return getattr(self._open[handle], method)(*arguments)
+
+    def _add(
+        self, place: tuple[Any, ...], offset: int, geometry: dict[str, Any], *flags: bool
+    ) -> int:
+        if place not in self._disks:
+            self._disks[place] = Disk(Place.from_plain(place))
+        disk = self._disks[place]
+        opened = ExtFileSystem(disk, offset, Geometry(**geometry), writable=flags[0])
+        self._last += 1
+        self._open[self._last] = opened
+        return self._last
+
+    def _walk_on(self, walk: int) -> list[Met]:
+        batch: list[Met] = []
+        size = 0
+        for met in self._walks[walk]:
+            batch.append(met)
+            size += len(met[2] or b"")
+            if size >= _BATCH_BYTES or len(batch) >= _BATCH_INODES:
+                break
+        return batch
+
+
+def _receive(stream: BinaryIO) -> bytes | None:
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    return stream.read(_LENGTH.unpack(head)[0])

@@ -1,0 +1,43 @@
+"""A check of a FAT file system: whether its chains and directories are what they should be.
+
+Lost clusters and copies of the table that differ harm nobody, and are left to ``fsck.fat``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unclone.images.engines.direct.vfat.allocation import Allocation
+from unclone.images.engines.direct.vfat.folder import Directory
+from unclone.images.text import printable
+
+if TYPE_CHECKING:
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.vfat.boot import Boot
+
+
+def find_damage(volume: BlockFile, boot: Boot) -> str:
+    """What is wrong with *volume*, in words; "" when nothing is."""
+    fat = Allocation(volume, boot)
+    used: set[int] = set()
+    try:
+        if boot.root_cluster:
+            used.update(fat.chain(boot.root_cluster))
+        pending = [Directory(volume, boot, fat, boot.root_cluster)]
+        while pending:
+            for entry in pending.pop().entries:
+                name = printable(entry.name)
+                clusters = fat.chain(entry.cluster) if entry.cluster else []
+                size = len(clusters) * boot.cluster
+                if not used.isdisjoint(clusters):
+                    return f"{name} shares clusters with another file"
+                if entry.is_directory and not clusters:
+                    return f"the directory {name} has no content"
+                if not entry.is_directory and not 0 <= size - entry.size < boot.cluster:
+                    return f"{name} has {size} bytes for {entry.size}"
+                used.update(clusters)
+                if entry.is_directory:
+                    pending.append(Directory(volume, boot, fat, entry.cluster))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

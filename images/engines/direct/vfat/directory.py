@@ -1,0 +1,194 @@
+"""FAT directories: short entries, the long names in front of them, and labels.
+
+References: Microsoft "FAT: General Overview of On-Disk Format" 1.03, pages 22 to 31; Linux
+``fs/fat/namei_vfat.c`` (lower case flags, numeric tails).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.engines.direct.vfat.boot import Boot
+
+ENTRY = 32
+READ_ONLY, VOLUME_ID, DIRECTORY, ARCHIVE, LONG = 0x01, 0x08, 0x10, 0x20, 0x0F
+FREE, END = 0xE5, 0x00
+_LOWER_BASE, _LOWER_EXTENSION = 0x08, 0x10
+_LAST = 0x40
+#: Where an entry of a long name keeps its 13 UTF-16 characters.
+_PIECES = (slice(1, 11), slice(14, 26), slice(28, 32))
+_PER_ENTRY = 13
+#: Characters that a short name can hold besides letters and digits.
+_NOT_SHORT = re.compile(r"[^A-Z0-9!#$%&'()\-@^_`{}~]")
+_FORBIDDEN = re.compile(r'[\x00-\x1f"*/:<>?\\|]')
+_NAME_MAX = 255
+
+
+class Entry(NamedTuple):
+    """One file or directory. ``first`` and ``slot`` are the indices of its entries."""
+
+    name: str
+    short: str
+    raw: bytes  # the short entry
+    first: int
+    slot: int
+
+    @property
+    def attributes(self) -> int:
+        return self.raw[11]
+
+    @property
+    def is_directory(self) -> bool:
+        return bool(self.attributes & DIRECTORY)
+
+    @property
+    def cluster(self) -> int:
+        """The first cluster; 0 when it has none (or is the root, in ``..``)."""
+        high, low = struct.unpack_from("<H4xH", self.raw, 20)
+        return int(high) << 16 | int(low)
+
+    @property
+    def size(self) -> int:
+        return int(struct.unpack_from("<I", self.raw, 28)[0])
+
+    def is_called(self, name: str) -> bool:
+        """Whether *name* means this entry: case does not matter, and the short name will do."""
+        wanted = name.casefold()
+        return wanted in {self.name.casefold(), self.short.casefold()}
+
+
+def entries(raw: bytes) -> Iterator[Entry]:
+    """The entries of a directory with the bytes *raw*, ``.`` and ``..`` and labels left out."""
+    pieces: list[bytes] = []
+    for slot in range(len(raw) // ENTRY):
+        entry = raw[slot * ENTRY : (slot + 1) * ENTRY]
+        if entry[0] == END:
+            return
+        if entry[0] == FREE:
+            pieces = []
+        elif entry[11] & 0x3F == LONG:
+            pieces = [entry, *pieces] if not entry[0] & _LAST else [entry]
+        else:
+            if not entry[11] & VOLUME_ID and entry[:11] not in {b".          ", b"..         "}:
+                short = _short(entry)
+                long = _long(pieces, entry)
+                yield Entry(long or short, short, entry, slot - (len(pieces) if long else 0), slot)
+            pieces = []
+
+
+def volume_label(volume: BlockFile, boot: Boot) -> str:
+    """The label as blkid prints it: the one in the root directory, else the boot sector's."""
+    if boot.root_size:
+        raw = volume.read(boot.root_start, boot.root_size)
+    else:
+        at = boot.data_start + (boot.root_cluster - 2) * boot.cluster
+        raw = volume.read(at, boot.cluster)
+    label = boot.label
+    for slot in range(len(raw) // ENTRY):
+        entry = raw[slot * ENTRY : (slot + 1) * ENTRY]
+        if entry[0] == END:
+            break
+        kind = entry[11] & 0x3F
+        if entry[0] != FREE and kind != LONG and kind & (VOLUME_ID | DIRECTORY) == VOLUME_ID:
+            label = entry[:11].decode("cp437")
+            break
+    label = label.split("\0")[0].rstrip(" ")
+    return "" if label == "NO NAME" else label
+
+
+def make_entries(name: str, taken: Collection[str], raw: bytes) -> bytes:
+    """The entries for a new *name*: *raw* is the short entry whose other fields it takes.
+
+    *taken* are the short names in the directory, upper case. Raises ValueError when *name* cannot
+    be a name.
+    """
+    name = name.rstrip(". ")
+    if not name or len(name.encode("utf-16-le")) > 2 * _NAME_MAX or _FORBIDDEN.search(name):
+        raise ValueError("not a name that FAT can hold")
+    base, _, extension = name.rpartition(".") if "." in name.lstrip(".") else (name, "", "")
+    plain = _packed(base, extension)
+    if _spelled(plain) == name and name not in taken:
+        return plain + raw[11:12] + b"\0" + raw[13:]
+    usable = _spelled(plain) == name.upper() and name.upper() not in taken
+    short = plain if usable else _unused(base, extension, taken)
+    return _long_entries(name, short) + short + raw[11:12] + b"\0" + raw[13:]
+
+
+# -- names ---------------------------------------------------------------------------------
+def _short(entry: bytes) -> str:
+    base = (b"\xe5" + entry[1:8] if entry[0] == 0x05 else entry[:8]).decode("cp437").rstrip(" ")
+    extension = entry[8:11].decode("cp437").rstrip(" ")
+    if entry[12] & _LOWER_BASE:
+        base = base.lower()
+    if entry[12] & _LOWER_EXTENSION:
+        extension = extension.lower()
+    return f"{base}.{extension}" if extension else base
+
+
+def _long(pieces: list[bytes], entry: bytes) -> str:
+    """The long name in *pieces*, in order, if it belongs to the short *entry*."""
+    checksum = _checksum(entry[:11])
+    for number, piece in enumerate(pieces, 1):
+        if piece[0] & ~_LAST != number or piece[13] != checksum:
+            return ""
+    raw = b"".join(piece[part] for piece in pieces for part in _PIECES)
+    return raw.decode("utf-16-le", "replace").split("\0")[0]
+
+
+def _checksum(short: bytes) -> int:
+    total = 0
+    for byte in short:
+        total = ((total & 1) << 7) + (total >> 1) + byte & 0xFF
+    return total
+
+
+def _packed(base: str, extension: str) -> bytes:
+    return f"{_reduced(base, 8):8}{_reduced(extension, 3):3}".encode("ascii")
+
+
+def _reduced(text: str, length: int) -> str:
+    return _NOT_SHORT.sub("_", text.upper().replace(" ", "").replace(".", ""))[:length]
+
+
+def _spelled(short: bytes) -> str:
+    return _short(short + bytes(ENTRY - len(short)))
+
+
+def _unused(base: str, extension: str, taken: Collection[str]) -> bytes:
+    """A short name with a numeric tail that is not in *taken*."""
+    number = 1
+    while True:
+        tail = f"~{number}"
+        short = f"{_reduced(base, 8)[: 8 - len(tail)] + tail:8}{_reduced(extension, 3):3}"
+        packed = short.encode("ascii")
+        if _spelled(packed) not in taken:
+            return packed
+        number += 1
+
+
+def _long_entries(name: str, short: bytes) -> bytes:
+    checksum = _checksum(short)
+    raw = name.encode("utf-16-le")
+    if len(raw) % (2 * _PER_ENTRY):
+        raw += b"\0\0"
+        raw += b"\xff" * (-len(raw) % (2 * _PER_ENTRY))
+    count = len(raw) // (2 * _PER_ENTRY)
+    made = []
+    for number in range(count, 0, -1):
+        part = raw[(number - 1) * 26 : number * 26]
+        order = number | (_LAST if number == count else 0)
+        made.append(
+            bytes([order])
+            + part[:10]
+            + bytes([LONG, 0, checksum])
+            + part[10:22]
+            + b"\0\0"
+            + part[22:]
+        )
+    return b"".join(made)

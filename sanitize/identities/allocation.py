@@ -1,0 +1,281 @@
+"""Hands out new identities: unlike the batch's, the avoided definitions' and the ledger's.
+
+One :class:`Pool` for a run, one :class:`Allocation` (an
+:class:`unclone.sanitize.identities.allocator.Allocator`) for each of its machines::
+
+    pool = Pool(avoided=scan(folders), ledger=ledger, key=read_key(file))
+    with pool.handing_out():
+        allocation = pool.machine("web-01")
+        ...                                    # the format asks: allocation.mac(old, ...) ...
+        allocation.record("golden.xml")        # not for --dry-run, which leaves no trace
+
+Two processes cannot hand out the same value, because the ledger lets only one of them inside
+``handing_out`` at a time. Derived values that are taken are counted up (``attempt``), so the answer
+to a collision is the same each time; with a ledger it stays the same whatever comes and goes.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable
+from unclone.sanitize.identities import mac as mac_addresses
+from unclone.sanitize.identities.avoidance import TEXT_LIMIT, Avoided
+from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.ledger import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from unclone.sanitize.identities.ledger import Ledger
+
+#: How often a value is drawn before its range counts as used up.
+ATTEMPTS = 4096
+#: How many derived values are compared with what the ledger recorded for the machine.
+_RECORDED_ATTEMPTS = 256
+#: Where fewer values than this are possible (ports, short serials), machines have to share them.
+PLENTY = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """One old value and its successor, for the report."""
+
+    kind: str
+    field: str
+    old: str
+    new: str
+
+
+class Pool:
+    """What is taken, for all machines of one run."""
+
+    def __init__(
+        self, *, avoided: Avoided | None = None, ledger: Ledger | None = None, key: bytes = b""
+    ) -> None:
+        """*key* makes values derived; see :mod:`unclone.sanitize.identities.keys`."""
+        self._avoided = avoided or Avoided()
+        self._ledger = ledger
+        self._key = key
+        self._handed: set[tuple[str, str]] = set()
+        self._names: set[str] = set()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know about the ledger and the definitions to avoid."""
+        ledger = self._ledger.warning if self._ledger else ""
+        cut = [
+            f"only the first {TEXT_LIMIT >> 20} MiB of {printable(str(path))} were searched for "
+            "identities to avoid"
+            for path in self._avoided.cut
+        ]
+        return tuple(words for words in (ledger, *cut) if words)
+
+    @contextmanager
+    def handing_out(self) -> Iterator[None]:
+        """What is recorded inside is recorded together; other processes wait for the end."""
+        if self._ledger is None:
+            yield
+        else:
+            with self._ledger.transaction():
+                yield
+
+    def machine(self, name: str) -> Allocation:
+        """Begin with one machine. Raises when the name is taken.
+
+        :class:`UsageError` within the run; :class:`RefusedError` in the ledger, except with a
+        key: then it is the same machine again, and gets the same values.
+        """
+        if name in self._names:
+            raise UsageError(
+                f"two machines of the batch are called {printable(name)}",
+                hint="Give each a name of its own.",
+            )
+        known = self._ledger.machine(name) if self._ledger else None
+        if known and self._ledger and not self._key:
+            raise self._ledger.known(name)
+        self._names.add(name)
+        return Allocation(self, Identities(name, self._key), known.identities if known else ())
+
+    def takes(self, kind: str, value: str, machine: str) -> bool:
+        """Claim *value* for *machine*; False when it is taken."""
+        if (kind, value) in self._handed or self._avoided.has(kind, value):
+            return False
+        if self._ledger and self._ledger.holder(kind, value) not in {"", machine}:
+            return False
+        self._handed.add((kind, value))
+        return True
+
+    def takes_recorded(self, kind: str, value: str) -> bool:
+        """Claim what the ledger says is the machine's own; False when it was claimed already."""
+        if (kind, value) in self._handed:
+            return False
+        self._handed.add((kind, value))
+        return True
+
+    def write(self, name: str, source: str, identities: Iterable[Identity]) -> None:
+        """Record a machine in the ledger, if there is one."""
+        if self._ledger is None:
+            return
+        if self._ledger.machine(name):
+            self._ledger.forget(name)
+        self._ledger.record(name, source, identities)
+
+
+class Allocation:
+    """The new identity of one machine, value by value. The same old value gets the same new one."""
+
+    def __init__(self, pool: Pool, identities: Identities, recorded: Iterable[Identity]) -> None:
+        """Use :meth:`Pool.machine`."""
+        self._pool = pool
+        self._identities = identities
+        self._recorded = tuple(recorded)
+        self._replaced: dict[tuple[str, str], Replaced] = {}
+        self._own: set[str] = set()
+        self._claimed: dict[tuple[str, str], Identity] = {}
+
+    @property
+    def replaced(self) -> tuple[Replaced, ...]:
+        """Every old value and its new one, in the order they were asked for."""
+        return tuple(self._replaced.values())
+
+    @property
+    def macs(self) -> Mapping[str, str]:
+        """The map for guest and seed: old addresses to new ones (lower case, colons)."""
+        return {one.old: one.new for one in self.replaced if one.kind == "mac"}
+
+    def mac(self, old: str, *, oui: bytes, place: str) -> str:
+        """See ``Allocator``; *oui* may have 1 to 5 octets."""
+        known = str(mac_addresses.parse(old, place))
+        # More octets than any range leaves open: the address takes as many as it needs.
+        draw = self._identities.bytes
+        return self._renewed(
+            "mac",
+            known,
+            place,
+            lambda n: mac_addresses.composed(oui, draw(f"mac {place}", 5, attempt=n)),
+        )
+
+    def uuid(self, old: str, *, field: str) -> str:
+        """See :class:`unclone.sanitize.identities.allocator.Allocator`."""
+        draw = self._identities.uuid
+        return self._renewed("uuid", old.lower(), field, lambda n: draw(field, attempt=n))
+
+    def token(self, old: str, *, field: str, alphabet: str) -> str:
+        """See :class:`unclone.sanitize.identities.allocator.Allocator`."""
+        size = sum(char in alphabet for char in old)
+        space = len(alphabet) ** size
+        if space < 2:
+            raise RefusedError(
+                f"{field}: '{printable(old, 80)}' leaves nothing to renew",
+                hint="Give the field a value of letters or digits, or leave it out.",
+            )
+        draw = self._identities.number
+        return self._renewed(
+            "serial" if space >= PLENTY else "",
+            old,
+            field,
+            lambda n: _filled(old, alphabet, draw(f"token {field}", 0, space - 1, attempt=n)),
+        )
+
+    def number(self, old: int, *, field: str, low: int, high: int) -> int:
+        """See :class:`unclone.sanitize.identities.allocator.Allocator`."""
+        draw = self._identities.number
+        kind = f"number {field}"
+        value = self._renewed(
+            kind,
+            str(old),
+            field,
+            lambda n: str(draw(kind, low, high, attempt=n)),
+            recorded=high - low >= PLENTY,
+        )
+        return int(value)
+
+    def claim(self, kind: str, value: str, *, field: str = "") -> None:
+        """Take a value that a person chose (a MAC address, an instance-id).
+
+        Raises :class:`RefusedError` when another machine has it.
+        """
+        if (kind, value) not in self._claimed:
+            if not self._pool.takes(kind, value, self._identities.machine):
+                raise RefusedError(
+                    f"{kind} {printable(value)} for {printable(self._identities.machine)} is taken",
+                    hint="Another machine of the batch, a definition to avoid or the ledger has "
+                    "it. Choose another one.",
+                )
+            self._claimed[kind, value] = Identity(kind, value, field)
+
+    def record(self, source: str) -> None:
+        """Write everything into the ledger; *source* is what the machine is made from.
+
+        What it was given before, by an earlier run with the same key, stays its own.
+        """
+        identities = {(one.kind, one.value): one for one in self._recorded} | self._claimed
+        self._pool.write(self._identities.machine, source, identities.values())
+
+    # -- helpers ---------------------------------------------------------------------------
+    def _renewed(
+        self,
+        kind: str,
+        old: str,
+        field: str,
+        draw: Callable[[int], str],
+        *,
+        recorded: bool = True,
+    ) -> str:
+        """The successor of *old*.
+
+        *kind* is "" where values only differ within the machine; not *recorded* are those that
+        differ within the batch.
+        """
+        key = (kind or field, old)
+        if key not in self._replaced:
+            new = self._again(kind, field, draw) or self._drawn(kind, old, field, draw)
+            if kind and recorded:
+                self._claimed.setdefault((kind, new), Identity(kind, new, field))
+            self._replaced[key] = Replaced(kind or field, field, old, new)
+        return self._replaced[key].new
+
+    def _again(self, kind: str, field: str, draw: Callable[[int], str]) -> str:
+        """What the ledger says *field* was given by an earlier run with the same key, or ""."""
+        before = {
+            one.value: one for one in self._recorded if (one.kind, one.field) == (kind, field)
+        }
+        if not before:
+            return ""
+        for attempt in range(_RECORDED_ATTEMPTS):
+            value = draw(attempt)
+            if value in before and self._pool.takes_recorded(kind, value):
+                return value
+        return ""
+
+    def _drawn(self, kind: str, old: str, field: str, draw: Callable[[int], str]) -> str:
+        for attempt in range(ATTEMPTS):
+            value = draw(attempt)
+            if value == old:
+                continue
+            if not kind and f"{field} {value}" not in self._own:
+                self._own.add(f"{field} {value}")
+                return value
+            if kind and self._pool.takes(kind, value, self._identities.machine):
+                return value
+        raise RefusedError(
+            f"{field}: no free value was found in {ATTEMPTS} attempts",
+            hint="The range is used up: take another one (--oui), or release machines that are "
+            "gone (unclone ledger --release).",
+        )
+
+
+def _filled(old: str, alphabet: str, number: int) -> str:
+    """*old* with its characters of *alphabet* replaced by the digits of *number*."""
+    new = []
+    for char in old:
+        if char in alphabet:
+            number, digit = divmod(number, len(alphabet))
+            new.append(alphabet[digit])
+        else:
+            new.append(char)
+    return "".join(new)

@@ -1,0 +1,1 @@
+"""One module per command; :mod:`unclone.cli.main` loads a command when it is asked for."""

@@ -1,0 +1,32 @@
+"""``unclone doctor``: what this host has, what is missing, how to get it."""
+
+from __future__ import annotations
+
+import click
+
+from unclone.cli import options, render
+from unclone.cli.document import print_document
+from unclone.images.errors import ExitStatus
+
+EPILOG = """\b
+Examples:
+  unclone doctor
+  unclone doctor --json | jq -r '.results[] | select(.state != "ok") | .fix'
+"""
+
+
+@click.command("doctor", epilog=EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.debug_option
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001 (click gives it by name)
+    """Look at what unclone needs on this host. Exit status 1: something needed is missing."""
+    from unclone.runs import doctor as host  # noqa: PLC0415 (an engine comes with it: not for --help)
+
+    found = host.checks()
+    if as_json:
+        print_document("unclone.doctor/1", [check.to_json() for check in found])
+    else:
+        render.show_checks(render.console(), found)
+    missing = any(check.state == "missing" for check in found)
+    ctx.exit(ExitStatus.FAILED if missing else ExitStatus.DONE)

@@ -1,0 +1,52 @@
+"""``unclone inspect``: what identity is in an image."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unclone.cli import options, render
+from unclone.cli.document import print_document
+from unclone.cli.progress import progress_for
+from unclone.runs.attempt import attempt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EPILOG = """\b
+Examples:
+  unclone inspect web-01.qcow2
+  unclone inspect --profile golden --verbose template.qcow2
+  unclone inspect --json disk.raw --format raw | jq '.results[0].guest'
+"""
+
+
+@click.command("inspect", epilog=EPILOG)
+@options.image_argument()
+@options.step_options
+@options.opening_options
+@options.output_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    image: Path,
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    verbose: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    **given: Any,  # noqa: ANN401 (the options, as options.request_from takes them)
+) -> None:
+    """Show what identity is in IMAGE, and what `unclone sanitize` would do. Changes nothing."""
+    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    steps = options.options_from(given)
+    with progress_for(quiet=quiet) as progress:
+        request = options.request_from(image, given, steps, progress)
+        found = attempt(ctx, image, progress, partial(run.inspect, request))
+    if as_json:
+        print_document("unclone.inspect/1", [found.to_json()])
+    elif found.result is not None:
+        render.show_inspection(render.console(), found.result, verbose=verbose)
+    ctx.exit(found.status)

@@ -1,0 +1,123 @@
+"""``unclone ledger``: which identities were handed out, and forgetting machines that are gone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unclone.cli import options, render
+from unclone.cli.document import print_document
+from unclone.images.errors import ExitStatus, UncloneError, UsageError
+from unclone.images.text import printable
+from unclone.runs import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.sanitize.identities.ledger import Ledger, Machine
+
+EPILOG = """\b
+Examples:
+  unclone ledger ~/fleet.ledger
+  unclone ledger ~/fleet.ledger web-01 web-02
+  unclone ledger ~/fleet.ledger --find 52:54:00:12:34:56
+  unclone ledger ~/fleet.ledger --release web-01
+  unclone ledger ~/fleet.ledger --json | jq -r '.results[].name'
+"""
+
+
+@click.command("ledger", epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--find", metavar="VALUE", help="Show who has this MAC address, UUID or other value.")
+@click.option(
+    "--release",
+    metavar="NAME",
+    multiple=True,
+    help="Forget a machine that is gone, so that its identities may be given again; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.debug_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    file: Path,
+    names: Sequence[str],
+    find: str | None,
+    release: Sequence[str],
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+) -> None:
+    """Show the machines in the ledger FILE, or those called NAME, and what each was given."""
+    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+
+    if sum(map(bool, (names, find, release))) > 1:
+        raise click.UsageError("give names, --find or --release, not several of them")
+    try:
+        if not file.exists():
+            raise UsageError(
+                f"there is no ledger {printable(str(file))}",
+                hint="`unclone define --ledger FILE` makes one.",
+            )
+        with Ledger.open(file) as ledger:
+            if ledger.warning:
+                click.echo(f"unclone: {ledger.warning}", err=True)
+            found = _released(ledger, release) if release else _chosen(ledger, names, find or "")
+    except UncloneError as error:
+        if as_json:
+            print_document("unclone.ledger/1", [failures.to_json(os.fspath(file), error)])
+        raise
+    if as_json:
+        print_document("unclone.ledger/1", [_to_json(machine) for machine in found])
+    else:
+        for machine in found:
+            _show(machine, released=bool(release))
+    ctx.exit(ExitStatus.DONE)
+
+
+def _released(ledger: Ledger, names: Sequence[str]) -> list[Machine]:
+    """All of them or none."""
+    with ledger.transaction():
+        found = _chosen(ledger, names, "")
+        for machine in found:
+            ledger.forget(machine.name)
+    return found
+
+
+def _chosen(ledger: Ledger, names: Sequence[str], value: str) -> list[Machine]:
+    if value:
+        return list(ledger.find(value))
+    if not names:
+        return list(ledger.machines())
+    found = []
+    for name in dict.fromkeys(names):
+        machine = ledger.machine(name)
+        if machine is None:
+            raise ledger.unknown(name)
+        found.append(machine)
+    return found
+
+
+def _show(machine: Machine, *, released: bool) -> None:
+    out = render.console()
+    verb = "released; was made" if released else "made"
+    line = f" {verb} {machine.allocated} from {machine.source}"
+    out.print(render.plain(machine.name, "bold") + render.plain(line), soft_wrap=True)
+    for one in machine.identities:
+        out.print(
+            render.plain(f"  {one.kind:12} {one.value}  {one.field}".rstrip()), soft_wrap=True
+        )
+
+
+def _to_json(machine: Machine) -> dict[str, Any]:
+    return {
+        "name": machine.name,
+        "allocated": machine.allocated,
+        "source": machine.source,
+        "identities": [
+            {"kind": one.kind, "value": one.value, "field": one.field} for one in machine.identities
+        ],
+    }

@@ -1,0 +1,75 @@
+"""``unclone recover``: finish or discard an interrupted run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unclone.cli import options, render
+from unclone.cli.document import print_document
+from unclone.cli.progress import progress_for
+from unclone.runs.attempt import attempt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unclone.images.recovery import Recovery
+    from unclone.runs.attempt import Watched
+
+EPILOG = """\b
+Example:
+  unclone recover web-01.qcow2
+"""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A recovery with the name it was asked for by."""
+
+    image: str
+    recovery: Recovery
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        return {
+            "image": self.image,
+            "status": "done",
+            "action": str(self.recovery.action),
+            "images": [os.fspath(path) for path in self.recovery.images],
+        }
+
+
+@click.command("recover", epilog=EPILOG)
+@options.image_argument()
+@options.allow_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress; only results and failures.")
+@options.debug_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    image: Path,
+    allow: tuple[Path, ...],
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    quiet: bool,  # noqa: FBT001
+) -> None:
+    """Finish or discard a run on IMAGE that was interrupted, whichever is safe.
+
+    Every run does this by itself first; the command is for when no further run is wanted.
+    """
+    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    def work(seen: Watched) -> Recovered:
+        return Recovered(os.fspath(image), run.recover(image, seen, allow=allow))
+
+    with progress_for(quiet=quiet) as progress:
+        done = attempt(ctx, image, progress, work)
+    if as_json:
+        print_document("unclone.recover/1", [done.to_json()])
+    elif done.result is not None:
+        render.console().print(render.plain(str(done.result.recovery)), soft_wrap=True)
+    ctx.exit(done.status)

@@ -1,0 +1,244 @@
+"""``unclone sanitize``: take the old identity out of images."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unclone.cli import options
+from unclone.cli.document import print_document
+from unclone.cli.progress import progress_for
+from unclone.images.errors import UncloneError
+from unclone.runs import failures
+from unclone.runs.attempt import attempt, show_traceback
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from unclone.cli.progress import Progress
+    from unclone.runs.attempt import Attempt, Watched
+    from unclone.runs.machine import Machine
+    from unclone.runs.run import Request
+    from unclone.sanitize.report import Report
+    from unclone.sanitize.step import Options
+
+EPILOG = """\b
+Examples:
+  unclone sanitize --dry-run web-01.qcow2
+  unclone sanitize web-01.qcow2 web-02.qcow2
+  unclone sanitize golden.qcow2 --output web-03.qcow2
+  unclone sanitize --profile golden --json template.qcow2 > report.json
+  unclone sanitize web-01.qcow2 --definition golden.xml --name web-01
+"""
+
+
+@click.command("sanitize", epilog=EPILOG)
+@options.image_argument(several=True)
+@click.option("--dry-run", is_flag=True, help="Print the plan that would run, change nothing.")
+@click.option(
+    "--output",
+    "outputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Leave IMAGE untouched; the result appears as FILE. With --add-disk: once for each disk.",
+)
+@click.option(
+    "--output-format", type=click.Choice(options.FORMATS), help="FILE's format; default: IMAGE's."
+)
+@click.option("--overwrite", is_flag=True, help="Let --output replace an existing FILE.")
+@click.option(
+    "--allow-overlays",
+    is_flag=True,
+    help="Change IMAGE although other images have it as backing file, and break them.",
+)
+@click.option(
+    "--definition",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The machine's definition: written anew as NAME, and its new MAC addresses go into the "
+    "guest. Without IMAGE, its disks are the guest's.",
+)
+@click.option(
+    "--definition-output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the new definition goes; default: NAME with the suffix of the old, here.",
+)
+@click.option(
+    "--avoid",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="With --definition: definitions whose identities are not given again; may be repeated.",
+)
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --definition: a database of every identity ever given (see `unclone define`).",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many images to work on at once; default: as many as there are processors.",
+)
+@options.step_options
+@options.opening_options
+@options.output_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    images: tuple[Path, ...],
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    verbose: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    jobs: int | None,
+    **given: Any,  # noqa: ANN401 (the options, as options.request_from takes them)
+) -> None:
+    """Make IMAGE a machine of its own, in place or as a new file.
+
+    With --definition, the disks and the definition of one machine become those of another, with
+    one map of MAC addresses for both.
+
+    Each image is done completely or left as it was, and one that fails does not stop the others.
+    The exit status is then that of the most severe failure (docs/exit-status.md).
+    """
+    _require_sense(images, given)
+    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    steps = options.options_from(given)
+    at_once = _at_once(images, given, jobs)
+    attempts: Sequence[Attempt[Report] | Attempt[Machine]]
+    with progress_for(quiet=quiet, threads=at_once == 1) as progress:
+        if given["definition"]:
+            attempts = [_together(ctx, images, given, steps, progress)]
+            images = ()
+        requests = [options.request_from(image, given, steps, progress) for image in images]
+        if at_once > 1:
+            attempts = _several(ctx, requests, progress, at_once)
+        elif images:
+            attempts = []
+            for request in requests:
+                work = partial(run.sanitize, request)
+                attempts.append(attempt(ctx, request.image, progress, work))
+                if attempts[-1].interrupted:
+                    break
+    if as_json:
+        print_document("unclone.sanitize/1", [each.to_json() for each in attempts])
+    else:
+        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+
+        out = render.console()
+        for each in attempts:
+            if each.result is not None:
+                _show(out, each.result, verbose=verbose)
+    ctx.exit(failures.worst(each.status for each in attempts))
+
+
+def _show(out: Console, result: Report | Machine, *, verbose: bool) -> None:
+    from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+    from unclone.runs.machine import Machine  # noqa: PLC0415 (all formats come with it)
+
+    if isinstance(result, Machine):
+        render.show_report(out, result.report, verbose=verbose)
+        render.show_definition(out, result.defined)
+    else:
+        render.show_report(out, result, verbose=verbose)
+
+
+def _together(
+    ctx: click.Context,
+    images: tuple[Path, ...],
+    given: dict[str, Any],
+    steps: Options,
+    progress: Progress,
+) -> Attempt[Machine]:
+    """The disks and the definition of one machine."""
+    # All formats come with them: not for --help.
+    from unclone.runs import define as defining  # noqa: PLC0415
+    from unclone.runs import machine as together  # noqa: PLC0415
+
+    source: Path = given["definition"]
+    wanted = defining.Request(
+        source, given["name"], output=given["definition_output"], overwrite=given["overwrite"]
+    )
+
+    def work(watched: Watched) -> Machine:
+        definition = defining.read(wanted)
+        disks = (*images, *given["add_disks"]) if images else together.disks_of(definition)
+        of_disks = {**given, "add_disks": disks[1:]}
+        request = options.request_from(disks[0], of_disks, steps, progress)
+        return together.sanitize(
+            request, wanted, definition, watched, avoid=given["avoid"], ledger=given["ledger"]
+        )
+
+    return attempt(ctx, images[0] if images else source, progress, work)
+
+
+def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
+    if len(images) <= 1 or given["ask_passphrase"]:  # a person is asked by one run at a time
+        return 1
+    from unclone.runs.jobs import default_jobs  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    return min(jobs or default_jobs(), len(images))
+
+
+def _several(
+    ctx: click.Context, requests: Sequence[Request], progress: Progress, at_once: int
+) -> Sequence[Attempt[Report]]:
+    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.jobs import Task, attempt_all  # noqa: PLC0415 (likewise)
+    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
+
+    with suppress(UncloneError):  # each image says it
+        all_steps(requests[0].options)  # read here once, and not in every job
+    tasks = [Task(os.fspath(each.image), partial(run.sanitize, each)) for each in requests]
+    return attempt_all(tasks, progress, jobs=at_once, show=partial(show_traceback, ctx))
+
+
+def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
+    outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
+    if given["definition"]:
+        if not given["name"]:
+            raise click.UsageError("--definition needs --name: what the new machine is called")
+        if not images and given["add_disks"]:
+            raise click.UsageError("--add-disk needs IMAGE: the machine's first disk")
+    elif not images:
+        raise click.UsageError("Missing argument 'IMAGE...'.")
+    if len(images) > 1:
+        for name, option in (
+            ("outputs", "--output"),
+            ("add_disks", "--add-disk"),
+            ("name", "--name"),
+            ("definition", "--definition"),
+        ):
+            if given[name]:
+                raise click.UsageError(
+                    f"{option} is for exactly one image; {len(images)} are given"
+                )
+    if images and outputs not in {0, disks}:
+        raise click.UsageError(
+            f"--output is given {outputs} times for {disks} disks: each disk needs its own file"
+        )
+    if given["name"] and not (given["derive_from"] or given["definition"]):
+        raise click.UsageError("--name needs --derive-from or --definition")
+    for name, option, needed in (
+        ("output_format", "--output-format", "outputs"),
+        ("definition_output", "--definition-output", "definition"),
+        ("avoid", "--avoid", "definition"),
+        ("ledger", "--ledger", "definition"),
+    ):
+        if given[name] and not given[needed]:
+            raise click.UsageError(f"{option} needs --{needed.removesuffix('s')}")
+    if given["overwrite"] and not (outputs or given["definition"]):
+        raise click.UsageError("--overwrite needs --output")

@@ -1,0 +1,98 @@
+"""``unclone steps``: every identity that is known, why it matters and where that was learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unclone.cli import options, render
+from unclone.cli.document import print_document
+from unclone.images.errors import ExitStatus
+from unclone.sanitize.step import Options, Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.sanitize.step import Step
+
+EPILOG = """\b
+Examples:
+  unclone steps
+  unclone steps --profile golden
+  unclone steps ssh-host-keys
+  unclone steps --json | jq -r '.results[] | select(.runs | not) | .id'
+"""
+
+
+@click.command("steps", epilog=EPILOG)
+@click.argument("step_id", metavar="[STEP]", required=False)
+@click.option(
+    "--profile",
+    type=click.Choice([str(each) for each in Profile]),
+    default=str(Profile.IDENTITY),
+    show_default=True,
+    help="Show which steps run with this profile.",
+)
+@options.catalogue_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.debug_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    step_id: str | None,
+    profile: str,
+    catalogues: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+) -> None:
+    """List the steps, built in and your own, and whether they run; or show all about one STEP."""
+    from unclone.sanitize.planning import all_steps, is_selected  # noqa: PLC0415 (reads the catalogue)
+
+    chosen = Options(profile=Profile(profile), catalogues=catalogues)
+    steps = all_steps(chosen)
+    if step_id is not None:
+        known = [step.info.id for step in steps]
+        if step_id not in known:
+            raise click.UsageError(options.unknown_step(step_id, known))
+        steps = [step for step in steps if step.info.id == step_id]
+    runs = {step.info.id: is_selected(step, chosen) for step in steps}
+    if as_json:
+        print_document("unclone.steps/1", [_to_json(step, runs[step.info.id]) for step in steps])
+    elif step_id is not None:
+        render.show_step(render.console(), steps[0], _row_fields(steps[0]))
+    else:
+        render.show_steps(render.console(), [(s.info, runs[s.info.id]) for s in steps])
+    ctx.exit(ExitStatus.DONE)
+
+
+def _to_json(step: Step, runs: bool) -> dict[str, Any]:  # noqa: FBT001 (read at its one call)
+    info = step.info
+    return {
+        "id": info.id,
+        "title": info.title,
+        "why": info.why,
+        "profile": str(info.profile),
+        "runs": runs,
+        "off_because": info.off_because,
+        "sources": list(info.sources),
+        **{name.replace(" ", "_"): list(values) for name, values in _row_fields(step)},
+    }
+
+
+def _row_fields(step: Step) -> Sequence[tuple[str, Sequence[str]]]:
+    """What a catalogue row says beyond its description; nothing for a step that is code."""
+    from unclone.sanitize.catalogue.row import CatalogueStep  # noqa: PLC0415 (as above)
+
+    if not isinstance(step, CatalogueStep):
+        return ()
+    row = step.row
+    return (
+        ("action", (row.action,)),
+        ("paths", row.paths),
+        ("except", row.excepts),
+        ("lines", row.lines),
+        ("when exists", row.when.exists),
+        ("when missing", row.when.missing),
+        ("when distro", row.when.distro),
+    )

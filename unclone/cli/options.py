@@ -1,0 +1,291 @@
+"""The options that commands share, and the request that they add up to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from unclone.images.formats.header import Format
+from unclone.images.text import printable
+from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.keys import KEY_HELP, read_key
+from unclone.sanitize.step import Options, Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from unclone.cli.progress import Progress
+    from unclone.runs.run import Request
+
+Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
+
+FORMATS = [str(each) for each in Format]
+
+
+class MachineId(click.ParamType[str]):
+    """``auto``, a way of having none, or an id of the person's own."""
+
+    name = "machine-id"
+    WORDS = ("auto", "remove", "empty", "uninitialized", "random")
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 (click's)
+        return f"[{'|'.join(self.WORDS)}|ID]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 (click's signature)
+        text = str(value)
+        if text in self.WORDS:
+            return text
+        if not re.fullmatch(r"[0-9a-fA-F]{32}", text) or set(text) == {"0"}:
+            words = ", ".join(self.WORDS)
+            self.fail(
+                f"'{printable(text)}' is none of {words}, nor 32 hexadecimal digits", param, ctx
+            )
+        return text.lower()
+
+
+def image_argument(*, several: bool = False) -> Callable[[Decorated], Decorated]:
+    """The image, or the images."""
+    if several:
+        return click.argument("images", metavar="IMAGE...", nargs=-1, type=_PATH)
+    return click.argument("image", type=_PATH)
+
+
+def output_options(function: Decorated) -> Decorated:
+    """How results and progress are shown."""
+    return _apply(
+        function,
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+        click.option("-v", "--verbose", is_flag=True, help="Show every change, with its reason."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress; only results and failures."),
+        debug_option,
+    )
+
+
+def debug_option(function: Decorated) -> Decorated:
+    """Tracebacks, for those who want to report a bug."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_remember_debug,
+        help="Print a traceback when something fails.",
+    )(function)
+
+
+def allow_option(function: Decorated) -> Decorated:
+    """Where files that an image refers to may lie."""
+    return click.option(
+        "--allow-dir",
+        "allow",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        multiple=True,
+        metavar="FOLDER",
+        help="A folder where backing and data files may lie, besides the image's own; "
+        "may be repeated.",
+    )(function)
+
+
+def opening_options(function: Decorated) -> Decorated:
+    """How the image is opened."""
+    return _apply(
+        function,
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "guestfs", "direct"]),
+            default="auto",
+            show_default=True,
+            help="What opens the guest.",
+        ),
+        click.option(
+            "--format",
+            "image_format",
+            type=click.Choice(FORMATS),
+            help="The image's format, where it cannot be told from the file (raw).",
+        ),
+        click.option(
+            "--add-disk",
+            "add_disks",
+            type=_PATH,
+            multiple=True,
+            metavar="IMAGE",
+            help="A further disk of the same guest; may be repeated.",
+        ),
+        allow_option,
+        click.option(
+            "--key-file",
+            "key_files",
+            type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+            multiple=True,
+            help="A file whose content opens a LUKS container; may be repeated.",
+        ),
+        click.option(
+            "--ask-passphrase", is_flag=True, help="Ask for the passphrase of a LUKS container."
+        ),
+    )
+
+
+def step_options(function: Decorated) -> Decorated:
+    """Which steps run, and how."""
+    return _apply(
+        function,
+        click.option(
+            "--profile",
+            type=click.Choice([str(each) for each in Profile]),
+            default=str(Profile.IDENTITY),
+            show_default=True,
+            help="identity: what must not be shared. golden: also logs, histories, caches.",
+        ),
+        click.option(
+            "--enable",
+            multiple=True,
+            metavar="STEP",
+            help="Run a step that is off by default; may be repeated (see `unclone steps`).",
+        ),
+        click.option(
+            "--disable", multiple=True, metavar="STEP", help="Leave a step out; may be repeated."
+        ),
+        click.option(
+            "--machine-id",
+            type=MachineId(),
+            default="auto",
+            show_default=True,
+            help="What becomes of the machine-id; auto: removed or emptied, as the guest can boot.",
+        ),
+        click.option(
+            "--ssh-host-keys",
+            type=click.Choice(["auto", "remove", "generate", "keep"]),
+            default="auto",
+            show_default=True,
+            help="auto: removed where the guest certainly makes new ones, else made here.",
+        ),
+        click.option(
+            "--uuids",
+            type=click.Choice(["renew", "keep"]),
+            default="renew",
+            show_default=True,
+            help="The UUIDs of file systems, partitions and containers, with all that refers to "
+            "them.",
+        ),
+        click.option(
+            "--derive-from", metavar="FILE", help=KEY_HELP, type=click.Path(allow_dash=True)
+        ),
+        click.option(
+            "--name",
+            metavar="NAME",
+            help="The machine's name, for --derive-from and --definition; default: that of the "
+            "image file.",
+        ),
+        click.option(
+            "--strict", is_flag=True, help="Refuse where an identity would have to be kept."
+        ),
+        catalogue_option,
+    )
+
+
+def catalogue_option(function: Decorated) -> Decorated:
+    """Catalogue files of the person's own."""
+    return click.option(
+        "--catalogue",
+        "catalogues",
+        type=click.Path(exists=True, dir_okay=False, readable=True),
+        multiple=True,
+        metavar="FILE",
+        help="A catalogue file of your own, besides the built-in ones; may be repeated.",
+    )(function)
+
+
+def options_from(given: Mapping[str, Any]) -> Options:
+    """The options for the steps. Raises a usage error for a step that does not exist."""
+    catalogues = tuple(given["catalogues"])
+    enable, disable = frozenset(given["enable"]), frozenset(given["disable"])
+    if enable or disable:
+        from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
+
+        known = [step.info.id for step in all_steps(Options(catalogues=catalogues))]
+        for option, names in (("--enable", enable), ("--disable", disable)):
+            for name in sorted(names - set(known)):
+                raise click.BadOptionUsage(option, unknown_step(name, known))
+    for name in sorted(enable & disable):
+        raise click.UsageError(f"{name} cannot be enabled and disabled at once")
+    return Options(
+        profile=Profile(given["profile"]),
+        enable=enable,
+        disable=disable,
+        machine_id=given["machine_id"],
+        ssh_host_keys=given["ssh_host_keys"],
+        uuids=given["uuids"],
+        identities=Identities(key=read_key(given["derive_from"]) if given["derive_from"] else b""),
+        strict=given["strict"],
+        catalogues=catalogues,
+    )
+
+
+def request_from(
+    image: Path, given: Mapping[str, Any], options: Options, progress: Progress
+) -> Request:
+    """The request for one image. What a command has no option for keeps its default."""
+    from unclone.runs.run import Request  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    outputs = tuple(given.get("outputs", ()))
+    return Request(
+        image=image,
+        add_disks=tuple(given["add_disks"]),
+        format=given["image_format"] or "",
+        engine=given["engine"],
+        outputs=outputs,
+        output_format=given.get("output_format") or "",
+        overwrite=given.get("overwrite", False),
+        allow=tuple(given["allow"]),
+        allow_overlays=given.get("allow_overlays", False),
+        dry_run=given.get("dry_run", False),
+        key_files=tuple(given["key_files"]),
+        passphrase=_asking(progress) if given["ask_passphrase"] else None,
+        options=_named(options, given["name"] or Path(outputs[0] if outputs else image).stem),
+    )
+
+
+def _named(options: Options, machine: str) -> Options:
+    """*options* for one machine; random values do not depend on its name."""
+    if not options.identities.key:
+        return options
+    return replace(options, identities=replace(options.identities, machine=machine))
+
+
+def unknown_step(name: str, known: list[str]) -> str:
+    """The message for a step that does not exist, with the nearest that do."""
+    import difflib  # noqa: PLC0415 (only for who mistypes)
+
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near += [each for each in known if name and name in each and each not in near]
+    guess = f"did you mean {' or '.join(near[:3])}?" if near else "`unclone steps` lists them."
+    return f"there is no step called '{printable(name)}'; {guess}"
+
+
+def _asking(progress: Progress) -> Callable[[str], bytes]:
+    def ask(device: str) -> bytes:
+        with progress.paused():
+            answer = click.prompt(
+                f"Passphrase for {printable(device)}", hide_input=True, err=True, type=str
+            )
+        return str(answer).encode("utf-8", "surrogateescape")
+
+    return ask
+
+
+def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 (click's signature)
+    if value:
+        ctx.meta["unclone.debug"] = True  # meta is shared by all contexts of one command line
+
+
+def _apply(function: Decorated, *decorators: Callable[[Decorated], Decorated]) -> Decorated:
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+_PATH = click.Path(path_type=Path)

@@ -1,1 +1,0 @@
-"""One module per command; :mod:`unclone.cli` loads a command when it is asked for."""

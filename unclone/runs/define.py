@@ -1,0 +1,389 @@
+"""One run of ``unclone define``: read, decide, write; callable from Python.
+
+Everything is read, decided and checked before anything is written, and what was written is taken
+back when something later fails.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from unclone.images.errors import InUseError, RefusedError, UsageError
+from unclone.images.image import shown
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.companion import appearing, require_free
+from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.identities import Identities, canonical_uuid
+from unclone.sanitize.definitions.libvirt.network import read_network
+from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.verifying import verify
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.allocation import Allocation, Pool
+from unclone.sanitize.identities.avoidance import scan
+from unclone.sanitize.identities.ledger import Ledger
+from unclone.sanitize.identities.spelling import hexadecimal, is_uuid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.definition import Definition, Disk
+    from unclone.sanitize.definitions.renewal import Renewal, Renewed
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. ``output`` is None for NAME and the source's suffix, in this folder."""
+
+    source: Path
+    name: str
+    output: Path | None = None
+    format: str = ""  # told by content when empty
+    oui: bytes = b""  # what new MAC addresses begin with; empty: the hypervisor's own
+    uuid: str = ""
+    macs: Mapping[str, str] = field(default_factory=dict)  # card (label, address, number) to MAC
+    disks: Mapping[str, str] = field(default_factory=dict)  # path or label to path
+    networks: tuple[Path, ...] = ()  # libvirt networks with reservations
+    snapshots: tuple[Path, ...] = ()  # the machine's snapshots, as libvirt dumps them
+    virtio: bool = False
+    unchecked: bool = False  # with virtio: without a look into the guest
+    dry_run: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One definition with its result: the machine's own, or one given beside it."""
+
+    renewal: Renewal
+    output: Path
+
+
+@dataclass(frozen=True)
+class Defined:
+    """What happened, or would happen with ``dry_run``. The first part is the machine's own."""
+
+    request: Request
+    parts: tuple[Part, ...]
+    companions: tuple[Companion, ...]
+    identities: Identities
+    notes: tuple[Note, ...]
+
+    @property
+    def changes(self) -> tuple[Renewed, ...]:
+        """Every field that changes, of every part."""
+        return tuple(f for part in self.parts for f in part.renewal.fields if f.changed)
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        main = self.parts[0]
+        definition = main.renewal.definition
+        return {
+            "source": str(self.request.source),
+            "output": str(main.output),
+            "status": "planned" if self.request.dry_run else "done",
+            "format": definition.format.id,
+            "name": self.identities.name,
+            "old_name": definition.name,
+            "uuid": self.identities.uuid_of_machine,
+            "macs": [{"old": old, "new": new} for old, new in self.identities.macs.items()],
+            "disks": [_disk_to_json(disk, self.request.disks) for disk in definition.disks],
+            "changes": [
+                {"source": str(part.renewal.definition.source.path), **_to_json(renewed)}
+                for part in self.parts
+                for renewed in part.renewal.fields
+                if renewed.changed
+            ],
+            "notes": [
+                {"row": note.step, "level": str(note.level), "text": note.text}
+                for note in self.notes
+            ],
+            "files": [
+                {"path": str(each.target), "what": each.describe()} for each in self.companions
+            ]
+            + [
+                {"path": str(part.output), "what": f"{part.renewal.definition.format.title}"}
+                for part in self.parts[1:]
+            ],
+        }
+
+
+def request_from(source: Path, given: Mapping[str, Any]) -> Request:
+    """The request that the options of ``unclone define`` add up to. Raises UsageError."""
+    uuid = given["uuid"] or ""
+    if uuid and not (is_uuid(uuid) and set(hexadecimal(uuid)) - {"0"}):
+        raise UsageError(f"--uuid: '{printable(uuid, 80)}' is not a UUID")
+    return Request(
+        source,
+        given["name"],
+        output=given["output"],
+        format=given["format_id"] or "",
+        oui=addresses.parse_prefix(given["oui"]) if given["oui"] else b"",
+        uuid=canonical_uuid(uuid),
+        macs=_pairs("--mac", given["macs"], nameless=True),
+        disks=_pairs("--disk", given["disks"]),
+        networks=tuple(given["networks"]),
+        snapshots=tuple(given["snapshots"]),
+        virtio=given["virtio"],
+        unchecked=given["unchecked"],
+        dry_run=given["dry_run"],
+        overwrite=given["overwrite"],
+    )
+
+
+@contextmanager
+def pool(
+    request: Request, *, avoid: Sequence[Path] = (), ledger: Path | None = None, key: bytes = b""
+) -> Iterator[Pool]:
+    """Where new identities come from: unlike the source's own, those in *avoid* and *ledger*."""
+    own = [request.source] if request.source.is_file() else []
+    avoided = scan([*own, *avoid], skip=[output_of(request)])
+    with ExitStack() as stack:
+        book = stack.enter_context(Ledger.open(ledger)) if ledger else None
+        yield Pool(avoided=avoided, ledger=book, key=key)
+
+
+def output_of(request: Request) -> Path:
+    """The file that the new definition is written to."""
+    return request.output or Path(f"{request.name}{request.source.suffix}")
+
+
+def read(request: Request) -> Definition:
+    """The source's definition. Raises UsageError, RefusedError, and InUseError while it runs."""
+    definition = read_definition(request.source, request.format)
+    _require_off(definition)
+    return definition
+
+
+def define(
+    request: Request, definition: Definition, pool: Pool, stream: BinaryIO | None = None
+) -> Defined:
+    """Write the definition of another machine; to *stream* instead of a file if it is given.
+
+    *definition* is what :func:`read` returned. Raises UsageError, RefusedError, InUseError and
+    UncloneError; nothing is left written then.
+    """
+    with written(request, definition, pool, stream) as defined:
+        return defined
+
+
+@contextmanager
+def written(
+    request: Request, definition: Definition, pool: Pool, stream: BinaryIO | None = None
+) -> Iterator[Defined]:
+    """As :func:`define`; what was written is taken back when the ``with`` block fails.
+
+    For what has to happen together with it. A ledger keeps what it recorded: nobody else gets the
+    identity then, which does no harm.
+    """
+    remarks: tuple[Note, ...] = ()
+    undo: list[Callable[[], None]] = []
+    if request.virtio:
+        if request.snapshots:
+            raise UsageError(
+                "--virtio and --snapshot cannot be combined",
+                hint="A snapshot keeps the devices as they were. Leave one of the two out.",
+            )
+        from unclone.runs import virtio  # noqa: PLC0415 (the engines come with it)
+
+        definition, disks, remarks = virtio.moved(
+            definition, request.disks, unchecked=request.unchecked
+        )
+        request = replace(request, disks=disks)
+    warned = (Note("identities", Level.WARNING, words) for words in pool.warnings)
+    remarks = (*warned, *remarks)
+    with pool.handing_out():
+        allocation = pool.machine(request.name)
+        defined = _decided(request, definition, allocation, remarks)
+        targets = defined.parts[1:] if stream else defined.parts
+        _check(defined, targets, overwrite=request.overwrite)
+        for part in defined.parts:
+            verify(part.renewal)
+        if not request.dry_run:
+            allocation.record(shown(request.source))
+            undo = _write(defined, targets, stream, overwrite=request.overwrite)
+    try:
+        yield defined
+    except BaseException:
+        for step in reversed(undo):
+            step()
+        raise
+
+
+def _decided(
+    request: Request, definition: Definition, allocation: Allocation, remarks: Sequence[Note]
+) -> Defined:
+    macs = chosen_macs(definition, request.macs)
+    for number, new in enumerate(macs.values()):
+        allocation.claim("mac", str(addresses.parse(new)), field=f"chosen {number}")
+    if request.uuid:
+        allocation.claim("uuid", request.uuid, field="uuid")
+    identities = Identities(allocation, request.name, oui=request.oui, uuid=request.uuid, macs=macs)
+    output = output_of(request)
+    main = renew(definition, identities, disks=request.disks)
+    if request.uuid and identities.uuid_of_machine not in identities.uuids.values():
+        raise UsageError(
+            f"{definition.source.shown} has no UUID that --uuid could replace",
+            hint="Leave out --uuid: the hypervisor makes one up.",
+        )
+    parts = [Part(main, output)]
+    for path in request.networks:
+        beside = read_network(Source(path), definition.name, frozenset(identities.macs))
+        parts.append(_beside(beside, identities, request, output))
+    for path in request.snapshots:
+        beside = read_definition(path)
+        if beside.name != definition.name:
+            raise RefusedError(
+                f"{beside.source.shown} is a snapshot of {printable(beside.name)}, not of "
+                f"{printable(definition.name)}",
+                hint="Give the snapshots of this machine.",
+            )
+        parts.append(_beside(beside, identities, request, output))
+    companions = [
+        each
+        for part in parts
+        for each in part.renewal.definition.companions(part.renewal, part.output)
+    ]
+    notes = [note for part in parts for note in part.renewal.notes]
+    return Defined(
+        request,
+        tuple(parts),
+        tuple(companions),
+        identities,
+        (*remarks, *notes, *_missing(definition)),
+    )
+
+
+def _beside(definition: Definition, identities: Identities, request: Request, output: Path) -> Part:
+    """What is given beside a definition lands beside its result, under the machine's name."""
+    known = {f.value for f in definition.fields if f.row.treatment is Treatment.MOVE}
+    known |= {f.label for f in definition.fields if f.row.treatment is Treatment.MOVE}
+    disks = {old: new for old, new in request.disks.items() if old in known}
+    path = output.with_name(f"{request.name}-{definition.source.path.name}")
+    return Part(renew(definition, identities, disks=disks), path)
+
+
+def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, str]:
+    """From old to new address for each card that *given* names: by label, address or number.
+
+    An empty name is the only card. Raises UsageError for a card that is not there.
+    """
+    cards = [f for f in definition.fields if f.row.kind is Kind.MAC and not f.scope]
+    found: dict[str, str] = {}
+    for name, new in given.items():
+        matching = [
+            card
+            for number, card in enumerate(cards, 1)
+            if name in (card.label, card.value, str(number)) or (not name and len(cards) == 1)
+        ]
+        if len(matching) != 1:
+            has = ", ".join(f"{card.label} ({card.value})" for card in cards) or "none"
+            raise UsageError(
+                f"{definition.source.shown} has no network card '{printable(name, 100)}'",
+                hint=f"Give --mac CARD=ADDRESS. Its cards: {printable(has)}.",
+            )
+        found[matching[0].value] = str(addresses.parse(new, "--mac"))
+    return found
+
+
+def _require_off(definition: Definition) -> None:
+    active = definition.active
+    if active is None:
+        return
+    message = f"{definition.source.shown} is not the definition of a machine that is off: "
+    if active.running:
+        raise InUseError(message + active.words, hint="Shut the machine down first.")
+    raise RefusedError(
+        message + active.words,
+        hint="Start it and shut it down, or discard its saved state, then try again.",
+    )
+
+
+def _missing(definition: Definition) -> list[Note]:
+    """Identities that the definition leaves to the hypervisor: nobody can know them before."""
+    kinds = {field.row.kind for field in definition.fields}
+    rows = {row.kind for row in definition.format.rows}
+    if Kind.MACHINE_UUID in rows - kinds:
+        words = "the definition has no UUID: the hypervisor makes one up"
+        return [Note("uuid", Level.INFO, words)]
+    return []
+
+
+def _check(defined: Defined, parts: Sequence[Part], *, overwrite: bool) -> None:
+    taken: set[Path] = set()
+    for part in parts:
+        require_free(part.output, part.renewal.definition.source.path, overwrite=overwrite)
+    for companion in defined.companions:
+        companion.check(overwrite=overwrite)
+    for target in [p.output for p in parts] + [c.target for c in defined.companions]:
+        if target.resolve() in taken:
+            raise UsageError(f"two files would be called {shown(target)}")
+        taken.add(target.resolve())
+
+
+def _write(
+    defined: Defined, parts: Sequence[Part], stream: BinaryIO | None, *, overwrite: bool
+) -> list[Callable[[], None]]:
+    """All files, or none; the machine's own definition appears last. Returns what undoes it."""
+    undo: list[Callable[[], None]] = []
+    try:
+        for companion in defined.companions:
+            companion.apply(overwrite=overwrite)
+            undo.append(companion.undo)
+        for part in reversed(parts):
+            definition = part.renewal.definition
+            like = definition.source.path
+            with appearing(part.output, like=like, overwrite=overwrite) as file:
+                definition.write(part.renewal.edits, file)
+            undo.append(part.output.unlink)
+        if stream is not None:
+            main = defined.parts[0].renewal
+            main.definition.write(main.edits, stream)
+            stream.flush()
+    except BaseException:
+        for step in reversed(undo):
+            step()
+        raise
+    return undo
+
+
+def _pairs(option: str, given: Sequence[str], *, nameless: bool = False) -> dict[str, str]:
+    """``OLD=NEW`` or, where *nameless*, ``NEW`` alone."""
+    found: dict[str, str] = {}
+    for text in given:
+        old, sign, new = text.rpartition("=") if nameless else text.partition("=")
+        if not new or not (sign or nameless) or old in found:
+            why = "is given twice" if old in found else "is not OLD=NEW"
+            raise UsageError(f"{option} {printable(text, 200)} {why}")
+        found[old] = new
+    return found
+
+
+def _to_json(renewed: Renewed) -> dict[str, Any]:
+    field_ = renewed.field
+    return {
+        "row": field_.row.id,
+        "kind": str(field_.row.kind),
+        "treatment": str(field_.row.treatment),
+        "place": field_.place,
+        "scope": field_.scope,
+        "old": field_.value,
+        "new": renewed.new,
+        "why": field_.row.why,
+    }
+
+
+def _disk_to_json(disk: Disk, moves: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "label": disk.label,
+        "old": disk.path,
+        "new": moves.get(disk.path) or moves.get(disk.label) or disk.path,
+        "format": disk.format,
+        "read_only": disk.read_only or disk.removable,
+    }

@@ -1,0 +1,104 @@
+"""One machine at once: its disks and its definition, with one map of identities for both.
+
+The new definition is written first and taken back when the image cannot be changed: once the image
+is committed, nothing is left that could fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unclone.images.errors import UsageError
+from unclone.images.image import shown
+from unclone.runs import define as defining
+from unclone.runs import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.runs.define import Defined
+    from unclone.runs.run import Listener
+    from unclone.sanitize.definitions.definition import Definition, Disk
+    from unclone.sanitize.report import Report
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was done to a machine: to its disks, and to its definition."""
+
+    report: Report
+    defined: Defined
+
+    def to_json(self) -> dict[str, Any]:
+        """The report of the disks, with that of the definition in ``definition``."""
+        return {**self.report.to_json(), "definition": self.defined.to_json()}
+
+
+def disks_of(definition: Definition) -> tuple[Path, ...]:
+    """The files of the disks that are the machine's own, in the definition's order.
+
+    Raises UsageError when there are none.
+    """
+    folder = definition.source.path.parent
+    found = tuple(folder / disk.path for disk in _own(definition))
+    if not found:
+        raise UsageError(
+            f"{definition.source.shown} names no disk that is a file",
+            hint="Give the machine's disk image as IMAGE.",
+        )
+    return found
+
+
+def sanitize(
+    request: run.Request,
+    wanted: defining.Request,
+    definition: Definition,
+    listener: Listener,
+    *,
+    avoid: Sequence[Path] = (),
+    ledger: Path | None = None,
+) -> Machine:
+    """Make the machine's disks and definition those of another machine, or neither.
+
+    The MAC addresses that the definition gets, the guest's own configuration gets, too. Raises
+    UsageError when the disks are not as many as the definition has, and what ``run.sanitize`` and
+    ``defining.define`` raise.
+    """
+    wanted = replace(wanted, disks=_moves(request, wanted, definition), dry_run=request.dry_run)
+    key = request.options.identities.key
+    with (
+        defining.pool(wanted, avoid=avoid, ledger=ledger, key=key) as pool,
+        defining.written(wanted, definition, pool) as defined,
+    ):
+        options = replace(request.options, macs=defined.identities.macs)
+        report = run.sanitize(replace(request, options=options), listener)
+    return Machine(report, defined)
+
+
+def _own(definition: Definition) -> list[Disk]:
+    return [
+        disk for disk in definition.disks if disk.path and not disk.removable and not disk.read_only
+    ]
+
+
+def _moves(
+    request: run.Request, wanted: defining.Request, definition: Definition
+) -> dict[str, str]:
+    """Where each disk of the definition is on the new machine."""
+    own = _own(definition)
+    given = (request.image, *request.add_disks)
+    if len(own) != len(given):
+        raise UsageError(
+            f"{definition.source.shown} has {len(own)} disks, and {len(given)} are given",
+            hint=f"Give them in this order: {', '.join(shown(Path(d.path)) for d in own) or '-'}; "
+            "the first as IMAGE, each other with --add-disk.",
+        )
+    results = request.outputs or given
+    folder = definition.source.path.parent
+    moves = dict(wanted.disks)
+    for disk, result in zip(own, results, strict=True):
+        if (folder / disk.path).absolute() != result.absolute():
+            moves.setdefault(disk.path, str(result.absolute()))
+    return moves

@@ -1,0 +1,84 @@
+"""``unclone seed --check IMAGE``: whether this image takes this seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from unclone.cli import render
+from unclone.images.errors import ExitStatus
+from unclone.runs import run
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.seed_readiness import Obstacle, Wanted, obstacles
+from unclone.seeds.keys import config_keys
+from unclone.seeds.output import Format
+from unclone.seeds.yaml_text import ParsedYaml
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from unclone.runs.run import Listener, Request
+    from unclone.seeds.seed import Seed
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What stands in one image between a seed and its effect."""
+
+    image: str
+    guest: str
+    obstacles: tuple[Obstacle, ...]
+
+    @property
+    def status(self) -> ExitStatus:
+        """Refused when the whole seed would be ignored."""
+        return ExitStatus.REFUSED if any(each.whole for each in self.obstacles) else ExitStatus.DONE
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        return {
+            "image": self.image,
+            "status": "not-ready" if self.status else "ready",
+            "guest": self.guest,
+            "obstacles": [each.to_json() for each in self.obstacles],
+        }
+
+
+def look(request: Request, listener: Listener, wanted: Wanted | None) -> Readiness:
+    """Open the image, change nothing, and say what is in the way of a seed."""
+    with run.reading(request, listener) as guest:
+        facts = Facts(guest)
+        return Readiness(str(request.image), facts.name, obstacles(guest, facts, wanted))
+
+
+def wanted_by(seed: Seed, kind: Format) -> Wanted:
+    """What *seed*, written as *kind*, needs of a guest."""
+    keys = config_keys(seed.user_data)
+    if seed.vendor_data is not None:
+        keys |= config_keys(seed.vendor_data)
+    features = {"vfat"} if kind is Format.VFAT else set()
+    network = ParsedYaml("network-config", (seed.network_config or b"").decode("utf-8", "replace"))
+    data = network.data if isinstance(network.data, dict) else {}
+    if "network" in data:
+        features.add("network-wrapper")
+    if 2 in (data.get("version"), (data.get("network") or {}).get("version")):
+        features.add("network-version-2")
+    return Wanted(keys, hostname=True, network=bool(data), features=frozenset(features))
+
+
+def show(out: Console, found: Readiness) -> None:
+    """For a person."""
+    verdict = "would ignore the seed" if found.status else "takes a seed"
+    if found.obstacles and not found.status:
+        verdict += ", but not everything in it"
+    out.print(
+        render.plain(found.image, "bold") + render.plain(f": {found.guest}, {verdict}"),
+        soft_wrap=True,
+    )
+    for each in found.obstacles:
+        mark = Text("  ! ", "red") if each.whole else Text("  · ", "yellow")
+        place = f" ({each.path})" if each.path else ""
+        out.print(mark + render.plain(f"{each.meaning}{place}"), soft_wrap=True)
+        out.print(render.plain(f"    {each.remedy}"), style="dim", soft_wrap=True)
