@@ -92,8 +92,8 @@ def _measure(into: Measured, image: Path, engine: str) -> None:
             result = volumes.check(_DISK, repair=False)
         into.check.append(time.monotonic() - changed)
         into.change.append(changed - started)
-        if not result.clean or new not in volumes.identifiers():
-            raise SystemExit(f"{engine}: {result.words}")
+        if result.state != "clean" or new not in volumes.identifiers():
+            raise SystemExit(f"{engine}: {result.output}")
     into.added.append(overlay.stat().st_blocks * 512 - before)
     overlay.unlink()
 

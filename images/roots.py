@@ -14,7 +14,7 @@ from unclone.images.fstab import parse
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
 from unclone.images.text import printable
-from unclone.images.volumes import Kind
+from unclone.images.volumes import CheckState, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -188,7 +188,8 @@ def _nothing_found(
     for fs in file_systems:
         if fs.device in unreadable and fs.type in LINUX:
             result = volumes.check(fs.device, repair=False)
-            state = f"is damaged: {result.words}" if not result.clean else unreadable[fs.device]
+            damaged = result.state is CheckState.DAMAGED
+            state = f"is damaged: {result.output}" if damaged else unreadable[fs.device]
             return RefusedError(
                 f"the {fs.type} file system on {fs.device} cannot be mounted: {printable(state)}",
                 hint="Repair it first (its fsck, on a copy of the disk) and try again.",

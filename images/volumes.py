@@ -91,13 +91,23 @@ class Identifier:
     value: str
 
 
+class CheckState(StrEnum):
+    """What is known of a file system after its check."""
+
+    CLEAN = "clean"
+    DAMAGED = "damaged"
+    #: There is no checker for its type, or the checker is not installed.
+    NOT_CHECKED = "not-checked"
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A file system check: ``clean`` is the verdict, ``words`` what the checker printed."""
+    """A file system check: ``output`` is what the checker printed, or why nothing was checked."""
 
     device: str
-    clean: bool
-    words: str
+    type: str  # of the file system, as in :class:`FileSystem`
+    state: CheckState
+    output: str
 
 
 class Member(NamedTuple):

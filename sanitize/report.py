@@ -24,7 +24,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What reading back found: clean file systems, and residue that does not block."""
+    """What reading back found: file systems, none damaged, and residue that does not block."""
 
     checks: tuple[CheckResult, ...] = ()
     residue: tuple[Residue, ...] = ()

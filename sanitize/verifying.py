@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import EngineError, ResidueError
 from unclone.images.text import printable
+from unclone.images.volumes import CheckState
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.report import Verification
 from unclone.sanitize.residue import find_residue
@@ -24,7 +25,7 @@ def verify(
 ) -> Verification:
     """Reopen the guest from its disks, check its file systems, and re-read every change.
 
-    Raises :class:`EngineError` when a file system is not clean, :class:`ResidueError` when a
+    Raises :class:`EngineError` when a file system is damaged, :class:`ResidueError` when a
     change cannot be read back or an old identifier is left where the next boot reads it (with
     *strict*: anywhere).
     """
@@ -34,9 +35,9 @@ def verify(
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     checks = tuple(checking())
     for check in checks:
-        if not check.clean:
+        if check.state is CheckState.DAMAGED:
             raise EngineError(
-                f"the file system on {check.device} is not clean: {printable(check.words, 400)}",
+                f"the file system on {check.device} is damaged: {printable(check.output, 400)}",
                 hint="It was damaged before: repair it from the guest's own rescue mode "
                 "(fsck -f), then run again.",
             )

@@ -18,6 +18,7 @@ from unclone.images.errors import RefusedError, UsageError
 from unclone.images.guest import Guest
 from unclone.images.layout_inspection import inspect_layout
 from unclone.images.text import printable
+from unclone.images.volumes import CheckState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,8 +87,8 @@ def select_engine(name: str, *, thorough: bool = True) -> Engine:
 def _require_sound(volumes: Volumes, layout: Layout) -> None:
     for device in layout.checkable:
         result = volumes.check(device, repair=True)
-        if not result.clean:
+        if result.state is CheckState.DAMAGED:
             raise RefusedError(
-                f"the file system on {printable(device)} is damaged: {printable(result.words)}",
+                f"the file system on {printable(device)} is damaged: {printable(result.output)}",
                 hint=_REPAIR,
             )

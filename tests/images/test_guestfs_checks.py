@@ -19,20 +19,20 @@ pytestmark = pytest.mark.appliance
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "vfat"])
 def test_a_sound_file_system_is_clean(bench: Bench, kind: str, repair: bool) -> None:
     result = bench.volumes(kind).check(bench.devices[kind], repair=repair)
-    assert (result.device, result.clean) == (bench.devices[kind], True), result.words
-    assert result.words
+    assert (result.device, result.state) == (bench.devices[kind], "clean"), result.output
+    assert result.output
 
 
 def test_what_has_no_checker_is_said_to_have_none(bench: Bench) -> None:
     result = bench.volumes("identifiers").check(f"{bench.devices['identifiers']}4", repair=False)
-    assert (result.clean, result.words) == (True, "no checker for swap")
+    assert (result.state, result.output) == ("not-checked", "no checker")
 
 
 @pytest.mark.parametrize("repair", [False, True], ids=["look", "repair"])
 def test_a_damaged_ext4_is_not_clean(bench: Bench, repair: bool) -> None:
     result = bench.volumes("corrupt").check(f"{bench.devices['corrupt']}1", repair=repair)
-    assert not result.clean
-    assert "descriptor" in result.words
+    assert result.state == "damaged"
+    assert "descriptor" in result.output
 
 
 def test_a_damaged_root_is_refused_with_the_checkers_words(bench: Bench) -> None:
@@ -53,7 +53,7 @@ def test_a_dirty_journal_is_replayed(bench: Bench) -> None:
     assert "needs_recovery" in bench.shell(f"dumpe2fs -h {node} 2>/dev/null")
     device = bench.devices["dirty"]
     volumes = bench.volumes("dirty")
-    assert volumes.check(device, repair=True).clean
+    assert volumes.check(device, repair=True).state == "clean"
     assert "needs_recovery" not in bench.shell(f"dumpe2fs -h {node} 2>/dev/null")
     volumes.mount(device, "/", subvolume="", read_only=True)
     assert volumes.read("/file", 100) == b"from the journal\n"
@@ -63,7 +63,7 @@ def test_a_vfat_that_was_not_unmounted_is_put_right(bench: Bench) -> None:
     node, device = bench.node("vfat"), bench.devices["vfat"]
     bench.shell(f"printf '\\001' | dd of={node} bs=1 seek=65 conv=notrunc status=none")
     volumes = bench.volumes("vfat")
-    assert "Dirty bit" in volumes.check(device, repair=False).words
-    assert volumes.check(device, repair=True).clean
-    assert "Dirty bit" not in volumes.check(device, repair=False).words
-    assert volumes.check(device, repair=False).clean
+    assert "Dirty bit" in volumes.check(device, repair=False).output
+    assert volumes.check(device, repair=True).state == "clean"
+    assert "Dirty bit" not in volumes.check(device, repair=False).output
+    assert volumes.check(device, repair=False).state == "clean"

@@ -224,7 +224,7 @@ def test_the_guestfs_engine_sets_them_while_they_are_open(bench: Bench, opened: 
     guest.layout.mount(opened, read_only=False)
     guest.create("/note", b"before")
     values = set_all(guest, disk, 100)
-    assert [result.clean for result in guest.reopen(read_only=True)] == [True]
+    assert [result.state for result in guest.reopen(read_only=True)] == ["clean"]
     assert guest.read("/note") == b"before"
     opened.unmount_all()
     assert [fs.device for fs in opened.file_systems()] == names
@@ -233,7 +233,7 @@ def test_the_guestfs_engine_sets_them_while_they_are_open(bench: Bench, opened: 
         assert opened.read("/file", 100) == content
         opened.create("/new", b"x", mode=0o644, uid=0, gid=0)
         opened.unmount_all()
-        assert opened.check(device, repair=False).clean
+        assert opened.check(device, repair=False).state == "clean"
     # An array that was written to keeps what was set, and so it does when it stops.
     assert {(i.kind, i.device): i.value for i in opened.identifiers()} == values
     bench.shell(
@@ -309,7 +309,7 @@ def test_a_btrfs_on_two_devices_has_one_uuid(bench: Bench) -> None:
         volumes.mount(f"{disk}2", "/", subvolume=subvolume, read_only=True)
         assert volumes.read("/file", 100) == b"on both\n"
         volumes.unmount_all()
-    assert volumes.check(f"{disk}1", repair=False).clean
+    assert volumes.check(f"{disk}1", repair=False).state == "clean"
     said = bench.shell(f"btrfs filesystem show {node}1 2>&1; btrfs inspect dump-super {node}2 2>&1")
     assert f"uuid: {value}" in said
     assert "METADATA_UUID" not in said
@@ -338,4 +338,4 @@ def test_an_xfs_whose_log_is_dirty_is_replayed_first(bench: Bench) -> None:
     volumes.mount(device, "/", subvolume="", read_only=True)
     assert volumes.read("/renamed", 100) == b"written\n"
     volumes.unmount_all()
-    assert volumes.check(device, repair=False).clean
+    assert volumes.check(device, repair=False).state == "clean"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.tree import TreeVolumes, plant
 from unclone.images.errors import EngineError
-from unclone.images.volumes import CheckResult, FileSystem, Identifier, Kind
+from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,8 @@ class ForestVolumes:
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
         assert not repair, "inspection changes nothing"
-        return CheckResult(device, clean=device not in self._broken, words="Bad magic number")
+        state = CheckState.DAMAGED if device in self._broken else CheckState.CLEAN
+        return CheckResult(device, "", state, "Bad magic number")
 
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         assert read_only, "inspection changes nothing"

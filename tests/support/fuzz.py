@@ -68,7 +68,7 @@ def exercise(image: Path, chosen: random.Random) -> Outcome:
     try:
         _use(volumes, chosen)
         volumes.unmount_all()
-        clean = volumes.begin_check("/dev/sda")().clean
+        clean = volumes.begin_check("/dev/sda")().state == "clean"
         volumes.close()
     except EngineError:
         volumes.drop()

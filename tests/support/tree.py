@@ -17,7 +17,15 @@ from unclone.images.errors import EngineError
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
 from unclone.images.searching import search
-from unclone.images.volumes import CheckResult, FileSystem, Identifier, Kind, Member, Stat
+from unclone.images.volumes import (
+    CheckResult,
+    CheckState,
+    FileSystem,
+    Identifier,
+    Kind,
+    Member,
+    Stat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +76,7 @@ class TreeVolumes:
             raise EngineError(self.unsettable(identifier))
 
     def check(self, device: str, *, repair: bool) -> CheckResult:
-        return CheckResult(device, clean=True, words="a folder has no checker")
+        return CheckResult(device, "ext4", CheckState.CLEAN, "")
 
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         pass

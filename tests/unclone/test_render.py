@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.support.tree import guest_at, plant
 from unclone.cli import render
 from unclone.images.layout import Layout, Mount
-from unclone.images.volumes import FileSystem, Identifier, IdentifierKind
+from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, IdentifierKind
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.change import Change, Level, Note, Plan, Retired
 from unclone.sanitize.planning import make_plan
@@ -189,6 +190,20 @@ def test_a_terminal_gets_its_width_and_colour_if_it_wants(
     assert ("\x1b[32m" in text) is coloured
     plain = text.replace("\x1b[0m", "").replace("\x1b[32m", "").replace("\x1b[2m", "")
     assert max(len(line) for line in plain.replace("\x1b[1m", "").splitlines()) <= 60
+
+
+def test_a_file_system_without_a_checker_does_not_count_as_clean(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checks = (
+        CheckResult("/dev/sda1", "vfat", CheckState.CLEAN, ""),
+        CheckResult("/dev/sda2", "f2fs", CheckState.NOT_CHECKED, "no checker"),
+        CheckResult("/dev/sda3", "f2fs", CheckState.NOT_CHECKED, "no checker"),
+        CheckResult("/dev/sda4", "jfs", CheckState.NOT_CHECKED, "no checker"),
+    )
+    text = shown(capsys, replace(REPORT, verification=Verification(checks)), verbose=False)
+    expected = "1 file system clean, 3 not checked (f2fs: no checker; jfs: no checker)"
+    assert expected in " ".join(text.split())
 
 
 def test_a_real_run_over_a_tree_is_rendered(

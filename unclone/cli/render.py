@@ -18,11 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from unclone.images.text import printable
+from unclone.images.volumes import CheckState
 from unclone.sanitize.change import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from unclone.images.volumes import CheckResult
     from unclone.runs.define import Defined
     from unclone.runs.doctor import Check
     from unclone.sanitize.change import Change, Note
@@ -184,8 +186,7 @@ def _show_notes(out: Console, notes: Iterable[Note], warnings: Iterable[str]) ->
 def _show_verification(out: Console, report: Report, *, verbose: bool) -> None:
     seen = report.verification
     out.print(
-        f"  proven: {_count(len(report.outcomes), 'change')} read back, "
-        f"{_count(len(seen.checks), 'file system')} clean"
+        f"  proven: {_count(len(report.outcomes), 'change')} read back, {_checked(seen.checks)}"
     )
     for residue in seen.residue:
         place = f"{residue.path}:{residue.line}" if residue.line else residue.path
@@ -193,7 +194,17 @@ def _show_verification(out: Console, report: Report, *, verbose: bool) -> None:
         out.print(Text("  ! ", "yellow") + plain(text))
     if verbose:
         for check in seen.checks:
-            out.print(plain(f"    {check.device}: {check.words}", "dim"))
+            out.print(plain(f"    {check.device}: {check.output}", "dim"))
+
+
+def _checked(checks: Sequence[CheckResult]) -> str:
+    """How many file systems are clean, and which could not be checked."""
+    unchecked = [check for check in checks if check.state is CheckState.NOT_CHECKED]
+    text = f"{_count(len(checks) - len(unchecked), 'file system')} clean"
+    if unchecked:
+        reasons = dict.fromkeys(f"{check.type}: {check.output}" for check in unchecked)
+        text += f", {len(unchecked)} not checked ({'; '.join(reasons)})"
+    return text
 
 
 def _show_timings(out: Console, timings: Iterable[tuple[str, float]]) -> None:

@@ -16,7 +16,7 @@ from unclone.images.engines.direct.probing import UNKNOWN
 from unclone.images.engines.direct.vfat.boot import parse as parse_boot
 from unclone.images.engines.direct.vfat.damage import find_damage
 from unclone.images.errors import EngineError
-from unclone.images.volumes import CheckResult
+from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +35,9 @@ def check(device: Device, *, repair: bool) -> CheckResult:
         return _check_ext(device, repair=repair)
     if device.content.type == "vfat":
         return _check_fat(device)
-    if device.content.type == UNKNOWN:  # there was one, or nobody would ask
-        return CheckResult(device.name, clean=False, words="there is no file system any more")
-    return CheckResult(device.name, clean=True, words=f"no checker for {device.content.type}")
+    if device.type == UNKNOWN:  # the caller knows of one
+        return _result(device, CheckState.DAMAGED, "there is no file system any more")
+    return _result(device, CheckState.NOT_CHECKED, "no checker")
 
 
 class Checks:
@@ -101,7 +101,7 @@ class _Check:
             self.end()
         if self._process.returncode:
             return check(self._device, repair=False)  # the disk itself, with all of its words
-        return CheckResult(self._device.name, clean=True, words=_condensed(self._device, words))
+        return _result(self._device, CheckState.CLEAN, _condensed(self._device, words))
 
     def end(self) -> None:
         """Stop it. Safe to call twice."""
@@ -127,10 +127,9 @@ def _check_ext(device: Device, *, repair: bool) -> CheckResult:
     found = _e2fsck(device, "-fn") if look else _repair(device)
     if repair and look and found.returncode:
         found = _repair(device)
-    sound = {0, 1} if repair else {0}
-    return CheckResult(
-        device.name, found.returncode in sound, _condensed(device, found.stdout + found.stderr)
-    )
+    clean = found.returncode in ({0, 1} if repair else {0})
+    state = CheckState.CLEAN if clean else CheckState.DAMAGED
+    return _result(device, state, _condensed(device, found.stdout + found.stderr))
 
 
 def _repair(device: Device) -> CompletedProcess[bytes]:
@@ -143,11 +142,16 @@ def _check_fat(device: Device) -> CheckResult:
     try:
         boot = parse_boot(volume.read(0, 512), volume.size)
         if boot is None:
-            return CheckResult(device.name, clean=False, words="the boot sector is damaged")
+            return _result(device, CheckState.DAMAGED, "the boot sector is damaged")
         damage = find_damage(volume, boot)
     finally:
         volume.close()
-    return CheckResult(device.name, clean=not damage, words=damage or "clean")
+    state = CheckState.DAMAGED if damage else CheckState.CLEAN
+    return _result(device, state, damage or "clean")
+
+
+def _result(device: Device, state: CheckState, output: str) -> CheckResult:
+    return CheckResult(device.name, device.type, state, output)
 
 
 def _e2fsck(device: Device, mode: str) -> CompletedProcess[bytes]:

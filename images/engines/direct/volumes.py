@@ -13,7 +13,7 @@ from unclone.images.engines.direct.ext_client import ExtWorker
 from unclone.images.engines.direct.vfat.boot import parse as parse_boot
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
-from unclone.images.volumes import CheckResult, Kind, Member, Stat
+from unclone.images.volumes import CheckResult, CheckState, Kind, Member, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +79,8 @@ class DirectVolumes:
         """Check the unmounted file system on *device*; *repair* replays and fixes first."""
         found = self._unmounted(device)
         if repair and not self._thorough and found.content.says_clean:
-            return CheckResult(device, clean=True, words="clean, by its own word")
+            output = "its superblock says that it is clean"
+            return CheckResult(device, found.type, CheckState.NOT_CHECKED, output)
         if repair:
             self._devices = ()
         with self._checkable(found) as alone:

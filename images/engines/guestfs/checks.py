@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unclone.images.volumes import CheckResult
+from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
     from unclone.images.engines.guestfs.appliance import Appliance
@@ -23,6 +23,9 @@ WORDS = 200_000
 
 #: Lines of it that are passed on.
 _LINES = 12
+
+#: Exit status of a shell that does not find the program.
+_NOT_FOUND = 127
 
 _MOUNT_POINT = "/run/unclone-check"
 
@@ -64,14 +67,18 @@ def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
     """Check the unmounted file system on *device*; with *repair* replay and fix it first."""
     checker = _CHECKERS.get(device.type)
     if checker is None:
-        return CheckResult(device.name, clean=True, words=f"no checker for {device.type}")
+        return CheckResult(device.name, device.type, CheckState.NOT_CHECKED, "no checker")
     command = (checker.repair if repair else checker.look).format(node=device.node)
     spoken = appliance.shell(
         f"{{ {command}; printf '\\nstatus=%s' $?; }} </dev/null 2>&1 | tail -c {WORDS}", limit=LIMIT
     )
-    words, _, status = spoken.decode("utf-8", "replace").rpartition("\nstatus=")
-    sound = checker.repaired if repair else (0,)
-    return CheckResult(device.name, int(status) in sound, _condensed(words))
+    output, _, status = spoken.decode("utf-8", "replace").rpartition("\nstatus=")
+    state = CheckState.DAMAGED
+    if int(status) == _NOT_FOUND:
+        state = CheckState.NOT_CHECKED
+    elif int(status) in (checker.repaired if repair else (0,)):
+        state = CheckState.CLEAN
+    return CheckResult(device.name, device.type, state, _condensed(output))
 
 
 def _condensed(words: str) -> str:

@@ -127,7 +127,7 @@ def test_verification_reads_the_overlay_and_asks_nobody(tmp_path: Path) -> None:
     check = volumes.begin_check("/dev/sda")
     volumes.mount("/dev/sda", "/", subvolume="", read_only=True)
     with stopped_daemons():
-        assert check().clean
+        assert check().state == "clean"
         assert volumes.read("/file", 64 * MIB) == content
         assert volumes.search(["/"], [content[:40]], exclude=(), limit=4 * MIB) == ["/file"]
     volumes.close()
