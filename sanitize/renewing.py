@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.images.volumes import Identifier, IdentifierKind
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
     from unclone.sanitize.references.reference import Reference
     from unclone.sanitize.step import Step
 
@@ -29,7 +29,7 @@ _ATTEMPTS = 100
 def decide(
     guest: Guest,
     facts: Facts,
-    identities: Identities,
+    identities: IdentityGenerator,
     steps: Iterable[Step],
     references: Iterable[Reference],
 ) -> Renewals:
@@ -56,7 +56,7 @@ def decide(
 def _candidates(
     present: Sequence[Identifier],
     kinds: dict[IdentifierKind, IdentifierStep],
-    identities: Identities,
+    identities: IdentityGenerator,
 ) -> Iterator[Renewal]:
     taken = {identifier.value for identifier in present}
     new: dict[str, str] = {}
@@ -73,7 +73,7 @@ def _candidates(
         yield Renewal(identifier.kind, identifier.device, identifier.value, new[key])
 
 
-def _fresh(step: IdentifierStep, identities: Identities, field: str, taken: set[str]) -> str:
+def _fresh(step: IdentifierStep, identities: IdentityGenerator, field: str, taken: set[str]) -> str:
     for attempt in range(_ATTEMPTS):
         value = step.draw(identities, f"{field} {attempt}" if attempt else field)
         if value not in taken:

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from unclone.images.needles import Needles
-from unclone.sanitize.spellings import core, spellings
+from unclone.sanitize.identities.spellings import core, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

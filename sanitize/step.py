@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.derivation import IdentityGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Options:
     #: renew, keep: the UUIDs and other identifiers of file systems, partitions and containers.
     uuids: str = "renew"
     #: Where new values come from.
-    identities: Identities = field(default_factory=Identities)
+    identities: IdentityGenerator = field(default_factory=IdentityGenerator)
     strict: bool = False
     #: MAC addresses of the definition, old to new; empty when the image is changed alone.
     macs: Mapping[str, str] = field(default_factory=dict)

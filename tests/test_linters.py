@@ -80,15 +80,73 @@ def test_imports_follow_the_arrows(path: Path) -> None:
     assert others <= ARROWS[room], f"{room} must not import {others - ARROWS[room]}"
 
 
-def imported_rooms(tree: ast.AST) -> set[str]:
-    """Return the rooms of this project that *tree* imports from, wherever it does."""
+#: Inside ``sanitize``: what each of its three parts may import. The guest's part is everything
+#: outside of the other two. ``sanitize.change`` says what a change and a note are.
+SANITIZE_ARROWS = {
+    "identities": set(),
+    "definitions": {"identities", "change"},
+    "guest": {"identities", "change"},
+    "change": set(),
+}
+
+
+def sanitize_part(dotted: str) -> str:
+    """The part of ``sanitize`` that the module *dotted* is in; "" for a module elsewhere."""
+    _, is_sanitize, rest = dotted.partition("unclone.sanitize.")
+    first = rest.split(".")[0]
+    return (first if first in SANITIZE_ARROWS else "guest") if is_sanitize else ""
+
+
+@pytest.mark.parametrize("path", modules("sanitize"), ids=name)
+def test_the_parts_of_sanitize_meet_only_in_identities(path: Path) -> None:
+    own = sanitize_part(dotted_name(path))
+    for imported in imported_names(ast.parse(path.read_text())):
+        part = sanitize_part(imported)
+        assert part in {"", own} | SANITIZE_ARROWS[own], (
+            f"{name(path)} is in the {own} part of sanitize and must not import {imported} "
+            f"({part}): guest and definitions share sanitize/identities and sanitize/change.py only"
+        )
+
+
+@pytest.mark.parametrize(
+    ("dotted", "part"),
+    [
+        ("unclone.sanitize.identities.mac", "identities"),
+        ("unclone.sanitize.definitions", "definitions"),
+        ("unclone.sanitize.change.Note", "change"),
+        ("unclone.sanitize.steps.mac_pins", "guest"),
+        ("unclone.images.errors", ""),
+    ],
+)
+def test_parts_of_sanitize_are_told_by_name(dotted: str, part: str) -> None:
+    assert sanitize_part(dotted) == part
+
+
+def dotted_name(path: Path) -> str:
+    """The name that the module at *path* is imported by."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("unclone", *parts)).removesuffix(".__init__")
+
+
+def imported_names(tree: ast.AST) -> set[str]:
+    """Every module or name that *tree* imports, with the module it comes from."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {room_of(alias.name) for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found |= {room_of(f"{node.module}.{alias.name}") for alias in node.names}
-    return found & {*ROOMS, "tests", "examples", "benchmarks"}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported_rooms(tree: ast.AST) -> set[str]:
+    """Return the rooms of this project that *tree* imports from, wherever it does."""
+    return {room_of(imported) for imported in imported_names(tree)} & {
+        *ROOMS,
+        "tests",
+        "examples",
+        "benchmarks",
+    }
 
 
 def room_of(dotted: str) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from unclone.sanitize.definitions.splicing import Edit, splice
 from unclone.sanitize.identities import mac as addresses
-from unclone.sanitize.identities.spelling import hexadecimal, respelled
+from unclone.sanitize.identities.uuids import hexadecimal, respelled
 
 if TYPE_CHECKING:
-    from unclone.sanitize.definitions.identities import Identities
+    from unclone.sanitize.definitions.identity_map import IdentityMap
 
 UUID = re.compile(
     r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])"
@@ -28,7 +28,7 @@ class Following:
     To be asked after everything that is renewed has been: the map is complete then.
     """
 
-    def __init__(self, old_name: str, identities: Identities) -> None:
+    def __init__(self, old_name: str, identities: IdentityMap) -> None:
         """*old_name* may be "", for a definition without one."""
         self._identities = identities
         self._uuids = {hexadecimal(old): new for old, new in identities.uuids.items()}

@@ -15,13 +15,13 @@ from unclone.sanitize.definitions.following import UUID, name_pattern
 from unclone.sanitize.definitions.row import Treatment
 from unclone.sanitize.definitions.splicing import splice
 from unclone.sanitize.identities import mac as addresses
-from unclone.sanitize.identities.spelling import hexadecimal
+from unclone.sanitize.identities.uuids import hexadecimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.sanitize.definitions.definition import Definition
-    from unclone.sanitize.definitions.identities import Identities
+    from unclone.sanitize.definitions.identity_map import IdentityMap
     from unclone.sanitize.definitions.renewal import Renewed
 
 #: Shorter serial numbers are found everywhere.
@@ -34,7 +34,7 @@ STEP = "left-over"
 
 
 def left_over(
-    definition: Definition, fields: Sequence[Renewed], identities: Identities
+    definition: Definition, fields: Sequence[Renewed], identities: IdentityMap
 ) -> list[Note]:
     """A note for each old identity that the new text still mentions.
 
@@ -55,7 +55,7 @@ def left_over(
 
 
 def _found(
-    text: str, fields: Sequence[Renewed], identities: Identities
+    text: str, fields: Sequence[Renewed], identities: IdentityMap
 ) -> Iterator[tuple[str, str, list[int]]]:
     macs: dict[str, list[int]] = {}
     for found in addresses.find(text):

@@ -17,13 +17,13 @@ from unclone.sanitize.definitions.left_over import left_over
 from unclone.sanitize.definitions.row import Kind, Treatment
 from unclone.sanitize.definitions.splicing import Edit
 from unclone.sanitize.identities import mac as addresses
-from unclone.sanitize.identities.spelling import is_uuid
+from unclone.sanitize.identities.uuids import is_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unclone.sanitize.definitions.definition import Definition, Field
-    from unclone.sanitize.definitions.identities import Identities
+    from unclone.sanitize.definitions.identity_map import IdentityMap
 
 #: A port of a new machine is at most so many above the old one's.
 PORT_WINDOW = 1000
@@ -82,7 +82,7 @@ class Renewal:
 
 
 def renew(
-    definition: Definition, identities: Identities, *, disks: Mapping[str, str] | None = None
+    definition: Definition, identities: IdentityMap, *, disks: Mapping[str, str] | None = None
 ) -> Renewal:
     """Decide about every field of *definition*. *disks*: old path or label to new path.
 
@@ -117,7 +117,7 @@ def renew(
 
 
 def _decide(
-    definition: Definition, field: Field, identities: Identities, disks: Mapping[str, str]
+    definition: Definition, field: Field, identities: IdentityMap, disks: Mapping[str, str]
 ) -> str | None:
     match field.row.treatment:
         case Treatment.NAME:
@@ -148,7 +148,7 @@ def _followed(field: Field, following: Following) -> str:
     return following.text(field.value, unlike=field.row.kind in _NEVER_SHARED)
 
 
-def _new_value(field: Field, identities: Identities, file: str) -> str:
+def _new_value(field: Field, identities: IdentityMap, file: str) -> str:
     old, row = field.value, field.row
     match row.kind:
         case Kind.MAC:

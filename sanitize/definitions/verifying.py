@@ -13,7 +13,7 @@ from unclone.images.errors import RefusedError, ResidueError
 from unclone.images.text import printable
 from unclone.sanitize.definitions.row import Kind, Treatment
 from unclone.sanitize.identities import mac as addresses
-from unclone.sanitize.identities.spelling import hexadecimal
+from unclone.sanitize.identities.uuids import hexadecimal
 
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.definition import Definition, Field

@@ -9,10 +9,10 @@ from unclone.sanitize.identifiers.identifier import IdentifierStep
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
 
 
-def new_uuid(identities: Identities, field: str) -> str:
+def new_uuid(identities: IdentityGenerator, field: str) -> str:
     """A UUID, lower case and dashed, as blkid prints them."""
     return identities.uuid(field)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.images.volumes import IdentifierKind
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
     from unclone.sanitize.renewal import Blocker
     from unclone.sanitize.step import Options, StepInfo
 
@@ -32,7 +32,7 @@ class IdentifierStep:
 
     info: StepInfo
     kind: IdentifierKind
-    draw: Callable[[Identities, str], str]
+    draw: Callable[[IdentityGenerator, str], str]
 
     def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
         """One change for each identifier, and a note for each that stays."""

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize.identifiers.identifier import IdentifierStep
-from unclone.sanitize.spellings import dashed_lvm
+from unclone.sanitize.identities.spellings import dashed_lvm
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
 
 #: What lib/uuid/uuid.c of LVM2 draws from, without the two signs that old versions also used.
 _ALPHABET = string.digits + string.ascii_lowercase + string.ascii_uppercase
 _LENGTH = 32
 
 
-def new_lvm_uuid(identities: Identities, field: str) -> str:
+def new_lvm_uuid(identities: IdentityGenerator, field: str) -> str:
     """32 letters and digits, dashed as LVM's own tools print them."""
     number = identities.number(field, 0, len(_ALPHABET) ** _LENGTH - 1)
     drawn = []

@@ -9,10 +9,10 @@ from unclone.sanitize.identifiers.identifier import IdentifierStep
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
 
 
-def new_disk_id(identities: Identities, field: str) -> str:
+def new_disk_id(identities: IdentityGenerator, field: str) -> str:
     """Eight hex digits as blkid prints them; not zero, which means that there is none."""
     return f"{identities.number(field, 1, 0xFFFFFFFF):08x}"
 

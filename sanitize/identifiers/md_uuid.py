@@ -9,10 +9,10 @@ from unclone.sanitize.identifiers.identifier import IdentifierStep
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
 
 
-def new_array_uuid(identities: Identities, field: str) -> str:
+def new_array_uuid(identities: IdentityGenerator, field: str) -> str:
     """A UUID as mdadm prints it."""
     digits = identities.uuid(field).replace("-", "")
     return ":".join(digits[at : at + 8] for at in range(0, 32, 8))

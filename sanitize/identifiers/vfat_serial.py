@@ -9,10 +9,10 @@ from unclone.sanitize.identifiers.identifier import IdentifierStep
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.sanitize.identities.derivation import Identities
+    from unclone.sanitize.identities.derivation import IdentityGenerator
 
 
-def new_serial(identities: Identities, field: str) -> str:
+def new_serial(identities: IdentityGenerator, field: str) -> str:
     """A serial that is not zero, which means that there is none."""
     digits = f"{identities.number(field, 1, 0xFFFFFFFF):08X}"
     return f"{digits[:4]}-{digits[4:]}"

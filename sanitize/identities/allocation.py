@@ -1,7 +1,7 @@
-"""Hands out new identities: unlike the batch's, the avoided definitions' and the ledger's.
+"""Gives out new identities: none that the batch, an avoided definition or the ledger has.
 
-One :class:`Pool` for a run, one :class:`Allocation` (an
-:class:`unclone.sanitize.identities.allocator.Allocator`) for each of its machines::
+One :class:`Pool` for a run, one :class:`Allocation` (an :class:`Allocator`) for each of its
+machines::
 
     pool = Pool(avoided=scan(folders), ledger=ledger, key=read_key(file))
     with pool.handing_out():
@@ -9,22 +9,23 @@ One :class:`Pool` for a run, one :class:`Allocation` (an
         ...                                    # the format asks: allocation.mac(old, ...) ...
         allocation.record("golden.xml")        # not for --dry-run, which leaves no trace
 
-Two processes cannot hand out the same value, because the ledger lets only one of them inside
+Two processes cannot give out the same value, because the ledger lets only one of them inside
 ``handing_out`` at a time. Derived values that are taken are counted up (``attempt``), so the answer
-to a collision is the same each time; with a ledger it stays the same whatever comes and goes.
+to a collision is the same each time; with a ledger it stays the same when
+other machines are added or released.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
 from unclone.sanitize.identities import mac as mac_addresses
 from unclone.sanitize.identities.avoidance import TEXT_LIMIT, Avoided
-from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.identities.ledger import Identity
 
 if TYPE_CHECKING:
@@ -42,12 +43,38 @@ PLENTY = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """One old value and its successor, for the report."""
+    """One old value and its new one, for the report."""
 
     kind: str
     field: str
     old: str
     new: str
+
+
+class Allocator(Protocol):
+    """What a format needs of an :class:`Allocation`: it asks for new values and invents none.
+
+    Asked once for each old value: the run keeps the map (sanitize/definitions/identity_map.py).
+    """
+
+    def mac(self, old: str, *, oui: bytes, place: str) -> str:
+        """A new MAC address instead of *old*: six lower-case octets, separated by colons.
+
+        It begins with *oui* (three to five octets). *place* names the network card in messages,
+        and tells cards from each other where addresses are derived from a key.
+        """
+
+    def uuid(self, old: str, *, field: str) -> str:
+        """A new UUID instead of *old*, in lower case with dashes. *field* is the rule's id."""
+
+    def token(self, old: str, *, field: str, alphabet: str) -> str:
+        """A new serial number as long as *old*, of characters of *alphabet*.
+
+        Characters of *old* that are not in *alphabet* (dashes, a fixed prefix) stay where they are.
+        """
+
+    def number(self, old: int, *, field: str, low: int, high: int) -> int:
+        """A new number instead of *old*, from *low* to *high*, both included."""
 
 
 class Pool:
@@ -98,7 +125,9 @@ class Pool:
         if known and self._ledger and not self._key:
             raise self._ledger.known(name)
         self._names.add(name)
-        return Allocation(self, Identities(name, self._key), known.identities if known else ())
+        return Allocation(
+            self, IdentityGenerator(name, self._key), known.identities if known else ()
+        )
 
     def takes(self, kind: str, value: str, machine: str) -> bool:
         """Claim *value* for *machine*; False when it is taken."""
@@ -128,7 +157,9 @@ class Pool:
 class Allocation:
     """The new identity of one machine, value by value. The same old value gets the same new one."""
 
-    def __init__(self, pool: Pool, identities: Identities, recorded: Iterable[Identity]) -> None:
+    def __init__(
+        self, pool: Pool, identities: IdentityGenerator, recorded: Iterable[Identity]
+    ) -> None:
         """Use :meth:`Pool.machine`."""
         self._pool = pool
         self._identities = identities
@@ -148,7 +179,7 @@ class Allocation:
         return {one.old: one.new for one in self.replaced if one.kind == "mac"}
 
     def mac(self, old: str, *, oui: bytes, place: str) -> str:
-        """See ``Allocator``; *oui* may have 1 to 5 octets."""
+        """See :class:`Allocator`."""
         known = str(mac_addresses.parse(old, place))
         # More octets than any range leaves open: the address takes as many as it needs.
         draw = self._identities.bytes
@@ -160,12 +191,12 @@ class Allocation:
         )
 
     def uuid(self, old: str, *, field: str) -> str:
-        """See :class:`unclone.sanitize.identities.allocator.Allocator`."""
+        """See :class:`Allocator`."""
         draw = self._identities.uuid
         return self._renewed("uuid", old.lower(), field, lambda n: draw(field, attempt=n))
 
     def token(self, old: str, *, field: str, alphabet: str) -> str:
-        """See :class:`unclone.sanitize.identities.allocator.Allocator`."""
+        """See :class:`Allocator`."""
         size = sum(char in alphabet for char in old)
         space = len(alphabet) ** size
         if space < 2:
@@ -182,7 +213,7 @@ class Allocation:
         )
 
     def number(self, old: int, *, field: str, low: int, high: int) -> int:
-        """See :class:`unclone.sanitize.identities.allocator.Allocator`."""
+        """See :class:`Allocator`."""
         draw = self._identities.number
         kind = f"number {field}"
         value = self._renewed(
@@ -226,7 +257,7 @@ class Allocation:
         *,
         recorded: bool = True,
     ) -> str:
-        """The successor of *old*.
+        """The new value instead of *old*.
 
         *kind* is "" where values only differ within the machine; not *recorded* are those that
         differ within the batch.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Identities:
+class IdentityGenerator:
     """Where the new values of one machine come from; random when no *key* is given.
 
     Every value is asked for by the name of its *field*. A derived value depends on the key, the

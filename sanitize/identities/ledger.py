@@ -1,9 +1,9 @@
-"""The ledger: every identity ever handed out, so that none is handed out twice.
+"""The ledger: every identity that was given out, so that none is given out twice.
 
 A small SQLite database that any number of processes may use at once. It keeps SQLite's rollback
 journal (not the write-ahead log): the ledger is one file with one mode, and a copy of it is whole.
-Every transaction is durable before it counts (``synchronous=EXTRA``), and one that a killed process
-left half done is undone by the next reader.
+A transaction succeeds only once it is durable (``synchronous=EXTRA``), and one that a killed
+process left half done is undone by the next reader.
 
 Schema 1::
 
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Self
 
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.file_system import NETWORK_FILE_SYSTEMS, file_system_type
+from unclone.sanitize.identities.file_system import NETWORK_FILE_SYSTEMS, file_system_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,9 +41,10 @@ SCHEMA_VERSION = 1
 
 #: Seconds that one process waits for another's transaction. Each takes milliseconds.
 BUSY_SECONDS = 60.0
-#: Seconds. Who waits looks at least as often, and who comes again that soon lets others go first:
-#: SQLite's own way of waiting lets one process go hungry while others hurry.
-_TURN = 0.005
+#: Seconds. A waiting process tries again at least this often, and a process that begins another
+#: transaction sooner than this waits first. With SQLite's own busy handler, whose waits grow, a
+#: process may never get the lock while others take it again and again.
+_RETRY_SECONDS = 0.005
 
 _SCHEMA = f"""
 CREATE TABLE machines (
@@ -64,7 +65,7 @@ _RESTORE = "Restore it from a backup, or start a new one under another name."
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One value that was handed out. ``kind`` is mac, uuid, instance-id ...; ``field`` where to."""
+    """One value that was given out; ``kind`` is mac, uuid, ...; ``field`` says for what."""
 
     kind: str
     value: str
@@ -72,8 +73,8 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """A machine as the ledger knows it. ``source`` is what it was made from."""
+class MachineRecord:
+    """A machine in the ledger. ``source`` is what it was made from."""
 
     name: str
     source: str
@@ -89,15 +90,15 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._writing = False
-        self._ended = -_TURN
+        self._ended = -_RETRY_SECONDS
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
         """Open the ledger at *path*; make an empty one, for its owner alone, where there is none.
 
         Raises :class:`UsageError` for a path that cannot be one, :class:`RefusedError` for a file
-        that is no ledger or a newer program's, :class:`InUseError` when others keep it busy,
-        :class:`UncloneError` when it cannot be read.
+        that is no ledger or was written by a newer version, :class:`InUseError` when other
+        processes keep it locked, :class:`UncloneError` when it cannot be read.
         """
         _make_private(path)
         # Absolute, because SQLite gives a file called ":memory:" a meaning of its own.
@@ -139,7 +140,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what is recorded inside, or none. Nobody else writes in the meantime.
+        """Everything recorded inside is kept, or nothing; no other process writes meanwhile.
 
         Read what is taken and record what is handed out inside one, or two processes may hand
         out the same. Raises :class:`UncloneError` when the ledger stays busy or cannot be written.
@@ -159,7 +160,7 @@ class Ledger:
                     self._connection.execute("ROLLBACK")
 
     def holder(self, kind: str, value: str) -> str:
-        """The name of the machine that has *value*; "" when nobody does."""
+        """The name of the machine that has *value*; "" when none has."""
         rows = self._rows(
             "SELECT name FROM identities JOIN machines ON machines.id = machine "
             "WHERE kind = ? AND value = ?",
@@ -167,8 +168,8 @@ class Ledger:
         )
         return str(rows[0][0]) if rows else ""
 
-    def find(self, value: str) -> Iterator[Machine]:
-        """Who has *value*, whatever kind it is; MAC addresses and UUIDs in any spelling."""
+    def find(self, value: str) -> Iterator[MachineRecord]:
+        """The machines that have *value*, of any kind; MAC addresses and UUIDs in any spelling."""
         usual = value.lower()
         digits = re.sub("[:. {}-]", "", value.lower())
         if re.fullmatch("[0-9a-f]{12}", digits):
@@ -183,11 +184,11 @@ class Ledger:
         for (name,) in rows:
             yield from self.machines(name)
 
-    def machine(self, name: str) -> Machine | None:
+    def machine(self, name: str) -> MachineRecord | None:
         """What *name* was given; None when the ledger does not know it."""
         return next(iter(self.machines(name)), None)
 
-    def machines(self, name: str = "") -> Iterator[Machine]:
+    def machines(self, name: str = "") -> Iterator[MachineRecord]:
         """Every machine, by name; or only the one called *name*."""
         one = "WHERE name = ?" if name else ""
         with self._errors():
@@ -201,7 +202,7 @@ class Ledger:
             if row is None:
                 return
             number, called, source, allocated = row
-            yield Machine(called, source, allocated, self._identities(number))
+            yield MachineRecord(called, source, allocated, self._identities(number))
 
     def record(self, name: str, source: str, identities: Iterable[Identity]) -> None:
         """Write down what *name* was given, in the current transaction.
@@ -209,7 +210,7 @@ class Ledger:
         Raises :class:`RefusedError` when the name or one of the values is another machine's.
         """
         if not self._writing:
-            raise AssertionError("record() belongs into a transaction()")
+            raise AssertionError("record() must be called inside transaction()")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if self._rows("SELECT 1 FROM machines WHERE name = ?", (name,)):
             raise self.known(name)
@@ -270,8 +271,8 @@ class Ledger:
 
     # -- helpers ---------------------------------------------------------------------------
     def _begin(self) -> None:
-        if time.monotonic() - self._ended < _TURN:
-            time.sleep(_TURN)
+        if time.monotonic() - self._ended < _RETRY_SECONDS:
+            time.sleep(_RETRY_SECONDS)
         deadline = time.monotonic() + BUSY_SECONDS
         self._connection.execute("PRAGMA busy_timeout = 0")
         try:
@@ -284,7 +285,7 @@ class Ledger:
                         raise
                 else:
                     return
-                time.sleep(_TURN * random.uniform(0.2, 0.8))  # noqa: S311 (no secret)
+                time.sleep(_RETRY_SECONDS * random.uniform(0.2, 0.8))  # noqa: S311 (no secret)
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
@@ -322,7 +323,7 @@ class Ledger:
         return 0
 
     def _make_schema(self) -> None:
-        # Another process may have made it while this one waited for its turn.
+        # Another process may have made it while this one waited for the lock.
         if self._version() == 0:
             with self._errors():
                 for statement in _SCHEMA.split(";"):

@@ -13,9 +13,9 @@ from unclone.images.volumes import Identifier, IdentifierKind
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.change import Level
 from unclone.sanitize.identifiers import STEPS
-from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.derivation import IdentityGenerator
+from unclone.sanitize.identities.spellings import spellings
 from unclone.sanitize.planning import make_plan
-from unclone.sanitize.spellings import spellings
 from unclone.sanitize.step import Options
 from unclone.sanitize.verifying import verify
 
@@ -54,7 +54,7 @@ def test_every_kind_has_a_step_of_its_own() -> None:
 @pytest.mark.parametrize("key", [b"", KEY], ids=["random", "derived"])
 def test_new_values_have_the_shape_of_the_old(step: IdentifierStep, key: bytes) -> None:
     old = next(each.old for each in ALL if each.kind is step.kind)
-    new = step.draw(Identities("web-01", key), "field")
+    new = step.draw(IdentityGenerator("web-01", key), "field")
     assert new != old
     assert [len(s) for s in spellings(new)] == [len(s) for s in spellings(old)]
 
@@ -85,7 +85,7 @@ def test_a_run_from_plan_to_proof(tmp_path: Path) -> None:
 def test_derived_values_are_the_same_again_and_differ_between_machines(tmp_path: Path) -> None:
     guest = identified_guest(volumes_of(tmp_path))
     first, again, other = (
-        new_values(make_plan(guest, Options(identities=Identities(name, KEY))))
+        new_values(make_plan(guest, Options(identities=IdentityGenerator(name, KEY))))
         for name in ("web-01", "web-01", "web-02")
     )
     assert first == again

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.allocator import Counting
 from unclone.sanitize.definitions.formats import read_definition
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import renew
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def renewed(golden: Golden) -> Renewal:
     """What becomes of the definition."""
     options = golden.options
     oui = bytes.fromhex(options.get("oui", "").replace(":", ""))
-    identities = Identities(Counting(), NAME, oui=oui)
+    identities = IdentityMap(Counting(), NAME, oui=oui)
     return renew(read_definition(golden.before), identities, disks=options.get("disks"))
 
 

@@ -19,7 +19,7 @@ from tests.guests import debian
 from tests.guests.variants import VARIANTS
 from tests.support import command
 from tests.support.qemu import Machine
-from unclone.sanitize.spellings import spellings
+from unclone.sanitize.identities.spellings import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

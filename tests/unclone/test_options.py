@@ -15,7 +15,7 @@ from unclone.cli.commands.sanitize import command
 from unclone.cli.main import cli
 from unclone.cli.progress import SilentProgress, progress_for
 from unclone.runs.run import Request
-from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.step import Options, Profile
 
 
@@ -84,7 +84,7 @@ def test_values_are_derived_for_the_machine_of_that_name(
     key = tmp_path / "key"
     key.write_text("0123456789abcdef\n")
     wanted = request(*arguments, "--derive-from", str(key)).options.identities
-    assert wanted == Identities(machine, b"0123456789abcdef")
+    assert wanted == IdentityGenerator(machine, b"0123456789abcdef")
 
 
 def _off_by_default() -> str:

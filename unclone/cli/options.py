@@ -11,7 +11,7 @@ import click
 
 from unclone.images.formats.header import Format
 from unclone.images.text import printable
-from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
 from unclone.sanitize.step import Options, Profile
 
@@ -219,7 +219,9 @@ def options_from(given: Mapping[str, Any]) -> Options:
         machine_id=given["machine_id"],
         ssh_host_keys=given["ssh_host_keys"],
         uuids=given["uuids"],
-        identities=Identities(key=read_key(given["derive_from"]) if given["derive_from"] else b""),
+        identities=IdentityGenerator(
+            key=read_key(given["derive_from"]) if given["derive_from"] else b""
+        ),
         strict=given["strict"],
         catalogues=catalogues,
     )

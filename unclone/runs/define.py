@@ -17,7 +17,7 @@ from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.companion import appearing, require_free
 from unclone.sanitize.definitions.formats import read_definition
-from unclone.sanitize.definitions.identities import Identities, canonical_uuid
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.libvirt.network import read_network
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.row import Kind, Treatment
@@ -27,7 +27,7 @@ from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.allocation import Allocation, Pool
 from unclone.sanitize.identities.avoidance import scan
 from unclone.sanitize.identities.ledger import Ledger
-from unclone.sanitize.identities.spelling import hexadecimal, is_uuid
+from unclone.sanitize.identities.uuids import canonical_uuid, hexadecimal, is_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class Defined:
     request: Request
     parts: tuple[Part, ...]
     companions: tuple[Companion, ...]
-    identities: Identities
+    identities: IdentityMap
     notes: tuple[Note, ...]
 
     @property
@@ -224,7 +224,9 @@ def _decided(
         allocation.claim("mac", str(addresses.parse(new)), field=f"chosen {number}")
     if request.uuid:
         allocation.claim("uuid", request.uuid, field="uuid")
-    identities = Identities(allocation, request.name, oui=request.oui, uuid=request.uuid, macs=macs)
+    identities = IdentityMap(
+        allocation, request.name, oui=request.oui, uuid=request.uuid, macs=macs
+    )
     output = output_of(request)
     main = renew(definition, identities, disks=request.disks)
     if request.uuid and identities.uuid_of_machine not in identities.uuids.values():
@@ -260,7 +262,9 @@ def _decided(
     )
 
 
-def _beside(definition: Definition, identities: Identities, request: Request, output: Path) -> Part:
+def _beside(
+    definition: Definition, identities: IdentityMap, request: Request, output: Path
+) -> Part:
     """What is given beside a definition lands beside its result, under the machine's name."""
     known = {f.value for f in definition.fields if f.row.treatment is Treatment.MOVE}
     known |= {f.label for f in definition.fields if f.row.treatment is Treatment.MOVE}
@@ -306,7 +310,7 @@ def _require_off(definition: Definition) -> None:
 
 
 def _missing(definition: Definition) -> list[Note]:
-    """Identities that the definition leaves to the hypervisor: nobody can know them before."""
+    """IdentityMap that the definition leaves to the hypervisor: nobody can know them before."""
     kinds = {field.row.kind for field in definition.fields}
     rows = {row.kind for row in definition.format.rows}
     if Kind.MACHINE_UUID in rows - kinds:

@@ -19,12 +19,12 @@ from unclone.sanitize.definitions.definition import Active, Definition, Disk, Fo
 from unclone.sanitize.definitions.disks.patched import LeftToDo
 from unclone.sanitize.definitions.disks.vdi import vdi_with_own_ids
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
-from unclone.sanitize.definitions.identities import canonical_uuid
 from unclone.sanitize.definitions.vbox import rows
 from unclone.sanitize.definitions.vbox.fields import disk_fields, machine_fields
 from unclone.sanitize.definitions.vbox.media import Medium, media
 from unclone.sanitize.definitions.xml_root import root_of
 from unclone.sanitize.definitions.xml_text import read_xml
+from unclone.sanitize.identities.uuids import canonical_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from unclone.sanitize.definitions.definition import Field
 from unclone.sanitize.definitions.libvirt.removal import with_line
 from unclone.sanitize.definitions.vbox import rows
 from unclone.sanitize.definitions.vbox.media import attachments, media
-from unclone.sanitize.identities.spelling import hexadecimal
+from unclone.sanitize.identities.uuids import hexadecimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.identities.spelling import hexadecimal
+from unclone.sanitize.identities.uuids import hexadecimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

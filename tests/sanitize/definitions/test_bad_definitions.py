@@ -14,7 +14,7 @@ from tests.support.definitions import Golden, goldens
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.runs.define import Request, define, pool, read
 from unclone.sanitize.definitions.formats import libvirt, read_definition
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.row import Treatment
 from unclone.sanitize.definitions.source import LIMIT, Source
@@ -211,7 +211,7 @@ def test_damage_is_understood_or_refused(golden: Golden) -> None:
 
 
 def require_understood(source: Source) -> None:
-    renewal = renew(libvirt.read(source), Identities(Counting(), "web-01"))
+    renewal = renew(libvirt.read(source), IdentityMap(Counting(), "web-01"))
     text = splice(source.text, renewal.edits)
     again = libvirt.read(Source(source.path, source.encoded(text)))
     found = [(field.row.id, field.value) for field in again.fields]

@@ -11,7 +11,7 @@ from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.formats import all_formats
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.source import Source
 from unclone.sanitize.definitions.verifying import verify
@@ -39,4 +39,4 @@ def test_damage_is_understood_or_refused(golden: Golden) -> None:
             content[at:end] = chance.choice(PIECES)
         with contextlib.suppress(RefusedError):
             definition = format_.read(Source(golden.before, bytes(content)))
-            verify(renew(definition, Identities(Counting(), "web-01")))
+            verify(renew(definition, IdentityMap(Counting(), "web-01")))

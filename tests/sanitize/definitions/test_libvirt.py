@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.allocator import Counting
 from unclone.sanitize.definitions.formats import libvirt
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import Renewal, renew
 from unclone.sanitize.definitions.source import Source
 
@@ -21,7 +21,7 @@ def renewed(devices: str, *, kind: str = "kvm", more: str = "") -> Renewal:
         f"<devices>{devices}</devices></domain>"
     )
     definition = libvirt.read(Source(Path("golden.xml"), text.encode()))
-    return renew(definition, Identities(Counting(), "web-01"))
+    return renew(definition, IdentityMap(Counting(), "web-01"))
 
 
 def rows(renewal: Renewal) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 from unclone.sanitize.definitions.formats import libvirt
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.source import Source
 
@@ -166,7 +166,7 @@ def unclone(before: bytes, moves: Mapping[str, str]) -> bytes:
 
 def renewal_of(before: bytes, moves: Mapping[str, str]) -> Renewal:
     definition = libvirt.read(Source(Path("golden.xml"), before))
-    return renew(definition, Identities(Counting(), "web-01"), disks=moves)
+    return renew(definition, IdentityMap(Counting(), "web-01"), disks=moves)
 
 
 def flat(document: bytes) -> dict[str, str]:

@@ -10,7 +10,7 @@ from tests.support.allocator import Counting
 from tests.support.definitions import NAME, written
 from tests.support.qmp import Stopped
 from unclone.sanitize.definitions.formats import read_definition
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.source import Source
 from unclone.sanitize.definitions.splicing import splice
@@ -92,7 +92,7 @@ def defined(
         plan = definition.virtio()
         moved = Source(source, splice(definition.source.text, plan.edits).encode())
         definition = definition.format.read(moved)
-    renewal = renew(definition, Identities(Counting(), NAME), disks=disks)
+    renewal = renew(definition, IdentityMap(Counting(), NAME), disks=disks)
     (folder / f"web-01{suffix}").write_bytes(written(renewal))
     return renewal
 

@@ -10,7 +10,7 @@ from tests.support.allocator import Counting
 from unclone.images.errors import UsageError
 from unclone.sanitize.definitions.definition import Definition, Field, Format
 from unclone.sanitize.definitions.following import Following
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import Renewal, is_label, renew
 from unclone.sanitize.definitions.row import Kind, Row, Treatment
 from unclone.sanitize.definitions.source import Source
@@ -24,8 +24,8 @@ def row(kind: Kind, treatment: Treatment = Treatment.RENEW) -> Row:
     return Row(str(kind), kind, treatment, "here", "because", "https://example.org")
 
 
-def identities() -> Identities:
-    return Identities(Counting(), "web-01")
+def identities() -> IdentityMap:
+    return IdentityMap(Counting(), "web-01")
 
 
 def renewed(text: str, *fields: tuple[Kind, Treatment, str], name: str = "golden") -> Renewal:
@@ -187,7 +187,7 @@ def test_one_machine_of_the_old_name_is_no_news() -> None:
 )
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UsageError):
-        Identities(Counting(), name)
+        IdentityMap(Counting(), name)
 
 
 def test_edits_must_not_overlap() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.allocator import Counting
 from tests.support.definitions import FOLDER, NAME, written
 from unclone.sanitize.definitions.formats import read_definition
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.qemu.shell import commands
 from unclone.sanitize.definitions.renewal import renew
 from unclone.sanitize.definitions.source import Source
@@ -79,7 +79,7 @@ def test_the_words_are_the_shell_s_before_and_after(tmp_path: Path, script: str)
     assert understood(script) == before
     source = tmp_path / "golden.sh"
     source.write_text(script)
-    renewal = renew(read_definition(source), Identities(Counting(), NAME))
+    renewal = renew(read_definition(source), IdentityMap(Counting(), NAME))
     after = told(tmp_path / "after", written(renewal).decode())
     assert understood(written(renewal).decode()) == after
     assert len(after) == len(before)
@@ -102,7 +102,7 @@ def test_any_path_is_written_so_that_the_shell_reads_it(
     source.write_text(
         f"D={old}\nF=/srv\n{PROGRAM} -name golden -drive file={written_as.format(old)}\n"
     )
-    renewal = renew(read_definition(source), Identities(Counting(), NAME), disks={old: value})
+    renewal = renew(read_definition(source), IdentityMap(Counting(), NAME), disks={old: value})
     words = told(tmp_path / "after", written(renewal).decode())
     if written_as == "$D" and " " in value:
         assert words[-2:] != [f"file={value}"]  # the shell splits what is not quoted

@@ -12,7 +12,7 @@ from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens, renewed
 from unclone.images.errors import ResidueError
 from unclone.sanitize.definitions.formats import libvirt
-from unclone.sanitize.definitions.identities import Identities
+from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.renewal import Renewal, renew
 from unclone.sanitize.definitions.source import Source
 from unclone.sanitize.definitions.verifying import verify
@@ -43,7 +43,7 @@ def wrong(row: str, **changes: object) -> Renewal:
         return replace(field, **changes) if field.row.id == row else field  # type: ignore[arg-type] # a test's own
 
     fields = tuple(spoilt(field) for field in definition.fields)
-    return renew(replace(definition, fields=fields), Identities(Counting(), "web-01"))
+    return renew(replace(definition, fields=fields), IdentityMap(Counting(), "web-01"))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_serials_may_change_places() -> None:
     disks = "<disk><serial>0002</serial></disk><disk><serial>0001</serial></disk>"
     text = f"<domain><name>golden</name><devices>{disks}</devices></domain>"
     definition = libvirt.read(Source(Path("a.xml"), text.encode()))
-    renewal = renew(definition, Identities(Counting(), "web-01"))
+    renewal = renew(definition, IdentityMap(Counting(), "web-01"))
     assert [each.new for each in renewal.fields[1:]] == ["0001", "0002"]
     verify(renewal)
 
@@ -81,6 +81,6 @@ def test_a_field_that_was_forgotten_is_noticed() -> None:
     definition = libvirt.read(Source(Path("a.xml"), f"{text}</domainsnapshot>".encode()))
     cards = [field for field in definition.fields if field.row.id == "interface-mac"]
     fields = tuple(field for field in definition.fields if field is not cards[1])
-    renewal = renew(replace(definition, fields=fields), Identities(Counting(), "web-01"))
+    renewal = renew(replace(definition, fields=fields), IdentityMap(Counting(), "web-01"))
     with pytest.raises(ResidueError, match=r"the old interface-mac .* is still in the result"):
         verify(renewal)

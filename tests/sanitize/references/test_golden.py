@@ -19,9 +19,9 @@ from tests.support.tree import guest_at
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.identities.spellings import spellings
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.renewal import Renewal, Renewals
-from unclone.sanitize.spellings import spellings
 from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from unclone.runs import failures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.sanitize.identities.ledger import Ledger, Machine
+    from unclone.sanitize.identities.ledger import Ledger, MachineRecord
 
 EPILOG = """\b
 Examples:
@@ -78,7 +78,7 @@ def command(
     ctx.exit(ExitStatus.DONE)
 
 
-def _released(ledger: Ledger, names: Sequence[str]) -> list[Machine]:
+def _released(ledger: Ledger, names: Sequence[str]) -> list[MachineRecord]:
     """All of them or none."""
     with ledger.transaction():
         found = _chosen(ledger, names, "")
@@ -87,7 +87,7 @@ def _released(ledger: Ledger, names: Sequence[str]) -> list[Machine]:
     return found
 
 
-def _chosen(ledger: Ledger, names: Sequence[str], value: str) -> list[Machine]:
+def _chosen(ledger: Ledger, names: Sequence[str], value: str) -> list[MachineRecord]:
     if value:
         return list(ledger.find(value))
     if not names:
@@ -101,7 +101,7 @@ def _chosen(ledger: Ledger, names: Sequence[str], value: str) -> list[Machine]:
     return found
 
 
-def _show(machine: Machine, *, released: bool) -> None:
+def _show(machine: MachineRecord, *, released: bool) -> None:
     out = render.console()
     verb = "released; was made" if released else "made"
     line = f" {verb} {machine.allocated} from {machine.source}"
@@ -112,7 +112,7 @@ def _show(machine: Machine, *, released: bool) -> None:
         )
 
 
-def _to_json(machine: Machine) -> dict[str, Any]:
+def _to_json(machine: MachineRecord) -> dict[str, Any]:
     return {
         "name": machine.name,
         "allocated": machine.allocated,

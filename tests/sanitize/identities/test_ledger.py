@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
-from unclone.sanitize.definitions.file_system import file_system_type
 from unclone.sanitize.identities import ledger as ledger_module
+from unclone.sanitize.identities.file_system import file_system_type
 from unclone.sanitize.identities.ledger import Identity, Ledger
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def test_a_second_ledger_in_one_process_does_not_unlock_the_first(tmp_path: Path
     program = """
         import sys
         from pathlib import Path
-        from unclone.sanitize.definitions import ledger as module
+        from unclone.sanitize.identities import ledger as module
         from unclone.sanitize.identities.ledger import Identity, Ledger
 
         module.BUSY_SECONDS = 0.05

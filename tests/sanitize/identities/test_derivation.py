@@ -6,10 +6,10 @@ import uuid
 
 import pytest
 
-from unclone.sanitize.identities.derivation import Identities
+from unclone.sanitize.identities.derivation import IdentityGenerator
 
-RANDOM = Identities("web-01")
-DERIVED = Identities("web-01", b"a pipeline's key")
+RANDOM = IdentityGenerator("web-01")
+DERIVED = IdentityGenerator("web-01", b"a pipeline's key")
 
 
 def test_random_values_differ() -> None:
@@ -18,7 +18,7 @@ def test_random_values_differ() -> None:
 
 
 def test_derived_values_are_the_same_again() -> None:
-    again = Identities("web-01", b"a pipeline's key")
+    again = IdentityGenerator("web-01", b"a pipeline's key")
     # Written down: a later version that derives anything else makes pipelines' machines change.
     assert DERIVED.uuid("root") == again.uuid("root") == "de531120-63e5-8810-85ec-a40ca98f959b"
     assert uuid.UUID(DERIVED.uuid("root")).version == 8
@@ -28,24 +28,24 @@ def test_derived_values_are_the_same_again() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Identities("web-02", b"a pipeline's key"),
-        Identities("web-01", b"another key"),
-        Identities("web-0", b"a pipeline's key"),
+        IdentityGenerator("web-02", b"a pipeline's key"),
+        IdentityGenerator("web-01", b"another key"),
+        IdentityGenerator("web-0", b"a pipeline's key"),
     ],
     ids=["machine", "key", "prefix"],
 )
-def test_another_machine_or_key_gives_another_value(other: Identities) -> None:
+def test_another_machine_or_key_gives_another_value(other: IdentityGenerator) -> None:
     assert DERIVED.uuid("1root") != other.uuid("1root")
 
 
 def test_another_field_or_attempt_gives_another_value() -> None:
     values = {DERIVED.uuid("root"), DERIVED.uuid("swap"), DERIVED.uuid("root", attempt=1)}
     assert len(values) == 3
-    assert Identities("ab", b"k").uuid("c") != Identities("a", b"k").uuid("bc")
+    assert IdentityGenerator("ab", b"k").uuid("c") != IdentityGenerator("a", b"k").uuid("bc")
 
 
 @pytest.mark.parametrize("identities", [RANDOM, DERIVED], ids=["random", "derived"])
-def test_lengths_and_bounds(identities: Identities) -> None:
+def test_lengths_and_bounds(identities: IdentityGenerator) -> None:
     assert [len(identities.bytes("f", n)) for n in (0, 1, 32, 33, 100)] == [0, 1, 32, 33, 100]
     drawn = {identities.number(f"f{n}", 3, 6) for n in range(200)}
     assert drawn == {3, 4, 5, 6}

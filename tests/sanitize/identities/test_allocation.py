@@ -18,7 +18,7 @@ from unclone.sanitize.identities.avoidance import Avoided
 from unclone.sanitize.identities.ledger import Ledger
 
 if TYPE_CHECKING:
-    from unclone.sanitize.identities.allocator import Allocator
+    from unclone.sanitize.identities.allocation import Allocator
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY = b"correct horse battery staple"

@@ -24,7 +24,7 @@ def test_a_key_is_read_without_the_lines_end(tmp_path: Path, end: bytes) -> None
 
 
 def test_a_key_is_read_from_standard_input() -> None:
-    program = "from sanitize.keys import read_key; print(len(read_key('-')))"
+    program = "from unclone.sanitize.identities.keys import read_key; print(len(read_key('-')))"
     done = subprocess.run(
         [sys.executable, "-c", program], input=KEY, capture_output=True, check=False
     )

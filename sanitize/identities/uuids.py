@@ -18,6 +18,13 @@ def is_uuid(text: str) -> bool:
     return bool(_UUID.fullmatch(text))
 
 
+def canonical_uuid(uuid: str) -> str:
+    """*uuid*, however it is spelled, in lower case with dashes; "" for ""."""
+    digits = hexadecimal(uuid)
+    cuts = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+    return "-".join(digits[start:end] for start, end in cuts) if digits else ""
+
+
 def respelled(new: str, like: str) -> str:
     """The digits of *new* with the separators and the case of *like*, which has as many."""
     upper = any(c in "ABCDEF" for c in like) and not any(c in "abcdef" for c in like)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unclone.sanitize.spellings import core, spellings
+from unclone.sanitize.identities.spellings import core, spellings
 
 ID = "0123456789abcdef0123456789abcdef"
 DASHED = "01234567-89ab-cdef-0123-456789abcdef"

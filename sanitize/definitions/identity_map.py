@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
 from unclone.sanitize.identities import mac as addresses
-from unclone.sanitize.identities.spelling import hexadecimal, is_uuid, respelled
+from unclone.sanitize.identities.uuids import canonical_uuid, is_uuid, respelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from unclone.sanitize.identities.allocator import Allocator
+    from unclone.sanitize.identities.allocation import Allocator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 #: What serial numbers begin with to say whose they are: WD-, VMware-, S3Z.
@@ -26,7 +26,7 @@ _MAKER = re.compile(r"[A-Za-z]+[ _-]?(?=.*\d)")
 _HEX = string.digits + "abcdef"
 
 
-class Identities:
+class IdentityMap:
     """The new identity of one machine. Its answers are spelled as the old values were."""
 
     def __init__(
@@ -125,13 +125,6 @@ class Identities:
             new = self._allocator.number(old, field=field, low=low, high=high)
             self._numbers[field, old] = new
         return self._numbers[field, old]
-
-
-def canonical_uuid(uuid: str) -> str:
-    """*uuid*, however it is spelled, in lower case with dashes; "" for ""."""
-    digits = hexadecimal(uuid)
-    cuts = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-    return "-".join(digits[start:end] for start, end in cuts) if digits else ""
 
 
 def _alphabet(serial: str) -> str:
