@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
+from functools import partialmethod
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.bench import Bench, start_bench
 
@@ -24,3 +27,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 # A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that: the
 # tests that press it must find it working.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# click before 8.2 mixes what goes to stderr into stdout unless it is told not to; later versions do
+# not know the option.
+if "mix_stderr" in inspect.signature(CliRunner.__init__).parameters:
+    CliRunner.__init__ = partialmethod(CliRunner.__init__, mix_stderr=False)  # type: ignore[method-assign, assignment]

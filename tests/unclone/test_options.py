@@ -158,6 +158,6 @@ def test_the_passphrase_is_asked_for_on_stderr_and_never_shown() -> None:
 
     done = CliRunner().invoke(ask, input="correct horse\n")
     assert passphrases == [b"correct horse"]
-    assert done.stdout == ""
+    assert done.stdout in {"", " \n"}  # the second: the terminal that click 8.1 pretends to have
     assert "Passphrase for /dev/sda2\\x1b[2J" in done.stderr
     assert "horse" not in done.output
