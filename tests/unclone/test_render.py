@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.tree import guest_at, plant
 from unclone.cli import render
+from unclone.cli.render.inspection import show_inspection
+from unclone.cli.render.report import show_report
 from unclone.images.layout import Layout, Mount
 from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, IdentifierKind
 from unclone.sanitize.applying import apply_plan
@@ -64,7 +66,7 @@ REPORT = Report(
 
 
 def shown(capsys: pytest.CaptureFixture[str], report: Report, *, verbose: bool = False) -> str:
-    render.show_report(render.console(), report, verbose=verbose)
+    show_report(render.console(), report, verbose=verbose)
     return capsys.readouterr().out
 
 
@@ -138,7 +140,7 @@ def test_an_inspection_shows_system_layout_identities_and_counts(
         plan=PLAN,
         warnings=("fstab names a [gone] disk",),
     )
-    render.show_inspection(render.console(), found, verbose=False)
+    show_inspection(render.console(), found, verbose=False)
     brief = capsys.readouterr().out
     for words in (
         "a.qcow2: qcow2, 2.5 GiB",
@@ -153,7 +155,7 @@ def test_an_inspection_shows_system_layout_identities_and_counts(
     ):
         assert words in brief
     assert "disk-guid" not in brief
-    render.show_inspection(render.console(), found, verbose=True)
+    show_inspection(render.console(), found, verbose=True)
     assert "disk-guid" in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from unclone.cli import options, render
+from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.images.errors import ExitStatus
 
@@ -27,6 +27,9 @@ def command(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001 (clic
     if as_json:
         print_document("unclone.doctor/1", [check.to_json() for check in found])
     else:
-        render.show_checks(render.console(), found)
+        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+        from unclone.cli.render.checks import show_checks  # noqa: PLC0415 (slow to load, and of no use to --json)
+
+        show_checks(render.console(), found)
     missing = any(check.state == "missing" for check in found)
     ctx.exit(ExitStatus.FAILED if missing else ExitStatus.DONE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unclone.cli import options, render
+from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.progress import progress_for
 from unclone.runs.attempt import attempt
@@ -48,5 +48,8 @@ def command(
     if as_json:
         print_document("unclone.inspect/1", [found.to_json()])
     elif found.result is not None:
-        render.show_inspection(render.console(), found.result, verbose=verbose)
+        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+        from unclone.cli.render.inspection import show_inspection  # noqa: PLC0415 (slow to load, and of no use to --json)
+
+        show_inspection(render.console(), found.result, verbose=verbose)
     ctx.exit(found.status)

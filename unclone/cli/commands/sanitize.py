@@ -146,14 +146,14 @@ def command(
 
 
 def _show(out: Console, result: Report | Machine, *, verbose: bool) -> None:
-    from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+    from unclone.cli.render.report import show_definition, show_report  # noqa: PLC0415 (slow to load, and of no use to --json)
     from unclone.runs.machine import Machine  # noqa: PLC0415 (all formats come with it)
 
     if isinstance(result, Machine):
-        render.show_report(out, result.report, verbose=verbose)
-        render.show_definition(out, result.defined)
+        show_report(out, result.report, verbose=verbose)
+        show_definition(out, result.defined)
     else:
-        render.show_report(out, result, verbose=verbose)
+        show_report(out, result, verbose=verbose)
 
 
 def _together(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unclone.cli import options, render
+from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.images.errors import ExitStatus
 from unclone.sanitize.step import Options, Profile
@@ -59,10 +59,14 @@ def command(
     runs = {step.info.id: is_selected(step, chosen) for step in steps}
     if as_json:
         print_document("unclone.steps/1", [_to_json(step, runs[step.info.id]) for step in steps])
-    elif step_id is not None:
-        render.show_step(render.console(), steps[0], _row_fields(steps[0]))
     else:
-        render.show_steps(render.console(), [(s.info, runs[s.info.id]) for s in steps])
+        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+        from unclone.cli.render.steps import show_step, show_steps  # noqa: PLC0415 (slow to load, and of no use to --json)
+
+        if step_id is not None:
+            show_step(render.console(), steps[0], _row_fields(steps[0]))
+        else:
+            show_steps(render.console(), [(s.info, runs[s.info.id]) for s in steps])
     ctx.exit(ExitStatus.DONE)
 
 
