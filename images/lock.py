@@ -19,17 +19,16 @@ import errno
 import fcntl
 import os
 import struct
-from contextlib import suppress
 from enum import IntEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from unclone.images import openers
 from unclone.images.errors import InUseError, RefusedError
 from unclone.images.image import shown
-from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 # Missing from the fcntl module before Python 3.13; linux/fcntl.h.
@@ -84,11 +83,7 @@ class ImageLock:
 
     def covers(self, path: Path) -> bool:
         """Whether the file at *path* is, still, one of those locked."""
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return False
-        return (found.st_dev, found.st_ino) in self._held
+        return self._mode(path) is not None
 
     def release(self) -> None:
         """Let go of everything. Safe to call twice."""
@@ -107,8 +102,18 @@ class ImageLock:
     ) -> None:
         self.release()
 
+    def _mode(self, path: Path) -> _Mode | None:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return self._held.get((found.st_dev, found.st_ino), (0, None))[1]
+
     def _take(self, paths: Iterable[Path], mode: _Mode) -> None:
         for path in paths:
+            # Asked before it is opened here: a descriptor of ours that writes would be found, too.
+            ours = self._mode(path) is _EXCLUSIVE
+            others = () if ours else openers.find(path, writers_only=mode is _SHARED)
             descriptor = _open(path, writable=mode is _EXCLUSIVE)
             found = os.fstat(descriptor)
             key = found.st_dev, found.st_ino
@@ -119,6 +124,8 @@ class ImageLock:
                     continue
             self._held[key] = descriptor, mode
             _apply(descriptor, path, mode)
+            if others:
+                raise _in_use(path, others)
 
 
 def _open(path: Path, *, writable: bool) -> int:
@@ -145,12 +152,15 @@ def _apply(descriptor: int, path: Path, mode: _Mode) -> None:
         _taken(descriptor, _PERM_BASE + p) for p in mode.forbids
     )
     if contradicted:
-        users = "; ".join(_users(path))
-        raise InUseError(
-            f"{shown(path)} is in use by another process"
-            f" ({users or 'a running VM, or another unclone?'})",
-            hint="Shut the VM down, or wait for the other process, and try again.",
-        )
+        raise _in_use(path, openers.names(path))
+
+
+def _in_use(path: Path, users: Sequence[str]) -> InUseError:
+    return InUseError(
+        f"{shown(path)} is in use ({'; '.join(users) or 'a running VM, or another unclone?'})",
+        hint="Shut the VM down, unmount or detach the image, or wait for the process, and try "
+        "again.",
+    )
 
 
 def _lock(descriptor: int, path: Path, byte: int) -> None:
@@ -176,24 +186,3 @@ def _taken(descriptor: int, byte: int) -> bool:
 
 def _flock(kind: int, byte: int) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0)
-
-
-def _users(path: Path) -> Iterator[str]:
-    """Who has *path* open, as far as /proc tells this user (the locks name no process)."""
-    wanted = path.stat()
-    for process in Path("/proc").glob("[0-9]*"):
-        if int(process.name) == os.getpid():
-            continue
-        try:
-            if not any(os.path.samestat(wanted, opened) for opened in _open_files(process)):
-                continue
-            name = (process / "comm").read_text(errors="replace").strip()
-        except OSError:
-            continue  # ended meanwhile, or somebody else's
-        yield f"{printable(name)}, process {process.name}"
-
-
-def _open_files(process: Path) -> Iterator[os.stat_result]:
-    for entry in (process / "fd").iterdir():
-        with suppress(OSError):  # closed meanwhile: a starting QEMU opens and closes many
-            yield entry.stat()

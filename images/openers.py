@@ -1,0 +1,121 @@
+"""Who else on this host has an image file open: what QEMU's locks (``lock.py``) do not tell.
+
+A loop device, a server without QEMU's locks, or a QEMU with ``file.locking=off`` takes no lock on
+the file. The kernel knows all the same: a read lease (fcntl(2), ``F_SETLEASE``) is granted only
+while nothing on this host has the file open for writing, a kernel driver and another container
+included. Where there are no leases (the file is someone else's, or its file system has none),
+``/proc`` and ``/sys`` are asked, and show what this user may see.
+
+References: Linux 6.1 ``fs/locks.c`` (check_conflicting_open), ``drivers/block/loop.c``
+(loop_attr_backing_file_show); proc(5), ``/proc/PID/fdinfo``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from unclone.images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class _Opener(NamedTuple):
+    name: str
+    writes: bool
+
+
+def find(path: Path, *, writers_only: bool) -> Sequence[str]:
+    """What else on this host has *path* open for writing, in words for a person.
+
+    Without *writers_only* also a loop device that only reads: what is mounted from it would change
+    under the host's kernel. Other readers (a backup) are no reason to stop. Empty when there is
+    nothing; call it before this process opens *path* for writing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return ()  # the lock, which opens it next, says why
+    try:
+        devices = () if writers_only else tuple(_loop_devices(os.fstat(descriptor)))
+        if devices or not _open_for_writing(descriptor, path):
+            return devices
+    finally:
+        os.close(descriptor)  # ends the lease
+    writers = [opener.name for opener in _openers(path) if opener.writes]
+    return writers or ["open for writing by what this user cannot see"]
+
+
+def names(path: Path) -> Sequence[str]:
+    """Everything else that has *path* open, as far as this user may see it."""
+    return [opener.name for opener in _openers(path)]
+
+
+def _openers(path: Path) -> Iterator[_Opener]:
+    wanted = path.stat()
+    for device in _loop_devices(wanted):
+        yield _Opener(device, writes=not _read_only(device))
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            opened = [fd for fd in (process / "fd").iterdir() if _is(fd, wanted)]
+            name = (process / "comm").read_text(errors="replace").strip()
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if opened:
+            writes = any(_is_writable(process, fd.name) for fd in opened)
+            yield _Opener(f"{printable(name)}, process {process.name}", writes)
+
+
+def _open_for_writing(descriptor: int, path: Path) -> bool:
+    try:
+        # An open that meets the lease sends us a signal; the default one would end this process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return True
+        return any(opener.writes for opener in _openers(path))  # no leases here
+    return False
+
+
+def _loop_devices(wanted: os.stat_result) -> Iterator[str]:
+    for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError, ValueError):
+            # The path is as whoever set the device up spelled it; the kernel escapes as in mounts.
+            text = re.sub(
+                rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), entry.read_bytes().rstrip(b"\n")
+            )
+            if os.path.samestat(Path(os.fsdecode(text)).stat(), wanted):
+                yield f"/dev/{entry.parts[3]}"
+
+
+def _read_only(device: str) -> bool:
+    try:
+        return Path("/sys/block", Path(device).name, "ro").read_text().strip() == "1"
+    except OSError:
+        return False
+
+
+def _is(descriptor: Path, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(wanted, descriptor.stat())
+    except OSError:  # closed meanwhile: a starting QEMU opens and closes many
+        return False
+
+
+def _is_writable(process: Path, descriptor: str) -> bool:
+    with suppress(OSError):
+        match = re.search(
+            r"^flags:\s*([0-7]+)", (process / "fdinfo" / descriptor).read_text(), re.MULTILINE
+        )
+        return match is not None and int(match[1], 8) & os.O_ACCMODE != os.O_RDONLY
+    return False
