@@ -24,7 +24,7 @@ from unclone.images.chain import read_chain
 from unclone.images.engines import Drive, select_engine
 from unclone.images.engines.engine import no_keys
 from unclone.images.process import run
-from unclone.images.volumes import ChecksAhead, Identifier, IdentifierKind
+from unclone.images.volumes import Identifier, IdentifierKind
 
 #: Gigabytes, and how many files of 4 KB are in them.
 GUESTS = {2: 30_000, 20: 200_000}
@@ -86,10 +86,7 @@ def _measure(into: Measured, image: Path, engine: str) -> None:
         started = time.monotonic()
         volumes.set_identifiers([new])
         changed = time.monotonic()
-        if isinstance(volumes, ChecksAhead):
-            result = volumes.begin_check(_DISK)()
-        else:
-            result = volumes.check(_DISK, repair=False)
+        result = volumes.begin_check(_DISK)()
         into.check.append(time.monotonic() - changed)
         into.change.append(changed - started)
         if result.state != "clean" or new not in volumes.identifiers():

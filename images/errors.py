@@ -61,3 +61,10 @@ class ToolError(UncloneError):
 
 class EngineError(UncloneError):
     """An engine could not do what it was asked (its words are in the message)."""
+
+
+class UncheckedError(EngineError):
+    """As EngineError, and the check of a file system was skipped: it says that it is clean.
+
+    It may be damaged all the same. Open the guest again with ``force_check``, which repairs it.
+    """

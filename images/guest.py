@@ -13,7 +13,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from unclone.images.globs import is_pattern, matcher
-from unclone.images.volumes import ChecksAhead, FileSystem, Identifier, Kind, Stat
+from unclone.images.volumes import FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -293,9 +293,6 @@ class Guest:
         Until then what is read may be of a damaged file system, and any ``OSError`` may come.
         """
         volumes = self._volumes
-        if not isinstance(volumes, ChecksAhead):
-            done = self.reopen(read_only=True)
-            return lambda: done
         self._changed()
         volumes.unmount_all()
         checks = [volumes.begin_check(device) for device in self.layout.checkable]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,12 +102,16 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A file system check: ``output`` is what the checker printed, or why nothing was checked."""
+    """A file system check: ``output`` is what the checker printed, or why nothing was checked.
+
+    ``skipped``: there is a checker, but the file system says that it is clean.
+    """
 
     device: str
     type: str  # of the file system, as in :class:`FileSystem`
     state: CheckState
     output: str
+    skipped: bool = False
 
 
 class Member(NamedTuple):
@@ -117,17 +121,6 @@ class Member(NamedTuple):
     stat: Stat
     content: bytes | None = None
     link_target: str = ""
-
-
-@runtime_checkable
-class ChecksAhead(Protocol):
-    """Volumes that can be read while their file systems are being checked."""
-
-    def begin_check(self, device: str) -> Callable[[], CheckResult]:
-        """Begin to check the unmounted *device*, changing nothing; call what is returned for it.
-
-        It may be mounted meanwhile, to be read only.
-        """
 
 
 class Volumes(Protocol):
@@ -158,8 +151,18 @@ class Volumes(Protocol):
         nothing. Raises EngineError, with the tool's words, when something cannot be set.
         """
 
-    def check(self, device: str, *, repair: bool) -> CheckResult:
-        """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+    def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
+        """Check the unmounted file system on *device*; *repair* replays and fixes first.
+
+        Without *force* the check may be skipped when the file system says that it is clean.
+        """
+
+    def begin_check(self, device: str) -> Callable[[], CheckResult]:
+        """Begin a check that changes nothing; the function returned waits for its result.
+
+        *device* is unmounted, and may be mounted read-only meanwhile. An engine that cannot do
+        both at once checks before it returns.
+        """
 
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:

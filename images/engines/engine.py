@@ -41,6 +41,13 @@ class Engine(Protocol):
     #: What ``--engine`` calls it.
     name: str
 
+    def start_ahead(self) -> AbstractContextManager[None]:
+        """Start the programs that ``open`` will need, while the caller does something else.
+
+        Those that were not used have ended at the end of the ``with`` block. Raises nothing: what
+        cannot be started is reported by ``open``.
+        """
+
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> AbstractContextManager[Volumes]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disks import BARE_ROOT, Part, make_disk, make_file_system
-from unclone.images.engines import Drive, open_guest
+from unclone.images.engines import Drive, open_guest, select_engine
 from unclone.images.engines.guestfs import appliance as module
 from unclone.images.engines.guestfs.acceleration import Acceleration
 from unclone.images.engines.guestfs.appliance import Appliance, shell_value, start
@@ -31,9 +31,9 @@ ROOT = Path(__file__).parents[2]
 OPEN = """
 import sys, time
 from pathlib import Path
-from unclone.images.engines import Drive, open_guest
+from unclone.images.engines import Drive, open_guest, select_engine
 print("starting", flush=True)
-with open_guest([Drive(Path(sys.argv[1]), "raw")], engine="guestfs") as guest:
+with open_guest([Drive(Path(sys.argv[1]), "raw")], engine=select_engine("guestfs")) as guest:
     print("opened", flush=True)
     ACT
 """
@@ -165,7 +165,7 @@ def test_a_disk_that_another_process_uses_is_in_use(disk: Path) -> None:
         assert "read 512" in holder.stdout.readline()
         with (
             pytest.raises(InUseError, match=r"in use by another process: .*lock"),
-            open_guest([Drive(disk, "raw")], engine="guestfs"),
+            open_guest([Drive(disk, "raw")], engine=select_engine("guestfs")),
         ):
             pass
         holder.communicate("quit\n")
@@ -179,7 +179,7 @@ def test_a_call_that_takes_too_long_ends_the_appliance(
     monkeypatch.setattr(module, "LAUNCH_LIMITS", {True: 0.2, False: 0.2})
     with (
         pytest.raises(EngineError, match="did not answer within 0 s"),
-        open_guest([Drive(disk, "raw")], engine="guestfs"),
+        open_guest([Drive(disk, "raw")], engine=select_engine("guestfs")),
     ):
         pass
     assert appliances(disk) == []

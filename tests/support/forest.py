@@ -9,7 +9,7 @@ from unclone.images.errors import EngineError
 from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -51,10 +51,14 @@ class ForestVolumes:
     def set_identifiers(self, identifiers: Sequence[Identifier]) -> None:
         raise AssertionError("inspection changes nothing")
 
-    def check(self, device: str, *, repair: bool) -> CheckResult:
+    def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
         assert not repair, "inspection changes nothing"
         state = CheckState.DAMAGED if device in self._broken else CheckState.CLEAN
         return CheckResult(device, "", state, "Bad magic number")
+
+    def begin_check(self, device: str) -> Callable[[], CheckResult]:
+        result = self.check(device, repair=False)
+        return lambda: result
 
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         assert read_only, "inspection changes nothing"

@@ -28,7 +28,7 @@ from unclone.images.volumes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -75,8 +75,12 @@ class TreeVolumes:
         for identifier in identifiers:
             raise EngineError(self.unsettable(identifier))
 
-    def check(self, device: str, *, repair: bool) -> CheckResult:
+    def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
         return CheckResult(device, "ext4", CheckState.CLEAN, "")
+
+    def begin_check(self, device: str) -> Callable[[], CheckResult]:
+        result = self.check(device, repair=False)
+        return lambda: result
 
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         pass

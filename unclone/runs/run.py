@@ -13,9 +13,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
 from unclone.images import recovery
-from unclone.images.engines import Drive, open_guest
-from unclone.images.engines.direct.helpers import prepared
-from unclone.images.errors import EngineError, UncloneError, UsageError
+from unclone.images.engines import Drive, open_guest, select_engine
+from unclone.images.errors import EngineError, UncheckedError, UncloneError, UsageError
 from unclone.images.formats import Format
 from unclone.images.output import ToOutput
 from unclone.images.reading import ReadOnly
@@ -145,19 +144,15 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     """
     clock = _Clock(listener or Silence())
     loading = _Loading(request.options)
-    try:
-        with prepared(request.engine):
-            return _sanitize(request, clock, loading, thorough=False)
-    except EngineError as error:
-        if clock.engine != "direct" or request.dry_run:
-            raise
-        # A file system that calls itself clean need not be. What a check can mend is no failure.
-        clock.listener.say(f"{error.message}; once more, after a check of the file systems")
-    return _sanitize(request, clock, loading, thorough=True)
+    with select_engine(request.engine).start_ahead():
+        try:
+            return _sanitize(request, clock, loading, force_check=False)
+        except UncheckedError as error:
+            clock.listener.say(f"{error.message}; once more, after a check of the file systems")
+    return _sanitize(request, clock, loading, force_check=True)
 
 
-def _sanitize(request: Request, clock: _Clock, loading: _Loading, *, thorough: bool) -> Report:
-    clock.engine = ""
+def _sanitize(request: Request, clock: _Clock, loading: _Loading, *, force_check: bool) -> Report:
     clock.phase("lock")
     with _transaction(request) as transaction:
         for recovered in transaction.recovered:
@@ -165,7 +160,7 @@ def _sanitize(request: Request, clock: _Clock, loading: _Loading, *, thorough: b
         for warning in transaction.warnings:
             clock.listener.warn(warning)
         with _opened(
-            request, transaction, clock, read_only=request.dry_run, thorough=thorough
+            request, transaction, clock, read_only=request.dry_run, force_check=force_check
         ) as guest:
             for warning in guest.layout.warnings:
                 clock.listener.warn(warning)
@@ -251,8 +246,6 @@ class _Clock:
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
-        #: The engine that opened the guest; "" before.
-        self.engine = ""
         self._seconds: dict[str, float] = {}
         self._current = ""
         self._since = 0.0
@@ -291,7 +284,7 @@ def _opened(
     clock: _Clock,
     *,
     read_only: bool,
-    thorough: bool = True,
+    force_check: bool = True,
 ) -> Iterator[Guest]:
     """The guest on the overlays (or, to be read, on the images), ready to be planned for."""
     drives = [
@@ -301,14 +294,13 @@ def _opened(
     clock.phase("launch")
     opening = open_guest(
         drives,
-        engine=request.engine,
+        engine=select_engine(request.engine),
         keys=lambda container: _keys(request, container),
         read_only=read_only,
-        thorough=thorough,
+        force_check=force_check,
         say=clock.listener.say,
     )
     with opening as guest:
-        clock.engine = guest.engine
         clock.phase("plan")
         try:
             yield guest

@@ -9,12 +9,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from unclone.images.engines.direct import storage_daemon
+from unclone.images.engines.direct import helpers, storage_daemon
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from unclone.images.engines.engine import Drive, Keys, Say
     from unclone.images.volumes import Volumes
@@ -31,9 +32,9 @@ class DirectEngine:
 
     name = "direct"
 
-    def __init__(self, *, thorough: bool = True) -> None:
-        """With *thorough*, a check that may repair looks at every inode of a clean file system."""
-        self._thorough = thorough
+    def start_ahead(self) -> AbstractContextManager[None]:
+        """As ``Engine.start_ahead``: the ext worker and the storage daemon."""
+        return helpers.start_ahead()
 
     @contextmanager
     def open(
@@ -49,7 +50,7 @@ class DirectEngine:
             raise BeyondReachError(
                 f"the direct engine cannot work here: {why}", hint="Try --engine guestfs."
             )
-        volumes = DirectVolumes(drives, read_only=read_only, thorough=self._thorough)
+        volumes = DirectVolumes(drives, read_only=read_only)
         try:
             _require_reach(volumes)
             yield volumes

@@ -45,10 +45,10 @@ def start(command: Sequence[str]) -> Popen[bytes]:
 
 
 @contextmanager
-def prepared(engine: str) -> Iterator[None]:
-    """Start what *engine* will need to open a guest; at the end, end what was not needed."""
+def start_ahead() -> Iterator[None]:
+    """Start what opening a guest needs; at the end, end what was not used."""
     try:
-        for command in (WORKER, STORAGE_DAEMON) if engine in {"auto", "direct"} else ():
+        for command in (WORKER, STORAGE_DAEMON):
             if command not in _ahead:
                 with suppress(UncloneError):  # the engine finds that out, too, and what it means
                     _ahead[command] = process.start(command)

@@ -27,15 +27,12 @@ if TYPE_CHECKING:
 class DirectVolumes:
     """The guest on *drives*, each shown as a file by ``qemu-storage-daemon``.
 
-    With *read_only* the drives stay as they are: replayed journals go to a temporary file. Without
-    *thorough*, a check that may repair believes a file system that says it is clean, as a mount
-    does: what is wrong in it all the same, the check after the changes finds.
+    With *read_only* the drives stay as they are: replayed journals go to a temporary file.
     """
 
     engine = "direct"
 
-    def __init__(self, drives: Sequence[Drive], *, read_only: bool, thorough: bool = True) -> None:
-        self._thorough = thorough
+    def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
         self._checks = checks.Checks()
         self._worker = ExtWorker()  # starts while the disks are being opened
         self._mounts: dict[str, tuple[str, Driver]] = {}
@@ -75,19 +72,24 @@ class DirectVolumes:
             devices, self._devices = self._read(), ()
             identifiers.set_identifier(identifier, devices, self._disks.alone)
 
-    def check(self, device: str, *, repair: bool) -> CheckResult:
-        """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+    def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
+        """Check the unmounted file system on *device*; *repair* replays and fixes first.
+
+        Without *force*, one that says it is clean is not checked before a repair, as a mount does
+        not: damage in it is found by the check after the changes.
+        """
         found = self._unmounted(device)
-        if repair and not self._thorough and found.content.says_clean:
+        if repair and not force and found.content.says_clean:
             output = "its superblock says that it is clean"
-            return CheckResult(device, found.type, CheckState.NOT_CHECKED, output)
+            state = CheckState.NOT_CHECKED
+            return CheckResult(device, found.type, state, output, skipped=True)
         if repair:
             self._devices = ()
         with self._checkable(found) as alone:
             return checks.check(alone, repair=repair)
 
     def begin_check(self, device: str) -> Callable[[], CheckResult]:
-        """As :meth:`unclone.images.volumes.ChecksAhead.begin_check`.
+        """As :meth:`unclone.images.volumes.Volumes.begin_check`.
 
         From now on what was written is read from the image's own file.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.admission import await_turn
@@ -12,6 +12,7 @@ from unclone.images.engines.guestfs.volumes import GuestfsVolumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from unclone.images.engines.engine import Drive, Keys, Say
     from unclone.images.volumes import Volumes
@@ -21,6 +22,10 @@ class GuestfsEngine:
     """Starts one appliance for one guest."""
 
     name = "guestfs"
+
+    def start_ahead(self) -> AbstractContextManager[None]:
+        """Start nothing: an appliance is started with its drives."""
+        return nullcontext()
 
     @contextmanager
     def open(

@@ -14,7 +14,7 @@ from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
@@ -69,10 +69,16 @@ class GuestfsVolumes(FileOperations):
             if identifier in arrays:
                 devices = self._devices()
 
-    def check(self, device: str, *, repair: bool) -> CheckResult:
-        """Check the unmounted file system on *device*; *repair* replays and fixes first."""
+    def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
+        """Check the unmounted file system on *device*, always; *repair* replays and fixes first."""
+        del force
         self._written |= repair
         return checks.check(self._appliance, self._device(device), repair=repair)
+
+    def begin_check(self, device: str) -> Callable[[], CheckResult]:
+        """Check *device* now: the appliance does one thing at a time."""
+        result = self.check(device, repair=False)
+        return lambda: result
 
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
