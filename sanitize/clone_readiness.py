@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from unclone.images import fstab
@@ -23,9 +24,10 @@ from unclone.sanitize.change import Level, Note
 from unclone.sanitize.drivers import missing_drivers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
+    from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.facts import Facts
 
 #: Names a kernel gives to disks in the order it meets them, by the bus they are on.
@@ -53,12 +55,17 @@ _DEBCONF_LIMIT = 16 * 1024 * 1024
 _MOST = 8  # names that a note lists
 
 
-def notes(guest: Guest, facts: Facts) -> tuple[Note, ...]:
-    """What a report about *guest* should say, the worst first. Nothing for one that is ready."""
+def notes(
+    guest: Guest, facts: Facts, initrds: Mapping[str, Survey] = MappingProxyType({})
+) -> tuple[Note, ...]:
+    """What a report about *guest* should say, the worst first. Nothing for one that is ready.
+
+    *initrds* are those that were unpacked anyway, by physical path: only they are looked into.
+    """
     found = [
         *_device_names(guest, facts),
         *_labels(guest, facts),
-        *(_note(level, text) for level, text in missing_drivers(guest, facts)),
+        *(_note(level, text) for level, text in missing_drivers(guest, initrds)),
     ]
     return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
 

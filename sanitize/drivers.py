@@ -14,10 +14,10 @@ from unclone.images.text import printable
 from unclone.sanitize.change import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
+    from unclone.sanitize.boot.initrd import Survey
 
 #: What a machine of QEMU's offers, in the order it is missed; a kernel should know all of them.
 VIRTIO = {
@@ -52,11 +52,11 @@ class _Kernel(NamedTuple):
     loadable: frozenset[str]
 
 
-def missing_drivers(guest: Guest, facts: Facts) -> Iterator[tuple[Level, str]]:
+def missing_drivers(guest: Guest, initrds: Mapping[str, Survey]) -> Iterator[tuple[Level, str]]:
     """What is missing, in words for a report: one text for each kernel and each initrd.
 
     Nothing is said about what cannot be known: a kernel without lists of its modules, an initrd
-    that cannot be read, or that nobody had to unpack (with --uuids keep).
+    that cannot be read, or that is not among *initrds* (with --uuids keep none is unpacked).
     """
     for kernel in _kernels(guest):
         missing = set(VIRTIO) - kernel.builtin - kernel.loadable
@@ -68,18 +68,18 @@ def missing_drivers(guest: Guest, facts: Facts) -> Iterator[tuple[Level, str]]:
                 "emulated hardware in its place, or a kernel with these drivers."
             )
             yield Level.WARNING if serious else Level.INFO, text
-        yield from _missing_in_initrds(guest, facts, kernel, missing)
+        yield from _missing_in_initrds(guest, initrds, kernel, missing)
 
 
 def _missing_in_initrds(
-    guest: Guest, facts: Facts, kernel: _Kernel, missing: set[str]
+    guest: Guest, initrds: Mapping[str, Survey], kernel: _Kernel, missing: set[str]
 ) -> Iterator[tuple[Level, str]]:
     wanted = {"virtio_pci", *_DISKS} - missing - kernel.builtin
     # Some other way to the disk is built in, and an initrd cannot have what the kernel has not.
     if not wanted or ("virtio_pci" not in wanted and _DISKS & kernel.builtin):
         return
     for path in _initrds(guest, kernel):
-        survey = facts.initrds.get(guest.resolve(path))
+        survey = initrds.get(guest.resolve(path))
         if survey is None or survey.unreadable:
             continue
         inside = modules(survey.members) | kernel.builtin

@@ -6,20 +6,17 @@ References: os-release(5), kernel-parameters.txt (``ro``, ``rw``), systemd-fstab
 from __future__ import annotations
 
 import re
-import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.text import printable
 from unclone.sanitize.boot import efi_programs, kernel_arguments
-from unclone.sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.efi_programs import EfiProgram
-    from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.boot.kernel_arguments import CommandLine, KernelArgumentFile
 
 #: An os-release is a few hundred bytes; a hostile one may be anything.
@@ -51,16 +48,10 @@ class RootStart(NamedTuple):
 
 
 class Facts:
-    """Lazy knowledge about one guest. Every property reads at most once.
-
-    ``renewals`` are the device identifiers that this run gives up, and what it keeps.
-    """
+    """Lazy knowledge about one guest. Every property reads at most once."""
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
-        self.renewals = Renewals()
-        #: What the initrds hold, by path: unpacked once, when it is asked what must be kept.
-        self.initrds: dict[str, Survey] = {}
 
     @cached_property
     def os_release(self) -> Mapping[str, str]:
@@ -154,11 +145,6 @@ class Facts:
     def root_starts_read_only(self) -> bool | None:
         """The verdict of :attr:`root_start`."""
         return self.root_start.read_only
-
-    @cached_property
-    def fresh_machine_id(self) -> str:
-        """A new machine-id, drawn once for this run: every step that needs one gets the same."""
-        return uuid.uuid4().hex
 
 
 def parse_os_release(text: str) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from unclone.sanitize.boot.recorded import Recorder
 from unclone.sanitize.files import files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.initrd import Survey
@@ -81,6 +81,11 @@ def find(guest: Guest) -> Iterator[str]:
     for path in files_at(guest, PATTERNS, SIZE_LIMIT):
         if detect(guest.read(path, 16)) is not None:
             yield guest.resolve(path)
+
+
+def surveys(guest: Guest, needles: Sequence[bytes]) -> Mapping[str, Survey]:
+    """What every initrd of *guest* holds, by physical path; see :func:`look_into`."""
+    return {path: look_into(guest.read(path, SIZE_LIMIT), needles) for path in find(guest)}
 
 
 def look_ahead(guest: Guest) -> None:

@@ -22,8 +22,7 @@ from unclone.sanitize.boot.kernel_arguments import ArgumentKind, values
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.kernel_arguments import KernelArgumentFile
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 STEP = "machine-id"
 KERNEL_STEP = "kernel-machine-id"
@@ -72,14 +71,14 @@ class Mode(StrEnum):
     SET = "set"
 
 
-def requested(facts: Facts, options: Options) -> tuple[Mode, str]:
+def requested(context: PlanningContext) -> tuple[Mode, str]:
     """The mode asked for, and the new id when it is known beforehand.
 
     Raises :class:`UsageError` for anything but the documented values.
     """
-    asked = options.machine_id
+    asked = context.options.machine_id
     if asked == "random":
-        return Mode.SET, facts.fresh_machine_id
+        return Mode.SET, context.new_machine_id
     if _ID.fullmatch(asked) and asked.strip("0"):
         return Mode.SET, asked
     if asked in set(Mode) - {Mode.SET}:
@@ -91,19 +90,20 @@ def requested(facts: Facts, options: Options) -> tuple[Mode, str]:
     )
 
 
-def retiring(guest: Guest, facts: Facts, options: Options) -> tuple[str, ...]:
+def retiring(context: PlanningContext) -> tuple[str, ...]:
     """The ids this run takes away: in the two files, or on a kernel command line.
 
     Not among them is the id that is asked for, and one that stays on a kernel command line. Empty
     when the machine-id step is disabled: what is named after an id that stays, stays too.
     """
-    if STEP in options.disable:
+    guest, disable = context.guest, context.options.disable
+    if STEP in disable:
         return ()
-    _, new = requested(facts, options)
+    _, new = requested(context)
     stays = {new}
     found = [read_systemd(guest).id, read_dbus(guest).id]
-    for file, text in facts.kernel_argument_texts:
-        fixed = file.kind is ArgumentKind.UKI or KERNEL_STEP in options.disable
+    for file, text in context.facts.kernel_argument_texts:
+        fixed = file.kind is ArgumentKind.UKI or KERNEL_STEP in disable
         (stays.add if fixed else found.append)(baked_id(file, text))
     return tuple(dict.fromkeys(old for old in found if old and old not in stays))
 

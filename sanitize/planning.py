@@ -13,7 +13,7 @@ from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.renewing import decide
-from unclone.sanitize.step import Profile
+from unclone.sanitize.step import PlanningContext, Profile
 from unclone.sanitize.steps import STEPS
 
 if TYPE_CHECKING:
@@ -61,20 +61,20 @@ def make_plan(guest: Guest, options: Options) -> Plan:
     Raises :class:`RefusedError` when a step meets something it cannot change safely, and, with
     ``strict``, when anything would be kept.
     """
-    facts = Facts(guest)
+    context = PlanningContext(guest, Facts(guest), options)
     selected = [step for step in all_steps(options) if is_selected(step, options)]
     # Rows look into no initrd: those are still being unpacked meanwhile.
     code = set(map(id, STEPS))
-    rows = {id(s): s.plan(guest, facts, options) for s in selected if id(s) not in code}
+    rows = {id(s): s.plan(context) for s in selected if id(s) not in code}
     if options.uuids == "renew":
         references = [reference for reference in REFERENCES if reference in selected]
-        facts.renewals = decide(guest, facts, options.identities, selected, references)
-    if not facts.renewals.renewed:  # then nothing refers to it either
+        context = decide(context, selected, references)
+    if not context.renewals.renewed:  # then nothing refers to it either
         selected = [step for step in selected if step not in REFERENCES]
-    parts = [rows.get(id(step)) or step.plan(guest, facts, options) for step in selected]
+    parts = [rows.get(id(step)) or step.plan(context) for step in selected]
     ids = frozenset(step.info.id for step in selected)
-    parts.append(StepPlan(notes=seed_readiness.notes(guest, facts, ids)))
-    parts.append(StepPlan(notes=clone_readiness.notes(guest, facts)))
+    parts.append(StepPlan(notes=seed_readiness.notes(guest, context.facts, ids)))
+    parts.append(StepPlan(notes=clone_readiness.notes(guest, context.facts, context.initrds)))
     plan = Plan(
         profile=options.profile.value,
         changes=tuple(sorted(_without_covered(guest, parts), key=_is_on_a_device)),

@@ -6,8 +6,10 @@ system, a swap area and a partition, and what cannot be rewritten keeps all that
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from unclone.sanitize import initrds
 from unclone.sanitize.identifiers.identifier import IdentifierStep
 from unclone.sanitize.references import initrd
 from unclone.sanitize.renewal import Blocker, Renewal, Renewals
@@ -15,30 +17,28 @@ from unclone.sanitize.renewal import Blocker, Renewal, Renewals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from unclone.images.guest import Guest
     from unclone.images.volumes import Identifier, IdentifierKind
-    from unclone.sanitize.facts import Facts
     from unclone.sanitize.identities.derivation import IdentityGenerator
     from unclone.sanitize.references.reference import Reference
-    from unclone.sanitize.step import Step
+    from unclone.sanitize.step import PlanningContext, Step
 
 #: How often a drawn value may be one that the guest already has before that is beyond chance.
 _ATTEMPTS = 100
 
 
 def decide(
-    guest: Guest,
-    facts: Facts,
-    identities: IdentityGenerator,
-    steps: Iterable[Step],
-    references: Iterable[Reference],
-) -> Renewals:
-    """What is renewed of the identifiers that *steps* own, as far as *references* can follow."""
+    context: PlanningContext, steps: Iterable[Step], references: Sequence[Reference]
+) -> PlanningContext:
+    """*context* with what is renewed of the identifiers that *steps* own.
+
+    Of those, what one of *references* cannot follow is kept. Raises ``OSError``.
+    """
+    guest = context.guest
     kinds = {step.kind: step for step in steps if isinstance(step, IdentifierStep)}
     if not kinds:
-        return Renewals()
+        return context
     present = guest.identifiers()
-    candidates = tuple(_candidates(present, kinds, identities))
+    candidates = tuple(_candidates(present, kinds, context.options.identities))
     kept = [
         Blocker(each, why, "")
         for each in candidates
@@ -46,11 +46,16 @@ def decide(
     ]
     renewed = _without(candidates, kept)
     if not renewed:  # then nothing has to follow, and what could not needs no looking for
-        return Renewals((), tuple(_first_of_each(kept)))
+        return replace(context, renewals=Renewals((), tuple(_first_of_each(kept))))
+    context = replace(context, renewals=Renewals(renewed))
     # Initrds last: they are being unpacked meanwhile.
     for reference in sorted(references, key=lambda each: each is initrd.REFERENCE):
-        kept += reference.blockers(guest, facts, Renewals(renewed))
-    return Renewals(_without(candidates, kept), tuple(_first_of_each(kept)))
+        if reference is initrd.REFERENCE:
+            needles = context.renewals.rewriter.needles
+            context = replace(context, initrds=initrds.surveys(guest, needles))
+        kept += reference.blockers(context)
+    decided = Renewals(_without(candidates, kept), tuple(_first_of_each(kept)))
+    return replace(context, renewals=decided)
 
 
 def _candidates(

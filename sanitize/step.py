@@ -7,16 +7,19 @@ the rest of the program, and ``unclone steps`` lists both.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from unclone.sanitize.identities.derivation import IdentityGenerator
+from unclone.sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unclone.images.guest import Guest
+    from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.change import StepPlan
     from unclone.sanitize.facts import Facts
 
@@ -63,6 +66,22 @@ class Options:
     catalogues: Sequence[str] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class PlanningContext:
+    """Everything a step plans from. It holds what was decided before; a step decides its own."""
+
+    guest: Guest
+    #: What the guest is: knowledge, read when first asked for.
+    facts: Facts
+    options: Options = field(default_factory=Options)
+    #: Drawn once for a run: every step that needs a new machine-id takes this one.
+    new_machine_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    #: The device identifiers that this run renews, and those it keeps.
+    renewals: Renewals = field(default_factory=Renewals)
+    #: What the initrds hold, by physical path; empty when they did not have to be unpacked.
+    initrds: Mapping[str, Survey] = field(default_factory=dict)
+
+
 class Step(Protocol):
     """One identity kind."""
 
@@ -70,5 +89,5 @@ class Step(Protocol):
     def info(self) -> StepInfo:
         """Its description."""
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """Look at the guest and say what has to change. Reads only; may raise RefusedError."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.images.volumes import Stat
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,10 @@ class CatalogueStep:
         row = self.row
         return StepInfo(row.id, row.title, row.why, row.sources, row.profile, row.off_because)
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002 (protocol)
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change per path, sorted; a note for each match that is left alone."""
-        if not self.row.when.holds(guest, facts):
+        guest = context.guest
+        if not self.row.when.holds(guest, context.facts):
             return StepPlan()
         spared = find(guest, self.row.excepts).targets
         found = find(guest, self.row.paths, spared)

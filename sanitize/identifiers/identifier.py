@@ -11,12 +11,10 @@ from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from unclone.images.guest import Guest
     from unclone.images.volumes import IdentifierKind
-    from unclone.sanitize.facts import Facts
     from unclone.sanitize.identities.derivation import IdentityGenerator
     from unclone.sanitize.renewal import Blocker
-    from unclone.sanitize.step import Options, StepInfo
+    from unclone.sanitize.step import PlanningContext, StepInfo
 
 #: The action that sets a device identifier.
 ACTION = "set-identifier"
@@ -34,9 +32,9 @@ class IdentifierStep:
     kind: IdentifierKind
     draw: Callable[[IdentityGenerator, str], str]
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each identifier, and a note for each that stays."""
-        renewed = facts.renewals.of(self.kind)
+        renewed = context.renewals.of(self.kind)
         return StepPlan(
             changes=tuple(
                 Change(
@@ -52,7 +50,7 @@ class IdentifierStep:
             ),
             notes=tuple(
                 self._kept(blocker)
-                for blocker in facts.renewals.kept
+                for blocker in context.renewals.kept
                 if blocker.renewal.kind is self.kind
             ),
             retired=tuple(Retired(self.info.id, self.kind.value, each.old) for each in renewed),

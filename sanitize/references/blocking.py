@@ -10,10 +10,8 @@ from unclone.sanitize.change import StepPlan
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Blocker, Renewals
-    from unclone.sanitize.step import Options, StepInfo
+    from unclone.sanitize.renewal import Blocker
+    from unclone.sanitize.step import PlanningContext, StepInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +19,12 @@ class BlockingReference:
     """A place that no tool can rewrite offline: what it refers to keeps its identifier."""
 
     info: StepInfo
-    find: Callable[[Guest, Facts, Renewals], Sequence[Blocker]]
+    find: Callable[[PlanningContext], Sequence[Blocker]]
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """What must stay, and why."""
-        return self.find(guest, facts, candidates)
+        return self.find(context)
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:  # noqa: ARG002
         """Nothing to do: what is kept, the step of its identifier reports."""
         return StepPlan()

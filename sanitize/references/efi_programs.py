@@ -23,11 +23,10 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.guest import Guest
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewal, Renewals
+    from unclone.sanitize.renewal import Renewal
     from unclone.sanitize.rewriting import Rewriter
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 _REBUILD = "Rebuild and sign it in the guest for the new identifier, or boot without it."
 
@@ -46,17 +45,17 @@ class EfiPrograms:
         ),
     )
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """What signed programs refer to, and initrds inside of programs."""
-        return tuple(self._blockers(facts, candidates.rewriter))
+        return tuple(self._blockers(context.facts, context.renewals.rewriter))
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each unsigned program that refers to something renewed."""
         changes = []
-        for path, program in facts.efi_programs.items():
+        for path, program in context.facts.efi_programs.items():
             if program.fixed:  # what it refers to is kept
                 continue
-            found = tuple(facts.renewals.rewriter.found(program.configured))
+            found = tuple(context.renewals.rewriter.found(program.configured))
             if found:
                 old, new = summary(found)
                 changes.append(

@@ -15,15 +15,14 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewals
+    from unclone.sanitize.step import PlanningContext
 
 #: Labelled when anything is.
 _SAMPLES = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/sbin/init", "/etc/fstab")
 
 
-def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+def _find(context: PlanningContext) -> Sequence[Blocker]:
+    guest = context.guest
     if not any(
         "security.evm" in guest.xattrs(guest.resolve(path))
         for path in _SAMPLES
@@ -36,7 +35,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
             "its files carry EVM integrity codes, which the UUID is part of",
             "Label the tree anew in the guest (evmctl) after a change by hand.",
         )
-        for each in candidates.renewed
+        for each in context.renewals.renewed
         if each.kind is IdentifierKind.FILE_SYSTEM_UUID
     ]
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewals
+    from unclone.sanitize.step import PlanningContext
 
 #: BOOTX64.EFI and its like, by architecture.
 _FALLBACK = re.compile(r"boot(x64|ia32|aa64|arm|riscv64|loongarch64)\.efi", re.IGNORECASE)
 
 
-def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+def _find(context: PlanningContext) -> Sequence[Blocker]:
+    guest = context.guest
     only_by_entry = {
         mount.device
         for mount in guest.layout.mounts_in_order
@@ -45,7 +45,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
             r"loader at \EFI\BOOT to fall back to",
             "Install one there in the guest (grub-install --removable, bootctl install).",
         )
-        for each in candidates.renewed
+        for each in context.renewals.renewed
         if (each.kind is IdentifierKind.PARTITION_GUID and each.device in only_by_entry)
         or (each.kind is IdentifierKind.MBR_DISK_ID and each.device in disks)
     ]

@@ -20,14 +20,13 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewals
+    from unclone.sanitize.step import PlanningContext
 
 _PATTERNS = ("/boot/grub/*/core.img", "/boot/grub2/*/core.img")
 
 
-def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+def _find(context: PlanningContext) -> Sequence[Blocker]:
+    guest = context.guest
     found = []
     for path in files_at(guest, _PATTERNS, SECTORS_LIMIT):
         image = bios_image(guest.read(path, SECTORS_LIMIT))
@@ -40,7 +39,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
                 f"GRUB's boot sectors look for it, as {printable(path)} shows",
                 "Renew it in the guest and run grub-install there.",
             )
-            for renewal in candidates.rewriter.found(built_in + image.memdisk)
+            for renewal in context.renewals.rewriter.found(built_in + image.memdisk)
         ]
     return found
 

@@ -25,12 +25,10 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.guest import Guest
     from unclone.sanitize.boot.initrd import Survey
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewal, Renewals
+    from unclone.sanitize.renewal import Renewal
     from unclone.sanitize.rewriting import Rewriter
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 #: What the tools that make initrds copy into them.
 _COPIED = {
@@ -59,15 +57,15 @@ class Initrd:
         ),
     )
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """What is in an initrd that cannot be read to its end, or in a part that stays."""
-        return tuple(self._blockers(guest, facts, candidates))
+        return tuple(self._blockers(context))
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each initrd that refers to something renewed."""
-        rewriter = facts.renewals.rewriter
+        rewriter = context.renewals.rewriter
         changes, notes = [], []
-        for path, found in facts.initrds.items():
+        for path, found in context.initrds.items():
             renewals = tuple(
                 renewal
                 for hit in found.hits
@@ -94,24 +92,23 @@ class Initrd:
                 notes.append(Note(self.info.id, Level.WARNING, text))
         return StepPlan(tuple(changes), tuple(notes))
 
-    def _blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Iterator[Blocker]:
-        rewriter = candidates.rewriter
+    def _blockers(self, context: PlanningContext) -> Iterator[Blocker]:
+        candidates, rewriter = context.renewals.renewed, context.renewals.rewriter
         lift = "Make the initrd anew in the guest, then run again."
-        for path in initrds.find(guest) if candidates.renewed else ():
-            content = guest.read(path, initrds.SIZE_LIMIT)
-            found = facts.initrds[path] = initrds.look_into(content, rewriter.needles)
+        for path, found in context.initrds.items():
             if found.unreadable:
                 why = f"the initrd {printable(path)} cannot be read: {found.unreadable}"
-                for renewal in candidates.renewed:
+                for renewal in candidates:
                     if renewal.kind in _COPIED:
                         yield Blocker(renewal, why, lift)
                 continue
             if not found.hits:
                 continue
+            content = context.guest.read(path, initrds.SIZE_LIMIT)
             for change in correct(content, found, rewriter.rewritten).changes:
                 if change.action is Action.LEFT:
                     why = f"{printable(change.path)} in {printable(path)} stays: {change.reason}"
-                    for renewal in _texts_of(found, change.path, rewriter) or candidates.renewed:
+                    for renewal in _texts_of(found, change.path, rewriter) or candidates:
                         yield Blocker(renewal, why, lift)
 
 

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Blocker, Renewals
+    from unclone.sanitize.renewal import Blocker
     from unclone.sanitize.rewriting import Rewriter
-    from unclone.sanitize.step import Options, StepInfo
+    from unclone.sanitize.step import PlanningContext, StepInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,13 @@ class NameReference:
     folders: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:  # noqa: ARG002
         """None: what has a name can be renamed."""
         return ()
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """A change for each content and link, then one for each name."""
-        rewriter = facts.renewals.rewriter
+        guest, rewriter = context.guest, context.renewals.rewriter
         if not rewriter.needles:
             return StepPlan()
         paths = guest.search(self.folders, rewriter.needles, limit=TEXT_LIMIT)

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.change import StepPlan as Planned
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Blocker, Renewal, Renewals
+    from unclone.sanitize.renewal import Blocker, Renewal
     from unclone.sanitize.rewriting import Rewriter
-    from unclone.sanitize.step import Options, StepInfo
+    from unclone.sanitize.step import PlanningContext, StepInfo
 
 #: Bytes; a configuration file is smaller, and what is larger is not one.
 TEXT_LIMIT = 4 * 1024 * 1024
@@ -36,11 +34,14 @@ class Reference(Protocol):
     def info(self) -> StepInfo:
         """Its description."""
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:
-        """Which of *candidates* must stay, because a reference of this kind cannot be rewritten."""
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
+        """Which of ``context.renewals`` must stay, because a reference cannot be rewritten.
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> Planned:
-        """The changes that make every reference of this kind follow ``facts.renewals``."""
+        It is asked before anything is planned; what no reference blocks is renewed.
+        """
+
+    def plan(self, context: PlanningContext) -> StepPlan:
+        """The changes that make every reference of this kind follow ``context.renewals``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,13 @@ class TextReference:
     info: StepInfo
     paths: tuple[str, ...]
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:  # noqa: ARG002
         """None: a text can always be rewritten."""
         return ()
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each file that holds an identifier of this run."""
-        return StepPlan(tuple(self._changes(guest, facts.renewals.rewriter)))
+        return StepPlan(tuple(self._changes(context.guest, context.renewals.rewriter)))
 
     def _changes(self, guest: Guest, rewriter: Rewriter) -> Iterator[Change]:
         for path in files_at(guest, self.paths, TEXT_LIMIT):

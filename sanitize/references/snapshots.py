@@ -20,10 +20,8 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Blocker, Renewals
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.renewal import Blocker
+    from unclone.sanitize.step import PlanningContext
 
 #: Where the root directory of a snapshot is.
 SNAPSHOTS = (
@@ -55,13 +53,13 @@ class Snapshots:
         sources=("snapper(8)", "https://github.com/linuxmint/timeshift"),
     )
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:  # noqa: ARG002
         """None: a snapshot does not keep the system from changing."""
         return ()
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One note that names them."""
-        rewriter = facts.renewals.rewriter
+        guest, rewriter = context.guest, context.renewals.rewriter
         stale = [
             snapshot
             for pattern in SNAPSHOTS

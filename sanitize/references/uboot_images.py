@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
     from unclone.sanitize.renewal import Renewal
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 PATTERNS = (
     *(f"{root}/{name}" for root in BOOT_ROOTS for name in ("boot.scr*", "*.scr", "uInitrd*")),
@@ -44,15 +43,15 @@ class UBootImages:
         sources=("mkimage(1)", "https://docs.u-boot.org/en/latest/usage/cmd/source.html"),
     )
 
-    def blockers(self, guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG002
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """What an image refers to that U-Boot would not accept, or that cannot be rewritten."""
-        return tuple(self._blockers(guest, candidates))
+        return tuple(self._blockers(context.guest, context.renewals))
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:  # noqa: ARG002
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each image that refers to something renewed."""
         changes = []
-        for path, content in _images(guest):
-            found = _found(content, facts.renewals)
+        for path, content in _images(context.guest):
+            found = _found(content, context.renewals)
             if found:
                 old, new = summary(found)
                 changes.append(

@@ -15,9 +15,7 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewals
+    from unclone.sanitize.step import PlanningContext
 
 #: What a boot loader's configuration refers to.
 _BOOTED_BY = {
@@ -31,7 +29,8 @@ _BOOTED_BY = {
 }
 
 
-def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+def _find(context: PlanningContext) -> Sequence[Blocker]:
+    guest = context.guest
     mounted = {mount.device for mount in guest.layout.mounts_in_order}
     hidden = [fs for fs in guest.file_systems() if fs.type == "vfat" and fs.device not in mounted]
     if not hidden:
@@ -43,7 +42,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
             "loader on it may refer to this",
             "Name it in the guest's fstab (noauto is enough).",
         )
-        for each in candidates.renewed
+        for each in context.renewals.renewed
         if each.kind in _BOOTED_BY
     ]
 

@@ -16,15 +16,14 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewals
+    from unclone.sanitize.step import PlanningContext
 
 _HASH = re.compile(r"(rd\.)?(systemd\.verity_\w+|(root|usr)hash)=.*")
 
 
-def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
-    if not any(_HASH.match(word) for line in facts.kernel_command_lines for word in line.arguments):
+def _find(context: PlanningContext) -> Sequence[Blocker]:
+    lines = context.facts.kernel_command_lines
+    if not any(_HASH.match(word) for line in lines for word in line.arguments):
         return ()
     return [
         Blocker(
@@ -32,7 +31,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
             "the kernel command line asks for dm-verity, whose root hash this would contradict",
             "Build the image anew for each machine.",
         )
-        for each in candidates.renewed
+        for each in context.renewals.renewed
     ]
 
 

@@ -18,16 +18,15 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewals
+    from unclone.sanitize.step import PlanningContext
 
 _LIMIT = 64 * 1024 * 1024
 #: What zipl makes its bootmap from.
 _SOURCES = (*CONFIGURATIONS, "/boot/loader/entries/*.conf")
 
 
-def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]:  # noqa: ARG001
+def _find(context: PlanningContext) -> Sequence[Blocker]:
+    guest = context.guest
     maps = tuple(files_at(guest, BOOTMAPS, _LIMIT))
     if not maps and not any(guest.is_file(path) for path in CONFIGURATIONS):
         return ()
@@ -35,7 +34,7 @@ def _find(guest: Guest, facts: Facts, candidates: Renewals) -> Sequence[Blocker]
     found = {
         renewal: None
         for path in places
-        for renewal in candidates.rewriter.found(guest.read(path, _LIMIT))
+        for renewal in context.renewals.rewriter.found(guest.read(path, _LIMIT))
     }
     why = "zipl's boot map has the kernel parameters that refer to it"
     return [Blocker(each, why, "Renew it in the guest and run zipl there.") for each in found]

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.actions.replace_text import Replacement
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 STEP = "boot-entries"
 ENTRY_TOKEN = "/etc/kernel/entry-token"  # noqa: S105 (a name for boot entries, not a secret)
@@ -82,40 +81,41 @@ class BootEntries:
         ),
     )
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """Rename first, then correct the texts under their new names."""
-        olds = machine_ids.retiring(guest, facts, options)
+        olds = machine_ids.retiring(context)
         if not olds:
             return StepPlan()
-        naming = _naming(guest, facts, options, olds)
+        naming = _naming(context, olds)
         changes = [
             Change(STEP, "rename", old, self.info.why, _id_in(old, olds), naming.token, {"to": new})
             for old, new in naming.renames.items()
         ]
-        new = _new_id(facts, options)
-        changes += _text_changes(guest, facts, naming, olds, new)
-        token_changes, notes = _token_file(guest, facts, naming, olds)
+        new = _new_id(context)
+        changes += _text_changes(context, naming, olds, new)
+        token_changes, notes = _token_file(context, naming, olds)
         return StepPlan((*changes, *token_changes), tuple(notes))
 
 
-def renamed_entries(guest: Guest, facts: Facts, options: Options) -> Mapping[str, str]:
+def renamed_entries(context: PlanningContext) -> Mapping[str, str]:
     """Where each file will be at the end of the run, for steps that edit it before."""
-    if STEP in options.disable:
+    if STEP in context.options.disable:
         return {}
-    olds = machine_ids.retiring(guest, facts, options)
-    return _naming(guest, facts, options, olds).renames if olds else {}
+    olds = machine_ids.retiring(context)
+    return _naming(context, olds).renames if olds else {}
 
 
 # -- names ---------------------------------------------------------------------------------
-def _naming(guest: Guest, facts: Facts, options: Options, olds: Sequence[str]) -> Naming:
+def _naming(context: PlanningContext, olds: Sequence[str]) -> Naming:
     """The first token under which no two names collide. Raises :class:`RefusedError`."""
+    guest = context.guest
     found = tuple(_carriers(guest, olds))
     followed = bool(_id_in(guest.text_or_empty(ENTRY_TOKEN, TEXT_LIMIT), olds)) or any(
         posixpath.basename(path) in olds or path.endswith(".efi") or _in_token_folder(guest, path)
         for path in found
     )
     collision = ""
-    for token in _tokens(guest, facts, options, olds, followed=followed):
+    for token in _tokens(context, olds, followed=followed):
         renames = {path: _renamed(path, olds, token) for path in found}
         collision = _collision(guest, renames)
         if not collision:
@@ -146,15 +146,13 @@ def _in_token_folder(guest: Guest, path: str) -> bool:
     return entry is not None and guest.is_dir(f"{entry.group(1)}/{entry.group(2)}")
 
 
-def _tokens(
-    guest: Guest, facts: Facts, options: Options, olds: Sequence[str], *, followed: bool
-) -> Iterator[str]:
-    new = _new_id(facts, options)
+def _tokens(context: PlanningContext, olds: Sequence[str], *, followed: bool) -> Iterator[str]:
+    new = _new_id(context)
     if new:
         yield new
         return
-    release = facts.os_release
-    wanted = [guest.text_or_empty(ENTRY_TOKEN, TEXT_LIMIT).partition("\n")[0].strip()]
+    release = context.facts.os_release
+    wanted = [context.guest.text_or_empty(ENTRY_TOKEN, TEXT_LIMIT).partition("\n")[0].strip()]
     wanted += [release.get("IMAGE_ID", ""), release.get("ID", ""), "linux"]
     wanted += [f"{token}-2" for token in wanted]
     for token in wanted:
@@ -184,10 +182,13 @@ def _collision(guest: Guest, renames: Mapping[str, str]) -> str:
 
 # -- texts ---------------------------------------------------------------------------------
 def _text_changes(
-    guest: Guest, facts: Facts, naming: Naming, olds: Sequence[str], new: str
+    context: PlanningContext, naming: Naming, olds: Sequence[str], new: str
 ) -> Iterator[Change]:
     why = "it refers to what was renamed"
-    files = [file for file, _ in facts.kernel_argument_texts if file.kind is not ArgumentKind.UKI]
+    guest = context.guest
+    files = [
+        file for file, _ in context.facts.kernel_argument_texts if file.kind is not ArgumentKind.UKI
+    ]
     blocks = {file.path for file in files if file.kind is ArgumentKind.GRUBENV}
     places = [*naming.renames, *(file.path for file in files)]
     places += [path for path in SETTINGS if guest.exists(path)]
@@ -255,11 +256,11 @@ def _text(guest: Guest, path: str) -> str:
 
 # -- what kernel-install will do -----------------------------------------------------------
 def _token_file(
-    guest: Guest, facts: Facts, naming: Naming, olds: Sequence[str]
+    context: PlanningContext, naming: Naming, olds: Sequence[str]
 ) -> tuple[list[Change], list[Note]]:
-    now = guest.text_or_empty(ENTRY_TOKEN, TEXT_LIMIT)
+    now = context.guest.text_or_empty(ENTRY_TOKEN, TEXT_LIMIT)
     if _id_in(now, olds) or (naming.followed and not machine_ids.is_id(naming.token)):
-        version = facts.systemd_version
+        version = context.facts.systemd_version
         if version is not None and version < ENTRY_TOKEN_SINCE:
             text = (
                 f"kernel-install of systemd {version} knows no entry token: it names later kernels "
@@ -282,8 +283,8 @@ def _token_file(
 
 
 # -- helpers -------------------------------------------------------------------------------
-def _new_id(facts: Facts, options: Options) -> str:
-    return machine_ids.requested(facts, options)[1]
+def _new_id(context: PlanningContext) -> str:
+    return machine_ids.requested(context)[1]
 
 
 def _id_in(text: str, olds: Sequence[str]) -> str:

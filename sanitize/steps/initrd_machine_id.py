@@ -19,9 +19,7 @@ from unclone.sanitize.rewriting import Finder
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 #: Other makers of initrds do not copy it, and unpacking one takes time.
 _DRACUT = ("/usr/lib/dracut", "/lib/dracut", "/usr/bin/dracut", "/usr/sbin/dracut")
@@ -37,9 +35,10 @@ class InitrdMachineId:
         sources=("dracut: modules.d/01systemd/module-setup.sh", "machine-id(5)"),
     )
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each initrd with an old id in it."""
-        ids = machine_ids.retiring(guest, facts, options)
+        guest = context.guest
+        ids = machine_ids.retiring(context)
         if not ids or not any(guest.exists(path) for path in _DRACUT):
             return StepPlan()
         finder = Finder(ids, words=False)

@@ -15,9 +15,7 @@ from unclone.sanitize.change import Change, StepPlan
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 FOLDER = "/var/log/journal"
 
@@ -32,9 +30,10 @@ class Journal:
         sources=("systemd-journald.service(8)", "machine-id(5)"),
     )
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One removal per folder."""
-        ids = machine_ids.retiring(guest, facts, options)
+        guest = context.guest
+        ids = machine_ids.retiring(context)
         return StepPlan(
             tuple(
                 Change(self.info.id, "remove", f"{FOLDER}/{name}", self.info.why, old=old)

@@ -22,8 +22,7 @@ from unclone.sanitize.steps import boot_entries
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 
 class KernelMachineId:
@@ -39,18 +38,18 @@ class KernelMachineId:
         ),
     )
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change per file; a note per unified kernel image, which is not edited yet."""
-        if machine_ids.STEP in options.disable:
+        if machine_ids.STEP in context.options.disable:
             return StepPlan()
-        later = boot_entries.renamed_entries(guest, facts, options)
+        later = boot_entries.renamed_entries(context)
         changes, notes = [], []
-        for file, text in facts.kernel_argument_texts:
+        for file, text in context.facts.kernel_argument_texts:
             baked = machine_ids.baked(file, text)
             if not baked:
                 continue
             if file.kind is ArgumentKind.UKI:
-                notes.append(_kept(guest, file.path))
+                notes.append(_kept(context.guest, file.path))
                 continue
             details = {
                 "kind": file.kind.value,

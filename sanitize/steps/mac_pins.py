@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.actions.replace_text import Replacement
-    from unclone.sanitize.facts import Facts
     from unclone.sanitize.mac_pins.pins import Kind
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 #: Bytes. What is larger is no network configuration.
 TEXT_LIMIT = 1024 * 1024
@@ -72,8 +71,9 @@ class MacPins:
         ),
     )
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """One change per file that has pins to lose, and one per file that has pins to renew."""
+        guest, facts, options = context.guest, context.facts, context.options
         renewed = {str(mac.parse(old)): str(mac.parse(new)) for old, new in options.macs.items()}
         unpinning = Unpinning(renewed)
         files: dict[str, Text] = {}
@@ -89,7 +89,7 @@ class MacPins:
                 left = spliced(file.text, unpinning.splices.get(file.path, ()))
                 changes += self._renew(guest, file.path, left, renewed)
                 _note_names(file.path, left, unpinning)
-        changes += self._in_kernel_arguments(guest, facts, options, unpinning)
+        changes += self._in_kernel_arguments(context, unpinning)
         changes += self._in_initrds(guest, unpinning)
         retired = [
             Retired(self.info.id, "mac-address", old)
@@ -146,11 +146,11 @@ class MacPins:
         )
 
     def _in_kernel_arguments(
-        self, guest: Guest, facts: Facts, options: Options, unpinning: Unpinning
+        self, context: PlanningContext, unpinning: Unpinning
     ) -> Iterator[Change]:
         """``ifname=lan:52:54:...``, ``BOOTIF=01-52-54-...``, the last part of ``ip=``."""
-        later = boot_entries.renamed_entries(guest, facts, options)
-        for file, text in facts.kernel_argument_texts:
+        later = boot_entries.renamed_entries(context)
+        for file, text in context.facts.kernel_argument_texts:
             named = [m for m in addresses(text) if m in unpinning.renewed or not unpinning.renewed]
             if named and (not unpinning.renewed or file.kind is ArgumentKind.UKI):
                 what = f"has a kernel argument with the MAC address {named[0]}"

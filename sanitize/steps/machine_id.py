@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.machine_ids import MachineIdFile
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
     from unclone.sanitize.systemd.presets import UnitChange
 
 #: ``uninitialized`` means a first boot since this version; before, it is an invalid id.
@@ -54,9 +54,10 @@ class MachineId:
         ),
     )
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """Decide what becomes of the pair, and say why."""
-        asked, new = machine_ids.requested(facts, options)
+        guest, facts = context.guest, context.facts
+        asked, new = machine_ids.requested(context)
         etc = machine_ids.read_systemd(guest)
         dbus = machine_ids.read_dbus(guest)
         mode, notes = _decide(guest, facts, asked)
@@ -66,8 +67,7 @@ class MachineId:
             changes=(*_dbus_changes(dbus), *_systemd_changes(etc, dbus, mode, new)),
             notes=(*notes, *_warnings(guest, facts, etc, dbus, mode)),
             retired=tuple(
-                Retired(self.info.id, "machine-id", old)
-                for old in machine_ids.retiring(guest, facts, options)
+                Retired(self.info.id, "machine-id", old) for old in machine_ids.retiring(context)
             ),
         )
 

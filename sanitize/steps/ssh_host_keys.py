@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
     from unclone.sanitize.ssh.host_keys import HostKey
     from unclone.sanitize.ssh.sshd import KeyMaker
-    from unclone.sanitize.step import Options
+    from unclone.sanitize.step import PlanningContext
 
 INFO = StepInfo(
     id="ssh-host-keys",
@@ -50,8 +49,9 @@ class SshHostKeys:
 
     info = INFO
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         """A removal or a new key for each host key; see the module for the rule."""
+        guest, options = context.guest, context.options
         config = sshd_config(guest)
         found = find_host_keys(guest, config)
         keys = list(found.keys.values())
@@ -64,7 +64,7 @@ class SshHostKeys:
         if not keys:
             return StepPlan(tuple(map(_remove_orphan, leftovers)), tuple(remarks))
         certificates = find_certificates(guest, config, keys)
-        decision = _decide(guest, facts, options, keys)
+        decision = _decide(context, keys)
         if not decision.leaves_keys and options.ssh_host_keys != "remove":
             return StepPlan(notes=(*remarks, _note(Level.KEPT, _NO_OTHER)))
         changes = [change for key in keys for change in _changes(guest, key, decision)]
@@ -83,7 +83,8 @@ class _Decision(NamedTuple):
     notes: tuple[Note, ...]
 
 
-def _decide(guest: Guest, facts: Facts, options: Options, keys: list[HostKey]) -> _Decision:
+def _decide(context: PlanningContext, keys: list[HostKey]) -> _Decision:
+    guest, facts, options = context.guest, context.facts, context.options
     cloud = cloud_init(guest, facts)
     new_instance = not has_state(guest) or STATE_STEP not in options.disable
     cloud_makes = cloud.makes_host_keys and new_instance

@@ -59,10 +59,7 @@ def told(folder: Path, files: Files, labels: Sequence[str] = ()) -> tuple[Note, 
     """The notes about a guest with *files*, on file systems with *labels*."""
     plant(folder, files)
     guest = Guest(_Labelled(folder, labels), Layout((Mount("tree", "/", "tree"),)))
-    facts = Facts(guest)
-    for path in initrds.find(guest):
-        facts.initrds[path] = initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), ())
-    return notes(guest, facts)
+    return notes(guest, Facts(guest), initrds.surveys(guest, ()))
 
 
 class _Labelled(TreeVolumes):

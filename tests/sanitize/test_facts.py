@@ -103,13 +103,6 @@ def test_init(tmp_path: Path, tree: Tree, init: str) -> None:
     assert facts_of(tmp_path, tree).init == init
 
 
-def test_the_fresh_id_is_the_same_all_through_a_run(tmp_path: Path) -> None:
-    first, second = facts_of(tmp_path, {}), Facts(guest_at(tmp_path))
-    assert first.fresh_machine_id == first.fresh_machine_id
-    assert first.fresh_machine_id != second.fresh_machine_id
-    assert len(first.fresh_machine_id) == 32
-
-
 def test_grub_variables_are_filled_in(tmp_path: Path) -> None:
     (line,) = facts_of(tmp_path, EL8).kernel_command_lines
     assert line.arguments == ("root=/dev/mapper/al-root", "ro", "crashkernel=auto")

@@ -12,13 +12,10 @@ from unclone.images.errors import RefusedError, UsageError
 from unclone.sanitize import planning
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 from unclone.sanitize.planning import all_steps, is_selected, make_plan
-from unclone.sanitize.step import Options, Profile, StepInfo
+from unclone.sanitize.step import Options, PlanningContext, Profile, StepInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from unclone.images.guest import Guest
-    from unclone.sanitize.facts import Facts
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class FixedStep:
     info: StepInfo
     result: StepPlan = field(default_factory=StepPlan)
 
-    def plan(self, guest: Guest, facts: Facts, options: Options) -> StepPlan:
+    def plan(self, context: PlanningContext) -> StepPlan:
         return self.result
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.support.planning import context
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.change import Plan
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.residue import find_residue
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ FAMILIES: Mapping[str, Tree] = {
 
 def carry_out(guest: Guest, steps: Sequence[Step], options: Options) -> Plan:
     """Plan, apply and verify *steps*, as a run does; nothing may be left over."""
-    facts = Facts(guest)
-    parts = [step.plan(guest, facts, options) for step in steps]
+    decided = context(guest, options)
+    parts = [step.plan(decided) for step in steps]
     plan = Plan(
         profile=options.profile.value,
         changes=tuple(change for part in parts for change in part.changes),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.support.families import Tree, carry_out, difference, snapshot
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.change import Level
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.step import Options
 from unclone.sanitize.steps.mac_pins import MacPins
 
@@ -71,7 +71,7 @@ def notes(folder: Path, files: Tree) -> tuple[list[str], list[str]]:
     again.mkdir()
     plant(again, files)
     guest = guest_at(again)
-    said = MacPins().plan(guest, Facts(guest), Options()).notes
+    said = MacPins().plan(context(guest)).notes
     return (
         [note.text for note in said if note.level is Level.KEPT],
         [note.text for note in said if note.level is Level.WARNING],

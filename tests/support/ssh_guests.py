@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.support.planning import context
 from tests.support.tree import guest_at
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.step import Options
 from unclone.sanitize.steps.ssh_host_keys import SshHostKeys
 
@@ -134,7 +134,7 @@ def derived(path: Path) -> list[str]:
 
 def planned(folder: Path, **options: object) -> StepPlan:
     guest = guest_at(folder)
-    return SshHostKeys().plan(guest, Facts(guest), Options(**options))  # type: ignore[arg-type]  # any option
+    return SshHostKeys().plan(context(guest, Options(**options)))  # type: ignore[arg-type]  # any option
 
 
 def done(folder: Path, plan: StepPlan) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.planning import context
 from tests.support.row_trees import (
     PASSWD,
     asked_for,
@@ -20,8 +21,6 @@ from tests.support.row_trees import (
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue import load
-from unclone.sanitize.facts import Facts
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +72,7 @@ def content_for(row: Row) -> str:
 
 
 def plan_of(step: CatalogueStep, guest: Guest) -> StepPlan:
-    return step.plan(guest, Facts(guest), Options())
+    return step.plan(context(guest))
 
 
 def read(folder: Path, path: str) -> bytes:

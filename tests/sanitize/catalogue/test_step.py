@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.guest import READ_LIMIT
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue.row import CatalogueStep, Row, When
 from unclone.sanitize.change import Level
-from unclone.sanitize.facts import Facts
-from unclone.sanitize.step import Options, Profile
+from unclone.sanitize.step import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def row(action: str, *paths: str, **fields: Any) -> Row:
 
 def plan(folder: Path, of: Row) -> StepPlan:
     guest = guest_at(folder)
-    return CatalogueStep(of).plan(guest, Facts(guest), Options())
+    return CatalogueStep(of).plan(context(guest))
 
 
 def targets(folder: Path, of: Row) -> list[str]:

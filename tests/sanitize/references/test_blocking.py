@@ -15,10 +15,10 @@ from tests.support.identified import (
     identified_guest,
     olds,
 )
+from tests.support.planning import context
 from tests.support.tree import plant
 from unclone.images.layout import Mount
 from unclone.images.volumes import FileSystem, IdentifierKind
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.references import evm, firmware_boot_entries, unmounted, verity
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def blocked(
     folder: Path, reference: BlockingReference, *mounts: Mount, fs: tuple[FileSystem, ...] = ()
 ) -> set[Renewal]:
     guest = identified_guest(IdentifiedVolumes(folder, olds(), file_systems=fs), *mounts)
-    found = reference.blockers(guest, Facts(guest), RENEWALS)
+    found = reference.blockers(context(guest, renewals=RENEWALS))
     assert all(blocker.why and blocker.lift for blocker in found)
     return {blocker.renewal for blocker in found}
 
@@ -85,7 +85,7 @@ def test_evm_is_seen_in_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         volumes, "get_xattrs", lambda path: {renamed.get(k, k): v for k, v in read(path).items()}
     )
     guest = identified_guest(volumes)
-    kinds = {b.renewal.kind for b in evm.REFERENCE.blockers(guest, Facts(guest), RENEWALS)}
+    kinds = {b.renewal.kind for b in evm.REFERENCE.blockers(context(guest, renewals=RENEWALS))}
     assert kinds == {IdentifierKind.FILE_SYSTEM_UUID}
 
 

@@ -15,14 +15,13 @@ import pytest
 import yaml
 
 from tests.support.families import snapshot
+from tests.support.planning import context
 from tests.support.tree import guest_at
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.identities.spellings import spellings
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.renewal import Renewal, Renewals
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,9 +43,8 @@ def renewals(family: str) -> tuple[Renewal, ...]:
 def follow(folder: Path, renewed: tuple[Renewal, ...]) -> int:
     """Make every reference in the guest at *folder* follow; return how many changes that took."""
     guest = guest_at(folder)
-    facts = Facts(guest)
-    facts.renewals = Renewals(renewed)
-    parts = [reference.plan(guest, facts, Options()) for reference in REFERENCES]
+    decided = context(guest, renewals=Renewals(renewed))
+    parts = [reference.plan(decided) for reference in REFERENCES]
     changes = [change for part in parts for change in part.changes]
     for change in changes:
         ACTIONS[change.action].apply(guest, change)

@@ -6,11 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from tests.support.identified import ESP, RENEWALS, ROOT, SWAP
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.references import efi_folders, systemd_units
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +23,12 @@ def escaped(identifier: str) -> str:
 
 
 def follow(guest: Guest, reference: NameReference) -> list[str]:
-    facts = Facts(guest)
-    facts.renewals = RENEWALS
-    changes = reference.plan(guest, facts, Options()).changes
+    decided = context(guest, renewals=RENEWALS)
+    changes = reference.plan(decided).changes
     for change in changes:
         ACTIONS[change.action].apply(guest, change)
     assert [ACTIONS[c.action].verify(guest, c, "") for c in changes] == [""] * len(changes)
-    assert reference.plan(guest, facts, Options()).changes == ()
+    assert reference.plan(decided).changes == ()
     return [change.target for change in changes]
 
 
@@ -88,6 +86,5 @@ def test_nothing_is_renamed_over_something(tmp_path: Path) -> None:
     names = [f"/boot/efi/EFI/Pop_OS-{value}/a" for value in (ROOT.old, ROOT.new)]
     plant(tmp_path, dict.fromkeys(names, "x"))
     guest = guest_at(tmp_path)
-    facts = Facts(guest)
-    facts.renewals = RENEWALS
-    assert efi_folders.REFERENCE.plan(guest, facts, Options()).changes == ()
+    decided = context(guest, renewals=RENEWALS)
+    assert efi_folders.REFERENCE.plan(decided).changes == ()

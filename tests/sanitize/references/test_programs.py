@@ -19,6 +19,7 @@ from tests.support.identified import (
     olds,
 )
 from tests.support.initrds import archive, compress, microcode
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import ResidueError
 from unclone.sanitize.actions import ACTIONS
@@ -26,7 +27,6 @@ from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot import pe
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.references import efi_programs, grub_core, initrd, uboot_images, zipl_bootmap
 from unclone.sanitize.step import Options
@@ -55,14 +55,13 @@ def follow(guest: Guest, reference: Reference, renewals: Renewals = RENEWALS) ->
 
 
 def planned(guest: Guest, reference: Reference, renewals: Renewals) -> tuple[Change, ...]:
-    facts = Facts(guest)
-    assert reference.blockers(guest, facts, renewals) == ()
-    facts.renewals = renewals
-    return reference.plan(guest, facts, Options()).changes
+    decided = context(guest, renewals=renewals)
+    assert reference.blockers(decided) == ()
+    return reference.plan(decided).changes
 
 
 def kept(guest: Guest, reference: Reference) -> set[Renewal]:
-    found = reference.blockers(guest, Facts(guest), RENEWALS)
+    found = reference.blockers(context(guest, renewals=RENEWALS))
     assert all(blocker.why and blocker.lift for blocker in found)
     return {blocker.renewal for blocker in found}
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.identified import RENEWALS, ROOT
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.change import Level
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.references.snapshots import REFERENCE
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 
 def notes(folder: Path) -> tuple[Note, ...]:
     guest = guest_at(folder)
-    facts = Facts(guest)
-    facts.renewals = RENEWALS
-    plan = REFERENCE.plan(guest, facts, Options())
+    decided = context(guest, renewals=RENEWALS)
+    plan = REFERENCE.plan(decided)
     assert plan.changes == ()
     return plan.notes
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.identified import ALL, ESP, LUKS, RENEWALS, ROOT, SWAP
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.references.reference import TEXT_LIMIT, TextReference
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +43,8 @@ ANYTHING = f'# kept\noptions root=UUID={ROOT.old} resume="UUID={SWAP.old}" quiet
 
 
 def planned(guest: Guest, reference: TextReference) -> tuple[Change, ...]:
-    facts = Facts(guest)
-    facts.renewals = RENEWALS
-    return reference.plan(guest, facts, Options()).changes
+    decided = context(guest, renewals=RENEWALS)
+    return reference.plan(decided).changes
 
 
 def instances(reference: TextReference) -> list[str]:

@@ -24,10 +24,10 @@ from tests.support.families import (
     snapshot,
     systemd,
 )
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Plan
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.step import Options
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
@@ -165,7 +165,7 @@ def test_when_every_name_is_taken_it_refuses(tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     guest = guest_at(tmp_path)
     with pytest.raises(RefusedError, match=r"cannot be renamed: /boot/linux-2 exists already"):
-        BootEntries().plan(guest, Facts(guest), Options())
+        BootEntries().plan(context(guest))
     assert snapshot(tmp_path) == before
 
 
@@ -182,7 +182,7 @@ def test_entries_of_both_old_ids_would_collide(tmp_path: Path) -> None:
     )
     guest = guest_at(tmp_path)
     with pytest.raises(RefusedError, match="would get the same name"):
-        BootEntries().plan(guest, Facts(guest), Options())
+        BootEntries().plan(context(guest))
 
 
 def test_entries_of_another_id_and_by_hand_stay(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_the_id_kernel_install_wrote_into_machine_info(
 def test_names_stay_while_the_id_stays(tmp_path: Path, options: Options) -> None:
     plant(tmp_path, ARCH)
     guest = guest_at(tmp_path)
-    assert BootEntries().plan(guest, Facts(guest), options).changes == ()
+    assert BootEntries().plan(context(guest, options)).changes == ()
 
 
 def test_random_gives_files_and_entries_the_same_id(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.families import OLD, OTHER
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.step import Options
 from unclone.sanitize.steps.journal import Journal
 
@@ -38,7 +38,7 @@ def test_journal_folders(tmp_path: Path, options: Options, gone: set[str]) -> No
         },
     )
     guest = guest_at(tmp_path)
-    changes = Journal().plan(guest, Facts(guest), options).changes
+    changes = Journal().plan(context(guest, options)).changes
     assert {change.target for change in changes} == {f"/var/log/journal/{name}" for name in gone}
     assert {change.action for change in changes} <= {"remove"}
 
@@ -46,4 +46,4 @@ def test_journal_folders(tmp_path: Path, options: Options, gone: set[str]) -> No
 def test_no_journal_no_change(tmp_path: Path) -> None:
     plant(tmp_path, {"/etc/machine-id": f"{OLD}\n"})
     guest = guest_at(tmp_path)
-    assert Journal().plan(guest, Facts(guest), Options()).changes == ()
+    assert Journal().plan(context(guest)).changes == ()

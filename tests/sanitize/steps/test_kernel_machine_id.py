@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.families import ARCH, DEBIAN_12, OLD, OTHER, Tree, carry_out, grubenv, snapshot
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.change import Level, StepPlan
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.step import Options
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
@@ -50,7 +50,7 @@ STRIPPED: Tree = {
 def plan_for(folder: Path, tree: Tree, options: Options | None = None) -> StepPlan:
     plant(folder, tree)
     guest = guest_at(folder)
-    return KernelMachineId().plan(guest, Facts(guest), options or Options())
+    return KernelMachineId().plan(context(guest, options))
 
 
 def test_everywhere(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 from tests.support.families import EL8, EL9, FAMILIES, OLD, grubenv, snapshot
 from tests.support.initrds import archive, compress
 from tests.support.mac_pins import MACS, NEW_A, OTHER, A, B, changed, renew
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.change import Level, Retired
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.residue import find_residue
 from unclone.sanitize.step import Options
@@ -122,7 +122,7 @@ def test_a_match_for_no_card_of_the_definition_is_said(
     plant(tmp_path, files)
     assert changed(tmp_path, MACS) == {}
     guest = guest_at(tmp_path)
-    (note,) = MacPins().plan(guest, Facts(guest), Options(macs=MACS)).notes
+    (note,) = MacPins().plan(context(guest, Options(macs=MACS))).notes
     assert note.level is Level.WARNING
     assert f"is for the MAC address {OTHER}, which no card of the definition has" in note.text
 
@@ -139,7 +139,7 @@ def test_a_file_full_of_addresses_is_one_note(tmp_path: Path, path: str, line: s
     lines = [line.format(n >> 8, n & 255) for n in range(20_000)]
     plant(tmp_path, {path: "\n".join(lines)})
     guest = guest_at(tmp_path)
-    (note,) = MacPins().plan(guest, Facts(guest), Options()).notes
+    (note,) = MacPins().plan(context(guest)).notes
     assert " and 19997 more" in note.text
 
 
@@ -166,7 +166,7 @@ def test_without_a_map_a_kernel_argument_is_kept_and_said(tmp_path: Path) -> Non
     plant(tmp_path, {"/etc/default/grub": f'GRUB_CMDLINE_LINUX="{ARGUMENTS}"\n'})
     assert changed(tmp_path, {}) == {}
     guest = guest_at(tmp_path)
-    (note,) = MacPins().plan(guest, Facts(guest), Options()).notes
+    (note,) = MacPins().plan(context(guest)).notes
     assert note.level is Level.KEPT
     assert f"/etc/default/grub has a kernel argument with the MAC address {A}" in note.text
 
@@ -174,7 +174,7 @@ def test_without_a_map_a_kernel_argument_is_kept_and_said(tmp_path: Path) -> Non
 def test_twelve_digits_in_a_kernel_argument_are_no_address(tmp_path: Path) -> None:
     plant(tmp_path, {"/etc/kernel/cmdline": "ro ostree=/boot.1/525400123456/0\n"})
     guest = guest_at(tmp_path)
-    assert MacPins().plan(guest, Facts(guest), Options()).notes == ()
+    assert MacPins().plan(context(guest)).notes == ()
 
 
 # -- initrds -------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_an_initrd_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     path = make_initrd(tmp_path)
     path.write_bytes(path.read_bytes()[:-40])
     guest = guest_at(tmp_path / "guest")
-    (note,) = MacPins().plan(guest, Facts(guest), Options(macs=MACS)).notes
+    (note,) = MacPins().plan(context(guest, Options(macs=MACS))).notes
     assert note.level is Level.WARNING
     assert "amd64 cannot be read" in note.text
 

@@ -18,10 +18,10 @@ from tests.support.families import (
     snapshot,
     systemd,
 )
+from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError, UsageError
 from unclone.sanitize.change import Level, StepPlan
-from unclone.sanitize.facts import Facts
 from unclone.sanitize.step import Options
 from unclone.sanitize.steps.machine_id import MachineId
 
@@ -37,7 +37,7 @@ PAIR: Tree = {ETC: f"{OLD}\n", DBUS: f"{OLD}\n"}
 def plan_for(folder: Path, tree: Tree, mode: str = "auto") -> StepPlan:
     plant(folder, tree)
     guest = guest_at(folder)
-    return MachineId().plan(guest, Facts(guest), Options(machine_id=mode))
+    return MachineId().plan(context(guest, Options(machine_id=mode)))
 
 
 def done_to(folder: Path, tree: Tree, mode: str) -> dict[str, str | bytes | None]:
@@ -249,7 +249,7 @@ def test_what_is_not_a_machine_id_is_refused(tmp_path: Path, tree: Tree, message
     before = snapshot(tmp_path)
     guest = guest_at(tmp_path)
     with pytest.raises(RefusedError) as refused:
-        MachineId().plan(guest, Facts(guest), Options())
+        MachineId().plan(context(guest))
     assert message in refused.value.message
     assert "--disable machine-id" in refused.value.hint
     assert snapshot(tmp_path) == before
@@ -261,7 +261,7 @@ def test_a_giant_file_is_refused_unread(tmp_path: Path) -> None:
         file.truncate(2**30)
     guest = guest_at(tmp_path)
     with pytest.raises(RefusedError, match="has 1073741824 bytes"):
-        MachineId().plan(guest, Facts(guest), Options())
+        MachineId().plan(context(guest))
 
 
 LINKS = {
@@ -315,4 +315,4 @@ def test_dbus_folder_that_is_the_same_place(tmp_path: Path) -> None:
 def test_unknown_modes_are_usage_errors(tmp_path: Path, mode: str) -> None:
     guest = guest_at(tmp_path)
     with pytest.raises(UsageError, match="is not a machine-id mode"):
-        MachineId().plan(guest, Facts(guest), Options(machine_id=mode))
+        MachineId().plan(context(guest, Options(machine_id=mode)))
