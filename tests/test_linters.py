@@ -176,7 +176,6 @@ def test_the_import_reader_sees_every_form(source: str, rooms: set[str]) -> None
 
 #: Circles that are still to be opened.
 KNOWN_CIRCLES: list[set[str]] = [
-    {"unclone.cli.progress", "unclone.cli.progress_bar"},
     {"unclone.images.identifiers.devices", "unclone.images.identifiers.lvm_devices"},
     {"unclone.sanitize.boot.initrd", "unclone.sanitize.boot.recorded"},
     {
@@ -252,6 +251,13 @@ def test_the_circle_finder_finds_circles(
     graph: dict[str, set[str]], circles: list[set[str]]
 ) -> None:
     assert circles_in(graph) == circles
+
+
+@pytest.mark.parametrize("path", modules("unclone/runs"), ids=name)
+def test_runs_import_neither_click_nor_rich_nor_the_command_line(path: Path) -> None:
+    imported = imported_names(ast.parse(path.read_text()))
+    foreign = re.compile(r"(click|rich|unclone\.cli)(\.|$)")
+    assert [each for each in imported if foreign.match(each)] == []
 
 
 def test_only_the_engine_imports_the_guestfs_binding() -> None:

@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from unclone.cli.execute import execute
 from unclone.cli.main import LazyGroup, cli
 from unclone.cli.options import debug_option
 from unclone.cli.progress import progress_for
@@ -29,11 +30,12 @@ from unclone.images.errors import (
     UsageError,
 )
 from unclone.runs import failures
-from unclone.runs.attempt import attempt
 from unclone.runs.failures import InterruptedCommit, worst
 
 if TYPE_CHECKING:
     from click.testing import Result
+
+    from unclone.runs.listener import Listener
 
 
 def raising(error: BaseException, *arguments: str) -> Result:
@@ -121,13 +123,13 @@ class _Never:
 def test_ctrl_c_tells_before_the_commit_from_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], phase: str, words: str
 ) -> None:
-    def work(seen: object) -> _Never:
-        seen.phase(phase)  # type: ignore[attr-defined]  # a Watched, whose type is not the point
+    def work(listener: Listener) -> _Never:
+        listener.phase(phase)
         raise KeyboardInterrupt
 
     ctx = click.Context(cli)
     with progress_for(quiet=True) as progress:
-        done = attempt(ctx, tmp_path / "a.qcow2", progress, work)
+        done = execute(ctx, tmp_path / "a.qcow2", progress, work)
     assert (done.interrupted, done.status) == (True, ExitStatus.FAILED)
     assert words in capsys.readouterr().err
     assert isinstance(done.error, InterruptedCommit) is (phase == "commit")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from unclone.runs.attempt import Attempt, Watched
+    from unclone.runs.completed import CompletedRun
+    from unclone.runs.listener import Listener
 
 ID = "0123456789abcdef0123456789abcdef"
 TREE = {
@@ -48,18 +49,18 @@ class Said:
 
 
 def attempts(
-    *works: Callable[[Watched], Said], jobs: int = 2, stream: io.StringIO | None = None
-) -> Sequence[Attempt[Said]]:
+    *works: Callable[[Listener], Said], jobs: int = 2, stream: io.StringIO | None = None
+) -> Sequence[CompletedRun[Said]]:
     tasks = [Task(f"image-{number}", work) for number, work in enumerate(works)]
     progress = LineProgress(stream or io.StringIO())
     return attempt_all(tasks, progress, jobs=jobs, show=lambda _: None)
 
 
-def saying(words: str) -> Callable[[Watched], Said]:
-    def work(watched: Watched) -> Said:
-        watched.phase("plan")
-        watched.say(words)
-        watched.warn("careful")
+def saying(words: str) -> Callable[[Listener], Said]:
+    def work(listener: Listener) -> Said:
+        listener.phase("plan")
+        listener.say(words)
+        listener.warn("careful")
         return Said(words)
 
     return work
@@ -73,11 +74,11 @@ def await_file(path: Path) -> None:
 
 
 def test_results_come_in_order_with_what_was_said_on_the_way(tmp_path: Path) -> None:
-    def first(_: Watched) -> Said:
+    def first(_: Listener) -> Said:
         await_file(tmp_path / "last")  # ends after all the others
         return Said("first")
 
-    def last(_: Watched) -> Said:
+    def last(_: Listener) -> Said:
         (tmp_path / "last").touch()
         return Said("last")
 
@@ -91,15 +92,15 @@ def test_results_come_in_order_with_what_was_said_on_the_way(tmp_path: Path) -> 
     assert "unclone: image-2: warning: careful" in lines
 
 
-def refuse(_: Watched) -> Said:
+def refuse(_: Listener) -> Said:
     raise RefusedError("not this one", hint="Take another.")
 
 
-def fail(_: Watched) -> Said:
+def fail(_: Listener) -> Said:
     raise ZeroDivisionError("\x1b[2J")
 
 
-def crash(_: Watched) -> Said:
+def crash(_: Listener) -> Said:
     os.kill(os.getpid(), signal.SIGKILL)
     return Said("never")
 
@@ -127,7 +128,7 @@ def test_a_failure_stops_no_other_and_keeps_its_words() -> None:
 def test_an_image_that_another_of_them_holds_has_its_turn_later(tmp_path: Path) -> None:
     place = tmp_path / "lock"
 
-    def work(_: Watched) -> Said:
+    def work(_: Listener) -> Said:
         with place.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,7 +146,7 @@ def test_an_image_that_another_of_them_holds_has_its_turn_later(tmp_path: Path) 
 
 
 def test_an_image_in_use_by_somebody_else_is_in_use() -> None:
-    def work(_: Watched) -> Said:
+    def work(_: Listener) -> Said:
         raise InUseError("by a virtual machine")
 
     assert [each.status for each in attempts(work, work)] == [ExitStatus.IN_USE] * 2
@@ -157,14 +158,14 @@ def test_virtual_machines_take_turns_and_hold_up_nobody(
     monkeypatch.setattr(turns, "MACHINE_MEMORY", 2**60)  # room for one, as always
     running = tmp_path / "running"
 
-    def machine(_: Watched) -> Said:
+    def machine(_: Listener) -> Said:
         turns.await_turn()
         running.mkdir()  # fails when there is another
         await_file(tmp_path / "light")
         running.rmdir()
         return Said("heavy")
 
-    def light(_: Watched) -> Said:
+    def light(_: Listener) -> Said:
         (tmp_path / "light").touch()
         return Said("light")
 

@@ -10,13 +10,15 @@ import sys
 
 import pytest
 
-from unclone.cli.progress import PHASES, LineProgress, Progress, SilentProgress, progress_for
+from unclone.cli.phases import PHASES
+from unclone.cli.progress import LineProgress, Progress, SilentProgress, progress_for
 from unclone.cli.progress_bar import BarProgress
 
 #: What a run says, with a name that would colour the terminal or forge a line.
 SCRIPT = """
 import sys
-from unclone.cli.progress import PHASES, progress_for
+from unclone.cli.phases import PHASES
+from unclone.cli.progress import progress_for
 with progress_for(quiet="-q" in sys.argv) as progress:
     progress.begin("web\\x1b[31m[bold]\\n.qcow2")
     for phase in PHASES:

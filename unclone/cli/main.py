@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from unclone import __version__
+from unclone.cli.execute import show_traceback
 from unclone.images.errors import ExitStatus
 from unclone.runs.failures import describe, hint_of, status_of
 
@@ -117,10 +118,7 @@ def cli() -> None:
 
 
 def _fail(ctx: click.Context, error: BaseException) -> None:
-    if ctx.meta.get("unclone.debug"):
-        import traceback  # noqa: PLC0415 (slow to load)
-
-        traceback.print_exception(error)
+    show_traceback(ctx, error)
     click.echo(f"unclone: {describe(error)}", err=True)
     hint = hint_of(error)
     if hint:

@@ -7,25 +7,17 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
+from unclone.cli.phases import PHASES
 from unclone.images.text import printable
+from unclone.runs.listener import BatchListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-#: The phases of a run and the words for them; the bar has one part for each.
-PHASES = {
-    "lock": "taking the lock",
-    "launch": "opening the image",
-    "plan": "reading the guest",
-    "apply": "changing",
-    "verify": "reading everything back",
-    "commit": "committing",
-}
 
-
-class Progress(Protocol):
-    """What a run tells about itself while it goes on; a context manager."""
+class Progress(BatchListener, Protocol):
+    """Shows the progress of runs; a context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -36,33 +28,9 @@ class Progress(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def expect(self, images: int) -> None:
-        """How many images there will be, where there are several."""
-
-    def begin(self, label: str) -> None:
-        """What follows is about *label* (an image), from the start or again."""
-
-    def finish(self) -> None:
-        """What :meth:`begin` named last is over."""
-
-    def tick(self) -> None:
-        """Time has passed; whoever asked for progress without a thread says so now and then."""
-
-    def phase(self, name: str) -> None:
-        """The run has come to the phase *name*, one of :data:`PHASES`."""
-
-    def say(self, message: str) -> None:
-        """Something worth a line."""
-
-    def warn(self, message: str) -> None:
-        """Something worth attention."""
-
-    def fail(self, message: str, hint: str = "") -> None:
-        """What went wrong; shown even when all else is silent."""
-
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stand back while a person is asked something."""
+        """Show nothing while a question is asked."""
 
 
 def progress_for(*, quiet: bool, stream: TextIO | None = None, threads: bool = True) -> Progress:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColum
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from unclone.cli.progress import PHASES
+from unclone.cli.phases import PHASES
 from unclone.images.text import printable
 
 if TYPE_CHECKING:

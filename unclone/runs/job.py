@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unclone.images.engines import admission as turns
 from unclone.images.errors import UncloneError
 from unclone.runs import failures
-from unclone.runs.attempt import Attempt, Result, Watched, tried
+from unclone.runs.completed import CompletedRun, Result, complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from unclone.runs.listener import Listener
 
 _LENGTH = struct.Struct("<I")
 _PIECE = 1024 * 1024
@@ -39,7 +41,7 @@ class Job:
     def __init__(
         self,
         image: str,
-        work: Callable[[Watched], Result],
+        work: Callable[[Listener], Result],
         *,
         show: Callable[[BaseException], None],
         others: Iterable[Job],
@@ -133,7 +135,7 @@ def _be_a_job(
     to: socket.socket,
     parent: int,
     image: str,
-    work: Callable[[Watched], Result],
+    work: Callable[[Listener], Result],
     show: Callable[[BaseException], None],
 ) -> NoReturn:
     status = 1
@@ -141,10 +143,10 @@ def _be_a_job(
         _stand_alone(parent)
         relay = _Relay(to)
         turns.take_turns(relay.await_turn)
-        done = tried(image, Watched(relay), partial(_interruptible, work))
+        done = complete(image, relay, partial(_interruptible, work))
         if done.error is not None:
             show(done.error)
-            done = Attempt(image, error=_portable(done.error))
+            done = CompletedRun(image, error=_portable(done.error))
         relay.send("done", done)
         status = 0
     finally:
@@ -165,11 +167,11 @@ def _stand_alone(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _interruptible(work: Callable[[Watched], Result], watched: Watched) -> Result:
+def _interruptible(work: Callable[[Listener], Result], listener: Listener) -> Result:
     """*work*, with Ctrl-C let through as long as it lasts."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        return work(watched)
+        return work(listener)
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 

@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from unclone.images.engines import admission as turns
 from unclone.images.errors import InUseError, UncloneError
 from unclone.runs import failures
-from unclone.runs.attempt import Attempt, Result
+from unclone.runs.completed import CompletedRun, Result
 from unclone.runs.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
-    from unclone.cli.progress import Progress
-    from unclone.runs.attempt import Watched
+    from unclone.runs.listener import BatchListener, Listener
 
 R = TypeVar("R", bound=Result)
 
@@ -49,7 +48,7 @@ class Task(Generic[R]):
     """An image, and what to do with it."""
 
     image: str
-    work: Callable[[Watched], R]
+    work: Callable[[Listener], R]
 
 
 def default_jobs() -> int:
@@ -60,43 +59,43 @@ def default_jobs() -> int:
 
 def attempt_all(
     tasks: Sequence[Task[R]],
-    progress: Progress,
+    listener: BatchListener,
     *,
     jobs: int,
     show: Callable[[BaseException], None],
-) -> Sequence[Attempt[R]]:
+) -> Sequence[CompletedRun[R]]:
     """Do *tasks*, up to *jobs* at a time; the attempts come in the order of the tasks.
 
     As with one at a time, the failure of one stops no other. Ctrl-C stops them all: each image is
     then as it was or complete, and those that were not begun are left out. *show* is called, in
     the process where it happened, with what went wrong.
     """
-    progress.expect(len(tasks))
+    listener.expect(len(tasks))
     gc.freeze()  # what is here now is shared with every job, as long as nobody touches it
-    return _Pool(tasks, progress, jobs, show).run()
+    return _Pool(tasks, listener, jobs, show).run()
 
 
 class _Pool(Generic[R]):
     def __init__(
         self,
         tasks: Sequence[Task[R]],
-        progress: Progress,
+        listener: BatchListener,
         jobs: int,
         show: Callable[[BaseException], None],
     ) -> None:
         self._tasks = tasks
-        self._progress = progress
+        self._listener = listener
         self._jobs = jobs
         self._show = show
         self._machines = max(1, min(jobs, _available_memory() // turns.MACHINE_MEMORY))
         self._waiting = list(range(len(tasks)))
         #: Tasks whose image was in use, maybe by another of them: once more, one by one.
-        self._again: list[tuple[int, Attempt[R]]] = []
+        self._again: list[tuple[int, CompletedRun[R]]] = []
         self._running: dict[int, Job] = {}
-        self._attempts: dict[int, Attempt[R]] = {}
+        self._attempts: dict[int, CompletedRun[R]] = {}
         self._selector = selectors.DefaultSelector()
 
-    def run(self) -> Sequence[Attempt[R]]:
+    def run(self) -> Sequence[CompletedRun[R]]:
         with _interrupts() as interrupted, self._selector:
             stopping = False
             try:
@@ -105,7 +104,7 @@ class _Pool(Generic[R]):
                         self._start()
                     for key, _ in self._selector.select(_TICK):
                         self._listen(key.data)
-                    self._progress.tick()
+                    self._listener.tick()
                     if interrupted and not stopping:
                         stopping = True
                         self._stop()
@@ -136,18 +135,18 @@ class _Pool(Generic[R]):
             other.in_company = job.in_company = True
         self._running[number] = job
         self._selector.register(job, selectors.EVENT_READ, number)
-        self._progress.begin(job.image)
+        self._listener.begin(job.image)
 
     def _listen(self, number: int) -> None:
         job = self._running[number]
-        self._progress.begin(job.image)
+        self._listener.begin(job.image)
         for kind, *rest in job.messages():
             if kind == "phase":
-                self._progress.phase(rest[0])
+                self._listener.phase(rest[0])
             elif kind == "say":
-                self._progress.say(rest[0])
+                self._listener.say(rest[0])
             elif kind == "warn":
-                self._progress.warn(rest[0])
+                self._listener.warn(rest[0])
             elif kind == "turn":
                 job.asks = True
                 self._grant()
@@ -170,18 +169,18 @@ class _Pool(Generic[R]):
         self._grant()
         done = self._attempts.pop(number, None)
         if done is None:
-            done = Attempt(job.image, error=_lost(job.image, status))
+            done = CompletedRun(job.image, error=_lost(job.image, status))
         if isinstance(done.error, InUseError) and job.in_company:
             self._again.append((number, done))
         else:
             self._conclude(number, done)
 
-    def _conclude(self, number: int, done: Attempt[R]) -> None:
+    def _conclude(self, number: int, done: CompletedRun[R]) -> None:
         self._attempts[number] = done
-        self._progress.begin(done.image)
+        self._listener.begin(done.image)
         if done.error is not None:
-            self._progress.fail(failures.describe(done.error), failures.hint_of(done.error))
-        self._progress.finish()
+            self._listener.fail(failures.describe(done.error), failures.hint_of(done.error))
+        self._listener.finish()
 
     def _stop(self) -> None:
         """Interrupt what runs, once."""

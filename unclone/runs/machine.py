@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unclone.runs.define import Defined
-    from unclone.runs.run import Listener
+    from unclone.runs.listener import Listener
     from unclone.sanitize.definitions.definition import Definition, Disk
     from unclone.sanitize.report import Report
 

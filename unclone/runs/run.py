@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from unclone.images import recovery
 from unclone.images.engines import Drive, open_guest, select_engine
@@ -20,6 +20,7 @@ from unclone.images.output import ToOutput
 from unclone.images.reading import ReadOnly
 from unclone.images.text import printable
 from unclone.images.transaction import Disk, InPlace
+from unclone.runs.listener import NullListener
 from unclone.sanitize.report import GuestSummary, Inspection, Report
 from unclone.sanitize.step import Options
 
@@ -30,35 +31,10 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.images.recovery import Recovery
     from unclone.images.transaction import Transaction
+    from unclone.runs.listener import Listener
 
 #: Bytes of a key file that are read; cryptsetup's own default limit is 8 MiB.
 KEY_FILE_LIMIT = 8 * 1024 * 1024
-
-
-class Listener(Protocol):
-    """Whoever wants to know how a run goes on."""
-
-    def phase(self, name: str) -> None:
-        """The run has come to lock, launch, inspect, plan, apply, verify or commit."""
-
-    def say(self, message: str) -> None:
-        """Something worth a line."""
-
-    def warn(self, message: str) -> None:
-        """Something worth attention."""
-
-
-class Silence:
-    """The listener of a caller who only wants the result."""
-
-    def phase(self, name: str) -> None:
-        pass
-
-    def say(self, message: str) -> None:
-        pass
-
-    def warn(self, message: str) -> None:
-        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +73,7 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
 
     Nothing is written to the image or beside it. Raises ``UncloneError``.
     """
-    clock = _Clock(listener or Silence())
+    clock = _Clock(listener or NullListener())
     clock.phase("lock")
     with (
         ReadOnly(request.disks, allow=request.allow) as looking,
@@ -127,7 +103,7 @@ def reading(request: Request, listener: Listener | None = None) -> Iterator[Gues
 
     Nothing is written to the image or beside it. Raises ``UncloneError``.
     """
-    clock = _Clock(listener or Silence())
+    clock = _Clock(listener or NullListener())
     clock.phase("lock")
     with (
         ReadOnly(request.disks, allow=request.allow) as looking,
@@ -142,7 +118,7 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     Raises ``UncloneError``; the image is then as it was, unless the message
     says how ``recover`` finishes.
     """
-    clock = _Clock(listener or Silence())
+    clock = _Clock(listener or NullListener())
     loading = _Loading(request.options)
     with select_engine(request.engine).start_ahead():
         try:
@@ -237,7 +213,7 @@ def recover(
     path: Path, listener: Listener | None = None, *, allow: tuple[Path, ...] = ()
 ) -> Recovery:
     """Finish or discard what an interrupted run left beside the image at *path*."""
-    (listener or Silence()).phase("commit")
+    (listener or NullListener()).phase("commit")
     return recovery.recover(path, allow=allow)
 
 

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from unclone.images.errors import ExitStatus, RefusedError, UncloneError, UsageError
 from unclone.images.text import printable
 from unclone.seeds.blueprint import Blueprint, Row
@@ -73,7 +71,7 @@ def rows_from(given: Mapping[str, Any], source: Source) -> Sequence[Row]:
         for option in ("hostname", "fqdn", "instance_id"):
             if given[option]:
                 name = option.replace("_", "-")
-                raise click.UsageError(f"--{name} is for one machine; --machines has its own")
+                raise UsageError(f"--{name} is for one machine; --machines has its own")
         text = source.read(given["machines"])
         try:
             decoded = text.decode()
@@ -94,9 +92,9 @@ def naming(given: Mapping[str, Any], kind: Format) -> Callable[[Machine], Path]:
     """Where each machine's seed goes: ``--output``, or its name in ``--output-dir``."""
     if given["output"]:
         if given["machines"]:
-            raise click.UsageError("--output is for one seed; --output-dir is for --machines")
+            raise UsageError("--output is for one seed; --output-dir is for --machines")
         if given["output_dir"]:
-            raise click.UsageError("--output and --output-dir are two ways to say where: give one")
+            raise UsageError("--output and --output-dir are two ways to say where: give one")
         path = Path(given["output"])
         return lambda _: path
     folder = given["output_dir"] or Path()
@@ -113,7 +111,7 @@ class Source:
         """The content of the file *name*. :class:`UsageError` when it cannot be read."""
         if name == "-":
             if self._stdin_for:
-                raise click.UsageError("two options want stdin: only one can have it")
+                raise UsageError("two options want stdin: only one can have it")
             self._stdin_for = name
             content = sys.stdin.buffer.read(INPUT_LIMIT + 1)
         else:
@@ -171,7 +169,7 @@ def _values(given: Sequence[str]) -> Mapping[str, str]:
     for text in given:
         name, separator, value = text.partition("=")
         if not separator or not NAME.fullmatch(name):
-            raise click.UsageError(f"--set {printable(name)}: write --set NAME=VALUE")
+            raise UsageError(f"--set {printable(name)}: write --set NAME=VALUE")
         values[name] = value
     return values
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
-from unclone.cli import render
 from unclone.images.errors import ExitStatus
 from unclone.runs import run
 from unclone.sanitize.facts import Facts
@@ -17,9 +14,8 @@ from unclone.seeds.output import Format
 from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from unclone.runs.run import Listener, Request
+    from unclone.runs.listener import Listener
+    from unclone.runs.run import Request
     from unclone.seeds.seed import Seed
 
 
@@ -66,19 +62,3 @@ def wanted_by(seed: Seed, kind: Format) -> Wanted:
     if 2 in (data.get("version"), (data.get("network") or {}).get("version")):
         features.add("network-version-2")
     return Wanted(keys, hostname=True, network=bool(data), features=frozenset(features))
-
-
-def show(out: Console, found: Readiness) -> None:
-    """For a person."""
-    verdict = "would ignore the seed" if found.status else "takes a seed"
-    if found.obstacles and not found.status:
-        verdict += ", but not everything in it"
-    out.print(
-        render.plain(found.image, "bold") + render.plain(f": {found.guest}, {verdict}"),
-        soft_wrap=True,
-    )
-    for each in found.obstacles:
-        mark = Text("  ! ", "red") if each.whole else Text("  · ", "yellow")
-        place = f" ({each.path})" if each.path else ""
-        out.print(mark + render.plain(f"{each.meaning}{place}"), soft_wrap=True)
-        out.print(render.plain(f"    {each.remedy}"), style="dim", soft_wrap=True)

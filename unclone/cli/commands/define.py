@@ -12,8 +12,8 @@ from rich.text import Text
 
 from unclone.cli import options, render
 from unclone.cli.document import print_document
+from unclone.cli.execute import execute
 from unclone.cli.progress import progress_for
-from unclone.runs.attempt import attempt
 from unclone.sanitize.change import Level
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
 
@@ -154,7 +154,7 @@ def command(
             return defining.define(request, definition, pool, stream)
 
     with progress_for(quiet=True) as progress:  # a definition takes no time
-        done = attempt(ctx, source, progress, work)
+        done = execute(ctx, source, progress, work)
     if as_json:
         print_document("unclone.define/1", [done.to_json()])
     elif done.result is not None:

@@ -9,8 +9,8 @@ import click
 
 from unclone.cli import options
 from unclone.cli.document import print_document
+from unclone.cli.execute import execute
 from unclone.cli.progress import progress_for
-from unclone.runs.attempt import attempt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def command(
     steps = options.options_from(given)
     with progress_for(quiet=quiet) as progress:
         request = options.request_from(image, given, steps, progress)
-        found = attempt(ctx, image, progress, partial(run.inspect, request))
+        found = execute(ctx, image, progress, partial(run.inspect, request))
     if as_json:
         print_document("unclone.inspect/1", [found.to_json()])
     elif found.result is not None:

@@ -10,14 +10,14 @@ import click
 
 from unclone.cli import options, render
 from unclone.cli.document import print_document
+from unclone.cli.execute import execute
 from unclone.cli.progress import progress_for
-from unclone.runs.attempt import attempt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.images.recovery import Recovery
-    from unclone.runs.attempt import Watched
+    from unclone.runs.listener import Listener
 
 EPILOG = """\b
 Example:
@@ -63,11 +63,11 @@ def command(
     """
     from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
 
-    def work(seen: Watched) -> Recovered:
-        return Recovered(os.fspath(image), run.recover(image, seen, allow=allow))
+    def work(listener: Listener) -> Recovered:
+        return Recovered(os.fspath(image), run.recover(image, listener, allow=allow))
 
     with progress_for(quiet=quiet) as progress:
-        done = attempt(ctx, image, progress, work)
+        done = execute(ctx, image, progress, work)
     if as_json:
         print_document("unclone.recover/1", [done.to_json()])
     elif done.result is not None:

@@ -12,10 +12,10 @@ import click
 
 from unclone.cli import options
 from unclone.cli.document import print_document
+from unclone.cli.execute import execute, show_traceback
 from unclone.cli.progress import progress_for
 from unclone.images.errors import UncloneError
 from unclone.runs import failures
-from unclone.runs.attempt import attempt, show_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from unclone.cli.progress import Progress
-    from unclone.runs.attempt import Attempt, Watched
+    from unclone.runs.completed import CompletedRun
+    from unclone.runs.listener import Listener
     from unclone.runs.machine import Machine
     from unclone.runs.run import Request
     from unclone.sanitize.report import Report
@@ -118,7 +119,7 @@ def command(
 
     steps = options.options_from(given)
     at_once = _at_once(images, given, jobs)
-    attempts: Sequence[Attempt[Report] | Attempt[Machine]]
+    attempts: Sequence[CompletedRun[Report] | CompletedRun[Machine]]
     with progress_for(quiet=quiet, threads=at_once == 1) as progress:
         if given["definition"]:
             attempts = [_together(ctx, images, given, steps, progress)]
@@ -130,7 +131,7 @@ def command(
             attempts = []
             for request in requests:
                 work = partial(run.sanitize, request)
-                attempts.append(attempt(ctx, request.image, progress, work))
+                attempts.append(execute(ctx, request.image, progress, work))
                 if attempts[-1].interrupted:
                     break
     if as_json:
@@ -162,7 +163,7 @@ def _together(
     given: dict[str, Any],
     steps: Options,
     progress: Progress,
-) -> Attempt[Machine]:
+) -> CompletedRun[Machine]:
     """The disks and the definition of one machine."""
     # All formats come with them: not for --help.
     from unclone.runs import define as defining  # noqa: PLC0415
@@ -173,16 +174,16 @@ def _together(
         source, given["name"], output=given["definition_output"], overwrite=given["overwrite"]
     )
 
-    def work(watched: Watched) -> Machine:
+    def work(listener: Listener) -> Machine:
         definition = defining.read(wanted)
         disks = (*images, *given["add_disks"]) if images else together.disks_of(definition)
         of_disks = {**given, "add_disks": disks[1:]}
         request = options.request_from(disks[0], of_disks, steps, progress)
         return together.sanitize(
-            request, wanted, definition, watched, avoid=given["avoid"], ledger=given["ledger"]
+            request, wanted, definition, listener, avoid=given["avoid"], ledger=given["ledger"]
         )
 
-    return attempt(ctx, images[0] if images else source, progress, work)
+    return execute(ctx, images[0] if images else source, progress, work)
 
 
 def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
@@ -195,7 +196,7 @@ def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) 
 
 def _several(
     ctx: click.Context, requests: Sequence[Request], progress: Progress, at_once: int
-) -> Sequence[Attempt[Report]]:
+) -> Sequence[CompletedRun[Report]]:
     from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
     from unclone.runs.jobs import Task, attempt_all  # noqa: PLC0415 (likewise)
     from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)

@@ -11,10 +11,10 @@ import click
 
 from unclone.cli import options, render
 from unclone.cli.document import print_document
+from unclone.cli.execute import execute
 from unclone.cli.progress import progress_for
 from unclone.images.errors import ExitStatus
 from unclone.runs import seed as seeding
-from unclone.runs.attempt import attempt
 from unclone.seeds.blueprint import Blueprint
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
@@ -25,6 +25,9 @@ from unclone.seeds.output import timestamp as seed_timestamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
+    from unclone.runs.seed_check import Readiness
     from unclone.sanitize.seed_readiness import Wanted
     from unclone.seeds.blueprint import Row
     from unclone.seeds.findings import Finding
@@ -254,12 +257,28 @@ def _check(
 
     with progress_for(quiet=quiet) as progress:
         request = Request(image, format=given["image_format"] or "")
-        done = attempt(ctx, image, progress, lambda seen: readiness.look(request, seen, wanted))
+        done = execute(ctx, image, progress, lambda seen: readiness.look(request, seen, wanted))
     if as_json:
         print_document("unclone.seed-check/1", [done.to_json()])
     elif done.result is not None:
-        readiness.show(render.console(), done.result)
+        _show_readiness(render.console(), done.result)
     return done.result.status if done.result is not None else done.status
+
+
+def _show_readiness(out: Console, found: Readiness) -> None:
+    """The result of --check."""
+    verdict = "would ignore the seed" if found.status else "takes a seed"
+    if found.obstacles and not found.status:
+        verdict += ", but not everything in it"
+    out.print(
+        render.plain(found.image, "bold") + render.plain(f": {found.guest}, {verdict}"),
+        soft_wrap=True,
+    )
+    for each in found.obstacles:
+        mark = render.plain("  ! ", "red") if each.whole else render.plain("  · ", "yellow")
+        place = f" ({each.path})" if each.path else ""
+        out.print(mark + render.plain(f"{each.meaning}{place}"), soft_wrap=True)
+        out.print(render.plain(f"    {each.remedy}"), style="dim", soft_wrap=True)
 
 
 def _show(results: Sequence[Result], kind: Format, *, refused: bool, verbose: bool) -> None:

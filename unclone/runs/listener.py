@@ -1,0 +1,50 @@
+"""What a run tells its caller while it goes on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Listener(Protocol):
+    """Receives the progress of one run."""
+
+    def phase(self, name: str) -> None:
+        """The run has come to lock, launch, plan, apply, verify or commit."""
+
+    def say(self, message: str) -> None:
+        """Something worth a line."""
+
+    def warn(self, message: str) -> None:
+        """Something worth attention."""
+
+
+class BatchListener(Listener, Protocol):
+    """Receives the progress of several runs; what is told is about the run begun last."""
+
+    def expect(self, images: int) -> None:
+        """How many images there will be, where there are several."""
+
+    def begin(self, label: str) -> None:
+        """What follows is about *label* (an image), from the start or again."""
+
+    def finish(self) -> None:
+        """The run that :meth:`begin` named last has ended."""
+
+    def tick(self) -> None:
+        """Time has passed: called several times a second, in place of a thread with a clock."""
+
+    def fail(self, message: str, hint: str = "") -> None:
+        """What went wrong; shown even when everything else is silent."""
+
+
+class NullListener:
+    """For a caller that only wants the result."""
+
+    def phase(self, name: str) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
