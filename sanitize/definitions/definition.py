@@ -1,28 +1,28 @@
 """What a format finds in a definition: fields with their places in the text, and nothing changed.
 
-To add a format, copy sanitize/definitions/formats/libvirt.py: a module in that folder with rows
-(:class:`Row`), a :class:`Definition` and ``FORMAT``. It finds fields; what becomes of them is
-decided once for all formats, in sanitize/definitions/renewal.py.
+A format finds fields; what becomes of them is decided once for all formats, in
+sanitize/definitions/planning.py. sanitize/definitions/formats/__init__.py says what a format's
+folder holds.
 """
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.source import Source
-from unclone.sanitize.definitions.splicing import Edit, splice
+from unclone.sanitize.definitions.text.source import Source
+from unclone.sanitize.definitions.text.splicing import Edit, splice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from unclone.sanitize.change import Note
-    from unclone.sanitize.definitions.companion import Companion
-    from unclone.sanitize.definitions.renewal import Renewal
-    from unclone.sanitize.definitions.row import Row
+    from unclone.sanitize.definitions.associated_files import AssociatedFile
+    from unclone.sanitize.definitions.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Field:
     of: where that disk is not moved, it is still the source's, and so is the value.
     """
 
-    row: Row
+    rule: Rule
     place: str
     value: str
     start: int
@@ -98,11 +98,11 @@ class Definition:
     active: Active | None = None
     notes: tuple[Note, ...] = field(default=())  # what a person should know whatever is done
 
-    def companions(
+    def associated_files(
         self,
-        renewal: Renewal,  # noqa: ARG002 (for those who have some)
+        plan: DefinitionPlan,  # noqa: ARG002 (for those who have some)
         output: Path,  # noqa: ARG002
-    ) -> Sequence[Companion]:
+    ) -> Sequence[AssociatedFile]:
         """Other files that the new machine needs: copied, or given an id that agrees.
 
         *output* is the file of the new definition, which relative paths in it start from.
@@ -113,10 +113,10 @@ class Definition:
         """Write the definition with *edits* made, and nothing else touched."""
         output.write(self.source.encoded(splice(self.source.text, edits)))
 
-    def reread(self, renewal: Renewal) -> Definition:
+    def reread(self, plan: DefinitionPlan) -> Definition:
         """What the result says, read before it is written. Raises RefusedError if it cannot be."""
         output = io.BytesIO()
-        self.write(renewal.edits, output)
+        self.write(plan.edits, output)
         return self.format.read(Source(self.source.path, output.getvalue()))
 
     def virtio(self) -> Moved:
@@ -128,16 +128,73 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedField:
+    """One field, decided. ``new`` is None where the field is taken out, ``old`` where it stays."""
+
+    field: Field
+    new: str | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the text changes."""
+        return self.new is None or self.new != self.field.value
+
+    @property
+    def edit(self) -> Edit:
+        """The change as text."""
+        if self.new is None:
+            start, end = self.field.removal or (self.field.start, self.field.end)
+            return Edit(start, end, "")
+        return Edit(self.field.start, self.field.end, self.field.spell(self.new))
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionPlan:
+    """Everything that is done to one definition."""
+
+    definition: Definition
+    fields: tuple[PlannedField, ...]  # in the order of the text, those that stay included
+    notes: tuple[Note, ...]
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The changes to the text."""
+        return tuple(planned.edit for planned in self.fields if planned.changed)
+
+    def new_value(self, rule: str) -> str:
+        """The first new value of *rule* in the machine itself; "" when it has none."""
+        return next(
+            (
+                planned.new or ""
+                for planned in self.fields
+                if planned.field.rule.id == rule and not planned.field.scope
+            ),
+            "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
-    """A format, as its module describes it in ``FORMAT``.
+    """A format, as its folder describes it in ``FORMAT``: light enough to load for detection alone.
 
     ``detects`` gets the first 64 KiB of the file and says whether it looks like this format, by
-    content alone; at most one format may say yes. ``read`` raises RefusedError for text that is
+    content alone; at most one format may say yes. The rest of *package* is loaded when needed:
+    ``rules.RULES``, and ``reader.read(source)``, which raises RefusedError for text that is
     malformed, with file, line and column.
     """
 
     id: str  # as in --format and --json: "libvirt"
-    title: str  # for people: "libvirt domain XML"
-    rows: tuple[Row, ...]
+    title: str  # as shown to people: "libvirt domain XML"
     detects: Callable[[bytes], bool]
-    read: Callable[[Source], Definition]
+    package: str  # the dotted name of the format's folder
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule of the format."""
+        found: tuple[Rule, ...] = import_module(f"{self.package}.rules").RULES
+        return found
+
+    def read(self, source: Source) -> Definition:
+        """The definition in *source*."""
+        found: Definition = import_module(f"{self.package}.reader").read(source)
+        return found

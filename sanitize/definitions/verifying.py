@@ -11,50 +11,49 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, ResidueError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.row import Kind, Treatment
+from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.uuids import hexadecimal
 
 if TYPE_CHECKING:
-    from unclone.sanitize.definitions.definition import Definition, Field
-    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.definition import Definition, DefinitionPlan, Field
 
 _REPORT = "Please report this with the definition; look through it first for what is private."
-_UUIDS = (Kind.MACHINE_UUID, Kind.UUID, Kind.GENERATION_ID)
+_UUIDS = (FieldKind.MACHINE_UUID, FieldKind.UUID, FieldKind.GENERATION_ID)
 _PROMISED = {Treatment.NAME, Treatment.RENEW}
 
 
-def verify(renewal: Renewal) -> None:
+def verify(plan: DefinitionPlan) -> None:
     """Raise ResidueError unless every new value is read where it was put, and no old one is."""
-    definition = renewal.definition
+    definition = plan.definition
     try:
-        again = definition.reread(renewal)
+        again = definition.reread(plan)
     except RefusedError as error:
         raise ResidueError(
             f"{definition.source.shown}: what came out of it cannot be read: {error.message}",
             hint=_REPORT,
         ) from error
     promised = Counter(
-        (each.field.row.id, each.new)
-        for each in renewal.fields
-        if each.changed and each.new and each.field.row.treatment in _PROMISED
+        (each.field.rule.id, each.new)
+        for each in plan.fields
+        if each.changed and each.new and each.field.rule.treatment in _PROMISED
     )
-    missing = promised - Counter((f.row.id, f.value) for f in again.fields)
-    for row, value in missing:
+    missing = promised - Counter((f.rule.id, f.value) for f in again.fields)
+    for rule, value in missing:
         raise ResidueError(
-            f"{definition.source.shown}: the new {row} '{printable(value or '', 200)}' is not in "
+            f"{definition.source.shown}: the new {rule} '{printable(value or '', 200)}' is not in "
             "the result",
             hint=_REPORT,
         )
     # A short serial number may have become what another one was.
-    others = [f for f in again.fields if (f.row.id, f.value) not in promised]
-    _require_renewed(definition, renewal, others)
+    others = [f for f in again.fields if (f.rule.id, f.value) not in promised]
+    _require_renewed(definition, plan, others)
 
 
-def _require_renewed(definition: Definition, renewal: Renewal, fields: list[Field]) -> None:
+def _require_renewed(definition: Definition, plan: DefinitionPlan, fields: list[Field]) -> None:
     retired = {
-        _key(each.field): each.field.row.id
-        for each in renewal.fields
+        _key(each.field): each.field.rule.id
+        for each in plan.fields
         if each.changed and _is_identity(each.field)
     }
     for field in fields:
@@ -68,14 +67,16 @@ def _require_renewed(definition: Definition, renewal: Renewal, fields: list[Fiel
 
 def _is_identity(field: Field) -> bool:
     """Whether no other field may have its value; a port of one may become another's."""
-    kinds = (*_UUIDS, Kind.MAC, Kind.SERIAL, Kind.WWN)
-    return field.row.treatment is Treatment.RENEW and field.row.kind in kinds and bool(field.value)
+    kinds = (*_UUIDS, FieldKind.MAC, FieldKind.SERIAL, FieldKind.WWN)
+    return (
+        field.rule.treatment is Treatment.RENEW and field.rule.kind in kinds and bool(field.value)
+    )
 
 
 def _key(field: Field) -> tuple[str, str]:
     """What makes values equal: how they are spelled does not."""
-    if field.row.kind is Kind.MAC:
+    if field.rule.kind is FieldKind.MAC:
         return "mac", str(addresses.parse(field.value))
-    if field.row.kind in _UUIDS:
+    if field.rule.kind in _UUIDS:
         return "uuid", hexadecimal(field.value)
-    return field.row.id, field.value
+    return field.rule.id, field.value

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.allocator import Counting
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import renew
+from unclone.sanitize.definitions.planning import plan_definition
 
 if TYPE_CHECKING:
-    from unclone.sanitize.definitions.renewal import Renewal, Renewed
+    from unclone.sanitize.definitions.definition import DefinitionPlan, PlannedField
 
 FOLDER = Path(__file__).resolve().parents[1] / "sanitize" / "definitions" / "golden"
 NAME = "web-01"
@@ -58,31 +58,31 @@ def goldens(format_id: str = "*") -> list[Golden]:
     return [Golden(path) for path in sorted(FOLDER.glob(f"{format_id}/*.before*"))]
 
 
-def renewed(golden: Golden) -> Renewal:
+def planned(golden: Golden) -> DefinitionPlan:
     """What becomes of the definition."""
     options = golden.options
     oui = bytes.fromhex(options.get("oui", "").replace(":", ""))
     identities = IdentityMap(Counting(), NAME, oui=oui)
-    return renew(read_definition(golden.before), identities, disks=options.get("disks"))
+    return plan_definition(read_definition(golden.before), identities, disks=options.get("disks"))
 
 
 @cache
-def exercised(format_id: str) -> tuple[Renewed, ...]:
+def exercised(format_id: str) -> tuple[PlannedField, ...]:
     """Every field of every definition of a format."""
-    return tuple(field for golden in goldens(format_id) for field in renewed(golden).fields)
+    return tuple(field for golden in goldens(format_id) for field in planned(golden).fields)
 
 
-def written(renewal: Renewal) -> bytes:
+def written(plan: DefinitionPlan) -> bytes:
     """The new definition."""
     output = io.BytesIO()
-    renewal.definition.write(renewal.edits, output)
+    plan.definition.write(plan.edits, output)
     return output.getvalue()
 
 
 def main(format_id: str) -> None:
     """Write what comes out now as what should come out."""
     for golden in goldens(format_id):
-        golden.after.write_bytes(written(renewed(golden)))
+        golden.after.write_bytes(written(planned(golden)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tests.support.command import PROGRAM
 from tests.support.definitions import FOLDER
 from unclone.cli.main import cli
 from unclone.runs.define import Request, define, pool, read
-from unclone.sanitize.definitions.formats import all_formats, read_definition
+from unclone.sanitize.definitions.formats.table import FORMATS, read_definition
 from unclone.sanitize.identities.ledger import Ledger
 
 GOLDEN = (FOLDER / "libvirt" / "virt-manager.before.xml").read_text()
@@ -81,7 +81,7 @@ def test_writes_beside_nothing_but_the_new_machine(folder: Path) -> None:
 def test_the_report_says_what_is_in_the_file(folder: Path) -> None:
     result = report("golden.xml", "--name", "web-01", "--disk", "vda=/srv/web-01.qcow2")
     definition = read_definition(folder / "web-01.xml")
-    values = {field.row.id: field.value for field in definition.fields}
+    values = {field.rule.id: field.value for field in definition.fields}
     assert result["status"] == "done"
     assert result["output"] == "web-01.xml"
     assert (result["old_name"], result["name"]) == ("golden", definition.name)
@@ -311,10 +311,10 @@ def test_a_failure_is_in_the_document(folder: Path) -> None:
 
 def test_every_field_is_listed_with_its_reason() -> None:
     lines = run("--fields").stdout.splitlines()
-    for each in all_formats():
+    for each in FORMATS:
         assert f"{each.title} ({each.id})" in lines
-        for row in each.rows:
-            assert f"  {row.id} ({row.treatment}) {row.where}: {row.why}" in lines
+        for rule in each.rules:
+            assert f"  {rule.id} ({rule.treatment}) {rule.where}: {rule.why}" in lines
 
 
 def test_the_example_for_python_runs(folder: Path) -> None:

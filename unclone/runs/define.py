@@ -15,13 +15,13 @@ from unclone.images.errors import InUseError, RefusedError, UsageError
 from unclone.images.image import shown
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.companion import appearing, require_free
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.associated_files import appearing, require_free
+from unclone.sanitize.definitions.formats.libvirt_network.reader import read_network
+from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.libvirt.network import read_network
-from unclone.sanitize.definitions.renewal import renew
-from unclone.sanitize.definitions.row import Kind, Treatment
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.rule import FieldKind, Treatment
+from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.verifying import verify
 from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.allocation import Allocation, Pool
@@ -32,9 +32,13 @@ from unclone.sanitize.identities.uuids import canonical_uuid, hexadecimal, is_uu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from unclone.sanitize.definitions.companion import Companion
-    from unclone.sanitize.definitions.definition import Definition, Disk
-    from unclone.sanitize.definitions.renewal import Renewal, Renewed
+    from unclone.sanitize.definitions.associated_files import AssociatedFile
+    from unclone.sanitize.definitions.definition import (
+        Definition,
+        DefinitionPlan,
+        Disk,
+        PlannedField,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Request:
 class Part:
     """One definition with its result: the machine's own, or one given beside it."""
 
-    renewal: Renewal
+    plan: DefinitionPlan
     output: Path
 
 
@@ -71,19 +75,19 @@ class Defined:
 
     request: Request
     parts: tuple[Part, ...]
-    companions: tuple[Companion, ...]
+    associated_files: tuple[AssociatedFile, ...]
     identities: IdentityMap
     notes: tuple[Note, ...]
 
     @property
-    def changes(self) -> tuple[Renewed, ...]:
+    def changes(self) -> tuple[PlannedField, ...]:
         """Every field that changes, of every part."""
-        return tuple(f for part in self.parts for f in part.renewal.fields if f.changed)
+        return tuple(f for part in self.parts for f in part.plan.fields if f.changed)
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
         main = self.parts[0]
-        definition = main.renewal.definition
+        definition = main.plan.definition
         return {
             "source": str(self.request.source),
             "output": str(main.output),
@@ -95,20 +99,21 @@ class Defined:
             "macs": [{"old": old, "new": new} for old, new in self.identities.macs.items()],
             "disks": [_disk_to_json(disk, self.request.disks) for disk in definition.disks],
             "changes": [
-                {"source": str(part.renewal.definition.source.path), **_to_json(renewed)}
+                {"source": str(part.plan.definition.source.path), **_to_json(planned)}
                 for part in self.parts
-                for renewed in part.renewal.fields
-                if renewed.changed
+                for planned in part.plan.fields
+                if planned.changed
             ],
             "notes": [
                 {"row": note.step, "level": str(note.level), "text": note.text}
                 for note in self.notes
             ],
             "files": [
-                {"path": str(each.target), "what": each.describe()} for each in self.companions
+                {"path": str(each.target), "what": each.describe()}
+                for each in self.associated_files
             ]
             + [
-                {"path": str(part.output), "what": f"{part.renewal.definition.format.title}"}
+                {"path": str(part.output), "what": f"{part.plan.definition.format.title}"}
                 for part in self.parts[1:]
             ],
         }
@@ -204,7 +209,7 @@ def written(
         targets = defined.parts[1:] if stream else defined.parts
         _check(defined, targets, overwrite=request.overwrite)
         for part in defined.parts:
-            verify(part.renewal)
+            verify(part.plan)
         if not request.dry_run:
             allocation.record(shown(request.source))
             undo = _write(defined, targets, stream, overwrite=request.overwrite)
@@ -228,7 +233,7 @@ def _decided(
         allocation, request.name, oui=request.oui, uuid=request.uuid, macs=macs
     )
     output = output_of(request)
-    main = renew(definition, identities, disks=request.disks)
+    main = plan_definition(definition, identities, disks=request.disks)
     if request.uuid and identities.uuid_of_machine not in identities.uuids.values():
         raise UsageError(
             f"{definition.source.shown} has no UUID that --uuid could replace",
@@ -247,16 +252,16 @@ def _decided(
                 hint="Give the snapshots of this machine.",
             )
         parts.append(_beside(beside, identities, request, output))
-    companions = [
+    associated_files = [
         each
         for part in parts
-        for each in part.renewal.definition.companions(part.renewal, part.output)
+        for each in part.plan.definition.associated_files(part.plan, part.output)
     ]
-    notes = [note for part in parts for note in part.renewal.notes]
+    notes = [note for part in parts for note in part.plan.notes]
     return Defined(
         request,
         tuple(parts),
-        tuple(companions),
+        tuple(associated_files),
         identities,
         (*remarks, *notes, *_missing(definition)),
     )
@@ -266,11 +271,11 @@ def _beside(
     definition: Definition, identities: IdentityMap, request: Request, output: Path
 ) -> Part:
     """What is given beside a definition lands beside its result, under the machine's name."""
-    known = {f.value for f in definition.fields if f.row.treatment is Treatment.MOVE}
-    known |= {f.label for f in definition.fields if f.row.treatment is Treatment.MOVE}
+    known = {f.value for f in definition.fields if f.rule.treatment is Treatment.MOVE}
+    known |= {f.label for f in definition.fields if f.rule.treatment is Treatment.MOVE}
     disks = {old: new for old, new in request.disks.items() if old in known}
     path = output.with_name(f"{request.name}-{definition.source.path.name}")
-    return Part(renew(definition, identities, disks=disks), path)
+    return Part(plan_definition(definition, identities, disks=disks), path)
 
 
 def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, str]:
@@ -278,7 +283,7 @@ def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, s
 
     An empty name is the only card. Raises UsageError for a card that is not there.
     """
-    cards = [f for f in definition.fields if f.row.kind is Kind.MAC and not f.scope]
+    cards = [f for f in definition.fields if f.rule.kind is FieldKind.MAC and not f.scope]
     found: dict[str, str] = {}
     for name, new in given.items():
         matching = [
@@ -311,9 +316,9 @@ def _require_off(definition: Definition) -> None:
 
 def _missing(definition: Definition) -> list[Note]:
     """IdentityMap that the definition leaves to the hypervisor: nobody can know them before."""
-    kinds = {field.row.kind for field in definition.fields}
-    rows = {row.kind for row in definition.format.rows}
-    if Kind.MACHINE_UUID in rows - kinds:
+    kinds = {field.rule.kind for field in definition.fields}
+    rules = {rule.kind for rule in definition.format.rules}
+    if FieldKind.MACHINE_UUID in rules - kinds:
         words = "the definition has no UUID: the hypervisor makes one up"
         return [Note("uuid", Level.INFO, words)]
     return []
@@ -322,10 +327,10 @@ def _missing(definition: Definition) -> list[Note]:
 def _check(defined: Defined, parts: Sequence[Part], *, overwrite: bool) -> None:
     taken: set[Path] = set()
     for part in parts:
-        require_free(part.output, part.renewal.definition.source.path, overwrite=overwrite)
-    for companion in defined.companions:
-        companion.check(overwrite=overwrite)
-    for target in [p.output for p in parts] + [c.target for c in defined.companions]:
+        require_free(part.output, part.plan.definition.source.path, overwrite=overwrite)
+    for associated in defined.associated_files:
+        associated.check(overwrite=overwrite)
+    for target in [p.output for p in parts] + [c.target for c in defined.associated_files]:
         if target.resolve() in taken:
             raise UsageError(f"two files would be called {shown(target)}")
         taken.add(target.resolve())
@@ -337,17 +342,17 @@ def _write(
     """All files, or none; the machine's own definition appears last. Returns what undoes it."""
     undo: list[Callable[[], None]] = []
     try:
-        for companion in defined.companions:
-            companion.apply(overwrite=overwrite)
-            undo.append(companion.undo)
+        for associated in defined.associated_files:
+            associated.apply(overwrite=overwrite)
+            undo.append(associated.undo)
         for part in reversed(parts):
-            definition = part.renewal.definition
+            definition = part.plan.definition
             like = definition.source.path
             with appearing(part.output, like=like, overwrite=overwrite) as file:
-                definition.write(part.renewal.edits, file)
+                definition.write(part.plan.edits, file)
             undo.append(part.output.unlink)
         if stream is not None:
-            main = defined.parts[0].renewal
+            main = defined.parts[0].plan
             main.definition.write(main.edits, stream)
             stream.flush()
     except BaseException:
@@ -369,17 +374,17 @@ def _pairs(option: str, given: Sequence[str], *, nameless: bool = False) -> dict
     return found
 
 
-def _to_json(renewed: Renewed) -> dict[str, Any]:
-    field_ = renewed.field
+def _to_json(planned: PlannedField) -> dict[str, Any]:
+    field_ = planned.field
     return {
-        "row": field_.row.id,
-        "kind": str(field_.row.kind),
-        "treatment": str(field_.row.treatment),
+        "row": field_.rule.id,
+        "kind": str(field_.rule.kind),
+        "treatment": str(field_.rule.treatment),
         "place": field_.place,
         "scope": field_.scope,
         "old": field_.value,
-        "new": renewed.new,
-        "why": field_.row.why,
+        "new": planned.new,
+        "why": field_.rule.why,
     }
 
 

@@ -10,8 +10,8 @@ from unclone.images.image import shown
 from unclone.runs import run
 from unclone.sanitize import clone_readiness
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.source import Source
-from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.text.source import Source
+from unclone.sanitize.definitions.text.splicing import splice
 from unclone.sanitize.facts import Facts
 
 if TYPE_CHECKING:

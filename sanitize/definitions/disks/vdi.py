@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from unclone.images.errors import RefusedError
 from unclone.images.formats.vdi import MAGIC, MAGIC_OFFSET
 from unclone.images.image import shown
-from unclone.sanitize.definitions.disks.patched import Patch, read_exactly, with_own_ids
+from unclone.sanitize.definitions.disks.patching import Patch, read_exactly, with_own_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.associated_files import AssociatedFile
     from unclone.sanitize.definitions.disks.vmdk import DiskIds
 
 #: Behind the signature: version and the size of the header.
@@ -31,8 +31,8 @@ _HEADER_SIZE = _UUIDS_AT + 4 * 16 - MAGIC_OFFSET - len(MAGIC) - 4
 _SIZE = 16
 
 
-def vdi_with_own_ids(original: Path, copy: Path, ids: DiskIds) -> Companion:
-    """The companion that gives *copy* the UUIDs in *ids*. Raises RefusedError for another file."""
+def vdi_with_own_ids(original: Path, copy: Path, ids: DiskIds) -> AssociatedFile:
+    """*copy* with the UUIDs in *ids*. Raises RefusedError for another file."""
 
     def patches(file: BinaryIO, path: Path) -> tuple[Patch, ...]:
         head = read_exactly(file, MAGIC_OFFSET, len(MAGIC) + _VERSION.size, path)

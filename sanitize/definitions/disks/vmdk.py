@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.formats.vmdk import DESCRIPTOR, MAGIC
 from unclone.images.image import shown
-from unclone.sanitize.definitions.disks.patched import Patch, read_exactly, with_own_ids
+from unclone.sanitize.definitions.disks.patching import Patch, read_exactly, with_own_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from unclone.sanitize.definitions.companion import Companion
+    from unclone.sanitize.definitions.associated_files import AssociatedFile
 
 _SECTOR = 512
 _LIMIT = 2**20  # of a descriptor, in bytes
@@ -56,8 +56,8 @@ class DiskIds:
     parent_modification: str = ""
 
 
-def vmdk_with_own_ids(original: Path, copy: Path, ids: DiskIds) -> Companion:
-    """The companion that renews the ids of *copy*. Raises RefusedError when it is no sound VMDK."""
+def vmdk_with_own_ids(original: Path, copy: Path, ids: DiskIds) -> AssociatedFile:
+    """*copy* with new ids of its own. Raises RefusedError when it is no sound VMDK."""
 
     def patches(file: BinaryIO, path: Path) -> tuple[Patch, ...]:
         offset, text = _descriptor(file, path)

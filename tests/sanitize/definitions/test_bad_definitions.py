@@ -13,13 +13,14 @@ from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.runs.define import Request, define, pool, read
-from unclone.sanitize.definitions.formats import libvirt, read_definition
+from unclone.sanitize.definitions.formats.libvirt import reader as libvirt
+from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import renew
-from unclone.sanitize.definitions.row import Treatment
-from unclone.sanitize.definitions.source import LIMIT, Source
-from unclone.sanitize.definitions.splicing import splice
-from unclone.sanitize.definitions.xml_text import ELEMENT_LIMIT
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.rule import Treatment
+from unclone.sanitize.definitions.text.source import LIMIT, Source
+from unclone.sanitize.definitions.text.splicing import splice
+from unclone.sanitize.definitions.text.xml_tree import ELEMENT_LIMIT
 from unclone.sanitize.identities.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -211,13 +212,13 @@ def test_damage_is_understood_or_refused(golden: Golden) -> None:
 
 
 def require_understood(source: Source) -> None:
-    renewal = renew(libvirt.read(source), IdentityMap(Counting(), "web-01"))
-    text = splice(source.text, renewal.edits)
+    plan = plan_definition(libvirt.read(source), IdentityMap(Counting(), "web-01"))
+    text = splice(source.text, plan.edits)
     again = libvirt.read(Source(source.path, source.encoded(text)))
-    found = [(field.row.id, field.value) for field in again.fields]
-    for each in renewal.fields:
-        if each.changed and each.new is not None and each.field.row.treatment is not Treatment.SET:
-            assert (each.field.row.id, each.new) in found
+    found = [(field.rule.id, field.value) for field in again.fields]
+    for each in plan.fields:
+        if each.changed and each.new is not None and each.field.rule.treatment is not Treatment.SET:
+            assert (each.field.rule.id, each.new) in found
 
 
 @pytest.mark.parametrize(

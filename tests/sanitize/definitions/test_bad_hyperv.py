@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.formats import all_formats, read_definition
+from unclone.sanitize.definitions.formats.table import FORMATS, read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ FILES = {
 def test_is_refused_with_what_to_run_instead(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "golden"
     file.write_bytes(content)
-    assert [each.id for each in all_formats() if each.detects(content)] == ["hyperv"]
+    assert [each.id for each in FORMATS if each.detects(content)] == ["hyperv"]
     with pytest.raises(RefusedError, match="only Hyper-V can change") as raised:
         read_definition(file)
     assert "Import-VM -Path FILE -Copy -GenerateNewId" in raised.value.hint

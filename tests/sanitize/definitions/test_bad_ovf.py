@@ -13,7 +13,7 @@ import pytest
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import refusal
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.formats.table import read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path

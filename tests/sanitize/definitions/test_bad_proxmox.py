@@ -11,7 +11,7 @@ from tests.support.definitions import Golden, goldens
 from tests.support.refusals import defined, refusal
 from unclone.images.errors import InUseError, RefusedError
 from unclone.runs.define import Request
-from unclone.sanitize.definitions.formats import all_formats, read_definition
+from unclone.sanitize.definitions.formats.table import FORMATS, read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +102,7 @@ def test_a_file_of_100_mb_is_refused_unread(tmp_path: Path) -> None:
     ids=["container", "kubernetes", "one-key", "other-yaml", "empty"],
 )
 def test_what_is_no_configuration_is_not_taken_for_one(text: str) -> None:
-    [proxmox] = [each for each in all_formats() if each.id == "proxmox"]
+    [proxmox] = [each for each in FORMATS if each.id == "proxmox"]
     assert not proxmox.detects(text.encode())
 
 

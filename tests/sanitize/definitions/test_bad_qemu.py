@@ -15,8 +15,8 @@ from tests.support.refusals import defined, refusal
 from unclone.images.errors import InUseError, RefusedError
 from unclone.runs.define import Request
 from unclone.sanitize.change import Level
-from unclone.sanitize.definitions.formats import format_of, read_definition
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.formats.table import format_of, read_definition
+from unclone.sanitize.definitions.text.source import Source
 
 if TYPE_CHECKING:
     from unclone.images.errors import UncloneError
@@ -165,7 +165,7 @@ def test_other_files_are_never_copied_as_uefi_variables(tmp_path: Path) -> None:
     source = tmp_path / "golden.sh"
     source.write_text(HEAD + " -drive if=pflash,format=raw,file=/etc/passwd\n")
     result = defined(Request(source, "web-01", output=tmp_path / "web-01.sh"))
-    assert result.companions == ()
+    assert result.associated_files == ()
     assert any("/etc/passwd holds no UEFI variables" in note.text for note in result.notes)
 
 

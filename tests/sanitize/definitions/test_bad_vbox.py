@@ -11,7 +11,7 @@ from tests.support.definitions import Golden, goldens
 from tests.support.refusals import defined, refusal
 from unclone.images.errors import RefusedError
 from unclone.runs.define import Request
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.formats.table import read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from tests.support.definitions import Golden, goldens
 from tests.support.refusals import defined, refusal
 from unclone.images.errors import InUseError, RefusedError, UncloneError
 from unclone.runs.define import Request
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.formats.table import read_definition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ def test_a_name_does_not_lead_anywhere(tmp_path: Path, name: str) -> None:
     source.write_text(HEAD + f'nvram = "{name}"\nscsi0:0.fileName = "{name}"\n')
     request = Request(source, "web-01", output=tmp_path / "a" / "web-01.vmx")
     done = defined(request)
-    assert done.companions == ()
+    assert done.associated_files == ()
     assert any(note.step == "nvram" for note in done.notes)
 
 

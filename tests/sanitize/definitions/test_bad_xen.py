@@ -10,8 +10,8 @@ import pytest
 from tests.support.definitions import Golden, goldens
 from tests.support.refusals import refusal
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.formats import read_definition
-from unclone.sanitize.definitions.xen.disk import target
+from unclone.sanitize.definitions.formats.table import read_definition
+from unclone.sanitize.definitions.formats.xen.disk import target
 
 if TYPE_CHECKING:
     from pathlib import Path

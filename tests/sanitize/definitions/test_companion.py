@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import RefusedError, UncloneError, UsageError
-from unclone.sanitize.definitions.companion import LIMIT, CopiedFile, appearing, require_free
+from unclone.sanitize.definitions.associated_files import LIMIT, CopiedFile, appearing, require_free
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ import pytest
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.formats import all_formats
+from unclone.sanitize.definitions.formats.table import FORMATS
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import renew
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.verifying import verify
 
-FORMATS = (
+IDS = (
     *("cloud-hypervisor", "firecracker", "incus", "kubevirt", "proxmox", "qemu", "qemu-config"),
     *("vmx", "xen"),
 )
@@ -27,9 +27,9 @@ PIECES += [b"-", b"--", b"golden", b"\xc3\xa9", b"\xff", b"!!x ", b"\\\n", b"0",
 PIECES += [b"null", b"~", b"- ", b"? ", b"%", b"@", b"$NAME", b"52:54:00:12:34:56", b"/", b"unix:"]
 
 
-@pytest.mark.parametrize("golden", [g for f in FORMATS for g in goldens(f)], ids=str)
+@pytest.mark.parametrize("golden", [g for f in IDS for g in goldens(f)], ids=str)
 def test_damage_is_understood_or_refused(golden: Golden) -> None:
-    format_ = next(each for each in all_formats() if each.id == golden.format)
+    format_ = next(each for each in FORMATS if each.id == golden.format)
     chance = random.Random(str(golden))
     for _ in range(12):
         content = bytearray(golden.before.read_bytes())
@@ -39,4 +39,4 @@ def test_damage_is_understood_or_refused(golden: Golden) -> None:
             content[at:end] = chance.choice(PIECES)
         with contextlib.suppress(RefusedError):
             definition = format_.read(Source(golden.before, bytes(content)))
-            verify(renew(definition, IdentityMap(Counting(), "web-01")))
+            verify(plan_definition(definition, IdentityMap(Counting(), "web-01")))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pkgutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
 
-from unclone.sanitize.definitions.formats import all_formats
-from unclone.sanitize.definitions.source import HEAD
+from unclone.sanitize.definitions import formats
+from unclone.sanitize.definitions.formats.table import FORMATS
+from unclone.sanitize.definitions.text.source import HEAD
+
+if TYPE_CHECKING:
+    from unclone.sanitize.definitions.definition import Format
 
 PIECES = {
     "line-ends": b"\n",
@@ -33,4 +42,26 @@ PIECES = {
 @pytest.mark.parametrize("piece", PIECES.values(), ids=PIECES)
 def test_is_no_definition(start: bytes, piece: bytes) -> None:
     head = (start + piece * HEAD)[:HEAD]
-    assert [each.id for each in all_formats() if each.detects(head)] == []
+    assert [each.id for each in FORMATS if each.detects(head)] == []
+
+
+def test_every_folder_of_a_format_is_in_the_table() -> None:
+    folders = {module.name for module in pkgutil.iter_modules(formats.__path__) if module.ispkg}
+    assert {each.id.replace("-", "_") for each in FORMATS} == folders - {"libvirt_network"}
+
+
+@pytest.mark.parametrize("format_", FORMATS, ids=lambda each: str(each.id))
+def test_a_format_loads_from_the_folder_of_its_id(format_: Format) -> None:
+    assert format_.package.rpartition(".")[2] == format_.id.replace("-", "_")
+    assert len({rule.id for rule in format_.rules}) == len(format_.rules)
+
+
+def test_the_table_of_formats_loads_no_reader() -> None:
+    program = (
+        "import sys; from unclone.sanitize.definitions.formats import table; "
+        "print(*(name for name in sys.modules if name.endswith(('.reader', '.rules', 'yaml'))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == []

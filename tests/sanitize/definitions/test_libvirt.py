@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.allocator import Counting
-from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.formats.libvirt import FORMAT
+from unclone.sanitize.definitions.formats.libvirt import reader as libvirt
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import Renewal, renew
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.text.source import Source
+
+if TYPE_CHECKING:
+    from unclone.sanitize.definitions.definition import DefinitionPlan
 
 UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 
 
-def renewed(devices: str, *, kind: str = "kvm", more: str = "") -> Renewal:
+def planned(devices: str, *, kind: str = "kvm", more: str = "") -> DefinitionPlan:
     text = (
         f"<domain type='{kind}'><name>golden</name><uuid>{UUID}</uuid>{more}"
         f"<devices>{devices}</devices></domain>"
     )
     definition = libvirt.read(Source(Path("golden.xml"), text.encode()))
-    return renew(definition, IdentityMap(Counting(), "web-01"))
+    return plan_definition(definition, IdentityMap(Counting(), "web-01"))
 
 
-def rows(renewal: Renewal) -> dict[str, str | None]:
+def rules(plan: DefinitionPlan) -> dict[str, str | None]:
     """What became of each field but the name's and the UUID's."""
-    found = {f.field.row.id: f.new for f in renewal.fields}
-    return {row: new for row, new in found.items() if row not in ("name", "uuid")}
+    found = {f.field.rule.id: f.new for f in plan.fields}
+    return {rule: new for rule, new in found.items() if rule not in ("name", "uuid")}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def rows(renewal: Renewal) -> dict[str, str | None]:
     ],
 )
 def test_domains_are_told_by_their_first_element(head: bytes) -> None:
-    assert libvirt.detects(head)
+    assert FORMAT.detects(head)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_domains_are_told_by_their_first_element(head: bytes) -> None:
     ],
 )
 def test_others_are_not(head: bytes) -> None:
-    assert not libvirt.detects(head)
+    assert not FORMAT.detects(head)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_others_are_not(head: bytes) -> None:
     ],
 )
 def test_fixed_ports_of_screens_are_freed(graphics: str, changed: dict[str, str]) -> None:
-    assert rows(renewed(graphics)) == changed
+    assert rules(planned(graphics)) == changed
 
 
 @pytest.mark.parametrize(
@@ -128,7 +133,7 @@ def test_fixed_ports_of_screens_are_freed(graphics: str, changed: dict[str, str]
     ],
 )
 def test_devices(device: str, changed: dict[str, str | None]) -> None:
-    assert rows(renewed(device)) == changed
+    assert rules(planned(device)) == changed
 
 
 @pytest.mark.parametrize(
@@ -137,33 +142,33 @@ def test_devices(device: str, changed: dict[str, str | None]) -> None:
 )
 def test_addresses_from_nowhere_become_the_hypervisor_s(kind: str, start: str) -> None:
     card = "<interface><mac address='00:11:22:33:44:55'/></interface>"
-    assert rows(renewed(card, kind=kind))["interface-mac"] == f"{start}:00:00:01"
+    assert rules(planned(card, kind=kind))["interface-mac"] == f"{start}:00:00:01"
 
 
 def test_a_uuid_in_smbios_that_was_different_agrees_afterwards() -> None:
     system = "<sysinfo type='smbios'><system><entry name='uuid'>{}</entry></system></sysinfo>"
-    renewal = renewed("", more=system.format("11111111-2222-4333-8444-555555555555"))
-    assert renewal.new_value("sysinfo-uuid") == renewal.new_value("uuid") != UUID
+    plan = planned("", more=system.format("11111111-2222-4333-8444-555555555555"))
+    assert plan.new_value("sysinfo-uuid") == plan.new_value("uuid") != UUID
 
 
 def test_an_empty_generation_id_stays() -> None:
-    assert rows(renewed("", more="<genid/>")) == {}
+    assert rules(planned("", more="<genid/>")) == {}
 
 
 def test_cards_without_an_address_are_named() -> None:
-    renewal = renewed("<interface type='user'/><interface type='user'/>")
+    plan = planned("<interface type='user'/><interface type='user'/>")
     words = "has no MAC address: libvirt makes one up when it is defined"
     cards = [f"/domain/devices/interface[{n}] {words}" for n in (1, 2)]
-    assert [note.text for note in renewal.notes] == cards
+    assert [note.text for note in plan.notes] == cards
 
 
 def test_labels_name_devices() -> None:
-    definition = renewed(
+    definition = planned(
         "<disk><source file='/a'/><target dev='vda'/></disk>"
         "<interface><mac address='52:54:00:00:00:0a'/></interface>"
         "<interface><mac address='52:54:00:00:00:0b'/></interface>"
     ).definition
-    labels = [f.label for f in definition.fields if f.row.id in ("disk-source", "interface-mac")]
+    labels = [f.label for f in definition.fields if f.rule.id in ("disk-source", "interface-mac")]
     assert labels == ["vda", "net0", "net1"]
     assert [(disk.label, disk.path) for disk in definition.disks] == [("vda", "/a")]
 
@@ -175,7 +180,7 @@ def test_the_copies_in_a_snapshot_have_a_scope() -> None:
         "</devices></domain><inactiveDomain><name>a</name></inactiveDomain></domainsnapshot>"
     )
     definition = libvirt.read(Source(Path("s.xml"), text.encode()))
-    assert [(f.row.id, f.scope) for f in definition.fields] == [
+    assert [(f.rule.id, f.scope) for f in definition.fields] == [
         ("name", "snapshot s, domain"),
         ("interface-mac", "snapshot s, domain"),
         ("name", "snapshot s, inactiveDomain"),

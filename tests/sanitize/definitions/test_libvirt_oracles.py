@@ -13,15 +13,15 @@ import pytest
 
 from tests.support.allocator import Counting
 from tests.support.definitions import Golden, goldens
-from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.formats.libvirt import reader as libvirt
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import renew
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.text.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.definition import DefinitionPlan
 
 #: Has elements that the libvirt of Debian 12 does not know yet.
 TOO_NEW = "libvirt-newer"
@@ -124,7 +124,7 @@ def test_what_virt_clone_leaves_is_named(tmp_path: Path) -> None:
             place = re.sub(r"/@", "@", each.field.place)
             place = re.sub(r"\[1\](?=/|@|$)", "", place)
             if each.changed and theirs.get(place) == old[place]:
-                left.add(each.field.row.id)
+                left.add(each.field.rule.id)
     assert left == LEFT_BY_VIRT_CLONE
 
 
@@ -159,14 +159,14 @@ def virt_clone(before: bytes, moves: Mapping[str, str], folder: Path) -> bytes:
 
 
 def unclone(before: bytes, moves: Mapping[str, str]) -> bytes:
-    renewal, output = renewal_of(before, moves), io.BytesIO()
-    renewal.definition.write(renewal.edits, output)
+    plan, output = renewal_of(before, moves), io.BytesIO()
+    plan.definition.write(plan.edits, output)
     return output.getvalue()
 
 
-def renewal_of(before: bytes, moves: Mapping[str, str]) -> Renewal:
+def renewal_of(before: bytes, moves: Mapping[str, str]) -> DefinitionPlan:
     definition = libvirt.read(Source(Path("golden.xml"), before))
-    return renew(definition, IdentityMap(Counting(), "web-01"), disks=moves)
+    return plan_definition(definition, IdentityMap(Counting(), "web-01"), disks=moves)
 
 
 def flat(document: bytes) -> dict[str, str]:

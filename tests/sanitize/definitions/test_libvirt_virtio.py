@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.definitions import goldens
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.formats import libvirt
-from unclone.sanitize.definitions.source import Source
-from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.formats.libvirt import reader as libvirt
+from unclone.sanitize.definitions.text.source import Source
+from unclone.sanitize.definitions.text.splicing import splice
 
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.definition import Moved

@@ -177,8 +177,8 @@ def test_a_disk_that_is_not_there_yet_has_no_digest(tmp_path: Path) -> None:
     request = Request(
         tmp_path / "golden.ovf", "web-01", output=tmp_path / "w.ovf", disks={"vmdisk1": "w.vmdk"}
     )
-    [companion] = defined(request).companions
-    assert "w.vmdk, which is not there yet" in companion.describe()
+    [file] = defined(request).associated_files
+    assert "w.vmdk, which is not there yet" in file.describe()
     lines = (tmp_path / "w.mf").read_text().splitlines()
     assert [re.findall(r"\((.*)\)", line) for line in lines] == [["w.ovf"]]
 

@@ -9,17 +9,17 @@ import pytest
 from tests.support.allocator import Counting
 from tests.support.definitions import NAME, written
 from tests.support.qmp import Stopped
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import renew
-from unclone.sanitize.definitions.source import Source
-from unclone.sanitize.definitions.splicing import splice
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.text.source import Source
+from unclone.sanitize.definitions.text.splicing import splice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from unclone.sanitize.definitions.renewal import Renewal
+    from unclone.sanitize.definitions.definition import DefinitionPlan
 
 DISKS = {"golden.raw": "web-01.raw"}
 OLD = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
@@ -82,19 +82,19 @@ def defined(
     virtio: bool = False,
     suffix: str = ".sh",
     disks: Mapping[str, str] = DISKS,
-) -> Renewal:
-    """The renewal of *text*, its result written as web-01.sh beside a new disk."""
+) -> DefinitionPlan:
+    """The plan of *text*, its result written as web-01.sh beside a new disk."""
     source = folder / f"golden{suffix}"
     source.write_text(text)
     (folder / "web-01.raw").write_bytes(bytes(1 << 20))
     definition = read_definition(source)
     if virtio:
-        plan = definition.virtio()
-        moved = Source(source, splice(definition.source.text, plan.edits).encode())
+        edits = definition.virtio().edits
+        moved = Source(source, splice(definition.source.text, edits).encode())
         definition = definition.format.read(moved)
-    renewal = renew(definition, IdentityMap(Counting(), NAME), disks=disks)
-    (folder / f"web-01{suffix}").write_bytes(written(renewal))
-    return renewal
+    plan = plan_definition(definition, IdentityMap(Counting(), NAME), disks=disks)
+    (folder / f"web-01{suffix}").write_bytes(written(plan))
+    return plan
 
 
 @pytest.mark.parametrize(
@@ -110,40 +110,40 @@ def test_the_machine_that_qemu_makes_is_the_new_one(
     tmp_path: Path, card: str, disk: str, virtio: bool
 ) -> None:
     text = COMMAND.format(uuid=OLD, card=card, disk=disk)
-    renewal = defined(tmp_path, text, virtio=virtio)
-    macs = [f.new for f in renewal.fields if f.field.row.id == "mac"]
+    plan = defined(tmp_path, text, virtio=virtio)
+    macs = [f.new for f in plan.fields if f.field.rule.id == "mac"]
     with Stopped(tmp_path, "web-01.sh", "web-01.qmp", "web-01.qtest") as qemu:
         assert qemu.ask("query-name")["name"] == NAME
-        assert qemu.ask("query-uuid")["UUID"] == renewal.new_value("uuid") != OLD
+        assert qemu.ask("query-uuid")["UUID"] == plan.new_value("uuid") != OLD
         genid = qemu.ask("query-vm-generation-id")["guid"]
-        assert genid == renewal.new_value("generation-id")
+        assert genid == plan.new_value("generation-id")
         assert qemu.cards() == sorted(str(mac).lower() for mac in macs)
         serial = qemu.ask("qom-get", path="/machine/peripheral/disk0", property="serial")
-        assert serial == renewal.new_value("disk-serial")
+        assert serial == plan.new_value("disk-serial")
         assert serial not in text
         kind = qemu.ask("qom-get", path="/machine/peripheral/disk0", property="type")
         assert kind == ("virtio-blk-pci" if virtio else disk)
         (block,) = qemu.ask("query-block")
         assert block["inserted"]["file"] == "web-01.raw"
         smbios = qemu.smbios()
-    assert smbios[1, 0] == renewal.new_value("smbios-uuid") == renewal.new_value("uuid")
-    serials = [f.new for f in renewal.fields if f.field.row.id == "smbios-serial"]
+    assert smbios[1, 0] == plan.new_value("smbios-uuid") == plan.new_value("uuid")
+    serials = [f.new for f in plan.fields if f.field.rule.id == "smbios-serial"]
     assert len(serials) == 3
     assert set(serials) <= set(smbios.values())
     assert not [old for old in ("ACME-00123456", "BRD0012345") if old in smbios.values()]
 
 
 def test_the_machine_of_a_configuration_file_is_the_new_one(tmp_path: Path) -> None:
-    renewal = defined(tmp_path, CONFIG, suffix=".cfg")
+    plan = defined(tmp_path, CONFIG, suffix=".cfg")
     (tmp_path / "web-01.sh").write_text(STARTER)
     with Stopped(tmp_path, "web-01.sh", "web-01.qmp") as qemu:
         assert qemu.ask("query-name")["name"] == NAME
-        assert qemu.cards() == [renewal.new_value("mac")]
-        assert renewal.new_value("mac") not in CONFIG
+        assert qemu.cards() == [plan.new_value("mac")]
+        assert plan.new_value("mac") not in CONFIG
         genid = qemu.ask("query-vm-generation-id")["guid"]
-        assert genid == renewal.new_value("generation-id")
+        assert genid == plan.new_value("generation-id")
         serial = qemu.ask("qom-get", path="/machine/peripheral/disk0", property="serial")
-        assert serial == renewal.new_value("disk-serial")
+        assert serial == plan.new_value("disk-serial")
         (block,) = qemu.ask("query-block")
         assert block["inserted"]["file"] == "web-01.raw"
 
@@ -168,8 +168,8 @@ def test_what_qemu_would_choose_itself_is_written_down(tmp_path: Path, cards: st
     (tmp_path / "before" / "golden.sh").write_text(start)
     with Stopped(tmp_path / "before", "golden.sh", "golden.qmp") as qemu:
         chosen = qemu.cards()
-    renewal = defined(tmp_path, start, disks={})
-    found = [f for f in renewal.fields if f.field.row.id == "mac"]
+    plan = defined(tmp_path, start, disks={})
+    found = [f for f in plan.fields if f.field.rule.id == "mac"]
     assert sorted(f.field.value for f in found) == chosen
     with Stopped(tmp_path, "web-01.sh", "web-01.qmp") as qemu:
         assert qemu.cards() == sorted(str(f.new) for f in found)

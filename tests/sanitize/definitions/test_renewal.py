@@ -8,37 +8,39 @@ import pytest
 
 from tests.support.allocator import Counting
 from unclone.images.errors import UsageError
-from unclone.sanitize.definitions.definition import Definition, Field, Format
-from unclone.sanitize.definitions.following import Following
+from unclone.sanitize.definitions.definition import Definition, DefinitionPlan, Field, Format
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import Renewal, is_label, renew
-from unclone.sanitize.definitions.row import Kind, Row, Treatment
-from unclone.sanitize.definitions.source import Source
-from unclone.sanitize.definitions.splicing import Edit, splice
+from unclone.sanitize.definitions.planning import is_label, plan_definition
+from unclone.sanitize.definitions.rule import FieldKind, Rule, Treatment
+from unclone.sanitize.definitions.substitution import Substitution
+from unclone.sanitize.definitions.text.source import Source
+from unclone.sanitize.definitions.text.splicing import Edit, splice
 
 UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 MAC = "52:54:00:6b:3c:58"
 
 
-def row(kind: Kind, treatment: Treatment = Treatment.RENEW) -> Row:
-    return Row(str(kind), kind, treatment, "here", "because", "https://example.org")
+def rule(kind: FieldKind, treatment: Treatment = Treatment.RENEW) -> Rule:
+    return Rule(str(kind), kind, treatment, "here", "because", "https://example.org")
 
 
 def identities() -> IdentityMap:
     return IdentityMap(Counting(), "web-01")
 
 
-def renewed(text: str, *fields: tuple[Kind, Treatment, str], name: str = "golden") -> Renewal:
-    """The renewal of *text*, in which each field is the first place of its value."""
+def planned(
+    text: str, *fields: tuple[FieldKind, Treatment, str], name: str = "golden"
+) -> DefinitionPlan:
+    """The plan of *text*, in which each field is the first place of its value."""
     found = []
     for kind, treatment, value in fields:
         start = text.index(value)
-        field = Field(row(kind, treatment), "here", value, start, start + len(value), str, "it")
+        field = Field(rule(kind, treatment), "here", value, start, start + len(value), str, "it")
         found.append(field)
     found.sort(key=lambda field: field.start)
-    format_ = Format("test", "a test", (), lambda _: True, lambda _: definition)
+    format_ = Format("test", "a test", lambda _: True, __name__)
     definition = Definition(format_, Source(Path("a"), text.encode()), name, tuple(found))
-    return renew(definition, identities())
+    return plan_definition(definition, identities())
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_world_wide_names_keep_their_maker(old: str, new: str) -> None:
     ],
 )
 def test_labels_are_no_numbers(serial: str, label: bool) -> None:
-    assert is_label(Field(row(Kind.SERIAL), "here", serial, 0, 0, str)) is label
+    assert is_label(Field(rule(FieldKind.SERIAL), "here", serial, 0, 0, str)) is label
 
 
 @pytest.mark.parametrize(
@@ -140,26 +142,26 @@ def test_paths_follow(old: str, new: str) -> None:
     map_ = identities()
     map_.machine_uuid(UUID, field="uuid")
     map_.mac(MAC, prefix=b"", place="")
-    assert Following("golden", map_).text(old, unlike=True) == new
+    assert Substitution("golden", map_).text(old, unlike=True) == new
 
 
 def test_what_may_be_shared_stays_when_nothing_followed() -> None:
-    assert Following("golden", identities()).text("/srv/x") == "/srv/x"
-    assert Following("", identities()).text("/srv/x", unlike=True) == "/srv/x-web-01"
+    assert Substitution("golden", identities()).text("/srv/x") == "/srv/x"
+    assert Substitution("", identities()).text("/srv/x", unlike=True) == "/srv/x-web-01"
 
 
 def test_paths_follow_what_comes_after_them() -> None:
     text = f"socket=/run/{UUID}\nuuid={UUID}\n"
-    renewal = renewed(
+    plan = planned(
         text.replace("uuid=", "id: "),
-        (Kind.SOCKET, Treatment.FOLLOW, f"/run/{UUID}"),
+        (FieldKind.SOCKET, Treatment.FOLLOW, f"/run/{UUID}"),
     )
-    assert renewal.fields[0].new == f"/run/{UUID}-web-01"  # nobody renewed the UUID
+    assert plan.fields[0].new == f"/run/{UUID}-web-01"  # nobody planned the UUID
 
 
 @pytest.mark.parametrize("port", [5900, 64535, 65534, 65535])
 def test_ports_stay_ports(port: int) -> None:
-    new = renewed(f"port={port}", (Kind.PORT, Treatment.RENEW, str(port))).fields[0].new
+    new = planned(f"port={port}", (FieldKind.PORT, Treatment.RENEW, str(port))).fields[0].new
     assert new is not None
     assert int(new) != port
     assert 1024 <= int(new) <= 65535
@@ -167,8 +169,10 @@ def test_ports_stay_ports(port: int) -> None:
 
 def test_what_is_left_over_is_named_with_its_lines() -> None:
     text = f"mac={MAC}\n# was {MAC.upper()}\nname=golden\n\n# golden, or goldenrod\n"
-    renewal = renewed(text, (Kind.MAC, Treatment.RENEW, MAC), (Kind.NAME, Treatment.NAME, "golden"))
-    assert [(note.level, note.text) for note in renewal.notes] == [
+    plan = planned(
+        text, (FieldKind.MAC, Treatment.RENEW, MAC), (FieldKind.NAME, Treatment.NAME, "golden")
+    )
+    assert [(note.level, note.text) for note in plan.notes] == [
         (
             "warning",
             f"the old MAC address {MAC} is still on line 2 of the result: see what reads it there",
@@ -178,8 +182,10 @@ def test_what_is_left_over_is_named_with_its_lines() -> None:
 
 
 def test_one_machine_of_the_old_name_is_no_news() -> None:
-    renewal = renewed("name=web-01 # web-01", (Kind.NAME, Treatment.NAME, "web-01"), name="web-01")
-    assert renewal.notes == ()
+    plan = planned(
+        "name=web-01 # web-01", (FieldKind.NAME, Treatment.NAME, "web-01"), name="web-01"
+    )
+    assert plan.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 
 from tests.support.allocator import Counting
 from tests.support.definitions import FOLDER, NAME, written
-from unclone.sanitize.definitions.formats import read_definition
+from unclone.sanitize.definitions.formats.qemu.shell import commands
+from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.qemu.shell import commands
-from unclone.sanitize.definitions.renewal import renew
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.text.source import Source
 
 #: Stands in for QEMU: writes its arguments down, each behind a null byte.
 STUB = '#!/bin/sh\nfor word in "$0" "$@"; do printf "%s\\0" "$word"; done > "$WORDS"\n'
@@ -79,9 +79,9 @@ def test_the_words_are_the_shell_s_before_and_after(tmp_path: Path, script: str)
     assert understood(script) == before
     source = tmp_path / "golden.sh"
     source.write_text(script)
-    renewal = renew(read_definition(source), IdentityMap(Counting(), NAME))
-    after = told(tmp_path / "after", written(renewal).decode())
-    assert understood(written(renewal).decode()) == after
+    plan = plan_definition(read_definition(source), IdentityMap(Counting(), NAME))
+    after = told(tmp_path / "after", written(plan).decode())
+    assert understood(written(plan).decode()) == after
     assert len(after) == len(before)
     assert [word for word in after if MAC in word] == []
     assert [word for word in after if NAME in word]
@@ -102,8 +102,10 @@ def test_any_path_is_written_so_that_the_shell_reads_it(
     source.write_text(
         f"D={old}\nF=/srv\n{PROGRAM} -name golden -drive file={written_as.format(old)}\n"
     )
-    renewal = renew(read_definition(source), IdentityMap(Counting(), NAME), disks={old: value})
-    words = told(tmp_path / "after", written(renewal).decode())
+    plan = plan_definition(
+        read_definition(source), IdentityMap(Counting(), NAME), disks={old: value}
+    )
+    words = told(tmp_path / "after", written(plan).decode())
     if written_as == "$D" and " " in value:
         assert words[-2:] != [f"file={value}"]  # the shell splits what is not quoted
     else:

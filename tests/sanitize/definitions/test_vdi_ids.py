@@ -128,7 +128,7 @@ def test_a_disk_that_stays_keeps_its_uuid(tmp_path: Path) -> None:
     done = run(vbox(tmp_path), {})
     assert registered(tmp_path / "web-01.vbox") == {"golden.vdi": BASE, "child.vdi": CHILD}
     assert attached(tmp_path / "web-01.vbox") == [BASE]
-    assert done.companions == ()
+    assert done.associated_files == ()
     assert any("golden.vdi" in note.text for note in done.notes)
 
 
@@ -137,11 +137,9 @@ def test_what_a_person_has_to_do_is_said(tmp_path: Path, kind: str, there: bool)
     if there:
         make_disk(tmp_path / "a.vhd", "vpc")
     done = run(vbox(tmp_path, kind), {"golden.vdi": "a.vhd"})
-    [companion] = done.companions
+    [file] = done.associated_files
     new = registered(tmp_path / "web-01.vbox")["a.vhd"]
-    assert f"VBoxManage internalcommands sethduuid {tmp_path / 'a.vhd'} {new}" in (
-        companion.describe()
-    )
+    assert f"VBoxManage internalcommands sethduuid {tmp_path / 'a.vhd'} {new}" in (file.describe())
 
 
 def test_a_vmdk_gets_virtualbox_s_ids(tmp_path: Path) -> None:

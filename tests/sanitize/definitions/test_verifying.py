@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.allocator import Counting
-from tests.support.definitions import Golden, goldens, renewed
+from tests.support.definitions import Golden, goldens, planned
 from unclone.images.errors import ResidueError
-from unclone.sanitize.definitions.formats import libvirt
+from unclone.sanitize.definitions.formats.libvirt import reader as libvirt
 from unclone.sanitize.definitions.identity_map import IdentityMap
-from unclone.sanitize.definitions.renewal import Renewal, renew
-from unclone.sanitize.definitions.source import Source
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.verifying import verify
 
 if TYPE_CHECKING:
-    from unclone.sanitize.definitions.definition import Field
+    from unclone.sanitize.definitions.definition import DefinitionPlan, Field
 
 DOMAIN = """<domain type='kvm'>
   <name>golden</name>
@@ -32,22 +32,22 @@ DOMAIN = """<domain type='kvm'>
 
 @pytest.mark.parametrize("golden", goldens(), ids=str)
 def test_every_golden_result_is_proven(golden: Golden) -> None:
-    verify(renewed(golden))
+    verify(planned(golden))
 
 
-def wrong(row: str, **changes: object) -> Renewal:
-    """A renewal whose field *row* was understood wrongly by its format."""
+def wrong(rule: str, **changes: object) -> DefinitionPlan:
+    """A plan whose field *rule* was understood wrongly by its format."""
     definition = libvirt.read(Source(Path("golden.xml"), DOMAIN.encode()))
 
     def spoilt(field: Field) -> Field:
-        return replace(field, **changes) if field.row.id == row else field  # type: ignore[arg-type] # a test's own
+        return replace(field, **changes) if field.rule.id == rule else field  # type: ignore[arg-type] # a test's own
 
     fields = tuple(spoilt(field) for field in definition.fields)
-    return renew(replace(definition, fields=fields), IdentityMap(Counting(), "web-01"))
+    return plan_definition(replace(definition, fields=fields), IdentityMap(Counting(), "web-01"))
 
 
 @pytest.mark.parametrize(
-    ("row", "changes", "words"),
+    ("rule", "changes", "words"),
     [
         (
             "interface-mac",
@@ -60,18 +60,18 @@ def wrong(row: str, **changes: object) -> Renewal:
     ],
     ids=["place", "value", "malformed", "name"],
 )
-def test_a_mistake_is_noticed(row: str, changes: dict[str, object], words: str) -> None:
+def test_a_mistake_is_noticed(rule: str, changes: dict[str, object], words: str) -> None:
     with pytest.raises(ResidueError, match=words):
-        verify(wrong(row, **changes))
+        verify(wrong(rule, **changes))
 
 
 def test_serials_may_change_places() -> None:
     disks = "<disk><serial>0002</serial></disk><disk><serial>0001</serial></disk>"
     text = f"<domain><name>golden</name><devices>{disks}</devices></domain>"
     definition = libvirt.read(Source(Path("a.xml"), text.encode()))
-    renewal = renew(definition, IdentityMap(Counting(), "web-01"))
-    assert [each.new for each in renewal.fields[1:]] == ["0001", "0002"]
-    verify(renewal)
+    plan = plan_definition(definition, IdentityMap(Counting(), "web-01"))
+    assert [each.new for each in plan.fields[1:]] == ["0001", "0002"]
+    verify(plan)
 
 
 def test_a_field_that_was_forgotten_is_noticed() -> None:
@@ -79,8 +79,8 @@ def test_a_field_that_was_forgotten_is_noticed() -> None:
     domain = DOMAIN.replace("\n", "")
     text = f"<domainsnapshot><name>s</name>{domain}{domain.replace('domain', 'inactiveDomain')}"
     definition = libvirt.read(Source(Path("a.xml"), f"{text}</domainsnapshot>".encode()))
-    cards = [field for field in definition.fields if field.row.id == "interface-mac"]
+    cards = [field for field in definition.fields if field.rule.id == "interface-mac"]
     fields = tuple(field for field in definition.fields if field is not cards[1])
-    renewal = renew(replace(definition, fields=fields), IdentityMap(Counting(), "web-01"))
+    plan = plan_definition(replace(definition, fields=fields), IdentityMap(Counting(), "web-01"))
     with pytest.raises(ResidueError, match=r"the old interface-mac .* is still in the result"):
-        verify(renewal)
+        verify(plan)

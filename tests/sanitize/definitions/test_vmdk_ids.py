@@ -85,8 +85,8 @@ def test_embedded_ids_are_renewed_in_place(tmp_path: Path, kind: str) -> None:
     make_disk(golden, kind)
     shutil.copy(golden, copy)
     before, was = info(copy), ids(golden)
-    [companion] = defined(tmp_path).companions
-    assert "CID" in companion.describe()
+    [file] = defined(tmp_path).associated_files
+    assert "CID" in file.describe()
     after, now = info(copy), ids(copy)
     assert after["format-specific"]["data"]["cid"] != before["format-specific"]["data"]["cid"]
     assert after["virtual-size"] == before["virtual-size"]
@@ -144,8 +144,8 @@ def test_a_child_of_the_source_does_not_take_the_copy_for_its_parent(tmp_path: P
 
 def test_a_disk_that_is_not_there_yet_is_named(tmp_path: Path) -> None:
     make_disk(tmp_path / "golden.vmdk", "monolithicSparse")
-    [companion] = defined(tmp_path).companions
-    assert "is not there yet" in companion.describe()
+    [file] = defined(tmp_path).associated_files
+    assert "is not there yet" in file.describe()
     assert not (tmp_path / "web-01.vmdk").exists()
 
 

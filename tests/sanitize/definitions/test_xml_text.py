@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.source import Source
-from unclone.sanitize.definitions.splicing import Edit, splice
-from unclone.sanitize.definitions.xml_text import Element, read_xml, words
+from unclone.sanitize.definitions.text.source import Source
+from unclone.sanitize.definitions.text.splicing import Edit, splice
+from unclone.sanitize.definitions.text.xml_tree import Element, read_xml, words
 
 #: Everything XML 1.0 can say, but for white space at the ends, which no value has.
 VALUES = st.text(

@@ -164,20 +164,20 @@ def command(
 
 
 def _formats(begun: str) -> list[str]:
-    from unclone.sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
+    from unclone.sanitize.definitions.formats.table import FORMATS  # noqa: PLC0415 (not for --help)
 
-    return [each.id for each in all_formats() if each.id.startswith(begun)]
+    return [each.id for each in FORMATS if each.id.startswith(begun)]
 
 
 def _show_fields(ctx: click.Context) -> None:
-    from unclone.sanitize.definitions.formats import all_formats  # noqa: PLC0415 (not for --help)
+    from unclone.sanitize.definitions.formats.table import FORMATS  # noqa: PLC0415 (not for --help)
 
     out = render.console()
-    for each in all_formats():
+    for each in FORMATS:
         out.print(render.plain(f"{each.title} ({each.id})", "bold"))
-        for row in each.rows:
-            words = render.plain(f"  {row.id} ", "bold")
-            words.append_text(render.plain(f"({row.treatment}) {row.where}: {row.why}"))
+        for rule in each.rules:
+            words = render.plain(f"  {rule.id} ", "bold")
+            words.append_text(render.plain(f"({rule.treatment}) {rule.where}: {rule.why}"))
             out.print(words, soft_wrap=True)
     ctx.exit()
 
@@ -185,7 +185,7 @@ def _show_fields(ctx: click.Context) -> None:
 def _show(out: Console, defined: Defined, *, verbose: bool, quiet: bool) -> None:
     """For a person: every change, then what is left to do."""
     main, request = defined.parts[0], defined.request
-    definition = main.renewal.definition
+    definition = main.plan.definition
     verb = "planned, nothing was written" if request.dry_run else "written"
     where = "stdout" if request.output == Path("-") else str(main.output)
     out.print(
@@ -194,19 +194,17 @@ def _show(out: Console, defined: Defined, *, verbose: bool, quiet: bool) -> None
         + render.plain(f"{defined.identities.name} {verb}: {where}"),
         soft_wrap=True,
     )
-    width = max((len(each.field.row.id) for each in defined.changes), default=0) + 2
+    width = max((len(each.field.rule.id) for each in defined.changes), default=0) + 2
     for each in () if quiet else defined.changes:
         new = "removed" if each.new is None else each.new
         change = f"{each.field.value} -> {new}" if each.field.value else f"added: {new}"
-        row = f"{each.field.row.id:{width}}"
-        out.print(Text("  ") + render.plain(row, "bold") + render.plain(change), soft_wrap=True)
+        rule = f"{each.field.rule.id:{width}}"
+        out.print(Text("  ") + render.plain(rule, "bold") + render.plain(change), soft_wrap=True)
         if verbose:
-            words = f"    {each.field.place}: {each.field.row.why}"
+            words = f"    {each.field.place}: {each.field.rule.why}"
             out.print(render.plain(words), style="dim", soft_wrap=True)
-    files = [each.describe() for each in defined.companions]
-    files += [
-        f"{part.renewal.definition.format.title}: {part.output}" for part in defined.parts[1:]
-    ]
+    files = [each.describe() for each in defined.associated_files]
+    files += [f"{part.plan.definition.format.title}: {part.output}" for part in defined.parts[1:]]
     for words in files:
         out.print(render.plain(f"  + {words}"), soft_wrap=True)
     for note in defined.notes:

@@ -1,1 +1,0 @@
-"""The parts of the cloud-hypervisor format: its rows."""

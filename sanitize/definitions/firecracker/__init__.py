@@ -1,1 +1,0 @@
-"""The parts of the Firecracker format: its rows."""

@@ -1,0 +1,27 @@
+"""Incus or LXD instance: how a file of this format is recognised."""
+
+from __future__ import annotations
+
+import re
+
+from unclone.sanitize.definitions.definition import Format
+
+_TOP = re.compile(
+    rb"^[\"' \t]*(architecture|config|devices|ephemeral|profiles|stateful|container|instance|pool"
+    rb"|expanded_config|expanded_devices)[\"']?:",
+    re.MULTILINE,
+)
+_OWN = re.compile(rb"volatile\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles")
+
+
+def detects(head: bytes) -> bool:
+    """Whether the keys at the top are those of an instance."""
+    text = head.replace(b"{", b"\n").replace(b",", b"\n") if head.lstrip()[:1] == b"{" else head
+    keys = set(_TOP.findall(text))
+    enough = b"config" in keys or b"devices" in keys
+    if not enough or b"apiVersion" in text or b"boot_vcpus" in text:
+        return False
+    return len(keys) >= 3 and bool(_OWN.search(text))
+
+
+FORMAT = Format("incus", "Incus or LXD instance", detects, __name__)

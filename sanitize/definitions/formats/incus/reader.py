@@ -1,0 +1,120 @@
+"""An instance of Incus or LXD: ``incus config show``, the API's instance, and backup.yaml.
+
+References: Incus doc/config_options.txt, doc/rest-api.yaml (Instance), internal/server/backup.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.cloud_init_fields import seed_fields
+from unclone.sanitize.definitions.definition import Active, Definition, Field
+from unclone.sanitize.definitions.formats.incus import FORMAT
+from unclone.sanitize.definitions.formats.incus.rules import INSTANCE, SEED, STORAGE
+from unclone.sanitize.definitions.text.tree import Node, Shape
+from unclone.sanitize.definitions.text.yaml_tree import read_documents
+from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unclone.sanitize.change import Note
+    from unclone.sanitize.definitions.rule import Rule
+    from unclone.sanitize.definitions.text.source import Source
+
+#: Incus' own; addresses of LXD (00:16:3e) stay LXD's.
+PREFIX = bytes.fromhex("10666a")
+
+_RUNNING = ("Running", "Frozen", "Freezing", "Thawed", "Starting", "Stopping")
+#: What `config` and `devices` are called where those of the profiles are worked in.
+_EXPANDED = {"config": "expanded_config", "devices": "expanded_devices"}
+
+
+def read(source: Source) -> Definition:
+    """The instance in *source*, with the copies of it that snapshots and profiles make."""
+    documents = read_documents(source)
+    if len(documents) != 1 or documents[0].shape is not Shape.MAPPING:
+        raise RefusedError(
+            f"{source.shown} is not one instance of Incus or LXD",
+            hint="Give what `incus config show NAME` prints, or a backup.yaml.",
+        )
+    root = documents[0]
+    main = next((n for key in ("instance", "container") for n in root.find(key)), root)
+    if not {"config", "devices"} & main.entries.keys():
+        raise RefusedError(
+            f"{source.shown} has neither config nor devices: it is no instance of Incus or LXD",
+            hint="Give what `incus config show NAME` prints, or a backup.yaml.",
+        )
+    name = main.get("name")
+    found: list[Field] = []
+    notes: list[Note] = []
+    for instance, scope in _copies(root, main):
+        copied = scope.startswith("snapshot")
+        rules = [rule for rule in INSTANCE if not (copied and rule.id in ("name", "uuid"))]
+        found += fields(rules, instance, applies=_applies, label=_label, scope=scope, prefix=PREFIX)
+        for each in seed_fields(SEED, instance, source.text, name, scope):
+            if isinstance(each, Field):
+                found.append(each)
+            elif not scope:
+                notes.append(each)
+    found += fields(STORAGE, root)
+    return TreeDefinition(
+        FORMAT,
+        source,
+        name,
+        tuple(sorted(found, key=lambda field: (field.start, field.end))),
+        active=_active(main),
+        notes=tuple(notes),
+        roots=(root,),
+    )
+
+
+def _copies(root: Node, main: Node) -> Iterator[tuple[Node, str]]:
+    """The instance itself, and each place where it stands once more, with a scope's name."""
+    snapshots = list(root.find("snapshots[]"))
+    snapshots += [] if main is root else main.find("snapshots[]")
+    for number, node in enumerate((main, *snapshots)):
+        scope = f"snapshot {node.get('name', str(number))}" if number else ""
+        yield node, scope
+        expanded = {
+            key: node.entries[other] for key, other in _EXPANDED.items() if other in node.entries
+        }
+        if expanded:
+            both = Node(Shape.MAPPING, node.start, node.end, entries=expanded)
+            yield both, f"{scope}, expanded" if scope else "expanded"
+
+
+def _applies(rule: Rule, node: Node) -> bool:
+    device = node.parent
+    kind = device.get("type") if device is not None else ""
+    match rule.id:
+        case "disk":
+            return kind == "disk"
+        case "tpm":
+            return node.value == "tpm"
+        case "host-device":
+            return kind in ("pci", "gpu", "usb", "infiniband", "nic")
+        case "last-state":
+            return node.step != "volatile.last_state.idmap"
+        case _:
+            return True
+
+
+def _label(node: Node) -> str:
+    """The device: eth0, in ``volatile.eth0.hwaddr`` and in ``devices``."""
+    if node.step.startswith("volatile."):
+        return node.step.split(".")[1]
+    device = node.parent
+    return device.step if device is not None else ""
+
+
+def _active(main: Node) -> Active | None:
+    status = main.get("status")
+    if status in _RUNNING:
+        return Active(f"its status is {status}", running=True)
+    if main.get("config/volatile.last_state.power") == "RUNNING":
+        return Active("volatile.last_state.power is RUNNING", running=True)
+    if main.get("stateful") == "true":
+        return Active("it was stopped with its state (stateful: true)", running=False)
+    return None

@@ -1,0 +1,178 @@
+"""Every field of an Incus or LXD instance that says who it is.
+
+``where`` holds paths of sanitize/definitions/tree.py, from an instance.
+
+References: Incus doc/config_options.txt (instance-volatile); internal/instance/config.go
+(InstanceIncludeWhenCopying: what a copy keeps); LXD 5 documents the same keys.
+"""
+
+from __future__ import annotations
+
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.cloud_init_fields import seed_rules
+from unclone.sanitize.definitions.rule import FieldKind, Treatment, rules
+
+_OPTIONS = "https://linuxcontainers.org/incus/docs/main/reference/instance_options/"
+_DEVICES = "https://linuxcontainers.org/incus/docs/main/reference/devices/"
+_RENEW, _FOLLOW, _KEEP = Treatment.RENEW, Treatment.FOLLOW, Treatment.KEEP
+_REMOVE = Treatment.REMOVE
+
+_CONFIG = rules(
+    _OPTIONS,
+    ("name", FieldKind.NAME, Treatment.NAME, "name", "a project has one instance of a name"),
+    (
+        "uuid",
+        FieldKind.MACHINE_UUID,
+        _RENEW,
+        "config/volatile.uuid",
+        "instances are told by it; a virtual machine reads it as product_uuid",
+    ),
+    (
+        "generation-id",
+        FieldKind.GENERATION_ID,
+        _RENEW,
+        "config/volatile.uuid.generation",
+        "a guest that sees it change knows that it is a copy, and reseeds its random numbers",
+    ),
+    (
+        "instance-id",
+        FieldKind.UUID,
+        _RENEW,
+        "config/volatile.cloud_init.instance-id",
+        "cloud-init does its work again for a new one, and not for the old one",
+    ),
+    (
+        "mac",
+        FieldKind.MAC,
+        _RENEW,
+        ("config/volatile.*.hwaddr", "devices/*/hwaddr"),
+        "two cards with one address on a network lose each other's packets",
+    ),
+    (
+        "vsock-id",
+        FieldKind.VSOCK_CID,
+        _REMOVE,
+        "config/volatile.vsock_id",
+        "a host has one machine of a context id; a free one is found at the next start",
+    ),
+    (
+        "id-map",
+        FieldKind.OTHER,
+        _REMOVE,
+        "config/volatile.idmap.*",
+        "the range of user ids belongs to the source; another is found at the next start",
+    ),
+    (
+        "root-id-map",
+        FieldKind.OTHER,
+        _KEEP,
+        "config/volatile.last_state.idmap",
+        "it says who owns the files of the root disk as they are stored, and goes with the disk",
+    ),
+    (
+        "last-state",
+        FieldKind.OTHER,
+        _REMOVE,
+        (
+            "config/volatile.last_state.power",
+            "config/volatile.last_state.ready",
+            "config/volatile.*.last_state.*",
+            "config/volatile.evacuate.origin",
+        ),
+        "it is what the source did last",
+    ),
+    (
+        "host-interface",
+        FieldKind.INTERFACE,
+        _REMOVE,
+        "config/volatile.*.host_name",
+        "the host's end of a card exists once; another is made at the next start",
+    ),
+)
+
+_DEVICE = rules(
+    _DEVICES,
+    (
+        "device-host-interface",
+        FieldKind.INTERFACE,
+        _FOLLOW,
+        "devices/*/host_name",
+        "a host has one interface of a name",
+    ),
+    (
+        "address",
+        FieldKind.OTHER,
+        _KEEP,
+        ("devices/*/ipv4.address", "devices/*/ipv6.address"),
+        "the source has this address too: it has to be the new instance's own",
+        Level.WARNING,
+    ),
+    (
+        "listen",
+        FieldKind.OTHER,
+        _KEEP,
+        "devices/*/listen",
+        "the host's port or socket is taken while the source runs: choose another",
+        Level.WARNING,
+    ),
+    (
+        "disk",
+        FieldKind.DISK,
+        Treatment.MOVE,
+        "devices/*/source",
+        "both instances see the same folder or volume; give --disk OLD=NEW where they must not",
+    ),
+    (
+        "host-device",
+        FieldKind.OTHER,
+        _KEEP,
+        ("devices/*/address", "devices/*/pci", "devices/*/busnum"),
+        "a device of the host belongs to one running instance: give the new one another",
+        Level.WARNING,
+    ),
+    (
+        "tpm",
+        FieldKind.TPM,
+        _KEEP,
+        "devices/*/type",
+        "a TPM is one machine's own: its state must not be copied with the instance",
+        Level.WARNING,
+    ),
+)
+
+SEED = seed_rules(
+    *(
+        f"config/{prefix}.{key}"
+        for prefix in ("cloud-init", "user")
+        for key in ("user-data", "vendor-data", "network-config", "meta-data")
+    )
+)
+
+#: Of what `incus export` adds, from the top of backup/index.yaml and backup.yaml.
+STORAGE = rules(
+    _OPTIONS,
+    (
+        "volume-name",
+        FieldKind.OTHER,
+        _FOLLOW,
+        ("volume/name", "volume/used_by[]"),
+        "the root disk's volume is called like the instance",
+    ),
+    (
+        "other-uuid",
+        FieldKind.UUID,
+        _RENEW,
+        (
+            "volume/config/volatile.uuid",
+            "volume_snapshots[]/config/volatile.uuid",
+            "snapshots[]/config/volatile.uuid",
+            "snapshots[]/expanded_config/volatile.uuid",
+            "instance/snapshots[]/config/volatile.uuid",
+            "instance/snapshots[]/expanded_config/volatile.uuid",
+        ),
+        "storage volumes and snapshots are told by it",
+    ),
+)
+
+INSTANCE = (*_CONFIG, *_DEVICE)
+RULES = (*INSTANCE, *SEED, *STORAGE)

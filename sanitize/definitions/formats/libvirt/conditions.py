@@ -1,0 +1,94 @@
+"""When a match of a rule is a field: what libvirt fills in by itself at every start is none.
+
+References: libvirt "Domain XML format"; src/conf/domain_conf.c.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unclone.sanitize.definitions.text.xml_tree import Element
+
+#: Rows whose values nobody gets to see: passwords, and what may hold some.
+SECRETS = frozenset({"graphics-password", "oem-strings", "kernel-arguments"})
+
+#: The paths libvirt makes up: /var/lib/libvirt/qemu/channel/target/domain-3-golden/org.qemu...
+_GENERATED = re.compile(r"/channel/target/|/run/libvirt/qemu/channel/")
+
+
+def applies(rule: str, element: Element, value: str) -> bool:
+    """Whether *value* (of *element*, or an attribute of it), matched by the rule, is a field."""
+    condition = _CONDITIONS.get(rule)
+    return condition is None or condition(element, value)
+
+
+def _always_fixed(element: Element, value: str) -> bool:
+    """A port that libvirt does not choose itself at every start."""
+    return value not in ("", "-1", "0") and element.get("autoport") != "yes"
+
+
+def _unmanaged(element: Element, _value: str) -> bool:
+    """An interface that somebody else has made for the machine, under this name."""
+    return element.get("managed") == "no"
+
+
+def _fixes_port(element: Element, value: str) -> bool:
+    ports = (element.get(name) for name in ("port", "tlsPort", "websocket"))
+    return value == "no" and any(_always_fixed(element, port) for port in ports)
+
+
+def _managed(element: Element, value: str) -> bool:
+    return not _unmanaged(element, value)
+
+
+def _shared(element: Element, _value: str) -> bool:
+    """A disk that several machines may use: nobody writes to it, or all mean to."""
+    disk = element.parent
+    return disk is not None and (
+        disk.get("device") in ("cdrom", "floppy")
+        or disk.first("readonly") is not None
+        or disk.first("shareable") is not None
+    )
+
+
+def _own(element: Element, value: str) -> bool:
+    return not _shared(element, value)
+
+
+def _own_cid(element: Element, _value: str) -> bool:
+    return element.get("auto") != "yes"
+
+
+def _generated(element: Element, value: str) -> bool:
+    return _kind(element) == "unix" and bool(_GENERATED.search(value))
+
+
+def _listens(element: Element, value: str) -> bool:
+    """A socket, pipe or file; a device of the host and a terminal that libvirt found are none."""
+    return _kind(element) in ("unix", "file", "pipe", "nmdm") and not _generated(element, value)
+
+
+def _names_disk(_element: Element, value: str) -> bool:
+    return "UUID=" in value
+
+
+def _kind(element: Element) -> str:
+    return element.parent.get("type") if element.parent else ""
+
+
+_CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
+    "disk-source": _own,
+    "disk-shared": _shared,
+    "interface-target": _managed,
+    "interface-made": _unmanaged,
+    "vsock-cid": _own_cid,
+    "channel-generated-path": _generated,
+    "character-path": _listens,
+    "graphics-port": _always_fixed,
+    "graphics-autoport": _fixes_port,
+    "kernel-arguments": _names_disk,
+}

@@ -1,0 +1,198 @@
+"""libvirt domain XML, as ``virsh dumpxml --inactive`` prints it; also ``<domainsnapshot>``.
+
+This is the format to copy for another one: rules, ``detects``, ``read``, ``FORMAT``. See
+sanitize/definitions/definition.py for what each has to do.
+
+References: libvirt "Domain XML format", "Snapshot XML format"; virt-clone(1) for what another
+tool changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.associated_files import CopiedFile
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Moved
+from unclone.sanitize.definitions.formats.libvirt import FORMAT
+from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
+from unclone.sanitize.definitions.formats.libvirt.host import activity, variables
+from unclone.sanitize.definitions.formats.libvirt.rules import RULES
+from unclone.sanitize.definitions.formats.libvirt.virtio import moved
+from unclone.sanitize.definitions.rule import FieldKind, Treatment
+from unclone.sanitize.definitions.text.xml_tree import read_xml, with_line, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from unclone.sanitize.definitions.associated_files import AssociatedFile
+    from unclone.sanitize.definitions.definition import DefinitionPlan
+    from unclone.sanitize.definitions.rule import Rule
+    from unclone.sanitize.definitions.text.source import Source
+    from unclone.sanitize.definitions.text.xml_tree import Attribute, Element
+
+#: What new MAC addresses begin with, by domain type: QEMU's own and Xen's.
+QEMU_PREFIX = bytes.fromhex("525400")
+XEN_PREFIX = bytes.fromhex("00163e")
+#: What a graphics port is set to: libvirt looks for a free one at every start.
+FREE_PORT = "-1"
+_QEMU_TYPES = {"kvm", "qemu", "hvf", "test"}
+
+
+def read(source: Source) -> Definition:
+    """The domain in *source*, with the copies of it that snapshots keep."""
+    root = read_xml(source)
+    domains = [(element, _scope(element)) for element in root.walk() if _is_domain(element)]
+    if not domains:
+        raise RefusedError(f"{source.shown} has no <domain>", hint="Is the file complete?")
+    main = domains[0][0]
+    fields = [f for domain, scope in domains for f in _fields(source, domain, scope)]
+    name = main.first("name")
+    if name is None or not name.value:
+        raise RefusedError(
+            f"{source.shown}: the domain has no name", hint="Give it a <name> first."
+        )
+    return Libvirt(
+        FORMAT,
+        source,
+        name.value,
+        tuple(sorted(fields, key=lambda field: field.start)),
+        tuple(_disks(main)),
+        _active(root, main) or activity(source, name.value),
+        tuple(_notes(fields, main)),
+    )
+
+
+@dataclass(frozen=True)
+class Libvirt(Definition):
+    """A libvirt domain."""
+
+    def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:  # noqa: ARG002 (its paths are absolute)
+        """The UEFI variables, where the file is there: libvirt would start with empty ones."""
+        moved = {
+            planned.field.value: planned.new
+            for planned in plan.fields
+            if planned.field.rule.kind is FieldKind.FIRMWARE and planned.new and planned.changed
+        }
+        return [CopiedFile(Path(old), Path(new)) for old, new in moved.items() if variables(old)[0]]
+
+    def virtio(self) -> Moved:
+        """Disks, network cards and balloon."""
+        return moved(self.source, read_xml(self.source))
+
+
+def _fields(source: Source, domain: Element, scope: str) -> Iterator[Field]:
+    prefix = QEMU_PREFIX if domain.get("type") in _QEMU_TYPES else XEN_PREFIX
+    for rule in RULES:
+        for where in rule.where.split(" | "):
+            path, _, attribute = where.partition("/@")
+            for element in domain.find(path):
+                found = element.attributes.get(attribute)
+                if found is not None and applies(rule.id, element, found.value):
+                    yield _attribute(source, rule, element, found, scope, prefix)
+                elif not attribute and applies(rule.id, element, element.value):
+                    yield from _words(source, rule, element, scope, prefix)
+
+
+def _attribute(
+    source: Source, rule: Rule, element: Element, found: Attribute, scope: str, prefix: bytes
+) -> Field:
+    alone = len(element.attributes) == 1 and not element.children
+    removal = with_line(source, element) if alone else found.removal
+    return Field(
+        rule,
+        f"{element.place}/@{found.name}",
+        "" if rule.id in SECRETS else found.value,
+        found.start,
+        found.end,
+        found.spell,
+        label=_label(element),
+        scope=scope,
+        removal=removal,
+        to="yes" if found.name == "autoport" else FREE_PORT,
+        prefix=prefix,
+    )
+
+
+def _words(
+    source: Source, rule: Rule, element: Element, scope: str, prefix: bytes
+) -> Iterator[Field]:
+    stays = rule.treatment is Treatment.KEEP
+    if stays and (rule.id in SECRETS or element.children or not element.value):
+        yield Field(rule, element.place, "", element.start, element.start, str, scope=scope)
+    elif element.value and (place := words(source, element)):
+        yield Field(
+            rule,
+            element.place,
+            element.value,
+            *place,
+            label=_label(element),
+            scope=scope,
+            removal=with_line(source, element),
+            prefix=prefix,
+        )
+
+
+def _notes(fields: Sequence[Field], domain: Element) -> Iterator[Note]:
+    for card in domain.find("devices/interface"):
+        if card.first("mac") is None:
+            words = f"{card.place} has no MAC address: libvirt makes one up when it is defined"
+            yield Note("interface-mac", Level.INFO, words)
+    for path in dict.fromkeys(f.value for f in fields if f.rule.kind is FieldKind.FIRMWARE):
+        note = variables(path)[1]
+        if note is not None:
+            yield note
+
+
+def _label(element: Element) -> str:
+    """What a person calls the device that *element* belongs to: vda, net0, its alias."""
+    device: Element | None = element
+    while device is not None and not (device.parent and device.parent.tag == "devices"):
+        device = device.parent
+    if device is None:
+        return ""
+    if device.tag == "disk":
+        target = device.first("target")
+        return target.get("dev") if target else ""
+    if device.tag == "interface":
+        return f"net{device.number - 1}"
+    return f"{device.tag}{device.number - 1}"
+
+
+def _disks(domain: Element) -> Iterator[Disk]:
+    for disk in domain.find("devices/disk"):
+        source, driver = disk.first("source"), disk.first("driver")
+        path = source.get("file") or source.get("dev") if source else ""
+        if path:
+            yield Disk(
+                _label(disk),
+                path,
+                driver.get("type") if driver else "",
+                removable=disk.get("device", "disk") in ("cdrom", "floppy"),
+                read_only=disk.first("readonly") is not None,
+            )
+
+
+def _is_domain(element: Element) -> bool:
+    return element.tag in ("domain", "inactiveDomain") and (
+        element.parent is None or element.parent.tag in ("domainsnapshot", "domstatus")
+    )
+
+
+def _scope(element: Element) -> str:
+    if element.parent is None or element.parent.tag != "domainsnapshot":
+        return ""
+    name = element.parent.first("name")
+    return f"snapshot {name.value if name else '?'}, {element.tag}"
+
+
+def _active(root: Element, domain: Element) -> Active | None:
+    if root.tag == "domstatus":
+        state = root.get("state")
+        return Active(f"it is {state or 'running'}", running=state != "shutoff")
+    if domain.get("id") and root.tag == "domain":
+        return Active("it was read from a running machine: it has an id", running=True)
+    return None

@@ -1,0 +1,16 @@
+"""OVA archive: how a file of this format is recognised."""
+
+from __future__ import annotations
+
+from unclone.sanitize.definitions.definition import Format
+
+#: POSIX.1-1988 (ustar) and later: what a tar header has at this byte.
+MAGIC_AT, MAGIC = 257, b"ustar"
+
+
+def detects(head: bytes) -> bool:
+    """Whether it is a tar archive with a descriptor near its start."""
+    return head[MAGIC_AT:].startswith(MAGIC) and b".ovf" in head.lower()
+
+
+FORMAT = Format("ova", "OVA archive", detects, __name__)

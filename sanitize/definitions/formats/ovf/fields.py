@@ -1,0 +1,281 @@
+"""The fields of an OVF descriptor, alone or in an archive."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import RefusedError
+from unclone.sanitize.definitions.definition import Disk, Field
+from unclone.sanitize.definitions.formats.ovf import rules
+from unclone.sanitize.definitions.formats.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
+from unclone.sanitize.definitions.formats.vbox.fields import machine_fields
+from unclone.sanitize.definitions.formats.vmx.cards import PREFIX as VMWARE_PREFIX
+from unclone.sanitize.definitions.text.xml_tree import read_xml, with_line, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unclone.sanitize.definitions.rule import Rule
+    from unclone.sanitize.definitions.text.source import Source
+    from unclone.sanitize.definitions.text.xml_tree import Attribute, Element
+
+QEMU_PREFIX = bytes.fromhex("525400")
+_ETHERNET = "10"
+_REPEATED = (rules.VMWARE_CARD, *rules.VIRTUALBOX)
+
+_HOST_NAMES = {"hostname", "local-hostname", "fqdn", "host_name"}
+_INSTANCE_IDS = {"instance-id", "instance_id", "instanceid"}
+_EXTRA = (
+    (rules.VMWARE_UUID, re.compile(r"uuid\.(bios|location)", re.IGNORECASE)),
+    (rules.VMWARE_ID, re.compile(r"vc\.uuid|policy\.vm\.mvmtid", re.IGNORECASE)),
+    (rules.VMWARE_CARD, re.compile(r"ethernet\d+\.address", re.IGNORECASE)),
+    (rules.VMWARE_PORT, re.compile(r"remotedisplay\.vnc\.port", re.IGNORECASE)),
+    (
+        rules.VMWARE_MADE,
+        re.compile(
+            r"vm\.genidx?|vmci\d+\.id|ethernet\d+\.generatedaddress(offset)?|scsi\d+\.saswwid|"
+            r"sched\.swap\.derivedname|migrate\.hostlog|extendedconfigfile",
+            re.IGNORECASE,
+        ),
+    ),
+    (rules.GUEST_INFO, re.compile(r"guestinfo\..*|machine\.id", re.IGNORECASE)),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the descriptor names. ``size`` is -1 where it does not say."""
+
+    href: str
+    size: int
+    in_chunks: bool
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a descriptor says."""
+
+    name: str
+    fields: tuple[Field, ...]
+    disks: tuple[Disk, ...]
+    files: tuple[File, ...]
+    state: str  # a saved state that it names, or ""
+
+
+def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
+    """The one machine in *source*. Raises RefusedError for none and for several."""
+    root = read_xml(source)
+    systems = [element for element in root.walk() if element.tag == "VirtualSystem"]
+    if len(systems) != 1:
+        found = f"{len(systems)} machines" if systems else "no <VirtualSystem>"
+        raise RefusedError(
+            f"{source.shown} has {found}", hint="An OVF that becomes one machine describes one."
+        )
+    system = systems[0]
+    fields = [
+        *_system(source, root, system),
+        *_hardware(source, system),
+        *_properties(root),
+        *_disks(root, in_archive=in_archive),
+    ]
+    # Where the hardware section has addresses, a hypervisor's own words only repeat them.
+    scope = "extension" if any(field.rule is rules.CARD for field in fields) else ""
+    machines = [element for element in system.children if element.tag == "Machine"]
+    for machine in machines:
+        fields += [f for f in machine_fields(source, machine) if f.rule in rules.VIRTUALBOX]
+    fields = [replace(f, scope=scope) if f.rule in _REPEATED else f for f in fields]
+    return Descriptor(
+        _name(system),
+        tuple(sorted(fields, key=lambda field: field.start)),
+        () if in_archive else tuple(_named_disks(root)),
+        tuple(_files(source, root)),
+        next((m.get("stateFile") for m in machines if m.get("stateFile")), ""),
+    )
+
+
+def _name(system: Element) -> str:
+    name = system.first("Name")
+    identifier = system.first("VirtualHardwareSection/System/VirtualSystemIdentifier")
+    said = (name.value if name else "", identifier.value if identifier else "")
+    id_ = _local(system, "id")
+    return next((each for each in said if each), id_.value if id_ else "")
+
+
+def _system(source: Source, root: Element, system: Element) -> Iterator[Field]:
+    items = [item for item in root.walk() if item.tag == "Item" and _is_startup(item)]
+    for element in (system, *items):
+        if id_ := _local(element, "id"):
+            yield _attribute(rules.SYSTEM_ID, element, id_)
+    for rule, path in (
+        (rules.SYSTEM_NAME, "Name"),
+        (rules.IDENTIFIER, "VirtualHardwareSection/System/VirtualSystemIdentifier"),
+    ):
+        for element in system.find(path):
+            yield from _words(source, rule, element)
+
+
+def _is_startup(item: Element) -> bool:
+    return item.parent is not None and item.parent.tag == "StartupSection"
+
+
+def _hardware(source: Source, system: Element) -> Iterator[Field]:
+    kind = system.first("VirtualHardwareSection/System/VirtualSystemType")
+    prefix = _prefix(kind.value.lower() if kind else "")
+    cards = 0
+    for section in system.find("VirtualHardwareSection"):
+        for item in section.children:
+            type_ = item.first("ResourceType")
+            is_card = item.tag == "EthernetPortItem" or (
+                item.tag == "Item" and type_ is not None and type_.value == _ETHERNET
+            )
+            if not is_card:
+                continue
+            for address in item.find("Address"):
+                yield from _words(source, rules.CARD, address, label=f"nic{cards}", prefix=prefix)
+            cards += 1
+        for extra in section.find("ExtraConfig"):
+            yield from _extra(source, extra)
+
+
+def _prefix(kind: str) -> bytes:
+    """What new addresses begin with, by the hypervisor the machine was exported from."""
+    if "virtualbox" in kind:
+        return VIRTUALBOX_PREFIX
+    return VMWARE_PREFIX if "vmx" in kind else QEMU_PREFIX
+
+
+def _extra(source: Source, extra: Element) -> Iterator[Field]:
+    key, value = _local(extra, "key"), _local(extra, "value")
+    if key is None or value is None:
+        return
+    for rule, pattern in _EXTRA:
+        if pattern.fullmatch(key.value) and (value.value or rule is rules.VMWARE_MADE):
+            yield _attribute(
+                rule,
+                extra,
+                value,
+                hidden=rule is rules.GUEST_INFO,
+                removal=with_line(source, extra),
+                label=key.value.partition(".")[0] if rule is rules.VMWARE_CARD else "",
+                prefix=VMWARE_PREFIX,
+            )
+
+
+def _properties(root: Element) -> Iterator[Field]:
+    for element in root.walk():
+        if element.tag != "Property" or element.parent is None:
+            continue
+        if element.parent.tag != "ProductSection":
+            continue
+        key = _local(element, "key")
+        name = key.value.lower() if key else ""
+        for holder in (element, *element.find("Value")):
+            value = _local(holder, "value")
+            if value is None or not value.value:
+                continue
+            if name in _HOST_NAMES:
+                yield _attribute(rules.HOST_NAME, holder, value)
+            elif name in _INSTANCE_IDS:
+                yield _attribute(rules.INSTANCE_ID, holder, value)
+            else:
+                yield _attribute(rules.PROPERTY, holder, value, hidden=True)
+
+
+def _disks(root: Element, *, in_archive: bool) -> Iterator[Field]:
+    for disk in root.find("DiskSection/Disk"):
+        if (found := _local(disk, "uuid")) and found.value:
+            yield _attribute(rules.DISK_ID, disk, found)
+    if in_archive:
+        return
+    labels = _labels(root)
+    for file in root.find("References/File"):
+        id_, href, size = (_local(file, name) for name in ("id", "href", "size"))
+        label = labels.get(id_.value if id_ else "")
+        if label and href and href.value:
+            yield _attribute(rules.DISK, file, href, label=label)
+            if size is not None:
+                yield _attribute(rules.DISK_SIZE, file, size, disk=label, removal=size.removal)
+
+
+def _named_disks(root: Element) -> Iterator[Disk]:
+    labels = _labels(root)
+    formats = {
+        _value(disk, "fileRef"): "vmdk" if "vmdk" in _value(disk, "format").lower() else ""
+        for disk in root.find("DiskSection/Disk")
+    }
+    for file in root.find("References/File"):
+        id_ = _value(file, "id")
+        if id_ in labels:
+            yield Disk(labels[id_], _value(file, "href"), formats[id_])
+
+
+def _labels(root: Element) -> dict[str, str]:
+    """The id of each disk by that of the file it is in."""
+    return {
+        _value(disk, "fileRef"): _value(disk, "diskId")
+        for disk in root.find("DiskSection/Disk")
+        if _value(disk, "fileRef")
+    }
+
+
+def _files(source: Source, root: Element) -> Iterator[File]:
+    for file in root.find("References/File"):
+        size = _value(file, "size")
+        if size and not re.fullmatch("[0-9]{1,19}", size):
+            raise RefusedError(
+                f"{source.position(file.start)}: ovf:size is not a number",
+                hint="Correct the descriptor first.",
+            )
+        chunks = _local(file, "chunkSize") is not None
+        yield File(_value(file, "href"), int(size) if size else -1, chunks)
+
+
+def _local(element: Element, name: str) -> Attribute | None:
+    """The attribute called *name*, whatever prefix its namespace has."""
+    for attribute in element.attributes.values():
+        if attribute.name.rpartition(":")[2] == name:
+            return attribute
+    return None
+
+
+def _value(element: Element, name: str) -> str:
+    found = _local(element, name)
+    return found.value if found else ""
+
+
+def _words(
+    source: Source, rule: Rule, element: Element, *, label: str = "", prefix: bytes = b""
+) -> Iterator[Field]:
+    place = words(source, element) if element.value and not element.children else None
+    if place is not None:
+        start, end, spell = place
+        yield Field(
+            rule, element.place, element.value, start, end, spell, label=label, prefix=prefix
+        )
+
+
+def _attribute(
+    rule: Rule,
+    element: Element,
+    found: Attribute,
+    *,
+    hidden: bool = False,
+    label: str = "",
+    disk: str = "",
+    removal: tuple[int, int] | None = None,
+    prefix: bytes = b"",
+) -> Field:
+    return Field(
+        rule,
+        f"{element.place}/@{found.name}",
+        "" if hidden else found.value,
+        found.start,
+        found.end,
+        found.spell,
+        label=label,
+        disk=disk,
+        removal=removal,
+        prefix=prefix,
+    )

@@ -1,0 +1,184 @@
+"""Every key of a qemu-server configuration that says who the machine is.
+
+``where`` is ``KEY`` or ``KEY/OPTION``, ``#`` standing for a number. Not every match is a field:
+sanitize/definitions/formats/proxmox/reader.py says which are.
+
+References: qm.conf(5); pve-qemu-server src/PVE/API2/Qemu.pm (clone_vm) for what Proxmox itself
+changes in a clone.
+"""
+
+from __future__ import annotations
+
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.rule import FieldKind, Rule, Treatment
+
+_RENEW, _FOLLOW, _REMOVE = Treatment.RENEW, Treatment.FOLLOW, Treatment.REMOVE
+_KEEP, _MOVE = Treatment.KEEP, Treatment.MOVE
+
+_DOC = "https://pve.proxmox.com/pve-docs/qm.conf.5.html"
+_DISKS = "scsi# | virtio# | sata# | ide#"
+
+NAME = Rule("name", FieldKind.NAME, Treatment.NAME, "name", "people tell machines by it", _DOC)
+UUID = Rule(
+    "smbios-uuid",
+    FieldKind.MACHINE_UUID,
+    _RENEW,
+    "smbios1/uuid",
+    "the guest reads it as product_uuid",
+    _DOC,
+)
+SERIAL = Rule(
+    "smbios-serial",
+    FieldKind.SERIAL,
+    _RENEW,
+    "smbios1/serial",
+    "the guest reads it as product_serial; inventories and licences tell machines by it",
+    _DOC,
+)
+GENID = Rule(
+    "vmgenid",
+    FieldKind.GENERATION_ID,
+    _RENEW,
+    "vmgenid",
+    "a guest that sees it change knows that it is a copy, and reseeds its random numbers",
+    _DOC,
+)
+MAC = Rule("mac", FieldKind.MAC, _RENEW, "net#", "a network has one card of an address", _DOC)
+DISK = Rule("disk", FieldKind.DISK, _MOVE, _DISKS, "two machines cannot write to one disk", _DOC)
+CLOUD_INIT = Rule(
+    "cloud-init-drive",
+    FieldKind.DISK,
+    _MOVE,
+    _DISKS,
+    "each machine has a cloud-init drive of its own, which Proxmox writes",
+    _DOC,
+)
+REMOVABLE = Rule("removable-medium", FieldKind.DISK, _KEEP, _DISKS, "machines may share a CD", _DOC)
+DISK_SERIAL = Rule(
+    "disk-serial",
+    FieldKind.SERIAL,
+    _RENEW,
+    "scsi#/serial | virtio#/serial | sata#/serial | ide#/serial",
+    "the guest finds disks by it",
+    _DOC,
+)
+DISK_WWN = Rule(
+    "disk-wwn",
+    FieldKind.WWN,
+    _RENEW,
+    "scsi#/wwn | sata#/wwn | ide#/wwn",
+    "the guest finds disks by it, and multipath takes two disks with one name for one",
+    _DOC,
+)
+EFI = Rule(
+    "efi-disk",
+    FieldKind.FIRMWARE,
+    _MOVE,
+    "efidisk#",
+    "each machine writes UEFI variables of its own",
+    _DOC,
+)
+TPM = Rule(
+    "tpm-state", FieldKind.TPM, _MOVE, "tpmstate#", "the keys in a TPM are one machine's", _DOC
+)
+UNUSED = Rule(
+    "unused-disk",
+    FieldKind.DISK,
+    _REMOVE,
+    "unused#",
+    "it is the source's: whoever destroys the new machine would destroy it",
+    _DOC,
+)
+STATE = Rule(
+    "snapshot-state",
+    FieldKind.DISK,
+    _MOVE,
+    "vmstate",
+    "the memory of the source when the snapshot was taken",
+    _DOC,
+)
+TEMPLATE = Rule(
+    "template",
+    FieldKind.OTHER,
+    _REMOVE,
+    "template",
+    "the new machine is to be started",
+    _DOC,
+)
+ARGUMENTS = Rule(
+    "qemu-arguments",
+    FieldKind.OTHER,
+    _FOLLOW,
+    "args",
+    "Proxmox hands these arguments to QEMU as they are",
+    _DOC,
+)
+ADDRESS = Rule(
+    "cloud-init-address",
+    FieldKind.OTHER,
+    _KEEP,
+    "ipconfig#",
+    "cloud-init gives the guest this address: it has to be the new machine's",
+    _DOC,
+    Level.WARNING,
+)
+PASSWORD = Rule(
+    "cloud-init-password",
+    FieldKind.OTHER,
+    _KEEP,
+    "cipassword",
+    "whoever knows the source's password gets into the new machine too",
+    _DOC,
+    Level.WARNING,
+)
+CUSTOM = Rule(
+    "cloud-init-files",
+    FieldKind.FILE,
+    _KEEP,
+    "cicustom",
+    "see whether these files name the source; meta-data holds an instance-id",
+    _DOC,
+    Level.WARNING,
+)
+SHARED_MEMORY = Rule(
+    "shared-memory",
+    FieldKind.OTHER,
+    _KEEP,
+    "ivshmem/name",
+    "both machines share the memory of this name",
+    _DOC,
+    Level.WARNING,
+)
+HOST_DEVICE = Rule(
+    "host-device",
+    FieldKind.OTHER,
+    _KEEP,
+    "hostpci# | usb# | serial# | parallel#",
+    "a device of the host belongs to one running machine: give the new one another",
+    _DOC,
+    Level.WARNING,
+)
+
+RULES = (
+    NAME,
+    UUID,
+    SERIAL,
+    GENID,
+    MAC,
+    DISK,
+    CLOUD_INIT,
+    REMOVABLE,
+    DISK_SERIAL,
+    DISK_WWN,
+    EFI,
+    TPM,
+    UNUSED,
+    STATE,
+    TEMPLATE,
+    ARGUMENTS,
+    ADDRESS,
+    PASSWORD,
+    CUSTOM,
+    SHARED_MEMORY,
+    HOST_DEVICE,
+)

@@ -1,0 +1,26 @@
+"""QEMU command line: how a file of this format is recognised."""
+
+from __future__ import annotations
+
+import re
+
+from unclone.sanitize.definitions.definition import Format
+
+_LINE = re.compile(
+    rb"^[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*(?:(?:exec|sudo|env|nohup)[ \t]+(?:-\S+[ \t]+)*)*"
+    rb"[\"']?(?:[\w./-]*/)?(?:qemu-system-\w+|qemu-kvm|kvm)(?:-[0-9.]+)?[\"']?[ \t]+[\"'\\$-]",
+    re.MULTILINE,
+)
+_SCRIPT = re.compile(rb"#![^\r\n]{0,255}sh\b")
+_MENTION = re.compile(rb"\b(?:qemu-system-\w+|qemu-kvm)\b")
+
+
+def detects(head: bytes) -> bool:
+    """Whether a line starts QEMU, or a shell script mentions it."""
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if text.lstrip()[:1] in (b"<", b"{", b"["):
+        return False
+    return bool(_LINE.search(text) or (_SCRIPT.match(text) and _MENTION.search(text)))
+
+
+FORMAT = Format("qemu", "QEMU command line", detects, __name__)

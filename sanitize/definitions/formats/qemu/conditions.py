@@ -1,0 +1,178 @@
+"""When a match of a rule is a field, and which part of the value is.
+
+References: qemu(1) on -chardev, -serial (character devices in the old spelling), -vnc and -netdev
+user,hostfwd.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.options import Option, Pair
+
+#: Rows whose values nobody gets to see.
+SECRETS = frozenset(
+    {"secret", "smbios-text", "firmware-configuration", "kernel-arguments"}  # systemd credentials
+)
+
+_STREAM_PATH = re.compile(r"(?:mon:)?(unix|file|pipe):([^,]+)")
+_STREAM_PORT = re.compile(r"(?:mon:)?(?:tcp|telnet|tn3270|websocket):(?:\[[^\]]*\]|[^:,]*):(\d+)")
+_DISPLAY = re.compile(r"(?:\[[^\]]*\]|[^:]*):(\d+)")
+_FORWARD = re.compile(r"(?:tcp|udp)?:[^:]*:(\d+)-")
+_LISTEN = re.compile(r"(?:\[[^\]]*\]|[^:]*):(\d+)")
+#: What of the kernel's arguments is one machine's own: an address, a name, a disk by its id.
+_OWN_ARGUMENT = re.compile(r"(?:^|\s)(?:ip=\S*[\d:]\S*|hostname=|systemd\.hostname=|\S*UUID=)")
+
+
+def spans(rule: str, machine: Machine, option: Option, pair: Pair) -> Iterator[tuple[int, int]]:
+    """The parts of the value of *pair* that are fields of the rule: the whole, most often."""
+    if not pair.value:
+        return
+    part = _PARTS.get(rule)
+    if part is not None:
+        yield from part(option, pair.value)
+        return
+    condition = _CONDITIONS.get(rule)
+    if condition is None or condition(machine, option, pair):
+        yield 0, len(pair.value)
+
+
+def _stream(*kinds: str) -> Callable[[Option, str], Iterator[tuple[int, int]]]:
+    def find(_option: Option, value: str) -> Iterator[tuple[int, int]]:
+        found = _STREAM_PATH.match(value)
+        if found and found[1] in kinds:
+            yield found.span(2)
+
+    return find
+
+
+def _stream_port(option: Option, value: str) -> Iterator[tuple[int, int]]:
+    """Where somebody else listens the port stays."""
+    found = _STREAM_PORT.match(value)
+    words = value.split(",")[1:]
+    listens = option.name == "gdb" or {"server", "server=on"} & set(words)
+    if found and listens:
+        yield found.span(1)
+
+
+def _display(option: Option, value: str) -> Iterator[tuple[int, int]]:
+    """A display that QEMU does not look for itself (to=), and that no viewer listens at."""
+    found = _DISPLAY.fullmatch(value)
+    if found and not value.startswith("unix:") and not option.get("to") and not _reversed(option):
+        yield found.span(1)
+
+
+def _reversed(option: Option) -> bool:
+    return option.is_on("reverse")
+
+
+def _display_socket(option: Option, value: str) -> Iterator[tuple[int, int]]:
+    if option.name == "spice":
+        if option.is_on("unix"):
+            yield 0, len(value)
+    elif value.startswith("unix:"):
+        yield len("unix:"), len(value)
+
+
+def _forwarded(_option: Option, value: str) -> Iterator[tuple[int, int]]:
+    found = _FORWARD.match(value)
+    if found and found[1] != "0":
+        yield found.span(1)
+
+
+def _listening(_option: Option, value: str) -> Iterator[tuple[int, int]]:
+    found = _LISTEN.fullmatch(value)
+    if found:
+        yield found.span(1)
+
+
+def _own_disk(machine: Machine, option: Option, _pair: Pair) -> bool:
+    return not (_shared_disk(machine, option, _pair) or machine.is_flash(option))
+
+
+def _shared_disk(machine: Machine, option: Option, _pair: Pair) -> bool:
+    alone = machine.is_read_only(option) or machine.is_removable(option)
+    return alone and not machine.is_flash(option)
+
+
+def _variables(machine: Machine, option: Option, _pair: Pair) -> bool:
+    """A chip that is written to; the first of -pflash is the firmware itself."""
+    first = option.name == "pflash" and option.number == 1
+    return machine.is_flash(option) and not machine.is_read_only(option) and not first
+
+
+def _is_number(_machine: Machine, _option: Option, pair: Pair) -> bool:
+    return pair.value.isdigit() and pair.value != "0"
+
+
+def _local_port(machine: Machine, option: Option, pair: Pair) -> bool:
+    if not _is_number(machine, option, pair):
+        return False
+    return pair.key == "localport" or machine.is_server(option)
+
+
+def _is_socket(_machine: Machine, option: Option, _pair: Pair) -> bool:
+    return option.get("backend", "backend.type") == "socket"
+
+
+def _is_file(_machine: Machine, option: Option, pair: Pair) -> bool:
+    kind = option.get("backend", "backend.type")
+    return option.name == "audiodev" or pair.key == "logfile" or kind in ("file", "pipe")
+
+
+def _own_network_name(_machine: Machine, option: Option, pair: Pair) -> bool:
+    """Of the user network: elsewhere "name" is something else."""
+    return pair.key == "hostname" and option.get("type") == "user"
+
+
+def _fixed_id(_machine: Machine, _option: Option, pair: Pair) -> bool:
+    return pair.value != "auto"
+
+
+def _own_memory(_machine: Machine, option: Option, pair: Pair) -> bool:
+    return option.is_on("share") and not pair.value.startswith("/dev/hugepages")
+
+
+def _own_argument(_machine: Machine, _option: Option, pair: Pair) -> bool:
+    return bool(_OWN_ARGUMENT.search(pair.value))
+
+
+def _fibre_or_disk(_machine: Machine, _option: Option, pair: Pair) -> bool:
+    number = pair.value.lower().removeprefix("0x")
+    return bool(re.fullmatch(r"[0-9a-f]{1,20}", number)) and set(number) != {"0"}
+
+
+def _is_secret(_machine: Machine, option: Option, _pair: Pair) -> bool:
+    return option.name != "object" or option.get("qom-type").startswith("secret")
+
+
+_PARTS: dict[str, Callable[[Option, str], Iterator[tuple[int, int]]]] = {
+    "stream-socket": _stream("unix"),
+    "stream-file": _stream("file", "pipe"),
+    "stream-port": _stream_port,
+    "vnc-display": _display,
+    "graphics-socket": _display_socket,
+    "forwarded-port": _forwarded,
+    "network-port": _listening,
+}
+_CONDITIONS: dict[str, Callable[[Machine, Option, Pair], bool]] = {
+    "disk": _own_disk,
+    "disk-shared": _shared_disk,
+    "nvram": _variables,
+    "disk-wwn": _fibre_or_disk,
+    "generation-id": _fixed_id,
+    "device-uuid": _fixed_id,
+    "graphics-port": _is_number,
+    "character-port": _local_port,
+    "character-file": _is_file,
+    "socket": _is_socket,
+    "user-network-name": _own_network_name,
+    "shared-memory": _own_memory,
+    "secret": _is_secret,
+    "kernel-arguments": _own_argument,
+}

@@ -1,0 +1,170 @@
+"""From the options of a machine to its fields."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import Disk, Field
+from unclone.sanitize.definitions.formats.qemu.cards import PREFIX, mac_rule, unaddressed
+from unclone.sanitize.definitions.formats.qemu.conditions import SECRETS, spans
+from unclone.sanitize.definitions.formats.qemu.machine import REMOVABLE_SHORTHANDS, SHORTHANDS
+from unclone.sanitize.definitions.rule import FieldKind, Treatment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.options import Option, Pair
+    from unclone.sanitize.definitions.formats.qemu.words import Place
+    from unclone.sanitize.definitions.rule import Rule
+
+_FILES = {FieldKind.DISK, FieldKind.FIRMWARE}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A field, and where the parts of it come from that are variables."""
+
+    field: Field
+    place: Place | None = None
+
+
+def found(rules: Iterable[Rule], machine: Machine) -> tuple[list[Found], list[Note]]:
+    """The fields, in the order of the text; and a note for each value that only a shell knows."""
+    fields: list[Found] = []
+    notes: list[Note] = []
+    name_at = _name_at(machine)
+    for rule, option, pair in _matches(rules, machine):
+        for start, end in spans(rule.id, machine, option, pair):
+            where = f"{option.place} {pair.key}".rstrip()
+            place = pair.place(start, end)
+            if rule.treatment is Treatment.KEEP:
+                value = "" if rule.id in SECRETS else pair.value.replace("\0", "?")
+                at = option.start
+                fields.append(Found(Field(rule, where, value, at, at, str)))
+            elif place is None:
+                words = f"{where}: only the script knows it when it runs; give the new machine "
+                notes.append(Note(rule.id, Level.WARNING, f"{printable(words)}one of its own"))
+            else:
+                value = pair.value[start:end]
+                field = _field(rule, machine, option, where, value, place, name_at)
+                fields.append(Found(field, place))
+    for card in unaddressed(machine, mac_rule(rules)):
+        if isinstance(card, Note):
+            notes.append(card)
+        else:
+            fields.append(Found(card))
+    return _apart(fields), notes
+
+
+def disks(machine: Machine) -> Iterator[Disk]:
+    """The disks, as far as their paths are known."""
+    for option in machine.options:
+        keys = ("file", "file.filename", "filename")
+        shorthand = option.name in (*SHORTHANDS, *REMOVABLE_SHORTHANDS)
+        if not shorthand and option.name not in ("drive", "blockdev"):
+            continue
+        path = (
+            option.get("") if shorthand else option.get(*(k for k in keys if _is_path(option, k)))
+        )
+        if path and "\0" not in path and not machine.is_flash(option):
+            yield Disk(
+                machine.label(option),
+                path,
+                _format(machine, option),
+                removable=machine.is_removable(option),
+                read_only=machine.is_read_only(option),
+            )
+
+
+def _apart(fields: list[Found]) -> list[Found]:
+    """In the order of the text; of those that one variable serves, the one that matters most.
+
+    Two cards that take their address from one variable stay two, and are found to be equal.
+    """
+    ranks = (FieldKind.NAME, FieldKind.MACHINE_UUID, FieldKind.MAC)
+    rank = {kind: number for number, kind in enumerate(ranks)}
+    ordered = sorted(fields, key=lambda each: rank.get(each.field.rule.kind, len(ranks)))
+    kept: list[Found] = []
+    taken: dict[tuple[int, int], Field] = {}
+    for each in ordered:
+        field = each.field
+        at = (field.start, field.end)
+        first = taken.setdefault(at, field)
+        twice = first is not field and not (field.rule.kind is FieldKind.MAC is first.rule.kind)
+        if field.start == field.end or not twice:
+            kept.append(each)
+    return sorted(kept, key=lambda each: (each.field.start, each.field.end))
+
+
+def _matches(rules: Iterable[Rule], machine: Machine) -> Iterator[tuple[Rule, Option, Pair]]:
+    wanted: dict[tuple[str, str], list[Rule]] = {}
+    for rule in rules:
+        for where in rule.where.split(" | "):
+            name, _, key = where.removeprefix("-").partition(" ")
+            wanted.setdefault((name, key), []).append(rule)
+    for option in machine.options:
+        for pair in option.pairs:
+            for rule in wanted.get((option.name, pair.key), ()):
+                if rule.kind not in _FILES or pair.key == "" or _is_path(option, pair.key):
+                    yield rule, option, pair
+
+
+def _is_path(option: Option, key: str) -> bool:
+    """In -blockdev, "file" is the name of another node."""
+    return not (option.name == "blockdev" and key == "file")
+
+
+def _field(
+    rule: Rule,
+    machine: Machine,
+    option: Option,
+    where: str,
+    value: str,
+    place: Place,
+    name_at: tuple[int, int] | None,
+) -> Field:
+    spell = place.spell
+    if rule.kind is FieldKind.WWN and value.isdigit():
+        value = f"0x{int(value):016x}"  # it stays decimal in the text: JSON knows nothing else
+        spell = _decimal(place)
+    labelled = rule.kind is FieldKind.MAC or rule.treatment is Treatment.MOVE
+    label = machine.label(option) if labelled else ""
+    if place.pieces and name_at is not None and any(at == name_at for _, at in place.pieces):
+        pattern = "".join("(.+)" if at == name_at else re.escape(text) for text, at in place.pieces)
+        text = machine.text[place.start : place.end]
+
+        def by_variable(new: str) -> str:
+            """The variable with the name has the new name: nothing else has to change."""
+            return text if re.fullmatch(pattern, new) and new != value else place.spell(new)
+
+        spell = by_variable
+    return Field(rule, where, value, place.start, place.end, spell, label=label, prefix=PREFIX)
+
+
+def _decimal(place: Place) -> Callable[[str], str]:
+    return lambda new: place.spell(str(int(new, 16)))
+
+
+def _name_at(machine: Machine) -> tuple[int, int] | None:
+    pairs = (p for o in machine.options if o.name == "name" for p in o.pairs if p.key == "guest")
+    place = next((pair.place() for pair in pairs), None)
+    return (place.start, place.end) if place else None
+
+
+def _format(machine: Machine, option: Option) -> str:
+    if option.name == "blockdev":
+        driver = next(
+            (
+                o.get("driver")
+                for o in machine.options
+                if o.name == "blockdev" and o.get("node-name") == machine.top(option)
+            ),
+            "",
+        )
+        return "" if driver in ("file", "host_device") else driver
+    return option.get("format", "driver")

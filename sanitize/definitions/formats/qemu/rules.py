@@ -1,0 +1,317 @@
+"""Every field of a QEMU command line that says who the machine is.
+
+``where`` is an option and a key of it (none for options with one plain value); conditions.py says
+which matches are fields, and which part of a value.
+
+References: qemu(1), QEMU 4.2 to 10.1; docs/specs/vmgenid.rst; docs/system/devices/vhost-user.rst;
+docs/specs/tpm.rst.
+"""
+
+from __future__ import annotations
+
+from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.rule import FieldKind, Treatment, rules
+
+_MANUAL = "https://www.qemu.org/docs/master/system/qemu-manpage.html"
+_RENEW, _FOLLOW, _KEEP = Treatment.RENEW, Treatment.FOLLOW, Treatment.KEEP
+
+#: Options whose plain value is a character device in the old spelling: unix:PATH,server
+_STREAMS = ("-serial", "-parallel", "-monitor", "-qmp", "-debugcon", "-virtioconsole", "-qtest")
+_DISKS = (
+    *(f"-{name}" for name in ("hda", "hdb", "hdc", "hdd", "sd", "mtdblock", "image")),
+    "-drive file",
+    "-drive file.filename",
+    "-blockdev filename",
+    "-blockdev file.filename",
+)
+
+#: What a -readconfig file can say too.
+COMMON = rules(
+    _MANUAL,
+    ("name", FieldKind.NAME, Treatment.NAME, "-name guest", "a host has one machine of a name"),
+    (
+        "smbios-uuid",
+        FieldKind.MACHINE_UUID,
+        _RENEW,
+        "-smbios uuid",
+        "the guest reads it as product_uuid, and makes ids from it",
+    ),
+    (
+        "smbios-serial",
+        FieldKind.SERIAL,
+        _RENEW,
+        "-smbios serial",
+        "the guest reads it as product_serial; inventories and licences tell machines by it",
+    ),
+    (
+        "generation-id",
+        FieldKind.GENERATION_ID,
+        _RENEW,
+        "-device guid",
+        "a guest that sees it change knows that it is a copy, and reseeds its random numbers",
+    ),
+    (
+        "mac",
+        FieldKind.MAC,
+        _RENEW,
+        ("-device mac", "-nic mac", "-net macaddr"),
+        (
+            "two cards with one address on a network lose each other's packets; where none is "
+            "said, QEMU gives every machine the same"
+        ),
+    ),
+    (
+        "disk",
+        FieldKind.DISK,
+        Treatment.MOVE,
+        _DISKS,
+        "two machines that write to one disk destroy it; give --disk OLD=NEW",
+    ),
+    (
+        "disk-shared",
+        FieldKind.DISK,
+        Treatment.MOVE,
+        ("-cdrom", "-fda", "-fdb", *_DISKS),
+        "it is removable, read-only or a snapshot; a seed of the source is not for the new machine",
+        Level.INFO,
+    ),
+    (
+        "nvram",
+        FieldKind.FIRMWARE,
+        _FOLLOW,
+        ("-pflash", *_DISKS),
+        "each machine writes UEFI variables of its own; the file is copied",
+    ),
+    (
+        "disk-serial",
+        FieldKind.SERIAL,
+        _RENEW,
+        ("-device serial", "-drive serial", "-device device_id"),
+        "the guest names disks by it in /dev/disk/by-id",
+    ),
+    (
+        "disk-wwn",
+        FieldKind.WWN,
+        _RENEW,
+        ("-device wwn", "-device port_wwn", "-device eui64"),
+        "a World Wide Name is unique; multipath takes two disks that share one for the same",
+    ),
+    (
+        "device-uuid",
+        FieldKind.UUID,
+        _RENEW,
+        "-device uuid",
+        "the guest tells NVDIMMs and NVMe name spaces by it",
+    ),
+    (
+        "vsock-cid",
+        FieldKind.VSOCK_CID,
+        _RENEW,
+        "-device guest-cid",
+        "a host has one machine of a context id: the second does not start",
+    ),
+    (
+        "tap",
+        FieldKind.INTERFACE,
+        _FOLLOW,
+        ("-netdev ifname", "-nic ifname", "-net ifname"),
+        "a tap device belongs to one running machine: make one of this name, or let QEMU do it",
+    ),
+    (
+        "forwarded-port",
+        FieldKind.PORT,
+        _RENEW,
+        ("-netdev hostfwd", "-nic hostfwd", "-net hostfwd"),
+        "the host's port is taken while the source runs: the second machine does not start",
+    ),
+    (
+        "network-port",
+        FieldKind.PORT,
+        _RENEW,
+        ("-netdev listen", "-nic listen", "-net listen"),
+        "the host's port is taken while the source runs",
+    ),
+    (
+        "user-network-name",
+        FieldKind.OTHER,
+        _FOLLOW,
+        tuple(f"-{o} {k}" for o in ("netdev", "nic", "net") for k in ("hostname", "name")),
+        "the guest gets it as its host name by DHCP",
+    ),
+    (
+        "socket",
+        FieldKind.SOCKET,
+        _FOLLOW,
+        "-chardev path",
+        (
+            "the second machine to listen on a socket takes it from the first; a TPM (swtpm), "
+            "virtiofsd or switch at its other end serves one machine: start another"
+        ),
+    ),
+    (
+        "character-port",
+        FieldKind.PORT,
+        _RENEW,
+        ("-chardev port", "-chardev localport"),
+        "the host's port is taken while the source runs",
+    ),
+    (
+        "character-file",
+        FieldKind.FILE,
+        _FOLLOW,
+        ("-chardev path", "-chardev logfile", "-audiodev path"),
+        "two machines would write into one file",
+    ),
+    (
+        "tpm",
+        FieldKind.TPM,
+        _KEEP,
+        "-tpmdev type",
+        "a TPM is one machine's own: give the new one an empty state, never a copy",
+    ),
+    (
+        "vnc-display",
+        FieldKind.PORT,
+        _RENEW,
+        ("-vnc vnc", "-display vnc"),
+        "the display's port (5900 and its number) is taken while the source runs",
+    ),
+    (
+        "graphics-port",
+        FieldKind.PORT,
+        _RENEW,
+        ("-vnc websocket", "-spice port", "-spice tls-port"),
+        "the host's port is taken while the source runs",
+    ),
+    (
+        "graphics-socket",
+        FieldKind.SOCKET,
+        _FOLLOW,
+        ("-vnc vnc", "-display vnc", "-spice addr"),
+        "the second machine to listen on a socket takes it from the first",
+    ),
+    (
+        "secret",
+        FieldKind.OTHER,
+        _KEEP,
+        ("-spice password", "-object data"),
+        "whoever knows it for the source knows it for the new machine",
+    ),
+    (
+        "shared-folder",
+        FieldKind.OTHER,
+        _KEEP,
+        ("-virtfs path", "-fsdev path"),
+        "both machines see the same folder; give the new one its own where they must not",
+    ),
+    (
+        "shared-memory",
+        FieldKind.OTHER,
+        _KEEP,
+        "-object mem-path",
+        "what is in this file is shared with every machine that has it, the source too",
+        Level.WARNING,
+    ),
+    (
+        "host-device",
+        FieldKind.OTHER,
+        _KEEP,
+        ("-device host", "-device sysfsdev", "-device hostaddr"),
+        "a device of the host belongs to one running machine: give the new one another",
+        Level.WARNING,
+    ),
+    (
+        "asset-tag",
+        FieldKind.OTHER,
+        _KEEP,
+        "-smbios asset",
+        "guests tell clouds by it; change it where yours is an inventory number",
+    ),
+    (
+        "smbios-text",
+        FieldKind.OTHER,
+        _KEEP,
+        ("-smbios value", "-smbios file", "-smbios path"),
+        "the guest reads it, and only you know whether it is one machine's own",
+    ),
+    (
+        "firmware-configuration",
+        FieldKind.OTHER,
+        _KEEP,
+        ("-fw_cfg string", "-fw_cfg file"),
+        "the guest reads it, and only you know whether it is one machine's own",
+    ),
+)
+
+#: What only a command line says.
+COMMAND_LINE = rules(
+    _MANUAL,
+    (
+        "uuid",
+        FieldKind.MACHINE_UUID,
+        _RENEW,
+        "-uuid",
+        "the guest reads it as product_uuid, and makes ids from it",
+    ),
+    (
+        "process-name",
+        FieldKind.OTHER,
+        _FOLLOW,
+        "-name process",
+        "the host's list of processes tells machines by it",
+    ),
+    (
+        "stream-socket",
+        FieldKind.SOCKET,
+        _FOLLOW,
+        _STREAMS,
+        "the second machine to listen on a socket takes it from the first",
+    ),
+    (
+        "stream-port",
+        FieldKind.PORT,
+        _RENEW,
+        (*_STREAMS, "-gdb"),
+        "the host's port is taken while the source runs",
+    ),
+    (
+        "debugger-port",
+        FieldKind.OTHER,
+        _KEEP,
+        "-s",
+        "port 1234 is taken while the source runs: give -gdb tcp::PORT instead",
+        Level.WARNING,
+    ),
+    (
+        "stream-file",
+        FieldKind.FILE,
+        _FOLLOW,
+        _STREAMS,
+        "two machines would write into one file",
+    ),
+    (
+        "host-file",
+        FieldKind.FILE,
+        _FOLLOW,
+        ("-pidfile", "-D"),
+        "two machines would write into one file",
+    ),
+    (
+        "configuration-file",
+        FieldKind.OTHER,
+        _KEEP,
+        "-readconfig",
+        "what it says is the source's: define it too (unclone define FILE), and name the result",
+        Level.WARNING,
+    ),
+    (
+        "kernel-arguments",
+        FieldKind.OTHER,
+        _KEEP,
+        "-append",
+        "it gives the guest a name or an address, or names its disk, as it did for the source",
+        Level.WARNING,
+    ),
+)
+
+RULES = (*COMMON, *COMMAND_LINE)

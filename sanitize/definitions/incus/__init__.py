@@ -1,1 +1,0 @@
-"""The parts of the Incus and LXD format: its rows."""

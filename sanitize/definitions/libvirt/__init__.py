@@ -1,1 +1,0 @@
-"""The parts of the libvirt format: its rows, networks, virtio."""

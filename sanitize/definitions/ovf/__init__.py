@@ -1,1 +1,0 @@
-"""The parts of the OVF and OVA formats: rows, fields, the manifest, the archive."""

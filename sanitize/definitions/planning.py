@@ -1,0 +1,214 @@
+"""What becomes of a definition's fields: decided here once, whatever the format.
+
+Nothing is written: a :class:`DefinitionPlan` is data, from which the edits and the report are made.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.definition import DefinitionPlan, PlannedField
+from unclone.sanitize.definitions.residue import residue_notes
+from unclone.sanitize.definitions.rule import FieldKind, Treatment
+from unclone.sanitize.definitions.substitution import Substitution
+from unclone.sanitize.identities import mac as addresses
+from unclone.sanitize.identities.uuids import is_uuid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from unclone.sanitize.definitions.definition import Definition, Field
+    from unclone.sanitize.definitions.identity_map import IdentityMap
+
+#: A port of a new machine is at most so many above the old one's.
+PORT_WINDOW = 1000
+_LABEL = re.compile(r"[A-Za-z][A-Za-z _.-]*\d{0,3}|.{0,3}", re.DOTALL)
+_UNSIGNED, _SIGNED_64 = re.compile("[0-9]{1,10}"), re.compile("-?[0-9]{1,19}")
+#: Characters. Serial numbers have up to 247 (SCSI through libvirt).
+LONGEST = 1024
+#: vsock(7): 0 to 2 and the highest are taken.
+VSOCK_CIDS = (3, 2**32 - 2)
+
+
+def plan_definition(
+    definition: Definition, identities: IdentityMap, *, disks: Mapping[str, str] | None = None
+) -> DefinitionPlan:
+    """Decide about every field of *definition*. *disks*: old path or label to new path.
+
+    Raises RefusedError for addresses that are wrong or used twice, UsageError for a disk that the
+    definition has not got.
+    """
+    moves = dict(disks or {})
+    _require_sound(definition)
+    _require_known_disks(definition, moves)
+    moved = {f.label for f in _moving(definition) if moves.keys() & {f.value, f.label}}
+    planned: dict[int, PlannedField] = {}
+    notes = list(definition.notes)
+    # Paths follow names and ids, so they come last.
+    last = [number for number, field in enumerate(definition.fields) if _follows(field)]
+    first = sorted(set(range(len(definition.fields))) - set(last))
+    following: Substitution | None = None
+    for number in (*first, *last):
+        field = definition.fields[number]
+        new: str | None
+        if field.disk and field.disk not in moved:
+            new = field.value
+        elif _follows(field):
+            following = following or Substitution(definition.name, identities)
+            new = _followed(field, following)
+        else:
+            new = _decide(definition, field, identities, moves)
+        planned[number] = PlannedField(field, new)
+        notes += _remarks(field, new)
+    done = tuple(planned[n] for n in sorted(planned))
+    notes += residue_notes(definition, done, identities)
+    return DefinitionPlan(definition, done, tuple(notes))
+
+
+def _decide(
+    definition: Definition, field: Field, identities: IdentityMap, disks: Mapping[str, str]
+) -> str | None:
+    match field.rule.treatment:
+        case Treatment.NAME:
+            return identities.name
+        case Treatment.RENEW:
+            return _new_value(field, identities, definition.source.shown)
+        case Treatment.SET:
+            return field.to
+        case Treatment.REMOVE:
+            return None
+        case Treatment.MOVE:
+            return disks.get(field.value) or disks.get(field.label) or field.value
+        case Treatment.KEEP | Treatment.FOLLOW:
+            return field.value
+
+
+def _follows(field: Field) -> bool:
+    return field.rule.treatment is Treatment.FOLLOW or (
+        field.rule.treatment is Treatment.RENEW and is_label(field)
+    )
+
+
+def _followed(field: Field, following: Substitution) -> str:
+    if field.rule.treatment is Treatment.RENEW:
+        return following.text(field.value)
+    if field.rule.kind is FieldKind.INTERFACE:
+        return following.interface(field.value)
+    return following.text(field.value, unlike=field.rule.kind in _NEVER_SHARED)
+
+
+def _new_value(field: Field, identities: IdentityMap, file: str) -> str:
+    old, rule = field.value, field.rule
+    match rule.kind:
+        case FieldKind.MAC:
+            return identities.mac(old, prefix=field.prefix, place=field.label or field.place)
+        case FieldKind.MACHINE_UUID:
+            return identities.machine_uuid(old, field=rule.id)
+        case FieldKind.UUID | FieldKind.GENERATION_ID:
+            return identities.uuid(old, field=rule.id)
+        case FieldKind.WWN:
+            return identities.wwn(old, field=rule.id)
+        case FieldKind.GENERATION_NUMBER:
+            number = _number(field, file, _SIGNED_64)
+            return str(identities.number(number, field=rule.id, low=-(2**63), high=2**63 - 1))
+        case FieldKind.VSOCK_CID:
+            low, high = VSOCK_CIDS
+            return str(identities.number(_number(field, file), field=rule.id, low=low, high=high))
+        case FieldKind.PORT:
+            port = _number(field, file)
+            low, high = (port + 1, port + PORT_WINDOW) if port < 2**16 - 1 else (1024, port - 1)
+            return str(identities.number(port, field=rule.id, low=low, high=min(high, 2**16 - 1)))
+        case _:
+            return identities.serial(old, field=rule.id)
+
+
+def _number(field: Field, file: str, pattern: re.Pattern[str] = _UNSIGNED) -> int:
+    if not pattern.fullmatch(field.value):
+        raise RefusedError(
+            f"{file}: {field.place}: '{printable(field.value, 80)}' is not a number",
+            hint="Correct the definition first.",
+        )
+    return int(field.value)
+
+
+def _remarks(field: Field, new: str | None) -> list[Note]:
+    """What the report says about a field besides the change."""
+    if new != field.value:
+        return []
+    where = f"{field.place}: {field.value}" if field.value else field.place
+    if is_label(field):
+        return [Note(field.rule.id, Level.INFO, f"{where} stays: it is a label, not a number")]
+    match field.rule.treatment:
+        case Treatment.KEEP:
+            level = field.rule.stays or Level.INFO
+            return [Note(field.rule.id, level, f"{where} stays: {field.rule.why}")]
+        case Treatment.MOVE:
+            level = field.rule.stays or Level.WARNING
+            return [Note(field.rule.id, level, f"{where} is still the source's: {field.rule.why}")]
+        case _:
+            return []
+
+
+def is_label(field: Field) -> bool:
+    """Whether a serial "number" only says what a thing is for: "root", "data01", "ds=nocloud".
+
+    Guests find disks by such serials, and clouds; two machines may well have the same.
+    """
+    value = field.value
+    return (
+        field.rule.kind is FieldKind.SERIAL
+        and not is_uuid(value)
+        and (bool(_LABEL.fullmatch(value)) or "=" in value)
+    )
+
+
+def _require_sound(definition: Definition) -> None:
+    """Addresses that no network could work with are an error of the source."""
+    seen: dict[tuple[str, str], Field] = {}
+    for field in definition.fields:
+        if field.rule.treatment not in (Treatment.RENEW, Treatment.NAME) or not field.value:
+            continue
+        shown = printable(field.value, 80)
+        file = definition.source.shown
+        if len(field.value) > LONGEST:
+            raise RefusedError(
+                f"{file}: {field.place}: '{shown}' is longer than anything like it",
+                hint="Correct the definition first.",
+            )
+        if field.rule.kind is FieldKind.MAC:
+            address = str(addresses.parse(field.value, f"{file}: {field.place}"))
+            twin = seen.setdefault((field.scope, address), field)
+            if twin is not field:
+                raise RefusedError(
+                    f"{file}: {twin.place} and {field.place} have the same MAC address, {shown}",
+                    hint="Give each card of the source its own first.",
+                )
+        elif field.rule.kind in _UUIDS and not is_uuid(field.value):
+            raise RefusedError(
+                f"{file}: {field.place}: '{shown}' is not a UUID",
+                hint="A UUID has 32 hexadecimal digits: correct the definition first.",
+            )
+
+
+def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> None:
+    known = {name for field in _moving(definition) for name in (field.value, field.label)}
+    for old in moves:
+        if old not in known:
+            has = ", ".join(sorted(printable(name, 200) for name in known if name)) or "none"
+            raise UsageError(
+                f"{definition.source.shown} has no disk '{printable(old, 200)}'",
+                hint=f"Its disks: {has}.",
+            )
+
+
+def _moving(definition: Definition) -> list[Field]:
+    return [f for f in definition.fields if f.rule.treatment is Treatment.MOVE]
+
+
+_UUIDS = {FieldKind.MACHINE_UUID, FieldKind.UUID, FieldKind.GENERATION_ID}
+#: Two machines on one host cannot share these: a path without the old name gets the new one added.
+_NEVER_SHARED = {FieldKind.SOCKET, FieldKind.FIRMWARE, FieldKind.INTERFACE, FieldKind.FILE}

@@ -1,1 +1,0 @@
-"""The parts of the Proxmox format: its rows and its lines."""

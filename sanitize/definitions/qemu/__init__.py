@@ -1,1 +1,0 @@
-"""The parts of the QEMU formats: shell words, options, rows, virtio."""

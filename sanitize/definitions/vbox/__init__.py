@@ -1,1 +1,0 @@
-"""The parts of the VirtualBox format: its rows, its fields, its disks."""

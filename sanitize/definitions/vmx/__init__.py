@@ -1,1 +1,0 @@
-"""The parts of the VMware format: its rows, its settings, the network cards."""

@@ -1,1 +1,0 @@
-"""The parts of the Xen format: its reader, its rows."""
