@@ -11,18 +11,18 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from unclone.sanitize.boot.archives import Recorder
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
-from unclone.sanitize.boot.recorded import Recorder
 from unclone.sanitize.files import files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
+    from unclone.sanitize.boot.archives import Archive
     from unclone.sanitize.boot.initrd import Survey
-    from unclone.sanitize.boot.recorded import Archive
 
 #: As initramfs-tools, dracut, mkinitcpio, mkinitfs and booster call them, kernel-install and
 #: ostree put them, and boards' boot partitions have them.

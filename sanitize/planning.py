@@ -10,10 +10,11 @@ from unclone.sanitize import clone_readiness, seed_readiness
 from unclone.sanitize.catalogue import load as load_catalogue
 from unclone.sanitize.change import Level, Plan, StepPlan
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.identifier_decision import decide
 from unclone.sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
+from unclone.sanitize.options import Profile
 from unclone.sanitize.references import REFERENCES
-from unclone.sanitize.renewing import decide
-from unclone.sanitize.step import PlanningContext, Profile
+from unclone.sanitize.step import PlanningContext
 from unclone.sanitize.steps import STEPS
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Change
-    from unclone.sanitize.step import Options, Step
+    from unclone.sanitize.options import Options
+    from unclone.sanitize.step import Step
 
 
 def all_steps(options: Options) -> Sequence[Step]:

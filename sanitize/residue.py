@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.volumes import Kind
 from unclone.sanitize import initrds
-from unclone.sanitize.rewriting import Finder
+from unclone.sanitize.finder import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -29,7 +29,7 @@ from unclone.sanitize.cloud_init import (
     cloud_init,
     ds_identify_settings,
 )
-from unclone.sanitize.step import Profile
+from unclone.sanitize.options import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

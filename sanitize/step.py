@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from unclone.sanitize.identities.derivation import IdentityGenerator
+from unclone.sanitize.options import Options, Profile
 from unclone.sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.change import StepPlan
     from unclone.sanitize.facts import Facts
-
-
-class Profile(StrEnum):
-    """How far a run goes."""
-
-    IDENTITY = "identity"  # what must not be shared; a configured machine stays configured
-    GOLDEN = "golden"  # also logs, histories, caches: a template that others are made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +34,6 @@ class StepInfo:
     profile: Profile = Profile.IDENTITY
     #: Why the step is off unless enabled by name; empty when it is on.
     off_because: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the person asked for, as far as steps care."""
-
-    profile: Profile = Profile.IDENTITY
-    enable: frozenset[str] = frozenset()
-    disable: frozenset[str] = frozenset()
-    #: auto, remove, empty, uninitialized, random, or 32 lower-case hex digits.
-    machine_id: str = "auto"
-    #: auto, remove, generate, keep.
-    ssh_host_keys: str = "auto"
-    #: renew, keep: the UUIDs and other identifiers of file systems, partitions and containers.
-    uuids: str = "renew"
-    #: Where new values come from.
-    identities: IdentityGenerator = field(default_factory=IdentityGenerator)
-    strict: bool = False
-    #: MAC addresses of the definition, old to new; empty when the image is changed alone.
-    macs: Mapping[str, str] = field(default_factory=dict)
-    #: Catalogue files of the person's own, as host paths.
-    catalogues: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.initrd import Hit, Survey
     from unclone.sanitize.change import Change
-    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.renewal import Rewriter
 
 
 class CorrectInitrd:

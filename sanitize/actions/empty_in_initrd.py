@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.sanitize import initrds
 from unclone.sanitize.boot.overriding import overridden
-from unclone.sanitize.rewriting import Finder
+from unclone.sanitize.finder import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

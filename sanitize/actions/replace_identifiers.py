@@ -1,7 +1,7 @@
 """Replace identifiers of devices inside a file, or in the text of a symlink.
 
 Details: ``identifiers``, a list of ``{"kind", "device", "old", "new"}``. Every spelling of *old*
-becomes the same spelling of *new* (``rewriting``); length and every other byte stay.
+becomes the same spelling of *new* (``renewal``); length and every other byte stay.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.guest import READ_LIMIT
 from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind, Kind
-from unclone.sanitize.renewal import OtherKind, Renewal
-from unclone.sanitize.rewriting import Rewriter
+from unclone.sanitize.renewal import OtherKind, Renewal, Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from unclone.sanitize.boot.uimage import ImageType
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Change
-    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.renewal import Rewriter
 
 
 class RewriteUImage:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.needles import Needles
 from unclone.sanitize.boot import cpio
+from unclone.sanitize.boot.archives import Recorder, Segment, UnrecordedError
 from unclone.sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
 from unclone.sanitize.boot.cpio import DamagedError
-from unclone.sanitize.boot.recorded import Recorder, UnrecordedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from unclone.sanitize.boot.recorded import Archive
+    from unclone.sanitize.boot.archives import Archive
 
 #: Stands in a header field that nothing reads ("uncl"), in every member of an archive of ours.
 OUR_MARK = 0x756E636C
@@ -54,18 +54,6 @@ class Place(StrEnum):
     NAME = "name"
     CONTENT = "content"
     TARGET = "symlink target"
-
-
-class Segment(NamedTuple):
-    """One archive of the initrd: bytes *offset* to *end*, padding not included.
-
-    ``ours`` means that every member of it was written by ``overriding.py``.
-    """
-
-    offset: int
-    end: int
-    compression: Compression
-    ours: bool = False
 
 
 class Hit(NamedTuple):

@@ -37,13 +37,14 @@ from unclone.sanitize.boot.initrd import (
     KEPT_LIMIT,
     OUR_MARK,
     Place,
-    Segment,
     Survey,
     normal,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from unclone.sanitize.boot.archives import Segment
 
 #: A plain archive begins at a multiple of this, counted from the beginning of the initrd.
 _ALIGNMENT = 4

@@ -16,7 +16,7 @@ import yaml
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
 from unclone.sanitize.catalogue.row import Row, When
-from unclone.sanitize.step import Profile
+from unclone.sanitize.options import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

@@ -11,7 +11,8 @@ from unclone.images.volumes import Kind
 from unclone.sanitize.actions.drop_lines import read_whole, split
 from unclone.sanitize.catalogue.paths import any_exists, around, find, outermost
 from unclone.sanitize.change import Change, Level, Note, StepPlan
-from unclone.sanitize.step import Profile, StepInfo
+from unclone.sanitize.options import Profile
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

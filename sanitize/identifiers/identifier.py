@@ -24,7 +24,7 @@ ACTION = "set-identifier"
 class IdentifierStep:
     """One kind of identifier. ``draw`` makes a new value for a field of the given name.
 
-    Which identifiers are renewed is decided for all kinds together (``renewing``),
+    Which identifiers are renewed is decided for all kinds together (``identifier_decision``),
     because a reference may hold several of them; each step then plans for its own.
     """
 

@@ -14,8 +14,7 @@ from unclone.sanitize import initrds
 from unclone.sanitize.actions.correct_initrd import is_reference
 from unclone.sanitize.boot.overriding import Action, correct
 from unclone.sanitize.change import Level
-from unclone.sanitize.renewal import OtherKind, Renewal
-from unclone.sanitize.rewriting import Rewriter
+from unclone.sanitize.renewal import OtherKind, Renewal, Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewal
-    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.renewal import Renewal, Rewriter
     from unclone.sanitize.step import PlanningContext
 
 _REBUILD = "Rebuild and sign it in the guest for the new identifier, or boot without it."

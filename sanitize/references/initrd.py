@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.sanitize.boot.initrd import Survey
-    from unclone.sanitize.renewal import Renewal
-    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.renewal import Renewal, Rewriter
     from unclone.sanitize.step import PlanningContext
 
 #: What the tools that make initrds copy into them.

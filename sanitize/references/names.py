@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.renewal import Blocker
-    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.renewal import Blocker, Rewriter
     from unclone.sanitize.step import PlanningContext, StepInfo
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.renewal import Blocker, Renewal
-    from unclone.sanitize.rewriting import Rewriter
+    from unclone.sanitize.renewal import Blocker, Renewal, Rewriter
     from unclone.sanitize.step import PlanningContext, StepInfo
 
 #: Bytes; a configuration file is smaller, and what is larger is not one.

@@ -15,7 +15,7 @@ from unclone.images.text import printable
 from unclone.sanitize import initrds, machine_ids
 from unclone.sanitize.actions.empty_in_initrd import ACTION, held_by
 from unclone.sanitize.change import Change, Level, Note, StepPlan
-from unclone.sanitize.rewriting import Finder
+from unclone.sanitize.finder import Finder
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 class MacPins:
-    """The step ``mac-pins``; :attr:`unclone.sanitize.step.Options.macs` is the map."""
+    """The step ``mac-pins``; :attr:`unclone.sanitize.options.Options.macs` is the map."""
 
     info = StepInfo(
         id="mac-pins",

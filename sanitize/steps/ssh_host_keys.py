@@ -15,11 +15,12 @@ from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 from unclone.sanitize.cloud_init import STATE_STEP, Runs, cloud_init, has_state
+from unclone.sanitize.options import Profile
 from unclone.sanitize.ssh.host_keys import find_certificates, find_host_keys, orphans
 from unclone.sanitize.ssh.key import KEY_LIMIT, RSA_MAXIMUM, RSA_MINIMUM, KeyFormat, NotAKeyError
 from unclone.sanitize.ssh.key import read_public as read_public_key
 from unclone.sanitize.ssh.sshd import key_maker, sshd_config
-from unclone.sanitize.step import Profile, StepInfo
+from unclone.sanitize.step import StepInfo
 from unclone.sanitize.systemd.units import load_unit
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ INFO = StepInfo(
 
 
 class SshHostKeys:
-    """The step ``ssh-host-keys``; :class:`unclone.sanitize.step.Options` has its modes."""
+    """The step ``ssh-host-keys``; :class:`unclone.sanitize.options.Options` has its modes."""
 
     info = INFO
 

@@ -11,8 +11,9 @@ from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError, UsageError
 from unclone.sanitize import planning
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
+from unclone.sanitize.options import Options, Profile
 from unclone.sanitize.planning import all_steps, is_selected, make_plan
-from unclone.sanitize.step import Options, PlanningContext, Profile, StepInfo
+from unclone.sanitize.step import PlanningContext, StepInfo
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.step import Options, Step
+    from unclone.sanitize.options import Options
+    from unclone.sanitize.step import Step
 
 OLD = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"

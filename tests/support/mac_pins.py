@@ -9,7 +9,7 @@ from tests.support.families import Tree, carry_out, difference, snapshot
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.change import Level
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 from unclone.sanitize.steps.mac_pins import MacPins
 
 if TYPE_CHECKING:

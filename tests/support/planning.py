@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from unclone.sanitize import initrds
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.options import Options
 from unclone.sanitize.renewal import Renewals
-from unclone.sanitize.step import Options, PlanningContext
+from unclone.sanitize.step import PlanningContext
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest

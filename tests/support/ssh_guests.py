@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.support.planning import context
 from tests.support.tree import guest_at
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 from unclone.sanitize.steps.ssh_host_keys import SshHostKeys
 
 if TYPE_CHECKING:

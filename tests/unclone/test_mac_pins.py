@@ -15,7 +15,7 @@ from tests.support.tree import plant
 from unclone.cli.main import cli
 from unclone.runs import run
 from unclone.sanitize.boot.compression import Compression
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from unclone.cli.main import cli
 from unclone.cli.progress import SilentProgress, progress_for
 from unclone.runs.run import Request
 from unclone.sanitize.identities.derivation import IdentityGenerator
-from unclone.sanitize.step import Options, Profile
+from unclone.sanitize.options import Options, Profile
 
 
 def parsed(*arguments: str) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from unclone.images.layout import Layout, Mount
 from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, IdentifierKind
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.change import Change, Level, Note, Plan, Retired
+from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.report import GuestSummary, Inspection, Outcome, Report, Verification
 from unclone.sanitize.residue import Residue
-from unclone.sanitize.step import Options
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from unclone.cli.main import cli
+from unclone.sanitize.options import Options
 from unclone.sanitize.planning import all_steps
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from unclone.images.formats.header import Format
 from unclone.images.text import printable
 from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
-from unclone.sanitize.step import Options, Profile
+from unclone.sanitize.options import Options, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

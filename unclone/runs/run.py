@@ -21,8 +21,8 @@ from unclone.images.reading import ReadOnly
 from unclone.images.text import printable
 from unclone.images.transaction import Disk, InPlace
 from unclone.runs.listener import NullListener
+from unclone.sanitize.options import Options
 from unclone.sanitize.report import GuestSummary, Inspection, Report
-from unclone.sanitize.step import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

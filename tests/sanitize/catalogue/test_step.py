@@ -14,7 +14,7 @@ from unclone.images.guest import READ_LIMIT
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue.row import CatalogueStep, Row, When
 from unclone.sanitize.change import Level
-from unclone.sanitize.step import Profile
+from unclone.sanitize.options import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path

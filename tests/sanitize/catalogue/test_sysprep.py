@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.row_trees import concrete, covers
 from unclone.sanitize.catalogue import load
-from unclone.sanitize.step import Profile
+from unclone.sanitize.options import Profile
 from unclone.sanitize.steps import STEPS
 
 ROWS = {step.row.id: step.row for step in load()}

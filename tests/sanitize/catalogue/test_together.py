@@ -11,8 +11,8 @@ from tests.support.row_trees import plant_row
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.catalogue import load
+from unclone.sanitize.options import Options, Profile
 from unclone.sanitize.planning import make_plan
-from unclone.sanitize.step import Options, Profile
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot import pe
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.references import efi_programs, grub_core, initrd, uboot_images, zipl_bootmap
-from unclone.sanitize.step import Options
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:

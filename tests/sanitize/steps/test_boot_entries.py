@@ -28,7 +28,7 @@ from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Plan
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
 from unclone.sanitize.steps.machine_id import MachineId

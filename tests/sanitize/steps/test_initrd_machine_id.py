@@ -13,8 +13,8 @@ from unclone.images.errors import ResidueError
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
-from unclone.sanitize.step import Options
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:

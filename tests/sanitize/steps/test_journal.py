@@ -9,7 +9,7 @@ import pytest
 from tests.support.families import OLD, OTHER
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 from unclone.sanitize.steps.journal import Journal
 
 if TYPE_CHECKING:

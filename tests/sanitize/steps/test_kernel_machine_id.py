@@ -10,7 +10,7 @@ from tests.support.families import ARCH, DEBIAN_12, OLD, OTHER, Tree, carry_out,
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.change import Level, StepPlan
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
 from unclone.sanitize.steps.machine_id import MachineId

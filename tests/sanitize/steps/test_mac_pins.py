@@ -16,9 +16,9 @@ from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.change import Level, Retired
+from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.residue import find_residue
-from unclone.sanitize.step import Options
 from unclone.sanitize.steps import STEPS
 from unclone.sanitize.steps.mac_pins import KINDS, TEXT_LIMIT, MacPins
 from unclone.sanitize.verifying import verify

@@ -22,7 +22,7 @@ from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError, UsageError
 from unclone.sanitize.change import Level, StepPlan
-from unclone.sanitize.step import Options
+from unclone.sanitize.options import Options
 from unclone.sanitize.steps.machine_id import MachineId
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from tests.support.ssh_guests import (
 )
 from tests.support.tree import plant
 from unclone.sanitize.change import Level
+from unclone.sanitize.options import Profile
 from unclone.sanitize.ssh.key import (
     KeyFormat,
     decode,
@@ -33,7 +34,6 @@ from unclone.sanitize.ssh.key import (
     generate,
     public_half,
 )
-from unclone.sanitize.step import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from unclone.runs.listener import Listener
     from unclone.runs.machine import Machine
     from unclone.runs.run import Request
+    from unclone.sanitize.options import Options
     from unclone.sanitize.report import Report
-    from unclone.sanitize.step import Options
 
 EPILOG = """\b
 Examples:

@@ -9,7 +9,7 @@ import click
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.images.errors import ExitStatus
-from unclone.sanitize.step import Options, Profile
+from unclone.sanitize.options import Options, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,13 +1,8 @@
-"""Old identifiers into new ones, in bytes of any kind, without changing a single other byte.
-
-Each spelling of an old value (``spellings``) is replaced by the same spelling of its
-successor. Both are equally long, so offsets, block sizes and everything around them stay.
-"""
+"""Finds identifiers in bytes of any kind, in every spelling they may have."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from unclone.images.needles import Needles
@@ -15,8 +10,6 @@ from unclone.sanitize.identities.spellings import core, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    from unclone.sanitize.renewal import Renewal
 
 #: Whatever can be in a text, Base64 and Cisco's dots included; the rest is in binary structures.
 _TEXT = re.compile(rb"[!-~]+")
@@ -90,40 +83,6 @@ class Finder:
             if not alone or _stands_alone(content, start, start + len(spelled)):
                 yield start
             start = content.find(spelled, start + 1)
-
-
-class Rewriter:
-    """What replaces what, in one run."""
-
-    def __init__(self, renewals: Iterable[Renewal]) -> None:
-        renewals = tuple(renewals)
-        self._new: dict[bytes, bytes] = {}
-        self._owners: dict[bytes, Renewal] = {}
-        for renewal in renewals:
-            for old, new in zip(spellings(renewal.old), spellings(renewal.new), strict=True):
-                # Two identifiers may have one value (an array and what is on it): the first
-                # counts, and everything that refers to either stays consistent.
-                self._new.setdefault(old, new)
-                self._owners.setdefault(old, renewal)
-        self._finder = Finder((each.old for each in renewals), words=True)
-        self.needles = self._finder.needles
-
-    def rewritten(self, content: bytes) -> bytes:
-        """*content* with every old identifier replaced; as long as before."""
-        pieces, done = [], 0
-        for start, old in self._finder.matches(content):
-            pieces += [content[done:start], self._new[old]]
-            done = start + len(old)
-        return b"".join([*pieces, content[done:]]) if pieces else content
-
-    def rewritten_text(self, text: str) -> str:
-        """As :meth:`rewritten`, for a path or a link's text."""
-        content = self.rewritten(text.encode("utf-8", "surrogateescape"))
-        return content.decode("utf-8", "surrogateescape")
-
-    def found(self, content: bytes) -> Counter[Renewal]:
-        """Which old identifiers are in *content*, and how often."""
-        return Counter(self._owners[old] for _, old in self._finder.matches(content))
 
 
 def _stands_alone(content: bytes, start: int, end: int) -> bool:

@@ -15,8 +15,8 @@ from unclone.sanitize.change import Level
 from unclone.sanitize.identifiers import STEPS
 from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.identities.spellings import spellings
+from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
-from unclone.sanitize.step import Options
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:

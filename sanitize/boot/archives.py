@@ -1,6 +1,7 @@
-"""What was unpacked once: the archives of an initrd, to be looked through again without unpacking.
+"""The archives that an initrd is made of, and a record of them that needs no second unpacking.
 
-Programs are left out, as nothing is looked for in them; so little is left that it can be kept.
+Programs are left out of the record, as nothing is looked for in them: what remains is small enough
+to be kept in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from unclone.sanitize.boot.compression import Compression
 
 if TYPE_CHECKING:
     from unclone.sanitize.boot.cpio import Header
-    from unclone.sanitize.boot.initrd import Segment
 
 #: Bytes of contents that are kept of one initrd.
 LIMIT = 48 * 1024 * 1024
@@ -21,6 +21,18 @@ _OPEN_ENDED = {Compression.NONE, Compression.LZ4_LEGACY}
 
 class UnrecordedError(Exception):
     """Something is needed that was left out: the archives have to be unpacked again."""
+
+
+class Segment(NamedTuple):
+    """One archive of the initrd: bytes *offset* to *end*, padding not included.
+
+    ``ours`` means that every member of it was written by ``overriding.py``.
+    """
+
+    offset: int
+    end: int
+    compression: Compression
+    ours: bool = False
 
 
 class Archive(NamedTuple):

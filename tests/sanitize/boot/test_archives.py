@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.initrds import COMPRESSORS, archive, compress, microcode
-from unclone.sanitize.boot import recorded
+from unclone.sanitize.boot import archives
+from unclone.sanitize.boot.archives import Recorder
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.boot.overriding import correct
-from unclone.sanitize.boot.recorded import Recorder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +77,6 @@ def test_programs_are_not_kept_and_unpacked_again_when_they_are_wanted(tree: Pat
 
 
 def test_too_much_is_not_kept(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded, "LIMIT", 100)
+    monkeypatch.setattr(archives, "LIMIT", 100)
     recorder = recording(compress(Compression.GZIP, archive(tree)))
     assert (recorder.archives, recorder.size) == ((), 0)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.identified import ARRAY, DISK, GROUP, ROOT
 from unclone.images.volumes import IdentifierKind
-from unclone.sanitize.renewal import Renewal
-from unclone.sanitize.rewriting import Rewriter
+from unclone.sanitize.renewal import Renewal, Rewriter
 
 ESP = Renewal(IdentifierKind.VFAT_SERIAL, "/dev/sda2", "1234-5678", "AB12-CD34")
 REWRITER = Rewriter([ROOT, ESP, DISK, ARRAY, GROUP])

@@ -1,0 +1,41 @@
+"""What a person asks of a run, as far as the steps care."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from unclone.sanitize.identities.derivation import IdentityGenerator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Profile(StrEnum):
+    """How far a run goes."""
+
+    IDENTITY = "identity"  # what must not be shared; a configured machine stays configured
+    GOLDEN = "golden"  # also logs, histories, caches: a template that others are made from
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. The defaults are those of the command line."""
+
+    profile: Profile = Profile.IDENTITY
+    enable: frozenset[str] = frozenset()
+    disable: frozenset[str] = frozenset()
+    #: auto, remove, empty, uninitialized, random, or 32 lower-case hex digits.
+    machine_id: str = "auto"
+    #: auto, remove, generate, keep.
+    ssh_host_keys: str = "auto"
+    #: renew, keep: the UUIDs and other identifiers of file systems, partitions and containers.
+    uuids: str = "renew"
+    #: Where new values come from.
+    identities: IdentityGenerator = field(default_factory=IdentityGenerator)
+    strict: bool = False
+    #: MAC addresses of the definition, old to new; empty when the image is changed alone.
+    macs: Mapping[str, str] = field(default_factory=dict)
+    #: Catalogue files of the person's own, as host paths.
+    catalogues: Sequence[str] = field(default=())
