@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unclone.images.chain import read_chain
-from unclone.images.engines import Drive, select_engine
-from unclone.images.engines.engine import no_keys
+from unclone.images.engines.engine import Drive, no_keys
+from unclone.images.opening import select_engine
 from unclone.images.process import run
 from unclone.images.volumes import Identifier, IdentifierKind
 

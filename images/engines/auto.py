@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from unclone.images.engines.direct import BeyondReachError, DirectEngine
+from unclone.images.engines.direct.engine import BeyondReachError, DirectEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class AutoEngine:
                 opening = self._direct.open(drives, keys=keys, read_only=read_only, say=say)
                 volumes = stack.enter_context(opening)
             except BeyondReachError as beyond:
-                from unclone.images.engines.guestfs import GuestfsEngine  # noqa: PLC0415 (slow to load)
+                from unclone.images.engines.guestfs.engine import GuestfsEngine  # noqa: PLC0415 (slow to load)
 
                 say(f"starting a virtual machine: {beyond.message}")
                 opening = GuestfsEngine().open(drives, keys=keys, read_only=read_only, say=say)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from tests.guests import boot_loaders
 from tests.guests.sparse import MIB, copy_sparse, data_ranges, fill_used_blocks, sized
 from tests.guests.variants import ROOT_VOLUME, SWAP_VOLUME, VOLUME_GROUP
-from unclone.images.engines import Drive
+from unclone.images.engines.engine import Drive
 from unclone.images.engines.guestfs.appliance import start
 from unclone.images.process import run
 

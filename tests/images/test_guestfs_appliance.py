@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disks import BARE_ROOT, Part, make_disk, make_file_system
-from unclone.images.engines import Drive, open_guest, select_engine
+from unclone.images.engines.engine import Drive
 from unclone.images.engines.guestfs import appliance as module
 from unclone.images.engines.guestfs.acceleration import Acceleration
 from unclone.images.engines.guestfs.appliance import Appliance, shell_value, start
 from unclone.images.errors import EngineError, InUseError, UsageError
+from unclone.images.opening import open_guest, select_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,8 @@ ROOT = Path(__file__).parents[2]
 OPEN = """
 import sys, time
 from pathlib import Path
-from unclone.images.engines import Drive, open_guest, select_engine
+from unclone.images.engines.engine import Drive
+from unclone.images.opening import open_guest, select_engine
 print("starting", flush=True)
 with open_guest([Drive(Path(sys.argv[1]), "raw")], engine=select_engine("guestfs")) as guest:
     print("opened", flush=True)

@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.direct import make_ext, open_direct
 from tests.support.disks import BARE_ROOT, Part, make_disk
-from unclone.images.engines import ENGINES, Drive, open_guest, select_engine
 from unclone.images.engines.direct import helpers
+from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UncheckedError, UsageError
+from unclone.images.opening import ENGINES, open_guest, select_engine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.disks import BARE_ROOT, ESP, MIB, Part, make_disk, make_file_system, poke
 from tests.support.families import DEBIAN_12
-from unclone.images.engines import Drive
-from unclone.images.engines.engine import no_keys
+from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.engines.guestfs.appliance import Appliance, start
 from unclone.images.engines.guestfs.containers import open_containers
 from unclone.images.engines.guestfs.devices import read_devices

@@ -13,9 +13,10 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from unclone.images import recovery
-from unclone.images.engines import Drive, open_guest, select_engine
+from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UncheckedError, UncloneError, UsageError
 from unclone.images.formats import Format
+from unclone.images.opening import open_guest, select_engine
 from unclone.images.output import ToOutput
 from unclone.images.reading import ReadOnly
 from unclone.images.text import printable

@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.disks import MIB
 from unclone.images.chain import read_chain
-from unclone.images.engines import Drive
 from unclone.images.engines.direct.access.changed import Changed
 from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.engines.engine import Drive
 from unclone.images.process import run
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.direct import make_ext, mounted_direct, open_direct
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, make_file_system
-from unclone.images.engines import Drive
-from unclone.images.engines.direct import BeyondReachError, DirectEngine, reach, storage_daemon
-from unclone.images.engines.engine import no_keys
+from unclone.images.engines.direct import storage_daemon
+from unclone.images.engines.direct.engine import BeyondReachError, DirectEngine, reach
+from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.process import run
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ import pytest
 from tests.support.direct import complaints, make_ext, mounted_direct
 from tests.support.disks import MIB
 from unclone.images.chain import read_chain
-from unclone.images.engines import Drive
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
 from unclone.images.engines.direct.ext.geometry import Geometry
 from unclone.images.engines.direct.superblock import parse
 from unclone.images.engines.direct.volumes import DirectVolumes
+from unclone.images.engines.engine import Drive
 from unclone.images.formats import Format
 from unclone.images.process import run
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import complaints, make_ext, mounted_direct, open_direct
-from unclone.images.engines import Drive
-from unclone.images.engines.direct import DirectEngine
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.engine import DirectEngine
 from unclone.images.engines.direct.storage_daemon import StorageDaemon, clean_up
-from unclone.images.engines.engine import no_keys
+from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.errors import EngineError
 from unclone.images.process import run
 

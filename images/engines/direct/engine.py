@@ -1,0 +1,78 @@
+"""The engine that needs no virtual machine, no root and no KVM: ext2/3/4, vfat, swap, GPT, MBR.
+
+``qemu-storage-daemon`` shows each disk as a file; libext2fs, in a process of its own, and our own
+FAT code change the file systems in it. What is beyond reach is named before anything is touched.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from unclone.images.engines.direct import helpers, storage_daemon
+from unclone.images.engines.direct.volumes import DirectVolumes
+from unclone.images.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from unclone.images.engines.engine import Drive, Keys, Say
+    from unclone.images.volumes import Volumes
+
+__all__ = ["BeyondReachError", "DirectEngine", "reach"]
+
+
+class BeyondReachError(EngineError):
+    """The guest, or this host, is not one that the direct engine can work with."""
+
+
+class DirectEngine:
+    """An :class:`unclone.images.engines.engine.Engine`."""
+
+    name = "direct"
+
+    def start_ahead(self) -> AbstractContextManager[None]:
+        """As ``Engine.start_ahead``: the ext worker and the storage daemon."""
+        return helpers.start_ahead()
+
+    @contextmanager
+    def open(
+        self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
+    ) -> Iterator[Volumes]:
+        """Open *drives*; nothing is mounted. *keys* and *say* are not needed.
+
+        Raises BeyondReachError, before anything was changed, when something on the drives needs
+        another engine, or when this host has no FUSE.
+        """
+        del keys, say
+        if why := storage_daemon.missing():
+            raise BeyondReachError(
+                f"the direct engine cannot work here: {why}", hint="Try --engine guestfs."
+            )
+        volumes = DirectVolumes(drives, read_only=read_only)
+        try:
+            _require_reach(volumes)
+            yield volumes
+        except BaseException:
+            volumes.drop()
+            raise
+        volumes.close()
+
+
+def reach(drives: Sequence[Drive]) -> str:
+    """Why the guest on *drives* is not within reach of this engine; "" when it is."""
+    if why := storage_daemon.missing():
+        return why
+    volumes = DirectVolumes(drives, read_only=True)
+    try:
+        return volumes.beyond_reach()
+    finally:
+        volumes.drop()
+
+
+def _require_reach(volumes: DirectVolumes) -> None:
+    if why := volumes.beyond_reach():
+        raise BeyondReachError(
+            f"the direct engine cannot open this guest: {why}", hint="Use --engine guestfs."
+        )

@@ -1,0 +1,42 @@
+"""The reference engine: libguestfs. It opens everything the Linux in its appliance can open."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from unclone.images.engines.admission import await_turn
+from unclone.images.engines.guestfs.appliance import start
+from unclone.images.engines.guestfs.containers import open_containers
+from unclone.images.engines.guestfs.volumes import GuestfsVolumes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from unclone.images.engines.engine import Drive, Keys, Say
+    from unclone.images.volumes import Volumes
+
+
+class GuestfsEngine:
+    """Starts one appliance for one guest."""
+
+    name = "guestfs"
+
+    def start_ahead(self) -> AbstractContextManager[None]:
+        """Start nothing: an appliance is started with its drives."""
+        return nullcontext()
+
+    @contextmanager
+    def open(
+        self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
+    ) -> Iterator[Volumes]:
+        """Open *drives* with every container on them; nothing is mounted."""
+        await_turn()
+        appliance = start(drives, read_only=read_only, say=say)
+        try:
+            volumes = GuestfsVolumes(appliance, open_containers(appliance, keys))
+            yield volumes
+            volumes.close()
+        finally:
+            appliance.abandon()
