@@ -18,8 +18,7 @@ from unclone.seeds.network import Network
 from unclone.seeds.nic_option import interfaces
 from unclone.seeds.seed import Seed
 from unclone.seeds.template import filled
-from unclone.seeds.yaml_text import ParsedYaml
-from unclone.seeds.yaml_writer import dump_yaml
+from unclone.seeds.yaml_text import ParsedYaml, dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

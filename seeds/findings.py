@@ -47,6 +47,17 @@ class Finding:
         return asdict(self)
 
 
+#: Only the image decides whether this matters: it may have accounts of its own.
+_NEVER_BLOCKING = "no-login"
+
+
 def blocking(findings: Iterable[Finding], *, strict: bool) -> tuple[Finding, ...]:
-    """Those of *findings* that keep a seed from being written: errors; when *strict*, all."""
-    return tuple(f for f in findings if strict or f.severity is Severity.ERROR)
+    """Those of *findings* that keep a seed from being written.
+
+    Errors; when *strict*, warnings as well, but for ``no-login``.
+    """
+    return tuple(
+        f
+        for f in findings
+        if f.severity is Severity.ERROR or (strict and f.code != _NEVER_BLOCKING)
+    )

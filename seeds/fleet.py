@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from unclone.seeds import output
 from unclone.seeds.checks import check_files
+from unclone.seeds.contents import no_login
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
 from unclone.seeds.output import Format, Written
-from unclone.seeds.schema import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from unclone.seeds.blueprint import Blueprint, Row
     from unclone.seeds.findings import Finding
     from unclone.seeds.machine import Machine
+    from unclone.seeds.schema import Schema
+    from unclone.seeds.seed import Seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +46,27 @@ def write_fleet(
     strict: bool = False,
     schema: bool = True,
     dry_run: bool = False,
+    overwrite: bool = False,
 ) -> tuple[Result, ...]:
     """Make the seed of every row and write it at the path *name* gives it.
 
     When one is refused by the checks, none is written, and every result tells its findings.
-    Raises :class:`SeedError` when a seed cannot be made at all, or when two machines claim one
-    name, instance-id, MAC or IP address. Holds one seed in memory at a time.
+    Raises :class:`SeedError` when a seed cannot be made at all, when two machines claim one name,
+    instance-id, MAC or IP address, and when there is a seed already that *overwrite* does not
+    give up. Holds one seed in memory at a time.
     """
-    when, rules = output.timestamp(), installed() if schema else None
+    when, rules = output.timestamp(), rules_for(blueprint, schema=schema)
     claims, results = _Claims(), []
     refused = False
-    with output.Batch() as batch:
+    with output.Batch(overwrite=overwrite) as batch:
         for row in rows:
             machine, seed = blueprint.seed(row)
             claims.add(row.where or machine.name or machine.identity, machine)
-            findings = check_files(seed.files, rules)
+            findings = findings_of(seed, rules)
             stopped = bool(blocking(findings, strict=strict))
             refused |= stopped
             path = name(machine)
+            output.require_free(path, kind, overwrite=overwrite)
             written = None
             if not refused and not dry_run:
                 written = batch.add(seed.files, path, kind, when)
@@ -70,6 +75,23 @@ def write_fleet(
         if refused:
             batch.discard()
     return tuple(results)
+
+
+def rules_for(blueprint: Blueprint, *, schema: bool) -> Schema | None:
+    """cloud-init's own schema, if it is wanted, this host has it, and files are to be checked.
+
+    What options alone add up to follows it, and jsonschema takes longer to load than all the rest.
+    """
+    if not schema or not (blueprint.user_data or blueprint.templates or blueprint.vendor_data):
+        return None
+    from unclone.seeds.schema import installed  # noqa: PLC0415
+
+    return installed()
+
+
+def findings_of(seed: Seed, rules: Schema | None) -> tuple[Finding, ...]:
+    """What its checks say, and whether anybody can log in by it."""
+    return (*check_files(seed.files, rules), *no_login(seed.files))
 
 
 class _Claims:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unclone.seeds.errors import SeedError
 from unclone.seeds.formats import CLOUD_CONFIG, is_mime, kind_of, unpacked
 from unclone.seeds.mime import Part, multipart, part
-from unclone.seeds.yaml_text import ParsedYaml
-from unclone.seeds.yaml_writer import dump_yaml
+from unclone.seeds.yaml_text import ParsedYaml, dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,8 +10,6 @@ References: RFC 2045, RFC 2046 5.1 (multipart); cloud-init ``cloudinit/user_data
 from __future__ import annotations
 
 import base64
-import email
-import email.policy
 import hashlib
 import re
 from dataclasses import dataclass
@@ -74,8 +72,10 @@ def parts_of(content: bytes) -> Iterator[Part]:
 
     Raises :class:`SeedError` for messages within messages without end.
     """
+    from email import message_from_bytes, policy  # noqa: PLC0415 (most seeds have no message)
+
     try:
-        message = email.message_from_bytes(content, policy=email.policy.compat32)
+        message = message_from_bytes(content, policy=policy.compat32)
         pieces = list(message.walk())
     except RecursionError:
         raise SeedError("a MIME message that is nested too deeply to be read") from None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unclone.seeds.errors import SeedError
-from unclone.seeds.yaml_writer import dump_yaml
+from unclone.seeds.yaml_text import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Where a seed goes: an image file, a folder. It appears complete under its name, or not at all.
 
 A seed holds password hashes and whatever user-data holds, so what is written is for its owner alone
-(0600, folders 0700), and nothing that is not a seed is ever replaced.
+(0600, folders 0700). A seed is replaced only when that is asked for, and anything else never.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,21 +83,23 @@ class Batch:
     """Seeds that appear together: all of them complete under their names, or none.
 
     Each is written beside its name and read back; leaving the ``with`` block makes them durable
-    and renames them. An existing seed is replaced in one step; whoever has it open keeps the old.
+    and gives them their names. With *overwrite* an existing seed is replaced in one step, and a
+    program that has it open keeps the old one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, overwrite: bool = False) -> None:
+        self._overwrite = overwrite
         self._waiting: dict[Path, Path] = {}
 
     def add(self, files: Mapping[str, bytes], path: Path, kind: Format, when: int) -> Written:
         """Write the seed of *files*, to be called *path*, with the date *when* (Unix time).
 
-        Raises :class:`SeedError` when *path* is something that is not a seed, when writing fails,
-        and when what is read back is not what was written.
+        Raises :class:`SeedError` when *path* may not be replaced, when writing fails, and when
+        what is read back is not what was written.
         """
         if path in self._waiting:
             raise SeedError(f"two seeds would be called {path}", hint="Each needs its own name.")
-        _refuse_to_replace(path, folder=kind is Format.FOLDER)
+        require_free(path, kind, overwrite=self._overwrite)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
         self._waiting[path] = temporary
         with _failing(path):
@@ -131,32 +132,69 @@ class Batch:
     def _appear(self) -> None:
         # One flush for all of them: a thousand single ones would take a hundred times as long.
         os.sync() if len(self._waiting) > 1 else _sync_tree(*self._waiting.values())
-        for path, temporary in self._waiting.items():
-            with _failing(path):
-                if path.is_dir():  # a folder cannot be replaced in one step
-                    old = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-                    path.rename(old)
-                    temporary.rename(path)
-                    _remove(old)
-                else:
-                    temporary.replace(path)
+        named: list[Path] = []
+        try:
+            for path, temporary in self._waiting.items():
+                with _failing(path):
+                    (_replace if self._overwrite else _name)(temporary, path)
+                named.append(path)
+        except BaseException:
+            if not self._overwrite:  # nothing was replaced, so all of it can be undone
+                for path in named:
+                    _remove(path)
+            raise
         for folder in {path.parent for path in self._waiting}:
             _sync(folder)
 
 
-def _refuse_to_replace(path: Path, *, folder: bool) -> None:
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
+def require_free(path: Path, kind: Format, *, overwrite: bool) -> None:
+    """Raise :class:`SeedError` when a seed of this *kind* may not appear as *path*."""
+    with _failing(path):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+        hint = "Choose another name, or remove it first."
+        if kind is Format.FOLDER:
+            if not stat.S_ISDIR(found.st_mode) or not {p.name for p in path.iterdir()} <= {*FILES}:
+                raise SeedError(f"{path} exists and is not a seed folder", hint=hint)
+        elif not stat.S_ISREG(found.st_mode) or not _is_seed(path):
+            raise SeedError(f"{path} exists and is not a seed", hint=hint)
+        if not overwrite:
+            raise _exists(path)
+
+
+def _exists(path: Path) -> SeedError:
+    return SeedError(
+        f"{path} already exists",
+        hint="Name another file, remove this one first, or give --overwrite.",
+    )
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Give *temporary* the name *path*, which another seed may have."""
+    if not path.is_dir():
+        temporary.replace(path)
         return
+    old = path.with_name(f".{path.name}.{secrets.token_hex(6)}")  # a folder takes two steps
+    path.rename(old)
+    temporary.rename(path)
+    _remove(old)
+
+
+def _name(temporary: Path, path: Path) -> None:
+    """Give *temporary* the name *path*; :class:`SeedError` when something has it by now."""
+    try:
+        if not temporary.is_dir():
+            path.hardlink_to(temporary)
+            return
+    except FileExistsError:
+        raise _exists(path) from None
     except OSError as error:
-        raise SeedError(f"cannot write {path}: {error.strerror}", status=FAILED) from error
-    hint = "Choose another name, or remove it first."
-    if folder:
-        if not stat.S_ISDIR(found.st_mode) or not {p.name for p in path.iterdir()} <= {*FILES}:
-            raise SeedError(f"{path} exists and is not a seed folder", hint=hint)
-    elif not stat.S_ISREG(found.st_mode) or not _is_seed(path):
-        raise SeedError(f"{path} exists and is not a seed", hint=hint)
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise  # else a file system without hard links
+    require_free(path, Format.FOLDER if temporary.is_dir() else Format.ISO, overwrite=False)
+    temporary.rename(path)
 
 
 def _is_seed(path: Path) -> bool:
@@ -186,6 +224,8 @@ def _write_private(path: Path, content: bytes) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
+        import shutil  # noqa: PLC0415 (every compressor of Python comes with it)
+
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -21,8 +21,7 @@ from unclone.seeds.errors import RefusedSeedError
 from unclone.seeds.findings import blocking
 from unclone.seeds.merging import NOTHING, cloud_config, combined
 from unclone.seeds.output import Batch, Format, Written
-from unclone.seeds.schema import installed
-from unclone.seeds.yaml_writer import dump_yaml
+from unclone.seeds.yaml_text import dump_yaml
 
 if TYPE_CHECKING:
     import os
@@ -85,7 +84,12 @@ class Seed:
 
         With *schema*, cloud-init's own is applied as well, where this host has the package.
         """
-        return check_files(self.files, installed() if schema else None)
+        rules = None
+        if schema:
+            from unclone.seeds.schema import installed  # noqa: PLC0415 (jsonschema loads slowly)
+
+            rules = installed()
+        return check_files(self.files, rules)
 
     def to_bytes(self, kind: Format = Format.ISO, *, timestamp: int | None = None) -> bytes:
         """The image, unchecked. *timestamp* is the date in it (Unix time; see ``output``)."""
@@ -99,15 +103,16 @@ class Seed:
         *,
         strict: bool = False,
         schema: bool = True,
+        overwrite: bool = False,
     ) -> Written:
         """Check the seed and write it at *path*: complete, private (0600), and read back.
 
-        Raises ``RefusedSeedError`` when the checks find an error (*strict*: or
-        a warning), and ``SeedError`` when *path* is something that is not a seed
-        or cannot be written; *path* then is as it was.
+        Raises ``RefusedSeedError`` when the checks find an error (*strict*: or a warning), and
+        ``SeedError`` when *path* exists (with *overwrite*: and is not a seed) or cannot be
+        written; *path* then is as it was.
         """
         self.require_good(strict=strict, schema=schema)
-        with Batch() as batch:
+        with Batch(overwrite=overwrite) as batch:
             return batch.add(self.files, Path(path), kind, output.timestamp())
 
     def require_good(self, *, strict: bool = False, schema: bool = True) -> tuple[Finding, ...]:

@@ -1,20 +1,23 @@
-"""YAML, read with the line and column of everything: the node tree of a safe loader.
+"""YAML, read with the line and column of everything, and written with every value in quotes.
 
 cloud-init reads with PyYAML's safe loader too (YAML 1.1), so what a scalar becomes here is what it
-becomes there.
+becomes there. Quotes, so that no reader of any version takes ``no`` or a MAC for something else.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.constructor import SafeConstructor
+from yaml.representer import RepresenterError
 
+from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from yaml.nodes import Node
 
@@ -32,6 +35,14 @@ CONSTRUCTION_ERRORS = (
     TypeError,
     ValueError,
 )
+
+#: A seed with more values than this came from YAML that refers to itself again and again.
+_MOST_VALUES = 200_000
+_DEEPEST = 100
+#: PyYAML reads them as line breaks in a literal block, and gives back a line feed.
+_OTHER_LINE_BREAKS = frozenset("\x85\u2028\u2029")
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 _TABS = "There is a tab at the beginning of the line: YAML indents with spaces."
 
@@ -72,6 +83,69 @@ class ParsedYaml:
     def _unreadable(self, code: str, message: str, place: tuple[int, int], hint: str = "") -> None:
         self.root = self.data = None
         self.problems = [Finding(self.file, *place, Severity.ERROR, code, message, hint)]
+
+
+def dump_yaml(data: object) -> str:
+    """*data* (mappings, lists and what YAML's safe loaders make of scalars) as block-style YAML.
+
+    Keys and lists keep their order. Raises :class:`SeedError` for other types, and for what would
+    never end.
+    """
+    _require_finite(data)
+    try:
+        return yaml.dump(
+            data,
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=False,
+            width=float("inf"),
+        )
+    except RepresenterError as error:
+        kind = type(error.args[1]).__name__
+        raise SeedError(f"a {kind} cannot be written as YAML") from None
+
+
+def _require_finite(data: object) -> None:
+    """Refuse circles, and aliases of aliases that fill the memory when they are written out."""
+    values = 0
+    pending = [(data, 0)]
+    while pending:
+        value, depth = pending.pop()
+        values += 1
+        if values > _MOST_VALUES:
+            raise SeedError("the configuration expands to more than 200,000 values")
+        if depth > _DEEPEST:
+            raise SeedError("the configuration is nested too deeply, or refers to itself")
+        if isinstance(value, dict):
+            pending += [(each, depth + 1) for each in value.values()]
+        elif isinstance(value, list | tuple):
+            pending += [(each, depth + 1) for each in value]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Python's emitter and not libyaml's, so that every host writes the same bytes."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        """No anchors: each value is written where it belongs."""
+        return True
+
+    def _mapping(self, mapping: Mapping[Any, Any]) -> yaml.MappingNode:
+        """Keys that are words are not in quotes; the emitter still quotes ``no``."""
+        node = self.represent_mapping("tag:yaml.org,2002:map", mapping)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and _WORD.fullmatch(key.value):
+                key.style = None
+        return node
+
+    def _text(self, text: str) -> yaml.ScalarNode:
+        """Several lines as a literal block, where that can hold them."""
+        block = "\n" in text and not _OTHER_LINE_BREAKS.intersection(text)
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else '"')
+
+
+_Dumper.add_representer(dict, _Dumper._mapping)  # noqa: SLF001
+_Dumper.add_representer(str, _Dumper._text)  # noqa: SLF001
 
 
 def scalars(root: Node | None) -> Iterator[tuple[tuple[str, ...], yaml.ScalarNode]]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.seed_mistakes import Mistake, mistakes, table
-from unclone.seeds import Part, RefusedSeedError, Seed, SeedError, Severity
+from unclone.seeds import Machine, Part, RefusedSeedError, Seed, SeedError, Severity
 from unclone.seeds.checks import check_files, user_data
 from unclone.seeds.checks.known_keys import KNOWN, probably_meant
-from unclone.seeds.keys import config_keys
+from unclone.seeds.contents import contents
 from unclone.seeds.mime import multipart
 from unclone.seeds.schema import installed
 
@@ -92,6 +92,23 @@ def test_what_is_right_is_left_in_peace(content: bytes) -> None:
     assert Seed(content, META).check() == ()
 
 
+def test_what_options_alone_add_up_to_follows_every_rule() -> None:
+    """So ``unclone seed`` need not apply cloud-init's schema to it."""
+    for users in ((), ("admin", "ops")):
+        machine = Machine(
+            hostname="web",
+            fqdn="web-01.example.org",
+            users=users,
+            ssh_keys=("ssh-ed25519 AAAA a@b",),
+            password="secret",
+            packages=("vim",),
+            run=("ls", "- no"),
+            timezone="UTC",
+            disk_grow=True,
+        )
+        assert Seed.for_machine(machine).check() == ()
+
+
 NETWORKS = {
     "disabled": b"config: disabled\n",
     "empty": b"",
@@ -159,7 +176,7 @@ def test_messages_without_end_are_refused() -> None:
     message = f"MIME-Version: 1.0\n{nested}\nx\n".encode()
     (finding,) = Seed(message, META).check()
     assert (finding.code, "nested too deeply" in finding.message) == ("mime", True)
-    assert config_keys(message) == frozenset()
+    assert contents(message).keys == frozenset()
     with pytest.raises(SeedError, match="nested too deeply"):
         multipart([Part("a", message)])
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unclone.seeds import Machine, Part, Seed, SeedError
-from unclone.seeds.keys import config_keys
+from unclone.seeds.contents import contents, no_login
 from unclone.seeds.merging import NOTHING, combined, merged
 from unclone.seeds.mime import multipart, parts_of
 from unclone.seeds.template import filled
-from unclone.seeds.yaml_writer import dump_yaml
+from unclone.seeds.yaml_text import dump_yaml
 
 FLAGS = {"runcmd": ["flag"], "timezone": "UTC"}
 
@@ -127,7 +127,7 @@ def test_a_file_that_cannot_take_flags_says_why(content: bytes, words: str) -> N
 def test_aliases_of_aliases_fill_no_memory() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
-    with pytest.raises(SeedError, match="more than 200,000 lines"):
+    with pytest.raises(SeedError, match="more than 200,000 values"):
         combined(FLAGS, [Part("bomb.yaml", config(*lines))])
 
 
@@ -200,7 +200,58 @@ def test_any_content_survives(contents: list[bytes]) -> None:
     ],
 )
 def test_the_keys_of_user_data(content: bytes, expected: set[str]) -> None:
-    assert config_keys(content) == expected
+    assert contents(content).keys == expected
+
+
+SILENT = {
+    "a key for the default user": config("ssh_authorized_keys: [ssh-ed25519 AAAA]"),
+    "keys from a server": config("ssh_import_id: [gh:someone]"),
+    "a password": config("password: $6$x"),
+    "passwords": config("chpasswd: {list: 'root:x'}"),
+    "passwords as mappings": config("chpasswd: {users: [{name: root, password: x}]}"),
+    "a user with a key": config("users: [default, {name: a, ssh_authorized_keys: [x]}]"),
+    "a user with the old spelling": config("users: [{name: a, ssh-authorized-keys: [x]}]"),
+    "a user with a password": config("users: [{name: a, plain_text_passwd: x}]"),
+    "users as a mapping": config("users: {a: {passwd: x}}"),
+    "the default user changed": config("user: {ssh_import_id: [gh:someone]}"),
+    "an installer": config("autoinstall: {version: 1}"),
+    "a packed file": gzip.compress(config("password: x"), mtime=0),
+    "a script": b"#!/bin/sh\nuseradd a\n",
+    "an include": b"#include\nhttps://example.org/a\n",
+    "a template": b"## template: jinja\n#cloud-config\nusers: []\n",
+    "a script in a message": multipart(PARTS[:2]),
+    "a config in a message": multipart([Part("a", config("password: x"), "text/cloud-config")]),
+    "a script in an archive": b"#cloud-config-archive\n- {content: '#!/bin/sh'}\n",
+    "a config in an archive": b"#cloud-config-archive\n- {content: 'password: x'}\n",
+    "what cannot be read": config("a: [", "b: {"),
+    "broken gzip": b"\x1f\x8bx",
+}
+WARNED = {
+    "nothing": b"",
+    "a header": b"#cloud-config\n",
+    "other keys": config("packages: [vim]", "runcmd: [ls]"),
+    "users without anything": config("users: [default, {name: a, sudo: true}, b]"),
+    "empty lists": config("ssh_authorized_keys: []", "users: [{name: a, passwd: ''}]"),
+    "only an expiry": config("chpasswd: {expire: false}"),
+    "nothing in a message": multipart([Part("a", config("packages: [x]"), "text/cloud-config")]),
+    "nothing in an archive": b"#cloud-config-archive\n- {content: 'packages: [x]'}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "warned"),
+    [*((c, False) for c in SILENT.values()), *((c, True) for c in WARNED.values())],
+    ids=[*SILENT, *WARNED],
+)
+def test_a_seed_without_a_login_is_noticed(content: bytes, warned: bool) -> None:
+    assert [f.code for f in no_login({"user-data": content})] == ["no-login"] * warned
+
+
+def test_vendor_data_and_meta_data_may_let_somebody_in() -> None:
+    vendor = config("password: x")
+    assert not list(no_login({"user-data": b"", "vendor-data": vendor}))
+    assert not list(no_login({"user-data": b"", "meta-data": b"public-keys: [ssh-rsa AAAA]\n"}))
+    assert list(no_login({"user-data": b"", "meta-data": b"public-keys: []\n"}))
 
 
 # -- templates -------------------------------------------------------------------------------
@@ -262,8 +313,9 @@ def test_what_is_written_is_read_as_the_same(data: Any) -> None:
     "text",
     [
         *("no", "0x1f", "1:30", "2026-01-01", "null", "~", "- a", "a: b", "#x", " a", "a ", ""),
+        *("1e3", "0123", "1_000", "=", "<<", ".inf", "y", "!x", "&a", "*a", "%", "@", "`", "---"),
         *("a\nb", "a\nb\n", "a\n\n", "\na", "  a\nb", "a\n  b\n", "a\tb", "\ta\nb"),
-        *("\u2028", "é😀", "\x85", "\\"),
+        *("\u2028", "é😀", "\x85", "\\", "a\x85b\n", "a\u2029\n", "\ufeffa\nb", "a\r\nb\n"),
     ],
 )
 def test_text_stays_text(text: str) -> None:
@@ -272,5 +324,5 @@ def test_text_stays_text(text: str) -> None:
 
 
 def test_what_yaml_cannot_say_is_refused() -> None:
-    with pytest.raises(SeedError, match="a set cannot be written"):
-        dump_yaml({"a": {1, 2}})
+    with pytest.raises(SeedError, match="a complex cannot be written"):
+        dump_yaml({"a": 1j})

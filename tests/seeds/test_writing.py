@@ -47,10 +47,10 @@ def test_a_folder_is_private_and_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Format))
-def test_a_seed_replaces_a_seed(tmp_path: Path, kind: Format) -> None:
+def test_a_seed_replaces_a_seed_when_asked(tmp_path: Path, kind: Format) -> None:
     path = tmp_path / "seed"
     SEED.write(path, kind)
-    OTHER.write(path, kind)
+    OTHER.write(path, kind, overwrite=True)
     if kind is Format.FOLDER:
         assert tree(path) == OTHER.files
     else:
@@ -58,11 +58,60 @@ def test_a_seed_replaces_a_seed(tmp_path: Path, kind: Format) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["seed"]
 
 
+@pytest.mark.parametrize("kind", list(Format))
+@pytest.mark.parametrize("empty", [False, True])
+def test_nothing_is_replaced_unasked(tmp_path: Path, kind: Format, empty: bool) -> None:
+    path = tmp_path / "seed"
+    if not empty:
+        SEED.write(path, kind)
+    elif kind is Format.FOLDER:
+        path.mkdir()
+    else:
+        path.touch()
+    before = tree(tmp_path)
+    with pytest.raises(SeedError, match="seed already exists") as refused:
+        OTHER.write(path, kind)
+    assert refused.value.status == USAGE
+    assert "--overwrite" in refused.value.hint
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", list(Format))
+def test_what_another_run_wrote_meanwhile_stays(tmp_path: Path, kind: Format) -> None:
+    def late() -> None:
+        with Batch() as batch:
+            batch.add(OTHER.files, tmp_path / "a", kind, 0)
+            batch.add(OTHER.files, tmp_path / "seed", kind, 0)
+            SEED.write(tmp_path / "seed", kind)
+
+    with pytest.raises(SeedError, match="seed already exists"):
+        late()
+    assert [p.name for p in tmp_path.iterdir()] == ["seed"]
+    if kind is Format.FOLDER:
+        assert tree(tmp_path / "seed") == SEED.files
+    else:
+        assert read_image((tmp_path / "seed").read_bytes()) == SEED.files
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none here that can be mounted without root; the system call fails instead."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    SEED.write(tmp_path / "seed")
+    assert read_image((tmp_path / "seed").read_bytes()) == SEED.files
+    with pytest.raises(SeedError, match="already exists"):
+        OTHER.write(tmp_path / "seed")
+    assert [p.name for p in tmp_path.iterdir()] == ["seed"]
+
+
 def test_one_kind_of_image_replaces_the_other_and_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "seed"
     path.touch()
     for kind in (Format.VFAT, Format.ISO):
-        SEED.write(path, kind)
+        SEED.write(path, kind, overwrite=True)
         assert path.read_bytes() == SEED.to_bytes(kind)
 
 
@@ -70,7 +119,7 @@ def test_who_has_the_old_seed_open_keeps_it(tmp_path: Path) -> None:
     path = tmp_path / "seed"
     SEED.write(path)
     with path.open("rb") as running:
-        OTHER.write(path)
+        OTHER.write(path, overwrite=True)
         assert read_image(running.read()) == SEED.files
 
 
@@ -96,7 +145,7 @@ def test_nothing_else_is_ever_replaced(tmp_path: Path, kind: Format, what: str) 
         os.mkfifo(path)
     before = path.lstat().st_ino
     with pytest.raises(SeedError, match="exists and is not a seed") as refused:
-        SEED.write(path, kind)
+        SEED.write(path, kind, overwrite=True)
     assert (refused.value.status, path.lstat().st_ino) == (USAGE, before)
     assert {p.name for p in tmp_path.iterdir()} == {"seed", "precious"}
 
@@ -106,7 +155,7 @@ def test_a_seed_folder_is_not_replaced_by_an_image_nor_the_other_way_round(tmp_p
     SEED.write(tmp_path / "image", Format.ISO)
     for name, kind in (("folder", Format.ISO), ("image", Format.FOLDER)):
         with pytest.raises(SeedError, match="exists and is not a seed"):
-            SEED.write(tmp_path / name, kind)
+            SEED.write(tmp_path / name, kind, overwrite=True)
 
 
 @pytest.mark.parametrize("kind", list(Format))
@@ -131,7 +180,7 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr(output, "_write_private", full)
     with pytest.raises(SeedError, match="No space left") as refused:
-        OTHER.write(path, kind)
+        OTHER.write(path, kind, overwrite=True)
     assert "Make room" in refused.value.hint
     assert tree(tmp_path) == before
 

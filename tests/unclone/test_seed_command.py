@@ -51,8 +51,8 @@ def said(path: str | Path) -> Any:
     return yaml.safe_load(files(path)["user-data"])
 
 
-def test_a_host_name_is_enough() -> None:
-    done = seed("--hostname", "web-01")
+def test_a_host_name_and_a_key_are_enough() -> None:
+    done = seed("--hostname", "web-01", "--ssh-key", KEY)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
         "web-01.iso: iso, 69632 bytes, web-01, "
@@ -60,6 +60,86 @@ def test_a_host_name_is_enough() -> None:
     )
     assert stat.S_IMODE(Path("web-01.iso").stat().st_mode) == 0o600
     assert sorted(files("web-01.iso")) == ["meta-data", "user-data", "vendor-data"]
+
+
+NO_LOGIN = (
+    "user-data: warning: no account in this seed has a password or an SSH key, so it lets nobody "
+    "log in [no-login]\n"
+    "  Add --user with --ssh-key or --password-file, unless the image has accounts of its own.\n"
+)
+
+
+def test_a_seed_by_which_nobody_can_log_in_is_warned_about() -> None:
+    done = seed("--hostname", "web-01", "--user", "admin")
+    assert (done.exit_code, done.stderr) == (0, NO_LOGIN)
+    assert done.stdout == (
+        "web-01.iso: iso, 69632 bytes, web-01, "
+        "instance-id iid-11bdde8a-593f-5c5f-9d6f-8c32bcbf18b8\n"
+    )
+    assert seed("--hostname", "a", "--strict", "--dry-run").exit_code == 0
+    assert seed("--hostname", "a", "--quiet").stderr == ""
+    (entry,) = json.loads(seed("--hostname", "b", "--json").stdout)["results"]
+    assert [finding["code"] for finding in entry["findings"]] == ["no-login"]
+
+
+def test_a_seed_for_stdout_is_warned_about_as_well() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "unclone", "seed", "--hostname", "web-01", "-o", "-"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr.decode() == NO_LOGIN
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "vfat"], ["--format", "folder"]])
+def test_an_earlier_seed_is_replaced_only_when_asked(here: Path, options: list[str]) -> None:
+    first = ("--hostname", "web-01", "--ssh-key", KEY, *options)
+    assert seed(*first).exit_code == 0
+    before = {p: p.read_bytes() for p in here.rglob("*") if p.is_file()}
+    (name,) = (p.name for p in here.iterdir())
+    for dry_run in ([], ["--dry-run"]):
+        done = seed(*first, "--timezone", "UTC", *dry_run)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"unclone: {name} already exists\n"
+            "  Name another file, remove this one first, or give --overwrite.\n"
+        )
+    assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before
+    assert seed(*first, "--timezone", "UTC", "--overwrite").exit_code == 0
+    assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} != before
+
+
+def test_one_seed_of_a_fleet_that_is_there_stops_the_fleet(here: Path) -> None:
+    (here / "f.csv").write_text(FLEET)
+    assert seed("--hostname", "web-02").exit_code == 0
+    before = Path("web-02.iso").read_bytes()
+    done = seed("--machines", "f.csv", "-q")
+    assert (done.exit_code, "web-02.iso already exists" in done.stderr) == (2, True)
+    assert {p.name for p in here.iterdir()} == {"f.csv", "web-02.iso"}
+    assert Path("web-02.iso").read_bytes() == before
+    assert seed("--machines", "f.csv", "-q", "--overwrite").exit_code == 0
+    assert {p.name for p in here.iterdir()} == {"f.csv", "web-01.iso", "web-02.iso"}
+
+
+def test_the_output_folder_is_made(here: Path) -> None:
+    done = seed("--hostname", "a", "--ssh-key", KEY, "--output-dir", "new/deep")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert sorted(files("new/deep/a.iso")) == ["meta-data", "user-data", "vendor-data"]
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], ["--user-data", "u"], ["--nic", "x"]])
+def test_a_folder_for_no_seed_is_not_left(here: Path, more: list[str]) -> None:
+    (here / "u").write_text("no header\n")
+    seed("--hostname", "a", "--output-dir", "new/deep", *more)
+    assert [p.name for p in here.iterdir()] == ["u"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(here: Path) -> None:
+    (here / "notes").write_text("mine")
+    done = seed("--hostname", "a", "--output-dir", "notes/seeds")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the folder notes/seeds cannot be made: Not a directory" in done.stderr
 
 
 def test_everything_that_can_be_asked_for(here: Path) -> None:
@@ -106,19 +186,30 @@ def test_stdin_is_any_one_file() -> None:
     done = seed("--hostname", "a", "--user-data", "-", stdin="#cloud-config\nruncmd: [x]\n")
     assert done.exit_code == 0
     assert said("a.iso") == {"runcmd": ["x"]}
-    done = seed("--hostname", "a", "--user", "u", "--password-file", "-", stdin="hunter2\n")
-    assert said("a.iso")["users"][0]["passwd"].startswith("$6$")
+    done = seed("--hostname", "b", "--user", "u", "--password-file", "-", stdin="hunter2\n")
+    assert said("b.iso")["users"][0]["passwd"].startswith("$6$")
     assert "hunter2" not in done.output
 
 
 def test_stdout_is_the_image_and_nothing_else() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "unclone", "seed", "--hostname", "web-01", "-o", "-"],
+        [
+            sys.executable,
+            "-m",
+            "unclone",
+            "seed",
+            "--hostname",
+            "web-01",
+            "--ssh-key",
+            KEY,
+            "-o",
+            "-",
+        ],
         capture_output=True,
         check=True,
         timeout=60,
     )
-    seed("--hostname", "web-01")
+    seed("--hostname", "web-01", "--ssh-key", KEY)
     assert done.stdout == Path("web-01.iso").read_bytes()
     assert done.stderr == b""
 

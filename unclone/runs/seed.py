@@ -6,15 +6,14 @@ Here files are opened and stdin is read; what they mean is the business of ``see
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ExitStatus, RefusedError, UncloneError, UsageError
 from unclone.images.text import printable
 from unclone.seeds.blueprint import Blueprint, Row
-from unclone.seeds.definition import read_cards
 from unclone.seeds.errors import SeedError
-from unclone.seeds.machines_file import read_machines
 from unclone.seeds.mime import Part
 from unclone.seeds.nic_option import parse_option
 from unclone.seeds.output import Format
@@ -22,7 +21,7 @@ from unclone.seeds.ssh_keys import looks_like_a_key, public_keys
 from unclone.seeds.template import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from unclone.seeds.machine import Machine
     from unclone.seeds.nic_option import Description
@@ -72,6 +71,8 @@ def rows_from(given: Mapping[str, Any], source: Source) -> Sequence[Row]:
             if given[option]:
                 name = option.replace("_", "-")
                 raise UsageError(f"--{name} is for one machine; --machines has its own")
+        from unclone.seeds.machines_file import read_machines  # noqa: PLC0415 (not for one machine)
+
         text = source.read(given["machines"])
         try:
             decoded = text.decode()
@@ -99,6 +100,28 @@ def naming(given: Mapping[str, Any], kind: Format) -> Callable[[Machine], Path]:
         return lambda _: path
     folder = given["output_dir"] or Path()
     return lambda machine: folder / f"{_file_name(machine)}{_SUFFIXES[kind]}"
+
+
+@contextmanager
+def output_folder(given: Mapping[str, Any]) -> Iterator[None]:
+    """``--output-dir``, made if it is not there, and removed again when no seed came into it."""
+    folder: Path | None = None if given["dry_run"] else given["output_dir"]
+    if folder is None:
+        yield
+        return
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UncloneError(
+            f"the folder {printable(str(folder))} cannot be made: {error.strerror}"
+        ) from error
+    try:
+        yield
+    finally:
+        for each in made:
+            with suppress(OSError):  # it is not empty
+                each.rmdir()
 
 
 class Source:
@@ -158,6 +181,8 @@ def _described(given: Mapping[str, Any], source: Source) -> tuple[Description, .
     )
     if not given["definition"]:
         return written
+    from unclone.seeds.definition import read_cards  # noqa: PLC0415 (as above)
+
     # A card that is described by hand as well is as the hand says.
     own = {description.first("mac").lower() for description in written}
     cards = read_cards(source.read(given["definition"]), printable(given["definition"]))

@@ -9,7 +9,7 @@ from unclone.images.errors import ExitStatus
 from unclone.runs import run
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.seed_readiness import Obstacle, Wanted, obstacles
-from unclone.seeds.keys import config_keys
+from unclone.seeds.contents import contents
 from unclone.seeds.output import Format
 from unclone.seeds.yaml_text import ParsedYaml
 
@@ -51,9 +51,9 @@ def look(request: Request, listener: Listener, wanted: Wanted | None) -> Readine
 
 def wanted_by(seed: Seed, kind: Format) -> Wanted:
     """What *seed*, written as *kind*, needs of a guest."""
-    keys = config_keys(seed.user_data)
+    keys = contents(seed.user_data).keys
     if seed.vendor_data is not None:
-        keys |= config_keys(seed.vendor_data)
+        keys |= contents(seed.vendor_data).keys
     features = {"vfat"} if kind is Format.VFAT else set()
     network = ParsedYaml("network-config", (seed.network_config or b"").decode("utf-8", "replace"))
     data = network.data if isinstance(network.data, dict) else {}

@@ -9,25 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unclone.cli import options, render
+from unclone.cli import options
 from unclone.cli.document import print_document
-from unclone.cli.execute import execute
-from unclone.cli.progress import progress_for
 from unclone.images.errors import ExitStatus
+from unclone.images.text import printable
 from unclone.runs import seed as seeding
 from unclone.seeds.blueprint import Blueprint
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
-from unclone.seeds.fleet import Result, write_fleet
+from unclone.seeds.fleet import Result, findings_of, rules_for, write_fleet
 from unclone.seeds.output import Format
 from unclone.seeds.output import timestamp as seed_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
-    from unclone.runs.seed_check import Readiness
     from unclone.sanitize.seed_readiness import Wanted
     from unclone.seeds.blueprint import Row
     from unclone.seeds.findings import Finding
@@ -130,9 +126,11 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
 @click.option("-o", "--output", metavar="FILE", help="Where the seed goes; - is stdout.")
 @click.option(
     "--output-dir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder for NAME.iso; default: the current one.",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="The folder for NAME.iso, made if it is not there; default: the current one.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace seeds that are there already.")
 @click.option(
     "--format",
     "kind",
@@ -141,7 +139,7 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
     show_default=True,
     help="What the seed is written as.",
 )
-@click.option("--strict", is_flag=True, help="Refuse on warnings, too.")
+@click.option("--strict", is_flag=True, help="Refuse on every warning but no-login.")
 @click.option("--no-schema", is_flag=True, help="Leave cloud-init's own schema out.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(
@@ -169,8 +167,8 @@ def command(
 ) -> None:
     """Write a cloud-init NoCloud seed, after checking that cloud-init will use it.
 
-    An option that takes a FILE takes - for stdin. Nothing that is not a seed is ever replaced,
-    and a fleet is written as a whole or not at all.
+    An option that takes a FILE takes - for stdin. A seed is replaced only with --overwrite, and
+    anything else never. A fleet is written as a whole or not at all.
     """
     kind = Format(given["kind"])
     source = seeding.Source()
@@ -182,15 +180,17 @@ def command(
             ctx.exit(_check(ctx, image, wanted, given, as_json=as_json, quiet=quiet))
         if given["output"] == "-":
             ctx.exit(_to_stdout(blueprint, rows, kind, given, quiet=quiet, as_json=as_json))
-        results = write_fleet(
-            blueprint,
-            rows,
-            seeding.naming(given, kind),
-            kind,
-            strict=given["strict"],
-            schema=not given["no_schema"],
-            dry_run=given["dry_run"],
-        )
+        with seeding.output_folder(given):
+            results = write_fleet(
+                blueprint,
+                rows,
+                seeding.naming(given, kind),
+                kind,
+                strict=given["strict"],
+                schema=not given["no_schema"],
+                dry_run=given["dry_run"],
+                overwrite=given["overwrite"],
+            )
     except SeedError as error:
         raise seeding.as_unclone_error(error) from error
     refused = any(result.refused for result in results)
@@ -217,7 +217,7 @@ def _to_stdout(
     if sys.stdout.isatty():
         raise click.UsageError("--output - writes an image: send it to a file or a pipe")
     _, seed = blueprint.seed(rows[0])
-    findings = seed.check(schema=not given["no_schema"])
+    findings = findings_of(seed, rules_for(blueprint, schema=not given["no_schema"]))
     refused = blocking(findings, strict=given["strict"])
     if not quiet or refused:
         _show_findings([(Path("-"), finding) for finding in findings])
@@ -252,7 +252,11 @@ def _check(
     as_json: bool,
     quiet: bool,
 ) -> ExitStatus:
-    from unclone.runs import seed_check as readiness  # noqa: PLC0415 (as above)
+    from unclone.cli.execute import execute  # noqa: PLC0415
+    from unclone.cli.progress import progress_for  # noqa: PLC0415 (as above)
+    from unclone.cli.render import console  # noqa: PLC0415
+    from unclone.cli.render.readiness import show_readiness  # noqa: PLC0415
+    from unclone.runs import seed_check as readiness  # noqa: PLC0415
     from unclone.runs.run import Request  # noqa: PLC0415 (the engines come with it: not for --help)
 
     with progress_for(quiet=quiet) as progress:
@@ -261,37 +265,18 @@ def _check(
     if as_json:
         print_document("unclone.seed-check/1", [done.to_json()])
     elif done.result is not None:
-        _show_readiness(render.console(), done.result)
+        show_readiness(console(), done.result)
     return done.result.status if done.result is not None else done.status
 
 
-def _show_readiness(out: Console, found: Readiness) -> None:
-    """The result of --check."""
-    verdict = "would ignore the seed" if found.status else "takes a seed"
-    if found.obstacles and not found.status:
-        verdict += ", but not everything in it"
-    out.print(
-        render.plain(found.image, "bold") + render.plain(f": {found.guest}, {verdict}"),
-        soft_wrap=True,
-    )
-    for each in found.obstacles:
-        mark = render.plain("  ! ", "red") if each.whole else render.plain("  · ", "yellow")
-        place = f" ({each.path})" if each.path else ""
-        out.print(mark + render.plain(f"{each.meaning}{place}"), soft_wrap=True)
-        out.print(render.plain(f"    {each.remedy}"), style="dim", soft_wrap=True)
-
-
 def _show(results: Sequence[Result], kind: Format, *, refused: bool, verbose: bool) -> None:
-    out = render.console()
     for result in results:
-        line = render.plain(str(result.path), "bold")
-        line.append_text(render.plain(f": {_outcome(result, kind, refused=refused)}"))
-        out.print(line, soft_wrap=True)
+        click.echo(printable(f"{result.path}: {_outcome(result, kind, refused=refused)}"))
         if verbose:
             for name, size in result.sizes.items():
-                out.print(render.plain(f"  {name}: {size} bytes"), soft_wrap=True)
+                click.echo(f"  {name}: {size} bytes")
             if result.written and result.written.sha256 and not refused:
-                out.print(render.plain(f"  sha256 {result.written.sha256}"), soft_wrap=True)
+                click.echo(f"  sha256 {result.written.sha256}")
     if refused:
         stopped = sum(result.refused for result in results)
         click.echo(
@@ -312,9 +297,9 @@ def _show_findings(findings: Sequence[tuple[Path, Finding]]) -> None:
     several = len({path for path, _ in findings}) > 1
     for path, finding in findings:
         start = f"{path}: " if several else ""
-        click.echo(render.plain(f"{start}{finding}").plain, err=True)
+        click.echo(printable(f"{start}{finding}"), err=True)
         if finding.hint:
-            click.echo(f"  {render.plain(finding.hint).plain}", err=True)
+            click.echo(f"  {printable(finding.hint)}", err=True)
 
 
 def _to_json(result: Result, kind: Format, *, refused: bool) -> dict[str, Any]:
