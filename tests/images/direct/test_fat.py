@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.direct import complaints, make_fat, mounted_direct
+from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.process import run
 from unclone.images.volumes import Kind
 
@@ -163,3 +165,45 @@ def test_a_chain_that_leads_nowhere_is_an_error(image: Path) -> None:
     volumes.close()
     assert result.state == "damaged"
     assert "leads nowhere" in result.output
+
+
+SIZES = (0, 1, 511, 512, 4096, 70_000)
+
+
+@pytest.mark.parametrize("before", SIZES)
+def test_a_file_of_any_length_becomes_one_of_any_other(volumes: DirectVolumes, before: int) -> None:
+    pattern = bytes(range(251)) * 600
+    for number, (after, keep) in enumerate(itertools.product(SIZES, (0, 1, 512, 69_999))):
+        path = f"/{number}"
+        create(volumes, path, pattern[:before])
+        volumes.write(path, b"new" * after, keep=keep)
+        assert volumes.read(path, 1 << 20) == pattern[:before][:keep] + b"new" * after
+        volumes.remove(path)
+
+
+def test_a_large_file_is_changed_with_few_writes(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = BlockFile.write
+
+    def counted(self: BlockFile, offset: int, content: bytes) -> None:
+        written.append(len(content))
+        write(self, offset, content)
+
+    content = bytes(range(256)) * 8192  # 2 MiB: thousands of clusters
+    volumes = mounted_direct(image)
+    create(volumes, "/initrd", content)
+    monkeypatch.setattr(BlockFile, "write", counted)
+    patched = content[:1_000_000] + b"?" + content[1_000_001:]
+    volumes.write("/initrd", patched, keep=0)
+    cluster = max(written)
+    assert cluster <= 4096
+    assert len(written) <= 4  # one cluster, and the entry
+    written.clear()
+    volumes.write("/initrd", b"appended" * 20, keep=len(content))
+    assert len(written) <= 8  # the end of the file, the tables, the count, the entry
+    assert sum(written) < 16_384
+    volumes.close()
+    assert mtools(image, "mtype", "::/initrd") == patched + b"appended" * 20
+    assert not complaints(image)

@@ -10,10 +10,11 @@ import errno
 import struct
 import sys
 from array import array
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.engines.direct.block_file import BlockFile
     from unclone.images.engines.direct.vfat.boot import Boot
@@ -52,14 +53,31 @@ class Allocation:
 
     def read(self, clusters: Sequence[int]) -> bytes:
         """The content of *clusters*; neighbours are read at once."""
-        parts: list[bytes] = []
-        start = 0
-        for index in range(1, len(clusters) + 1):
-            if index == len(clusters) or clusters[index] != clusters[index - 1] + 1:
-                count = (index - start) * self._boot.cluster
-                parts.append(self._volume.read(self.offset(clusters[start]), count))
-                start = index
-        return b"".join(parts)
+        size = self._boot.cluster
+        return b"".join(
+            self._volume.read(self.offset(clusters[start]), (end - start) * size)
+            for start, end in _runs(clusters)
+        )
+
+    def write(self, clusters: Sequence[int], content: bytes) -> None:
+        """Make *content*, padded with zeros, that of *clusters*.
+
+        What is the same already is not written; neighbours are written at once.
+        """
+        size = self._boot.cluster
+        wanted = memoryview(content.ljust(len(clusters) * size, b"\0"))
+        present = memoryview(self.read(clusters))
+        changed = [
+            number
+            for number in range(len(clusters))
+            if present[number * size : (number + 1) * size]
+            != wanted[number * size : (number + 1) * size]
+        ]
+        targets = [clusters[number] for number in changed]
+        for start, end in _runs(targets):
+            # Neighbours on the volume need not be neighbours in the file.
+            parts = [wanted[n * size : (n + 1) * size] for n in changed[start:end]]
+            self._volume.write(self.offset(targets[start]), b"".join(parts))
 
     def offset(self, cluster: int) -> int:
         """Where the content of *cluster* is on the volume."""
@@ -71,48 +89,64 @@ class Allocation:
             return []
         found: list[int] = []
         end = self._boot.clusters + 2
-        for cluster in (*range(self._hint, end), *range(2, self._hint)):
+        for cluster in chain(range(self._hint, end), range(2, self._hint)):
             if len(found) == count:
                 break
             if not self._entries[cluster] & self._mask:
                 found.append(cluster)
         if len(found) < count:
             raise OSError(errno.ENOSPC, "no space left on the FAT file system")
-        for cluster, following in zip(found, [*found[1:], self._mask], strict=True):
-            self._set(cluster, following)
+        self._set(dict(zip(found, [*found[1:], self._mask], strict=True)))
         self._hint = found[-1] if found[-1] < end - 1 else 2
         self._count(-count)
         return found
 
-    def append(self, last: int) -> int:
-        """Make the chain that ends in *last* one cluster longer, and return that."""
-        (cluster,) = self.allocate(1)
-        self._set(last, cluster)
-        return cluster
+    def append(self, last: int, count: int = 1) -> list[int]:
+        """Make the chain that ends in *last* longer by *count* clusters, and return those.
+
+        Raises ``OSError(ENOSPC)`` and changes nothing.
+        """
+        found = self.allocate(count)
+        if found:
+            self._set({last: found[0]})
+        return found
 
     def free(self, first: int) -> None:
         """Give back the chain from *first* on."""
         clusters = self.chain(first)
-        for cluster in clusters:
-            self._set(cluster, 0)
+        self._set(dict.fromkeys(clusters, 0))
         self._count(len(clusters))
 
+    def end(self, last: int, rest: int) -> None:
+        """End a chain after *last*, and give back what follows it, from *rest* on."""
+        self.free(rest)
+        self._set({last: self._mask})
+
     # -- helpers ---------------------------------------------------------------------------
-    def _set(self, cluster: int, value: int) -> None:
-        self._entries[cluster] = self._entries[cluster] & ~self._mask | value
-        bits = self._boot.bits
-        if bits == 12:  # two entries share three bytes
-            pair = cluster & ~1
-            at = pair // 2 * 3
-            shared = self._entries[pair] & 0xFFF
-            if pair + 1 < len(self._entries):
-                shared |= (self._entries[pair + 1] & 0xFFF) << 12
-            raw = shared.to_bytes(3, "little")[: self._boot.fat_size - at]
-        else:
-            at = cluster * (bits // 8)
-            raw = self._entries[cluster].to_bytes(bits // 8, "little")
-        for copy in range(self._boot.fats):
-            self._volume.write(self._boot.fat_start + copy * self._boot.fat_size + at, raw)
+    def _set(self, values: Mapping[int, int]) -> None:
+        for cluster, value in values.items():
+            self._entries[cluster] = self._entries[cluster] & ~self._mask | value
+        changed = sorted(values)
+        for start, end in _runs(changed):
+            at, raw = self._encoded(changed[start], changed[end - 1] + 1)
+            for copy in range(self._boot.fats):
+                self._volume.write(self._boot.fat_start + copy * self._boot.fat_size + at, raw)
+
+    def _encoded(self, start: int, end: int) -> tuple[int, bytes]:
+        """The entries from *start* to before *end* as they are in the table, and where."""
+        if self._boot.bits == 12:  # two entries share three bytes
+            start, end = start & ~1, end + 1 & ~1
+            at = start // 2 * 3
+            padded = [*self._entries[start:end], 0]
+            pairs = zip(padded[:-1:2], padded[1::2], strict=False)
+            raw = b"".join(
+                (low & 0xFFF | (high & 0xFFF) << 12).to_bytes(3, "little") for low, high in pairs
+            )
+            return at, raw[: self._boot.fat_size - at]
+        part = self._entries[start:end]
+        if sys.byteorder == "big":
+            part.byteswap()
+        return start * (self._boot.bits // 8), part.tobytes()
 
     def _count(self, freed: int) -> None:
         """Correct the count of free clusters that FAT32 keeps besides."""
@@ -125,6 +159,15 @@ class Allocation:
             if not 0 <= value <= self._boot.clusters:
                 value = _UNKNOWN
             self._volume.write(self._boot.info + _FREE_COUNT, _INFO.pack(value))
+
+
+def _runs(clusters: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The stretches of *clusters* in which each is the neighbour of the one before, as indices."""
+    start = 0
+    for index in range(1, len(clusters) + 1):
+        if index == len(clusters) or clusters[index] != clusters[index - 1] + 1:
+            yield start, index
+            start = index
 
 
 def _decoded(raw: bytes, boot: Boot) -> array[int]:

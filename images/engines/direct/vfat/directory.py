@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -118,6 +119,36 @@ def make_entries(name: str, taken: Collection[str], raw: bytes) -> bytes:
     usable = _spelled(plain) == name.upper() and name.upper() not in taken
     short = plain if usable else _unused(base, extension, taken)
     return _long_entries(name, short) + short + raw[11:12] + b"\0" + raw[13:]
+
+
+def short_entry(attributes: int, cluster: int, size: int) -> bytes:
+    """A short entry without its name."""
+    raw = bytearray(ENTRY)
+    raw[11] = attributes
+    raw[14:18] = raw[22:26] = stamp()
+    raw[16:18] = raw[18:20] = stamp()[2:]
+    put_cluster(raw, cluster)
+    struct.pack_into("<I", raw, 28, size)
+    return bytes(raw)
+
+
+def dot_entry(name: bytes, cluster: int) -> bytes:
+    """The entry called *name* (``.`` or ``..``) of a directory at *cluster*."""
+    return name.ljust(11) + short_entry(DIRECTORY, cluster, 0)[11:]
+
+
+def put_cluster(raw: bytearray, cluster: int) -> None:
+    """Set the first cluster in the short entry *raw*."""
+    struct.pack_into("<H4xH", raw, 20, cluster >> 16, 0)
+    struct.pack_into("<H", raw, 26, cluster & 0xFFFF)
+
+
+def stamp() -> bytes:
+    """The time now (UTC, as Linux keeps it without a time zone): two bytes time, two bytes date."""
+    now = time.gmtime()
+    clock = now.tm_hour << 11 | now.tm_min << 5 | now.tm_sec // 2
+    day = max(now.tm_year - 1980, 0) << 9 | now.tm_mon << 5 | now.tm_mday
+    return struct.pack("<HH", clock, day)
 
 
 # -- names ---------------------------------------------------------------------------------

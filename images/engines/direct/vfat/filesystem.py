@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import stat
 import struct
-import time
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct.vfat.allocation import Allocation
@@ -19,7 +18,11 @@ from unclone.images.engines.direct.vfat.directory import (
     FREE,
     READ_ONLY,
     Entry,
+    dot_entry,
     make_entries,
+    put_cluster,
+    short_entry,
+    stamp,
 )
 from unclone.images.engines.direct.vfat.folder import Directory
 from unclone.images.needles import Needles
@@ -105,12 +108,22 @@ class FatFileSystem:
     def write(self, path: bytes, content: bytes, keep: int) -> None:
         self._require_writable()
         entry = self._file(path)
-        if keep:
-            content = self._content(entry, keep) + content
         if entry.attributes & READ_ONLY:
             raise OSError(errno.EACCES, "is read-only")
-        directory = self._directory(_parent(path))
-        self._replace_content(directory, entry, content)
+        keep = min(keep, entry.size)
+        _require_storable(keep + len(content))
+        clusters = self._resized(entry, keep + len(content))
+        kept, inside = divmod(keep, self._boot.cluster)  # whole clusters, bytes of the next
+        if inside:
+            content = self._fat.read(clusters[kept : kept + 1])[:inside] + content
+        self._fat.write(clusters[kept:], content)
+        self._update(
+            self._directory(_parent(path)),
+            entry,
+            attributes=entry.attributes | ARCHIVE,
+            cluster=clusters[0] if clusters else 0,
+            size=kept * self._boot.cluster + len(content),
+        )
 
     def create(self, path: bytes, content: bytes, mode: int, uid: int, gid: int) -> None:
         self._require_writable()
@@ -118,7 +131,7 @@ class FatFileSystem:
         directory, name = self._place(path)
         attributes = ARCHIVE if mode & 0o222 else ARCHIVE | READ_ONLY
         first = self._store(content)
-        self._enter_new(directory, name, _short_entry(attributes, first, len(content)), first)
+        self._enter_new(directory, name, short_entry(attributes, first, len(content)), first)
 
     def make_directory(self, path: bytes, mode: int, uid: int, gid: int) -> None:
         del mode  # it cannot be stored
@@ -126,9 +139,9 @@ class FatFileSystem:
         _require_root(uid, gid)
         directory, name = self._place(path)
         (cluster,) = self._fat.allocate(1)
-        dots = _dot(b".", cluster) + _dot(b"..", directory.parent_cluster)
+        dots = dot_entry(b".", cluster) + dot_entry(b"..", directory.parent_cluster)
         self._volume.write(self._fat.offset(cluster), dots.ljust(self._boot.cluster, b"\0"))
-        self._enter_new(directory, name, _short_entry(DIRECTORY, cluster, 0), cluster)
+        self._enter_new(directory, name, short_entry(DIRECTORY, cluster, 0), cluster)
 
     def make_symlink(self, path: bytes, target: bytes) -> None:
         del target
@@ -171,7 +184,7 @@ class FatFileSystem:
         if entry.is_directory and source.first != target.first:
             at = self._fat.offset(entry.cluster)
             dots = self._volume.read(at, 2 * ENTRY)
-            self._volume.write(at, dots[:ENTRY] + _dot(b"..", target.parent_cluster))
+            self._volume.write(at, dots[:ENTRY] + dot_entry(b"..", target.parent_cluster))
 
     def set_owner(self, path: bytes, uid: int, gid: int) -> None:
         self._require_writable()
@@ -257,27 +270,24 @@ class FatFileSystem:
 
     def _store(self, content: bytes) -> int:
         """Write *content* to new clusters and return the first; 0 when there is nothing."""
-        if len(content) > _FILE_LIMIT:
-            raise OSError(errno.EFBIG, "is too large for FAT")
-        size = self._boot.cluster
-        clusters = self._fat.allocate(-(-len(content) // size))
-        for number, cluster in enumerate(clusters):
-            part = content[number * size : (number + 1) * size]
-            self._volume.write(self._fat.offset(cluster), part.ljust(size, b"\0"))
+        _require_storable(len(content))
+        clusters = self._fat.allocate(-(-len(content) // self._boot.cluster))
+        self._fat.write(clusters, content)
         return clusters[0] if clusters else 0
 
-    def _replace_content(self, directory: Directory, entry: Entry, content: bytes) -> None:
-        if entry.cluster:
-            self._fat.free(entry.cluster)
-        self._update(directory, entry, cluster=0, size=0)
-        first = self._store(content)
-        self._update(
-            directory,
-            entry,
-            attributes=entry.attributes | ARCHIVE,
-            cluster=first,
-            size=len(content),
-        )
+    def _resized(self, entry: Entry, size: int) -> list[int]:
+        """The clusters of the file *entry*, made as many as *size* bytes need."""
+        wanted = -(-size // self._boot.cluster)
+        clusters = self._fat.chain(entry.cluster) if entry.cluster else []
+        if not clusters:
+            return self._fat.allocate(wanted)
+        if not wanted:
+            self._fat.free(clusters[0])
+        elif wanted < len(clusters):
+            self._fat.end(clusters[wanted - 1], clusters[wanted])
+        else:
+            clusters += self._fat.append(clusters[-1], wanted - len(clusters))
+        return clusters[:wanted]
 
     # -- entries ---------------------------------------------------------------------------
     def _update(
@@ -293,8 +303,8 @@ class FatFileSystem:
         if attributes is not None:
             raw[11] = attributes
         if cluster is not None:
-            _put_cluster(raw, cluster)
-            raw[18:20], raw[22:26] = _stamp()[2:], _stamp()
+            put_cluster(raw, cluster)
+            raw[18:20], raw[22:26] = stamp()[2:], stamp()
         if size is not None:
             struct.pack_into("<I", raw, 28, size)
         directory.write(entry.slot, bytes(raw))
@@ -317,9 +327,9 @@ class FatFileSystem:
             raise
 
     def _leave(self, directory: Directory, entry: Entry) -> None:
-        for slot in range(entry.first, entry.slot + 1):
-            at = slot * ENTRY
-            directory.write(slot, bytes([FREE]) + directory.raw[at + 1 : at + ENTRY])
+        raw = bytearray(directory.raw[entry.first * ENTRY : (entry.slot + 1) * ENTRY])
+        raw[::ENTRY] = bytes([FREE]) * (len(raw) // ENTRY)
+        directory.write(entry.first, bytes(raw))
 
     def _plan_removal(self, entry: Entry, chains: list[int], seen: set[int]) -> None:
         pending = [entry]
@@ -334,34 +344,6 @@ class FatFileSystem:
     def _require_writable(self) -> None:
         if not self._writable:
             raise OSError(errno.EROFS, "the file system is mounted read-only")
-
-
-def _short_entry(attributes: int, cluster: int, size: int) -> bytes:
-    """A short entry without its name."""
-    raw = bytearray(ENTRY)
-    raw[11] = attributes
-    raw[14:18] = raw[22:26] = _stamp()
-    raw[16:18] = raw[18:20] = _stamp()[2:]
-    _put_cluster(raw, cluster)
-    struct.pack_into("<I", raw, 28, size)
-    return bytes(raw)
-
-
-def _dot(name: bytes, cluster: int) -> bytes:
-    return name.ljust(11) + _short_entry(DIRECTORY, cluster, 0)[11:]
-
-
-def _put_cluster(raw: bytearray, cluster: int) -> None:
-    struct.pack_into("<H4xH", raw, 20, cluster >> 16, 0)
-    struct.pack_into("<H", raw, 26, cluster & 0xFFFF)
-
-
-def _stamp() -> bytes:
-    """The time now (UTC, as Linux keeps it without a time zone): two bytes time, two bytes date."""
-    now = time.gmtime()
-    clock = now.tm_hour << 11 | now.tm_min << 5 | now.tm_sec // 2
-    day = max(now.tm_year - 1980, 0) << 9 | now.tm_mon << 5 | now.tm_mday
-    return struct.pack("<HH", clock, day)
 
 
 def _parent(path: bytes) -> bytes:
@@ -381,6 +363,11 @@ def _decoded(name: bytes) -> str:
 def _require_root(uid: int, gid: int) -> None:
     if uid or gid:
         raise OSError(errno.EPERM, "FAT has no owners")
+
+
+def _require_storable(size: int) -> None:
+    if size > _FILE_LIMIT:
+        raise OSError(errno.EFBIG, "is too large for FAT")
 
 
 def _require_new(cluster: int, seen: set[int]) -> None:

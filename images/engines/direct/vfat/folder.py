@@ -45,14 +45,16 @@ class Directory:
 
     def write(self, slot: int, made: bytes) -> None:
         """Write the entries *made* from *slot* on."""
-        for number in range(len(made) // ENTRY):
-            at = (slot + number) * ENTRY
+        at = slot * ENTRY
+        while made:
             if self._clusters:
-                cluster = self._clusters[at // self._boot.cluster]
-                place = self._fat.offset(cluster) + at % self._boot.cluster
+                number, inside = divmod(at, self._boot.cluster)
+                place = self._fat.offset(self._clusters[number]) + inside
+                part = made[: self._boot.cluster - inside]
             else:
-                place = self._boot.root_start + at
-            self._volume.write(place, made[number * ENTRY : (number + 1) * ENTRY])
+                place, part = self._boot.root_start + at, made
+            self._volume.write(place, part)
+            at, made = at + len(part), made[len(part) :]
 
     def add(self, made: bytes) -> None:
         """Write the entries *made* where there is room for them."""
@@ -78,9 +80,9 @@ class Directory:
             raise OSError(errno.ENOSPC, "the root directory is full")
         if len(self.raw) + self._boot.cluster > _DIRECTORY_LIMIT:
             raise OSError(errno.ENOSPC, "the directory is full")
-        cluster = self._fat.append(self._clusters[-1])
-        self._volume.write(self._fat.offset(cluster), bytes(self._boot.cluster))
-        self._clusters.append(cluster)
+        added = self._fat.append(self._clusters[-1])
+        self._fat.write(added, b"")
+        self._clusters += added
         self.raw += bytes(self._boot.cluster)
         return self._room_for(count)
 
