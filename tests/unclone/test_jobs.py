@@ -17,10 +17,11 @@ import pytest
 from tests.support.command import PROGRAM, unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from unclone.cli.progress import LineProgress
-from unclone.images.engines import admission as turns
+from unclone.images.engines import admission
 from unclone.images.errors import ExitStatus, InUseError, RefusedError
 from unclone.runs import failures
-from unclone.runs.jobs import Task, attempt_all, default_jobs
+from unclone.runs.worker import Worker
+from unclone.runs.worker_pool import Task, default_jobs, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def attempts(
 ) -> Sequence[CompletedRun[Said]]:
     tasks = [Task(f"image-{number}", work) for number, work in enumerate(works)]
     progress = LineProgress(stream or io.StringIO())
-    return attempt_all(tasks, progress, jobs=jobs, show=lambda _: None)
+    return run_all(tasks, progress, jobs=jobs, on_error=lambda _: None)
 
 
 def saying(words: str) -> Callable[[Listener], Said]:
@@ -155,11 +156,11 @@ def test_an_image_in_use_by_somebody_else_is_in_use() -> None:
 def test_virtual_machines_take_turns_and_hold_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "MACHINE_MEMORY", 2**60)  # room for one, as always
+    monkeypatch.setattr(admission, "MACHINE_MEMORY", 2**60)  # room for one, as always
     running = tmp_path / "running"
 
     def machine(_: Listener) -> Said:
-        turns.await_turn()
+        admission.await_turn()
         running.mkdir()  # fails when there is another
         await_file(tmp_path / "light")
         running.rmdir()
@@ -171,6 +172,14 @@ def test_virtual_machines_take_turns_and_hold_up_nobody(
 
     done = attempts(machine, machine, machine, light, jobs=1)
     assert [each.result for each in done] == [Said("heavy")] * 3 + [Said("light")]
+
+
+def test_a_worker_that_died_while_it_waited_is_admitted_in_vain() -> None:
+    worker = Worker("image", crash, on_error=lambda _: None, others=())
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    worker.admit()
+    assert worker.receive() == ("ended", -signal.SIGKILL)
+    worker.close()
 
 
 def test_there_is_always_room_for_one() -> None:

@@ -13,7 +13,8 @@ from tests.support.initrds import archive, compress
 from tests.support.mac_pins import A
 from tests.support.tree import plant
 from unclone.cli.main import cli
-from unclone.runs import run
+from unclone.runs.request import Request
+from unclone.runs.sanitize import sanitize
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.options import Options
 
@@ -52,7 +53,7 @@ def test_the_map_of_the_definition_goes_through_the_guest(tmp_path: Path) -> Non
     tree = {**DEBIAN_12, **BARE_ROOT, **FILES, INITRD: initrd}
     image = make_disk(tmp_path / "disk.raw", [Part("ext4", tree, size=48)])
     options = Options(macs={pair["old"]: pair["new"]})
-    report = run.sanitize(run.Request(image, format="raw", engine="direct", options=options))
+    report = sanitize(Request(image, format="raw", engine="direct", options=options))
 
     renewed = [one.change.target for one in report.outcomes if one.change.step == "mac-pins"]
     assert renewed == [*sorted(set(FILES) - {"/etc/fstab"}), INITRD]

@@ -14,7 +14,7 @@ from unclone.cli import options
 from unclone.cli.commands.sanitize import command
 from unclone.cli.main import cli
 from unclone.cli.progress import SilentProgress, progress_for
-from unclone.runs.run import Request
+from unclone.runs.request import Request
 from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.options import Options, Profile
 

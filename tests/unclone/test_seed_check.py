@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.support.tree import guest_at, plant
 from unclone.cli.main import cli
-from unclone.runs import run
+from unclone.runs import seed_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from unclone.images.guest import Guest
-    from unclone.runs.run import Request
+    from unclone.runs.request import Request
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def image(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def reading(request: Request, listener: object) -> Iterator[Guest]:
         yield guest_at(request.image)
 
-    monkeypatch.setattr(run, "reading", reading)
+    monkeypatch.setattr(seed_check, "read_only", reading)
     (here / "guest").mkdir()
     return here / "guest"
 

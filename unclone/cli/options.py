@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from unclone.cli.progress import Progress
-    from unclone.runs.run import Request
+    from unclone.runs.request import Request
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
@@ -229,7 +229,7 @@ def request_from(
     image: Path, given: Mapping[str, Any], options: Options, progress: Progress
 ) -> Request:
     """The request for one image. What a command has no option for keeps its default."""
-    from unclone.runs.run import Request  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.request import Request  # noqa: PLC0415 (the engines come with it: not for --help)
 
     outputs = tuple(given.get("outputs", ()))
     return Request(

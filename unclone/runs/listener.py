@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 
@@ -48,3 +49,27 @@ class NullListener:
 
     def warn(self, message: str) -> None:
         pass
+
+
+class PhaseTimer:
+    """Passes the phases on to *listener*, and measures how long each takes."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self._seconds: dict[str, float] = {}
+        self._current = ""
+        self._since = 0.0
+
+    def phase(self, name: str) -> None:
+        """As :meth:`Listener.phase`."""
+        self.stop()
+        self._current, self._since = name, time.monotonic()
+        self.listener.phase(name)
+
+    def stop(self) -> dict[str, float]:
+        """End the current phase. Returns the seconds of each."""
+        if self._current:
+            spent = time.monotonic() - self._since
+            self._seconds[self._current] = round(spent, 3)
+            self._current = ""
+        return dict(self._seconds)

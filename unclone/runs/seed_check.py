@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ExitStatus
-from unclone.runs import run
+from unclone.runs.opening import read_only
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.seed_readiness import Obstacle, Wanted, obstacles
 from unclone.seeds.contents import contents
@@ -15,7 +15,7 @@ from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
     from unclone.runs.listener import Listener
-    from unclone.runs.run import Request
+    from unclone.runs.request import Request
     from unclone.seeds.seed import Seed
 
 
@@ -44,7 +44,7 @@ class Readiness:
 
 def look(request: Request, listener: Listener, wanted: Wanted | None) -> Readiness:
     """Open the image, change nothing, and say what is in the way of a seed."""
-    with run.reading(request, listener) as guest:
+    with read_only(request, listener) as guest:
         facts = Facts(guest)
         return Readiness(str(request.image), facts.name, obstacles(guest, facts, wanted))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.images.formats.header import Format
 from unclone.images.image import shown
-from unclone.runs import run
+from unclone.runs.opening import read_only
+from unclone.runs.request import Request
 from unclone.sanitize import clone_readiness
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.text.source import Source
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from unclone.sanitize.definitions.definition import Definition, Disk
 
-_HINT = "Mend that in the guest first, or leave out --virtio."
+_HINT = "Correct that in the guest first, or leave out --virtio."
 
 
 def moved(
@@ -53,12 +54,12 @@ def _require_bootable(definition: Definition, disks: Mapping[str, str]) -> None:
         )
     (first, kind), *others = images
     formats = [str(each) for each in Format]
-    request = run.Request(
+    request = Request(
         first,
         add_disks=tuple(path for path, _ in others),
         format=kind if kind in formats and not others else "",
     )
-    with run.reading(request) as guest:
+    with read_only(request) as guest:
         obstacles = obstacles_in(clone_readiness.notes(guest, Facts(guest)))
     if obstacles:
         raise RefusedError(

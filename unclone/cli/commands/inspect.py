@@ -39,12 +39,12 @@ def command(
     **given: Any,  # noqa: ANN401 (the options, as options.request_from takes them)
 ) -> None:
     """Show what identity is in IMAGE, and what `unclone sanitize` would do. Changes nothing."""
-    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.inspect import inspect  # noqa: PLC0415 (the engines come with it: not for --help)
 
     steps = options.options_from(given)
     with progress_for(quiet=quiet) as progress:
         request = options.request_from(image, given, steps, progress)
-        found = execute(ctx, image, progress, partial(run.inspect, request))
+        found = execute(ctx, image, progress, partial(inspect, request))
     if as_json:
         print_document("unclone.inspect/1", [found.to_json()])
     elif found.result is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,30 +15,11 @@ from unclone.cli.progress import progress_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.images.recovery import Recovery
-    from unclone.runs.listener import Listener
 
 EPILOG = """\b
 Example:
   unclone recover web-01.qcow2
 """
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """A recovery with the name it was asked for by."""
-
-    image: str
-    recovery: Recovery
-
-    def to_json(self) -> dict[str, Any]:
-        """As documented in docs/json.md."""
-        return {
-            "image": self.image,
-            "status": "done",
-            "action": str(self.recovery.action),
-            "images": [os.fspath(path) for path in self.recovery.images],
-        }
 
 
 @click.command("recover", epilog=EPILOG)
@@ -61,13 +41,10 @@ def command(
 
     Every run does this by itself first; the command is for when no further run is wanted.
     """
-    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
-
-    def work(listener: Listener) -> Recovered:
-        return Recovered(os.fspath(image), run.recover(image, listener, allow=allow))
+    from unclone.runs.recover import recover  # noqa: PLC0415 (the formats come with it: not for --help)
 
     with progress_for(quiet=quiet) as progress:
-        done = execute(ctx, image, progress, work)
+        done = execute(ctx, image, progress, partial(recover, image, allow=allow))
     if as_json:
         print_document("unclone.recover/1", [done.to_json()])
     elif done.result is not None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from unclone.cli.progress import Progress
     from unclone.runs.completed import CompletedRun
     from unclone.runs.listener import Listener
-    from unclone.runs.machine import Machine
-    from unclone.runs.run import Request
+    from unclone.runs.request import Request
+    from unclone.runs.sanitize_machine import MachineReport
     from unclone.sanitize.options import Options
     from unclone.sanitize.report import Report
 
@@ -115,96 +115,96 @@ def command(
     The exit status is then that of the most severe failure (docs/exit-status.md).
     """
     _require_sense(images, given)
-    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
 
     steps = options.options_from(given)
-    at_once = _at_once(images, given, jobs)
-    attempts: Sequence[CompletedRun[Report] | CompletedRun[Machine]]
-    with progress_for(quiet=quiet, threads=at_once == 1) as progress:
+    workers = _workers(images, given, jobs)
+    runs: Sequence[CompletedRun[Report] | CompletedRun[MachineReport]]
+    with progress_for(quiet=quiet, threads=workers == 1) as progress:
         if given["definition"]:
-            attempts = [_together(ctx, images, given, steps, progress)]
+            runs = [_sanitize_machine(ctx, images, given, steps, progress)]
             images = ()
         requests = [options.request_from(image, given, steps, progress) for image in images]
-        if at_once > 1:
-            attempts = _several(ctx, requests, progress, at_once)
+        if workers > 1:
+            runs = _sanitize_all(ctx, requests, progress, workers)
         elif images:
-            attempts = []
+            runs = []
             for request in requests:
-                work = partial(run.sanitize, request)
-                attempts.append(execute(ctx, request.image, progress, work))
-                if attempts[-1].interrupted:
+                work = partial(sanitize, request)
+                runs.append(execute(ctx, request.image, progress, work))
+                if runs[-1].interrupted:
                     break
     if as_json:
-        print_document("unclone.sanitize/1", [each.to_json() for each in attempts])
+        print_document("unclone.sanitize/1", [each.to_json() for each in runs])
     else:
         from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
 
         out = render.console()
-        for each in attempts:
+        for each in runs:
             if each.result is not None:
                 _show(out, each.result, verbose=verbose)
-    ctx.exit(failures.worst(each.status for each in attempts))
+    ctx.exit(failures.worst(each.status for each in runs))
 
 
-def _show(out: Console, result: Report | Machine, *, verbose: bool) -> None:
+def _show(out: Console, result: Report | MachineReport, *, verbose: bool) -> None:
     from unclone.cli.render.report import show_definition, show_report  # noqa: PLC0415 (slow to load, and of no use to --json)
-    from unclone.runs.machine import Machine  # noqa: PLC0415 (all formats come with it)
+    from unclone.runs.sanitize_machine import MachineReport  # noqa: PLC0415 (all formats come with it)
 
-    if isinstance(result, Machine):
+    if isinstance(result, MachineReport):
         show_report(out, result.report, verbose=verbose)
         show_definition(out, result.defined)
     else:
         show_report(out, result, verbose=verbose)
 
 
-def _together(
+def _sanitize_machine(
     ctx: click.Context,
     images: tuple[Path, ...],
     given: dict[str, Any],
     steps: Options,
     progress: Progress,
-) -> CompletedRun[Machine]:
+) -> CompletedRun[MachineReport]:
     """The disks and the definition of one machine."""
     # All formats come with them: not for --help.
     from unclone.runs import define as defining  # noqa: PLC0415
-    from unclone.runs import machine as together  # noqa: PLC0415
+    from unclone.runs.sanitize_machine import disks_of, sanitize_machine  # noqa: PLC0415
 
     source: Path = given["definition"]
     wanted = defining.Request(
         source, given["name"], output=given["definition_output"], overwrite=given["overwrite"]
     )
 
-    def work(listener: Listener) -> Machine:
+    def work(listener: Listener) -> MachineReport:
         definition = defining.read(wanted)
-        disks = (*images, *given["add_disks"]) if images else together.disks_of(definition)
+        disks = (*images, *given["add_disks"]) if images else disks_of(definition)
         of_disks = {**given, "add_disks": disks[1:]}
         request = options.request_from(disks[0], of_disks, steps, progress)
-        return together.sanitize(
+        return sanitize_machine(
             request, wanted, definition, listener, avoid=given["avoid"], ledger=given["ledger"]
         )
 
     return execute(ctx, images[0] if images else source, progress, work)
 
 
-def _at_once(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
-    if len(images) <= 1 or given["ask_passphrase"]:  # a person is asked by one run at a time
+def _workers(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
+    if len(images) <= 1 or given["ask_passphrase"]:  # one question at a time
         return 1
-    from unclone.runs.jobs import default_jobs  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.worker_pool import default_jobs  # noqa: PLC0415 (the engines come with it: not for --help)
 
     return min(jobs or default_jobs(), len(images))
 
 
-def _several(
-    ctx: click.Context, requests: Sequence[Request], progress: Progress, at_once: int
+def _sanitize_all(
+    ctx: click.Context, requests: Sequence[Request], progress: Progress, workers: int
 ) -> Sequence[CompletedRun[Report]]:
-    from unclone.runs import run  # noqa: PLC0415 (the engines come with it: not for --help)
-    from unclone.runs.jobs import Task, attempt_all  # noqa: PLC0415 (likewise)
+    from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.worker_pool import Task, run_all  # noqa: PLC0415 (likewise)
     from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
 
-    with suppress(UncloneError):  # each image says it
-        all_steps(requests[0].options)  # read here once, and not in every job
-    tasks = [Task(os.fspath(each.image), partial(run.sanitize, each)) for each in requests]
-    return attempt_all(tasks, progress, jobs=at_once, show=partial(show_traceback, ctx))
+    with suppress(UncloneError):  # each image reports it
+        all_steps(requests[0].options)  # read here once, and not in every worker
+    tasks = [Task(os.fspath(each.image), partial(sanitize, each)) for each in requests]
+    return run_all(tasks, progress, jobs=workers, on_error=partial(show_traceback, ctx))
 
 
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:

@@ -257,7 +257,7 @@ def _check(
     from unclone.cli.render import console  # noqa: PLC0415
     from unclone.cli.render.readiness import show_readiness  # noqa: PLC0415
     from unclone.runs import seed_check as readiness  # noqa: PLC0415
-    from unclone.runs.run import Request  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.request import Request  # noqa: PLC0415 (the engines come with it: not for --help)
 
     with progress_for(quiet=quiet) as progress:
         request = Request(image, format=given["image_format"] or "")

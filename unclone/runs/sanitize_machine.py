@@ -1,4 +1,4 @@
-"""One machine at once: its disks and its definition, with one map of identities for both.
+"""The run of ``unclone sanitize --definition``: a machine's disks and its definition, or neither.
 
 The new definition is written first and taken back when the image cannot be changed: once the image
 is committed, nothing is left that could fail.
@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.errors import UsageError
 from unclone.images.image import shown
 from unclone.runs import define as defining
-from unclone.runs import run
+from unclone.runs.sanitize import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unclone.runs.define import Defined
     from unclone.runs.listener import Listener
+    from unclone.runs.request import Request
     from unclone.sanitize.definitions.definition import Definition, Disk
     from unclone.sanitize.report import Report
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineReport:
     """What was done to a machine: to its disks, and to its definition."""
 
     report: Report
@@ -51,19 +52,19 @@ def disks_of(definition: Definition) -> tuple[Path, ...]:
     return found
 
 
-def sanitize(
-    request: run.Request,
+def sanitize_machine(
+    request: Request,
     wanted: defining.Request,
     definition: Definition,
     listener: Listener,
     *,
     avoid: Sequence[Path] = (),
     ledger: Path | None = None,
-) -> Machine:
+) -> MachineReport:
     """Make the machine's disks and definition those of another machine, or neither.
 
     The MAC addresses that the definition gets, the guest's own configuration gets, too. Raises
-    UsageError when the disks are not as many as the definition has, and what ``run.sanitize`` and
+    UsageError when the disks are not as many as the definition has, and what ``sanitize`` and
     ``defining.define`` raise.
     """
     wanted = replace(wanted, disks=_moves(request, wanted, definition), dry_run=request.dry_run)
@@ -73,8 +74,8 @@ def sanitize(
         defining.written(wanted, definition, pool) as defined,
     ):
         options = replace(request.options, macs=defined.identities.macs)
-        report = run.sanitize(replace(request, options=options), listener)
-    return Machine(report, defined)
+        report = sanitize(replace(request, options=options), listener)
+    return MachineReport(report, defined)
 
 
 def _own(definition: Definition) -> list[Disk]:
@@ -83,9 +84,7 @@ def _own(definition: Definition) -> list[Disk]:
     ]
 
 
-def _moves(
-    request: run.Request, wanted: defining.Request, definition: Definition
-) -> dict[str, str]:
+def _moves(request: Request, wanted: defining.Request, definition: Definition) -> dict[str, str]:
     """Where each disk of the definition is on the new machine."""
     own = _own(definition)
     given = (request.image, *request.add_disks)

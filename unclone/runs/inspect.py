@@ -1,0 +1,43 @@
+"""The run of ``unclone inspect``: read an image, and change nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unclone.images.reading import ReadOnly
+from unclone.runs.listener import NullListener, PhaseTimer
+from unclone.runs.opening import opened, summary
+from unclone.sanitize.report import Inspection
+
+if TYPE_CHECKING:
+    from unclone.runs.listener import Listener
+    from unclone.runs.request import Request
+
+
+def inspect(request: Request, listener: Listener | None = None) -> Inspection:
+    """Look at an image: what it is, which identity is in it, what a run would change.
+
+    Nothing is written to the image or beside it. Raises ``UncloneError``.
+    """
+    timer = PhaseTimer(listener or NullListener())
+    timer.phase("lock")
+    with (
+        ReadOnly(request.disks, allow=request.allow) as transaction,
+        opened(request, transaction, timer, read_only=True) as guest,
+    ):
+        from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
+
+        plan = make_plan(guest, request.options)
+        first = transaction.images[0]
+        return Inspection(
+            image=str(request.image),
+            format=str(first.format),
+            virtual_size=first.virtual_size,
+            engine=guest.engine,
+            guest=summary(guest),
+            file_systems=tuple(guest.file_systems()),
+            identifiers=tuple(guest.identifiers()),
+            plan=plan,
+            warnings=(*transaction.warnings, *guest.layout.warnings),
+            timings=timer.stop(),
+        )

@@ -1,0 +1,107 @@
+"""Open the guest that a request names."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from unclone.images.engines.engine import Drive
+from unclone.images.errors import EngineError, UsageError
+from unclone.images.opening import open_guest, select_engine
+from unclone.images.reading import ReadOnly
+from unclone.images.text import printable
+from unclone.runs.listener import NullListener, PhaseTimer
+from unclone.sanitize.report import GuestSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from unclone.images.guest import Guest
+    from unclone.images.transaction import Transaction
+    from unclone.runs.listener import Listener
+    from unclone.runs.request import Request
+
+#: Bytes of a key file that are read; cryptsetup's own default limit is 8 MiB.
+KEY_FILE_LIMIT = 8 * 1024 * 1024
+
+
+@contextmanager
+def read_only(request: Request, listener: Listener | None = None) -> Iterator[Guest]:
+    """The guest in an image, for as long as the ``with`` block lasts, to be looked at only.
+
+    Nothing is written to the image or beside it. Raises ``UncloneError``.
+    """
+    timer = PhaseTimer(listener or NullListener())
+    timer.phase("lock")
+    with (
+        ReadOnly(request.disks, allow=request.allow) as transaction,
+        opened(request, transaction, timer, read_only=True) as guest,
+    ):
+        yield guest
+
+
+@contextmanager
+def opened(
+    request: Request,
+    transaction: Transaction,
+    timer: PhaseTimer,
+    *,
+    read_only: bool,
+    force_check: bool = True,
+) -> Iterator[Guest]:
+    """The guest on the overlays of *transaction* or, where it has none, on its images.
+
+    Raises ``EngineError`` when the guest cannot be opened or, inside the ``with`` block, read.
+    """
+    drives = [
+        Drive(overlay, "qcow2", image)
+        for overlay, image in zip(transaction.overlays, transaction.images, strict=False)
+    ] or [Drive(image.path, str(image.format), image) for image in transaction.images]
+    timer.phase("launch")
+    opening = open_guest(
+        drives,
+        engine=select_engine(request.engine),
+        keys=lambda container: _keys(request, container),
+        read_only=read_only,
+        force_check=force_check,
+        say=timer.listener.say,
+    )
+    with opening as guest:
+        timer.phase("plan")
+        try:
+            yield guest
+        except OSError as error:
+            raise EngineError(
+                f"the guest cannot be read: {printable(str(error))}",
+                hint="Its file system may be damaged: repair it first (boot the guest, or run its "
+                "fsck on the disk) and try again.",
+            ) from error
+
+
+def _keys(request: Request, container: str) -> Iterable[bytes]:
+    for path in request.key_files:
+        try:
+            with path.open("rb") as file:
+                yield file.read(KEY_FILE_LIMIT)
+        except OSError as error:
+            raise UsageError(
+                f"the key file {printable(str(path))} cannot be read: {error.strerror}"
+            ) from error
+    if request.passphrase is not None:
+        yield request.passphrase(container)
+
+
+def summary(guest: Guest) -> GuestSummary:
+    """What the guest is: its distribution, init system, host name and layout."""
+    from unclone.sanitize.facts import Facts  # noqa: PLC0415 (imported while the image is opened)
+
+    facts = Facts(guest)
+    hostname = guest.text_or_empty("/etc/hostname", 256).strip()
+    return GuestSummary(
+        name=facts.name,
+        distribution=printable(facts.os_release.get("ID", ""), 100),
+        version=printable(facts.os_release.get("VERSION_ID", ""), 100),
+        init=facts.init,
+        hostname=printable(hostname, 100),
+        layout=guest.layout,
+    )

@@ -1,0 +1,133 @@
+"""The run of ``unclone sanitize``: lock, overlay, open, plan, apply, verify, commit."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import UncheckedError, UncloneError
+from unclone.images.formats import Format
+from unclone.images.opening import select_engine
+from unclone.images.output import ToOutput
+from unclone.images.reading import ReadOnly
+from unclone.images.transaction import InPlace
+from unclone.runs.listener import NullListener, PhaseTimer
+from unclone.runs.opening import opened, summary
+from unclone.sanitize.report import Report
+
+if TYPE_CHECKING:
+    from unclone.images.transaction import Transaction
+    from unclone.runs.listener import Listener
+    from unclone.runs.request import Request
+    from unclone.sanitize.options import Options
+
+
+def sanitize(request: Request, listener: Listener | None = None) -> Report:
+    """Take the old identity out of an image, prove it, and only then let the image change.
+
+    Raises ``UncloneError``; the image is then as it was, unless the message
+    says how ``recover`` finishes.
+    """
+    timer = PhaseTimer(listener or NullListener())
+    loader = _Loader(request.options)
+    with select_engine(request.engine).start_ahead():
+        try:
+            return _sanitize(request, timer, loader, force_check=False)
+        except UncheckedError as error:
+            timer.listener.say(f"{error.message}; once more, after a check of the file systems")
+    return _sanitize(request, timer, loader, force_check=True)
+
+
+def _sanitize(request: Request, timer: PhaseTimer, loader: _Loader, *, force_check: bool) -> Report:
+    timer.phase("lock")
+    with _transaction(request) as transaction:
+        for recovered in transaction.recovered:
+            timer.listener.say(str(recovered))
+        for warning in transaction.warnings:
+            timer.listener.warn(warning)
+        with opened(
+            request, transaction, timer, read_only=request.dry_run, force_check=force_check
+        ) as guest:
+            for warning in guest.layout.warnings:
+                timer.listener.warn(warning)
+            loader.wait("unclone.sanitize.initrds")
+            from unclone.sanitize import initrds  # noqa: PLC0415 (imported while the image is opened)
+
+            initrds.look_ahead(guest)
+            loader.wait("unclone.sanitize.planning")
+            from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (imported while the image is opened)
+
+            plan = make_plan(guest, request.options)
+            report = Report(
+                image=str(request.image),
+                result=str(request.outputs[0] if request.outputs else request.image),
+                dry_run=request.dry_run,
+                engine=guest.engine,
+                guest=summary(guest),
+                plan=plan,
+                warnings=(*transaction.warnings, *guest.layout.warnings),
+            )
+            if request.dry_run:
+                return report.finished(timer.stop())
+            timer.phase("apply")
+            loader.wait("unclone.sanitize.verifying")
+            from unclone.sanitize.applying import apply_plan  # noqa: PLC0415 (imported while the image is opened)
+            from unclone.sanitize.verifying import verify  # noqa: PLC0415 (imported while the image is opened)
+
+            outcomes = tuple(apply_plan(guest, plan))
+            timer.phase("verify")
+            verification = verify(guest, plan, outcomes, strict=request.options.strict)
+            identifiers = tuple(guest.identifiers())
+            timer.phase("commit")
+        transaction.commit()
+    return report.proven(outcomes, verification, identifiers).finished(timer.stop())
+
+
+class _Loader:
+    """Imports, in a thread, what later phases need while the engine opens the image."""
+
+    #: In the order in which they are needed.
+    _MODULES = (
+        "unclone.sanitize.initrds",
+        "unclone.sanitize.planning",
+        "unclone.sanitize.applying",
+        "unclone.sanitize.verifying",
+    )
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._loaded = {name: Event() for name in self._MODULES}
+        # A daemon: Ctrl-C in the middle of an import can leave it waiting for ever.
+        Thread(target=self._load, daemon=True).start()
+
+    def wait(self, name: str) -> None:
+        """Return when the module *name*, and what comes before it, is there."""
+        self._loaded[name].wait()
+
+    def _load(self) -> None:
+        try:
+            for name, loaded in self._loaded.items():
+                module = import_module(name)
+                if name == "unclone.sanitize.planning":
+                    with suppress(UncloneError):  # said when the plan is made
+                        module.all_steps(self._options)
+                loaded.set()
+        finally:  # an import that failed here is done again, and fails, in the main thread
+            for loaded in self._loaded.values():
+                loaded.set()
+
+
+def _transaction(request: Request) -> Transaction:
+    if request.dry_run:
+        return ReadOnly(request.disks, allow=request.allow)
+    if request.outputs:
+        return ToOutput(
+            request.disks,
+            request.outputs,
+            allow=request.allow,
+            format=Format(request.output_format) if request.output_format else None,
+            overwrite=request.overwrite,
+        )
+    return InPlace(request.disks, allow=request.allow, allow_overlays=request.allow_overlays)

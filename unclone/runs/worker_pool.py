@@ -1,0 +1,227 @@
+"""Several images at once: each in a process of its own, as many at a time as there is room for.
+
+Processes and not threads, because libguestfs and Ctrl-C want a main thread, and because a crash
+of one is then a failure of one. They are forked from this process, which has everything loaded;
+it starts no thread and works on no image itself.
+
+A worker that has a virtual machine, or waits for one, does not count among ``jobs``: images that
+need none go on. How many virtual machines run at once depends on the host's memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from unclone.images.engines import admission
+from unclone.images.errors import InUseError, UncloneError
+from unclone.runs import failures
+from unclone.runs.completed import CompletedRun, Result
+from unclone.runs.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
+
+    from unclone.runs.listener import BatchListener, Listener
+
+R = TypeVar("R", bound=Result)
+
+#: Bytes that a worker without a virtual machine may need.
+_WORKER_MEMORY = 200 * 1024 * 1024
+
+#: The most workers that wait for a virtual machine.
+_MAX_WAITING = 32
+
+#: Seconds between two calls of the listener's ``tick``, and two looks for Ctrl-C.
+_TICK = 0.1
+
+
+@dataclass(frozen=True)
+class Task(Generic[R]):
+    """An image, and what to do with it."""
+
+    image: str
+    work: Callable[[Listener], R]
+
+
+def default_jobs() -> int:
+    """As many as there are processors for this process, and memory."""
+    processors = len(os.sched_getaffinity(0))
+    return max(1, min(processors, _available_memory() // _WORKER_MEMORY))
+
+
+def run_all(
+    tasks: Sequence[Task[R]],
+    listener: BatchListener,
+    *,
+    jobs: int,
+    on_error: Callable[[BaseException], None],
+) -> Sequence[CompletedRun[R]]:
+    """Do *tasks*, up to *jobs* at a time. What is returned is in the order of *tasks*.
+
+    The failure of one stops no other. Ctrl-C stops them all: each image is then as it was or
+    complete, and those that were not begun are left out. *on_error* is called with what was
+    raised, in the process that raised it.
+    """
+    listener.expect(len(tasks))
+    gc.freeze()  # objects that exist now stay in memory pages that the workers share
+    return _Pool(tasks, listener, jobs, on_error).run()
+
+
+class _Pool(Generic[R]):
+    def __init__(
+        self,
+        tasks: Sequence[Task[R]],
+        listener: BatchListener,
+        jobs: int,
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        self._tasks = tasks
+        self._listener = listener
+        self._jobs = jobs
+        self._on_error = on_error
+        self._vm_limit = max(1, min(jobs, _available_memory() // admission.MACHINE_MEMORY))
+        self._pending = list(range(len(tasks)))
+        #: Tasks whose image was in use, perhaps by another task: done again, one by one.
+        self._retries: list[tuple[int, CompletedRun[R]]] = []
+        self._workers: dict[int, Worker] = {}
+        self._done: dict[int, CompletedRun[R]] = {}
+        self._selector = selectors.DefaultSelector()
+
+    def run(self) -> Sequence[CompletedRun[R]]:
+        with _interrupts() as interrupted, self._selector:
+            stopping = False
+            try:
+                while self._workers or (not stopping and (self._pending or self._retries)):
+                    if not stopping:
+                        self._start_workers()
+                    for key, _ in self._selector.select(_TICK):
+                        self._receive(key.data)
+                    self._listener.tick()
+                    if interrupted and not stopping:
+                        stopping = True
+                        self._interrupt_workers()
+            except BaseException:
+                self._interrupt_workers()
+                raise
+            for number, done in self._retries:
+                self._conclude(number, done)
+        return [self._done[number] for number in sorted(self._done)]
+
+    def _start_workers(self) -> None:
+        while self._pending and self._has_room():
+            self._start(self._pending.pop(0))
+        if self._retries and not self._pending and not self._workers:
+            number, _ = self._retries.pop(0)
+            self._start(number)
+
+    def _has_room(self) -> bool:
+        working = [w for w in self._workers.values() if not w.waits_for_vm and not w.has_vm]
+        most = self._jobs + self._vm_limit + _MAX_WAITING
+        return len(working) < self._jobs and len(self._workers) < most
+
+    def _start(self, number: int) -> None:
+        task = self._tasks[number]
+        others = self._workers.values()
+        worker = Worker(task.image, task.work, on_error=self._on_error, others=others)
+        for other in others:
+            other.ran_concurrently = worker.ran_concurrently = True
+        self._workers[number] = worker
+        self._selector.register(worker, selectors.EVENT_READ, number)
+        self._listener.begin(worker.image)
+
+    def _receive(self, number: int) -> None:
+        worker = self._workers[number]
+        self._listener.begin(worker.image)
+        kind, *rest = worker.receive()
+        if kind == "phase":
+            self._listener.phase(rest[0])
+        elif kind == "say":
+            self._listener.say(rest[0])
+        elif kind == "warn":
+            self._listener.warn(rest[0])
+        elif kind == "admission":
+            worker.waits_for_vm = True
+            self._admit()
+        elif kind == "done":
+            self._done[number] = rest[0]
+        elif kind == "ended":
+            self._end(number, rest[0])
+
+    def _admit(self) -> None:
+        running = sum(worker.has_vm for worker in self._workers.values())
+        for worker in self._workers.values():
+            if worker.waits_for_vm and running < self._vm_limit:
+                worker.admit()
+                running += 1
+
+    def _end(self, number: int, status: int) -> None:
+        worker = self._workers.pop(number)
+        self._selector.unregister(worker)
+        worker.close()
+        self._admit()
+        done = self._done.pop(number, None)
+        if done is None:
+            done = CompletedRun(worker.image, error=_lost(worker.image, status))
+        if isinstance(done.error, InUseError) and worker.ran_concurrently:
+            self._retries.append((number, done))
+        else:
+            self._conclude(number, done)
+
+    def _conclude(self, number: int, done: CompletedRun[R]) -> None:
+        self._done[number] = done
+        self._listener.begin(done.image)
+        if done.error is not None:
+            self._listener.fail(failures.describe(done.error), failures.hint_of(done.error))
+        self._listener.finish()
+
+    def _interrupt_workers(self) -> None:
+        for worker in self._workers.values():
+            worker.interrupt()
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect Ctrl-C in the list yielded instead of being interrupted by it."""
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _lost(image: str, status: int) -> UncloneError:
+    ending = f"by signal {-status}" if status < 0 else f"with status {status}"
+    return UncloneError(
+        f"the process that worked on it ended {ending}",
+        hint=f"`unclone recover {image}` finishes or discards what it left.",
+    )
+
+
+def _available_memory() -> int:
+    """Bytes that can be used without swapping; the limit of a container counts."""
+    amounts = [_kibibytes("MemAvailable") * 1024]
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        amounts.append(int(limit.read_text()) - int(used.read_text()))
+    return max(0, min(amounts))
+
+
+def _kibibytes(name: str) -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return 0
