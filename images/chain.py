@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import RefusedError
 from unclone.images.formats import Format, detect, read_header
-from unclone.images.image import Image, open_image, real_path, shown
-from unclone.images.text import printable
+from unclone.images.image import Image, open_image, real_path
+from unclone.images.text import printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

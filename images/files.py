@@ -10,9 +10,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from unclone.images import process
 from unclone.images.errors import UncloneError
-from unclone.images.image import shown
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +32,8 @@ class Identity(NamedTuple):
 
 def identity(path: Path) -> Identity:
     """The identity of the file at *path*."""
+    from unclone.images import process  # noqa: PLC0415 (subprocess comes with it: rarely needed)
+
     birth = process.run(["stat", "--printf=%.W", "--", path], timeout=60).stdout
     return Identity(path.stat().st_ino, birth.decode("ascii", "replace"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.formats import Format
-from unclone.images.text import printable
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,11 +177,6 @@ def require_writable(path: Path) -> None:
         f"{shown(path)} is read-only",
         hint="Use --output FILE to leave it as it is, or make it writable (chmod u+w).",
     )
-
-
-def shown(path: Path | str) -> str:
-    """*path* as it is safe to print."""
-    return printable(str(path))
 
 
 def _require_regular(path: Path, found: os.stat_result) -> None:

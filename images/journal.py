@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.errors import RefusedError
 from unclone.images.files import Identity, identity, write_durably
 from unclone.images.formats import Format
-from unclone.images.image import shown
 from unclone.images.overlay import journal_path
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from unclone.images import openers
 from unclone.images.errors import InUseError, RefusedError
-from unclone.images.image import shown
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

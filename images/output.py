@@ -18,8 +18,8 @@ from unclone.images.files import (
     sync_directory,
     sync_file,
 )
-from unclone.images.image import shown
 from unclone.images.overlay import claim_path, output_overlay_path, partial_path
+from unclone.images.text import shown
 from unclone.images.transaction import Disk, Transaction
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from unclone.images import qemu_img
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.files import create_private, draft_path, explained
 from unclone.images.formats import Format, probe, read_header
-from unclone.images.image import open_image, shown
+from unclone.images.image import open_image
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

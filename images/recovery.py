@@ -16,7 +16,7 @@ from unclone.images.chain import read_chain
 from unclone.images.errors import InUseError, RefusedError, UncloneError
 from unclone.images.files import remove_durably, sync_file
 from unclone.images.formats import Format, vdi
-from unclone.images.image import real_path, shown
+from unclone.images.image import real_path
 from unclone.images.interrupts import deferred
 from unclone.images.journal import Marker
 from unclone.images.lock import ImageLock
@@ -28,6 +28,7 @@ from unclone.images.overlay import (
     partial_path,
     run_files,
 )
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from unclone.images import qemu_img
 from unclone.images.errors import UncloneError
 from unclone.images.files import create_private, explained
 from unclone.images.formats import Format
-from unclone.images.image import shown
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

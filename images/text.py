@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def printable(text: str, limit: int = 2000) -> str:
     """Return *text* with control characters and undecodable bytes shown as escapes.
@@ -11,6 +16,11 @@ def printable(text: str, limit: int = 2000) -> str:
     """
     shown = "".join(c if c.isprintable() else _escape(c) for c in text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def shown(path: Path | str) -> str:
+    """*path* as it is safe to print."""
+    return printable(str(path))
 
 
 def _escape(char: str) -> str:

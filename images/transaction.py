@@ -18,13 +18,14 @@ from unclone.images import journal, overlay, qemu_img, space
 from unclone.images.chain import read_chain
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.images.files import explained, identity, remove_durably, sync_directory, sync_file
-from unclone.images.image import real_path, require_writable, shown
+from unclone.images.image import real_path, require_writable
 from unclone.images.interrupts import deferred
 from unclone.images.journal import Entry
 from unclone.images.lock import ImageLock
 from unclone.images.overlay import journal_path, overlay_path, reserve_path, run_files
 from unclone.images.process import at_once
 from unclone.images.recovery import Action, complete, has_leftovers, recover_before, require_settled
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import secrets
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.files import create_private, explained, sync_directory, sync_file
-from unclone.images.image import shown
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def appearing(target: Path, *, like: Path, overwrite: bool) -> Iterator[BinaryIO
     Without *overwrite* a file that somebody else has put there in the meantime is not replaced.
     """
     # A name of its own: another run may be writing the same target.
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}.new")
+    draft = target.with_name(f".{target.name}.{os.urandom(6).hex()}.new")
     with explained(f"write {shown(target)}", target.parent):
         try:
             create_private(draft, like=like)

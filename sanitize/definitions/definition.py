@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
-from unclone.images.errors import RefusedError
+from unclone.images.errors import InUseError, RefusedError
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import Edit, splice
 
@@ -118,6 +118,18 @@ class Definition:
         output = io.BytesIO()
         self.write(plan.edits, output)
         return self.format.read(Source(self.source.path, output.getvalue()))
+
+    def require_off(self) -> None:
+        """Raise InUseError where the machine runs, RefusedError where its state is saved."""
+        if self.active is None:
+            return
+        message = f"{self.source.shown} is not the definition of a machine that is off: "
+        if self.active.running:
+            raise InUseError(message + self.active.words, hint="Shut the machine down first.")
+        raise RefusedError(
+            message + self.active.words,
+            hint="Start it and shut it down, or discard its saved state, then try again.",
+        )
 
     def virtio(self) -> Moved:
         """What moves disks, network and balloon to virtio. Raises RefusedError when it cannot."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,9 @@ class Substitution:
         if len(new.encode(errors="surrogateescape")) <= INTERFACE_LIMIT:
             return new
         kind = _LETTERS.match(old)
-        digest = hashlib.sha256(f"{self._identities.name} {old}".encode(errors="surrogateescape"))
+        from hashlib import sha256  # noqa: PLC0415 (OpenSSL comes with it: rarely needed)
+
+        digest = sha256(f"{self._identities.name} {old}".encode(errors="surrogateescape"))
         return f"{kind[0] if kind else ''}{digest.hexdigest()}"[:INTERFACE_LIMIT]
 
     def _uuid(self, found: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ from unclone.images.text import printable
 from unclone.sanitize.identities import mac as mac_addresses
 from unclone.sanitize.identities.avoidance import TEXT_LIMIT, Avoided
 from unclone.sanitize.identities.derivation import IdentityGenerator
-from unclone.sanitize.identities.ledger import Identity
+from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -8,9 +8,7 @@ References: RFC 2104 (HMAC); RFC 9562, 5.4 and 5.8 (UUID versions 4 and 8).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
+import os
 import uuid
 from dataclasses import dataclass, field
 
@@ -29,16 +27,19 @@ class IdentityGenerator:
     def bytes(self, field: str, count: int, *, attempt: int = 0) -> bytes:
         """*count* bytes for *field*."""
         if not self.key:
-            return secrets.token_bytes(count)
+            return os.urandom(count)
+        from hashlib import sha256  # noqa: PLC0415 (OpenSSL comes with it: for derived values only)
+        from hmac import digest  # noqa: PLC0415 (as above)
+
         stream = b""
         while len(stream) < count:
-            block = len(stream) // hashlib.sha256().digest_size
+            block = len(stream) // sha256().digest_size
             # Lengths first: no two different questions are ever the same message.
             parts = [self.machine, field, str(attempt), str(block)]
             message = b"".join(
                 len(text.encode()).to_bytes(4, "big") + text.encode() for text in parts
             )
-            stream += hmac.digest(self.key, message, "sha256")
+            stream += digest(self.key, message, "sha256")
         return stream[:count]
 
     def uuid(self, field: str, *, attempt: int = 0) -> str:

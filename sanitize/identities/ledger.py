@@ -23,13 +23,13 @@ import sqlite3
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.images.text import printable
 from unclone.sanitize.identities.file_system import NETWORK_FILE_SYSTEMS, file_system_type
+from unclone.sanitize.identities.records import Identity, MachineRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,25 +61,6 @@ PRAGMA user_version = {SCHEMA_VERSION}
 """
 
 _RESTORE = "Restore it from a backup, or start a new one under another name."
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """One value that was given out; ``kind`` is mac, uuid, ...; ``field`` says for what."""
-
-    kind: str
-    value: str
-    field: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineRecord:
-    """A machine in the ledger. ``source`` is what it was made from."""
-
-    name: str
-    source: str
-    allocated: str
-    identities: tuple[Identity, ...]
 
 
 class Ledger:

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from unclone.cli.main import cli
 from unclone.images.errors import ExitStatus
-from unclone.sanitize.identities.ledger import Identity, Ledger
+from unclone.sanitize.identities.ledger import Ledger
+from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
     from pathlib import Path

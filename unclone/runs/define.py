@@ -6,17 +6,15 @@ back when something later fails.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from unclone.images.errors import InUseError, RefusedError, UsageError
-from unclone.images.image import shown
-from unclone.images.text import printable
+from unclone.images.errors import RefusedError, UsageError
+from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import appearing, require_free
-from unclone.sanitize.definitions.formats.libvirt_network.reader import read_network
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.planning import plan_definition
@@ -26,7 +24,6 @@ from unclone.sanitize.definitions.verifying import verify
 from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.allocation import Allocation, Pool
 from unclone.sanitize.identities.avoidance import scan
-from unclone.sanitize.identities.ledger import Ledger
 from unclone.sanitize.identities.uuids import canonical_uuid, hexadecimal, is_uuid
 
 if TYPE_CHECKING:
@@ -149,9 +146,13 @@ def pool(
     """Where new identities come from: unlike the source's own, those in *avoid* and *ledger*."""
     own = [request.source] if request.source.is_file() else []
     avoided = scan([*own, *avoid], skip=[output_of(request)])
-    with ExitStack() as stack:
-        book = stack.enter_context(Ledger.open(ledger)) if ledger else None
-        yield Pool(avoided=avoided, ledger=book, key=key)
+    if ledger is None:
+        yield Pool(avoided=avoided, key=key)
+        return
+    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+
+    with Ledger.open(ledger) as opened:
+        yield Pool(avoided=avoided, ledger=opened, key=key)
 
 
 def output_of(request: Request) -> Path:
@@ -162,7 +163,7 @@ def output_of(request: Request) -> Path:
 def read(request: Request) -> Definition:
     """The source's definition. Raises UsageError, RefusedError, and InUseError while it runs."""
     definition = read_definition(request.source, request.format)
-    _require_off(definition)
+    definition.require_off()
     return definition
 
 
@@ -241,7 +242,9 @@ def _decided(
         )
     parts = [Part(main, output)]
     for path in request.networks:
-        beside = read_network(Source(path), definition.name, frozenset(identities.macs))
+        from unclone.sanitize.definitions.formats.libvirt_network import reader  # noqa: PLC0415 (rarely needed)
+
+        beside = reader.read_network(Source(path), definition.name, frozenset(identities.macs))
         parts.append(_beside(beside, identities, request, output))
     for path in request.snapshots:
         beside = read_definition(path)
@@ -301,21 +304,8 @@ def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, s
     return found
 
 
-def _require_off(definition: Definition) -> None:
-    active = definition.active
-    if active is None:
-        return
-    message = f"{definition.source.shown} is not the definition of a machine that is off: "
-    if active.running:
-        raise InUseError(message + active.words, hint="Shut the machine down first.")
-    raise RefusedError(
-        message + active.words,
-        hint="Start it and shut it down, or discard its saved state, then try again.",
-    )
-
-
 def _missing(definition: Definition) -> list[Note]:
-    """IdentityMap that the definition leaves to the hypervisor: nobody can know them before."""
+    """Identities that the definition leaves to the hypervisor: they are not known beforehand."""
     kinds = {field.rule.kind for field in definition.fields}
     rules = {rule.kind for rule in definition.format.rules}
     if FieldKind.MACHINE_UUID in rules - kinds:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import UsageError
-from unclone.images.image import shown
+from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.sanitize import sanitize
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.formats.header import Format
-from unclone.images.image import shown
+from unclone.images.text import shown
 from unclone.runs.opening import read_only
 from unclone.runs.request import Request
 from unclone.sanitize import clone_readiness

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.images.files import explained
-from unclone.images.image import open_image, real_path, require_writable, shown
+from unclone.images.image import open_image, real_path, require_writable
 from unclone.images.lock import ImageLock
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError
 from unclone.images.formats.vdi import MAGIC, MAGIC_OFFSET
-from unclone.images.image import shown
+from unclone.images.text import shown
 from unclone.sanitize.definitions.disks.patching import Patch, read_exactly, with_own_ids
 
 if TYPE_CHECKING:

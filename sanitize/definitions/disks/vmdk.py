@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.formats.vmdk import DESCRIPTOR, MAGIC
-from unclone.images.image import shown
+from unclone.images.text import shown
 from unclone.sanitize.definitions.disks.patching import Patch, read_exactly, with_own_ids
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ A format is the folder ``formats/ID/`` (dashes of the id are underscores) and it
 ``table.py``. The folder holds
 
 - ``__init__.py``: ``FORMAT`` (id, title, and ``detects``, which tells a file by its content). It is
-  loaded for every file that is read, so it imports nothing that detection does not need.
+  loaded for every file that is read, so it imports nothing that detection does not need, and
+  compiles its regular expressions when they are used.
 - ``rules.py``: ``RULES``, one for each kind of field that identifies the machine.
 - ``reader.py``: ``read(source)``, which finds those fields in the text and changes nothing.
 - whatever else only this format needs: its parser, what its hypervisor keeps on the host.

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, UncloneError, UsageError
-from unclone.images.image import shown
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ import pytest
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.sanitize.identities import ledger as ledger_module
 from unclone.sanitize.identities.file_system import file_system_type
-from unclone.sanitize.identities.ledger import Identity, Ledger
+from unclone.sanitize.identities.ledger import Ledger
+from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,8 @@ def test_processes_that_want_the_same_values_share_them_out(tmp_path: Path) -> N
     program = """
         import sys
         from pathlib import Path
-        from unclone.sanitize.identities.ledger import Identity, Ledger
+        from unclone.sanitize.identities.ledger import Ledger
+        from unclone.sanitize.identities.records import Identity
 
         with Ledger.open(Path(sys.argv[1])) as ledger:
             for number in range(120):
@@ -153,7 +155,8 @@ def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
     program = """
         import sys, signal, os
         from pathlib import Path
-        from unclone.sanitize.identities.ledger import Identity, Ledger
+        from unclone.sanitize.identities.ledger import Ledger
+        from unclone.sanitize.identities.records import Identity
 
         ledger = Ledger.open(Path(sys.argv[1]))
         ledger._connection.execute("PRAGMA cache_size = 1")  # so that pages reach the file early
@@ -215,7 +218,8 @@ def test_a_second_ledger_in_one_process_does_not_unlock_the_first(tmp_path: Path
         import sys
         from pathlib import Path
         from unclone.sanitize.identities import ledger as module
-        from unclone.sanitize.identities.ledger import Identity, Ledger
+        from unclone.sanitize.identities.ledger import Ledger
+        from unclone.sanitize.identities.records import Identity
 
         module.BUSY_SECONDS = 0.05
         with Ledger.open(Path(sys.argv[1])) as ledger, ledger.transaction():

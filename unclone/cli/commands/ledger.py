@@ -17,7 +17,8 @@ from unclone.runs import failures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.sanitize.identities.ledger import Ledger, MachineRecord
+    from unclone.sanitize.identities.ledger import Ledger
+    from unclone.sanitize.identities.records import MachineRecord
 
 EPILOG = """\b
 Examples:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from unclone.images.engines.direct.access.clusters import Layer
 from unclone.images.formats import Format, qcow2
 from unclone.images.formats.header import Source
-from unclone.images.image import open_image, shown
+from unclone.images.image import open_image
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

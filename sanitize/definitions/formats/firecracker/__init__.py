@@ -6,12 +6,12 @@ import re
 
 from unclone.sanitize.definitions.definition import Format
 
-_KEYS = re.compile(rb'"(?:boot-source|machine-config|drives|network-interfaces)"\s*:')
+_KEYS = rb'"(?:boot-source|machine-config|drives|network-interfaces)"\s*:'
 
 
 def detects(head: bytes) -> bool:
     """Whether it is JSON with two of the keys that only Firecracker spells so."""
-    return head.lstrip()[:1] == b"{" and len(set(_KEYS.findall(head))) >= 2
+    return head.lstrip()[:1] == b"{" and len(set(re.findall(_KEYS, head))) >= 2
 
 
 FORMAT = Format("firecracker", "Firecracker JSON", detects, __name__)

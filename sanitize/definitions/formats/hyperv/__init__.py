@@ -9,10 +9,10 @@ from unclone.sanitize.definitions.definition import Format
 #: How a .vmcx file begins.
 BINARY = bytes.fromhex("14202801")
 #: XML up to Windows Server 2012 R2: <configuration> with <properties>, ids of type "string".
-_SETTINGS = re.compile(rb"<configuration[\s>]")
-_IDS = re.compile(rb"<(?:global_id|logical_id|vm_worker)\b")
+_SETTINGS = rb"<configuration[\s>]"
+_IDS = rb"<(?:global_id|logical_id|vm_worker)\b"
 #: .exp of Windows Server 2008: CIM instances of the virtualisation provider.
-_INSTANCES = re.compile(rb'"Msvm_[A-Za-z]+"')
+_INSTANCES = rb'"Msvm_[A-Za-z]+"'
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -22,8 +22,8 @@ def detects(head: bytes) -> bool:
         return True
     text = head.replace(b"\0", b"") if head[:2] in _MARKS or b"\0" in head[:4] else head
     is_xml = text.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1] == b"<"
-    settings = _SETTINGS.search(text) and _IDS.search(text)
-    return is_xml and bool(settings or _INSTANCES.search(text))
+    settings = re.search(_SETTINGS, text) and re.search(_IDS, text)
+    return is_xml and bool(settings or re.search(_INSTANCES, text))
 
 
 FORMAT = Format(

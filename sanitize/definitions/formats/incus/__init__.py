@@ -6,22 +6,21 @@ import re
 
 from unclone.sanitize.definitions.definition import Format
 
-_TOP = re.compile(
-    rb"^[\"' \t]*(architecture|config|devices|ephemeral|profiles|stateful|container|instance|pool"
-    rb"|expanded_config|expanded_devices)[\"']?:",
-    re.MULTILINE,
+_TOP = (
+    rb"(?m)^[\"' \t]*(architecture|config|devices|ephemeral|profiles|stateful|container|instance"
+    rb"|pool|expanded_config|expanded_devices)[\"']?:"
 )
-_OWN = re.compile(rb"volatile\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles")
+_OWN = rb"volatile\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles"
 
 
 def detects(head: bytes) -> bool:
     """Whether the keys at the top are those of an instance."""
     text = head.replace(b"{", b"\n").replace(b",", b"\n") if head.lstrip()[:1] == b"{" else head
-    keys = set(_TOP.findall(text))
+    keys = set(re.findall(_TOP, text))
     enough = b"config" in keys or b"devices" in keys
     if not enough or b"apiVersion" in text or b"boot_vcpus" in text:
         return False
-    return len(keys) >= 3 and bool(_OWN.search(text))
+    return len(keys) >= 3 and bool(re.search(_OWN, text))
 
 
 FORMAT = Format("incus", "Incus or LXD instance", detects, __name__)

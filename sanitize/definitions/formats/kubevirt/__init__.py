@@ -6,14 +6,14 @@ import re
 
 from unclone.sanitize.definitions.definition import Format
 
-_API = re.compile(rb"^[ \t]*\"?(?:- )?\"?apiVersion\"?:\s*[\"']?kubevirt\.io/", re.MULTILINE)
-_KIND = re.compile(rb"\"?kind\"?:\s*[\"']?VirtualMachine(?:Instance)?[\"'\s,]")
+_API = rb"(?m)^[ \t]*\"?(?:- )?\"?apiVersion\"?:\s*[\"']?kubevirt\.io/"
+_KIND = rb"\"?kind\"?:\s*[\"']?VirtualMachine(?:Instance)?[\"'\s,]"
 
 
 def detects(head: bytes) -> bool:
     """Whether an object of KubeVirt's API is a machine."""
     text = head.replace(b"{", b"\n").replace(b",", b"\n") if head.lstrip()[:1] == b"{" else head
-    return bool(_API.search(text) and _KIND.search(text + b"\n"))
+    return bool(re.search(_API, text) and re.search(_KIND, text + b"\n"))
 
 
 FORMAT = Format("kubevirt", "KubeVirt VirtualMachine", detects, __name__)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError
-from unclone.images.image import shown
-from unclone.images.text import printable
+from unclone.images.text import printable, shown
 from unclone.sanitize.definitions.formats.ova import MAGIC, MAGIC_AT
 
 if TYPE_CHECKING:

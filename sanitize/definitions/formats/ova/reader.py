@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError, UncloneError
-from unclone.images.image import shown
-from unclone.images.text import printable
+from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.definition import Active, Definition
 from unclone.sanitize.definitions.formats.ova import FORMAT

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
-from unclone.images.image import shown
-from unclone.images.text import printable
+from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import appearing, require_free
 from unclone.sanitize.definitions.beside import is_beside

@@ -6,13 +6,12 @@ import re
 
 from unclone.sanitize.definitions.definition import Format
 
-_LINE = re.compile(
-    rb"^[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*(?:(?:exec|sudo|env|nohup)[ \t]+(?:-\S+[ \t]+)*)*"
-    rb"[\"']?(?:[\w./-]*/)?(?:qemu-system-\w+|qemu-kvm|kvm)(?:-[0-9.]+)?[\"']?[ \t]+[\"'\\$-]",
-    re.MULTILINE,
+_LINE = (
+    rb"(?m)^[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*(?:(?:exec|sudo|env|nohup)[ \t]+(?:-\S+[ \t]+)*)*"
+    rb"[\"']?(?:[\w./-]*/)?(?:qemu-system-\w+|qemu-kvm|kvm)(?:-[0-9.]+)?[\"']?[ \t]+[\"'\\$-]"
 )
-_SCRIPT = re.compile(rb"#![^\r\n]{0,255}sh\b")
-_MENTION = re.compile(rb"\b(?:qemu-system-\w+|qemu-kvm)\b")
+_SCRIPT = rb"#![^\r\n]{0,255}sh\b"
+_MENTION = rb"\b(?:qemu-system-\w+|qemu-kvm)\b"
 
 
 def detects(head: bytes) -> bool:
@@ -20,7 +19,7 @@ def detects(head: bytes) -> bool:
     text = head.removeprefix(b"\xef\xbb\xbf")
     if text.lstrip()[:1] in (b"<", b"{", b"["):
         return False
-    return bool(_LINE.search(text) or (_SCRIPT.match(text) and _MENTION.search(text)))
+    return bool(re.search(_LINE, text) or (re.match(_SCRIPT, text) and re.search(_MENTION, text)))
 
 
 FORMAT = Format("qemu", "QEMU command line", detects, __name__)

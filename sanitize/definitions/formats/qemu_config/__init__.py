@@ -6,13 +6,12 @@ import re
 
 from unclone.sanitize.definitions.definition import Format
 
-_GROUP = re.compile(
-    rb"^[ \t]*\[(?:device|drive|netdev|nic|net|smbios|chardev|machine|mon|memory|smp-opts|name|vnc"
-    rb"|spice|object|boot-opts|rtc|fsdev|global|accel|fw_cfg|tpmdev|blockdev)"
-    rb'(?: +"[^"\n]+")?\][ \t\r]*$',
-    re.MULTILINE,
+_GROUP = (
+    rb"(?m)^[ \t]*\[(?:device|drive|netdev|nic|net|smbios|chardev|machine|mon|memory|smp-opts|name"
+    rb"|vnc|spice|object|boot-opts|rtc|fsdev|global|accel|fw_cfg|tpmdev|blockdev)"
+    rb'(?: +"[^"\n]+")?\][ \t\r]*$'
 )
-_VALUE = re.compile(rb'^[ \t]*[\w.-]+ *= *"[^"\n]*"[ \t\r]*$', re.MULTILINE)
+_VALUE = rb'(?m)^[ \t]*[\w.-]+ *= *"[^"\n]*"[ \t\r]*$'
 
 
 def detects(head: bytes) -> bool:
@@ -20,7 +19,7 @@ def detects(head: bytes) -> bool:
     first = next(
         (line for line in head.splitlines() if line.strip() and line.lstrip()[:1] != b"#"), b""
     )
-    return bool(_GROUP.match(first) and _VALUE.search(head))
+    return bool(re.match(_GROUP, first) and re.search(_VALUE, head))
 
 
 FORMAT = Format("qemu-config", "QEMU -readconfig file", detects, __name__)

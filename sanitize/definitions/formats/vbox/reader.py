@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
-from unclone.images.image import shown
-from unclone.images.text import printable
+from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
 from unclone.sanitize.definitions.beside import why_not_copied

@@ -7,10 +7,9 @@ import re
 from unclone.sanitize.definitions.definition import Format
 
 #: Settings that every .vmx has one of, and nothing else has.
-_TELLING = re.compile(
-    rb"^[ \t]*(?:config\.version|virtualHW\.version|virtualHW\.productCompatibility|"
-    rb'displayName|guestOS|uuid\.bios|encryption\.keySafe)[ \t]*=[ \t]*"',
-    re.MULTILINE | re.IGNORECASE,
+_TELLING = (
+    rb"(?mi)^[ \t]*(?:config\.version|virtualHW\.version|virtualHW\.productCompatibility|"
+    rb'displayName|guestOS|uuid\.bios|encryption\.keySafe)[ \t]*=[ \t]*"'
 )
 
 
@@ -18,7 +17,7 @@ def detects(head: bytes) -> bool:
     """Whether two of VMware's own settings are there, each on a line of its own."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.lstrip()[:1] in (b"<", b"{"):
         return False
-    return len({found[0].lower() for found in _TELLING.finditer(head)}) > 1
+    return len({found[0].lower() for found in re.finditer(_TELLING, head)}) > 1
 
 
 FORMAT = Format("vmx", "VMware .vmx", detects, __name__)

@@ -6,24 +6,22 @@ import re
 
 from unclone.sanitize.definitions.definition import Format
 
-_NAME = re.compile(rb"^[ \t]*name[ \t]*=[ \t]*[\"']", re.MULTILINE)
-_OWN = re.compile(
-    rb"^[ \t]*(?:vif|disk|builder|type|kernel|bootloader|memory|vcpus|on_crash|extra)[ \t]*\+?="
-    rb"[ \t]*[\"'\[0-9]",
-    re.MULTILINE,
+_NAME = rb"(?m)^[ \t]*name[ \t]*=[ \t]*[\"']"
+_OWN = (
+    rb"(?m)^[ \t]*(?:vif|disk|builder|type|kernel|bootloader|memory|vcpus|on_crash|extra)[ \t]*\+?="
+    rb"[ \t]*[\"'\[0-9]"
 )
 #: The beginnings of other files, keys of VMware's, and groups of other settings files.
-_NOT = re.compile(
-    rb"\A\s*(?:<|\{|#!)|^[ \t]*(?:\.encoding|config\.version)"
-    rb"|^[ \t]*\[[\w.-]+(?: +\"[^\"\n]*\")?\][ \t\r]*$",
-    re.MULTILINE,
+_NOT = (
+    rb"(?m)\A\s*(?:<|\{|#!)|^[ \t]*(?:\.encoding|config\.version)"
+    rb"|^[ \t]*\[[\w.-]+(?: +\"[^\"\n]*\")?\][ \t\r]*$"
 )
 
 
 def detects(head: bytes) -> bool:
     """Whether it has a name and another setting of xl.cfg, and is no shell script."""
     text = head.removeprefix(b"\xef\xbb\xbf")
-    return not _NOT.search(text) and bool(_NAME.search(text) and _OWN.search(text))
+    return not re.search(_NOT, text) and bool(re.search(_NAME, text) and re.search(_OWN, text))
 
 
 FORMAT = Format("xen", "Xen xl.cfg", detects, __name__)
