@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import EngineError, RefusedError
+from unclone.images.file_systems.table import UNKNOWN, names_with_root_of
 from unclone.images.fstab import parse
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
@@ -22,12 +23,8 @@ if TYPE_CHECKING:
     from unclone.images.fstab import Fstab
     from unclone.images.volumes import FileSystem, Volumes
 
-#: File systems that a Linux root can be on, and the one of Windows.
-LINUX = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "nilfs2", "bcachefs"}
-WINDOWS = {"ntfs", "BitLocker", "ReFS"}
-
-#: Not file systems: there is nothing to mount, or what is inside has a device of its own.
-CONTAINERS = {"swap", "crypto_LUKS", "LVM2_member", "linux_raid_member", "unknown"}
+#: File systems that a root of Linux or of Windows can be on.
+LINUX, WINDOWS = names_with_root_of("linux"), names_with_root_of("windows")
 
 #: Bytes; more than that is not an fstab.
 _TABLE_LIMIT = 1024 * 1024
@@ -60,7 +57,7 @@ def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
 
     Raises RefusedError when there is none, more than one, or a Windows beside or instead of it.
     """
-    if all(fs.type == "unknown" for fs in file_systems):
+    if all(fs.type == UNKNOWN for fs in file_systems):
         raise RefusedError(
             "the disk has no partition table and no file system that is known",
             hint="Is this the right disk? An encrypted or blank disk looks like this as well.",

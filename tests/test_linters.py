@@ -176,7 +176,6 @@ def test_the_import_reader_sees_every_form(source: str, rooms: set[str]) -> None
 
 #: Circles that are still to be opened.
 KNOWN_CIRCLES: list[set[str]] = [
-    {"unclone.images.identifiers.devices", "unclone.images.identifiers.lvm_devices"},
     {"unclone.sanitize.boot.initrd", "unclone.sanitize.boot.recorded"},
     {
         "unclone.sanitize.definitions.definition",

@@ -1,7 +1,5 @@
 """Identifiers that live on devices: one module per kind, for every engine.
 
-Where an identifier is a few bytes in a header, its module reads and writes those bytes; where it
-is woven into all metadata of a file system (ext, XFS, btrfs), its module names the commands of the
-tool that does it. Each also knows, from the headers alone, what must not be changed.
-:mod:`.devices` chooses the module.
+File systems have theirs in ``images/file_systems/``; here are those of containers (LUKS, LVM, MD).
+:mod:`.devices` answers for all devices of a guest together.
 """

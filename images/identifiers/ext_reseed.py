@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from unclone.images.identifiers.blocks import number, read_exactly
+from unclone.images.blocks import number, read_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
 
 _SUPERBLOCK, _SIZE = 1024, 1024
 _MAGIC = 0xEF53

@@ -12,12 +12,12 @@ import json
 import uuid
 from typing import TYPE_CHECKING
 
+from unclone.images.blocks import number, read_exactly
 from unclone.images.errors import EngineError
-from unclone.images.identifiers.blocks import number, read_exactly
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
 
 _UUID, _UUID_END = 168, 208
 _CHECKSUM, _CHECKSUM_END = 448, 512

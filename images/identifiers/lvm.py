@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from unclone.images.blocks import number, read_exactly
 from unclone.images.errors import EngineError
-from unclone.images.identifiers.blocks import number, read_exactly
 from unclone.images.identifiers.lvm_text import Group, parse_group
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
 
 _SECTOR = 512
 _LABEL_SECTORS = 4

@@ -6,17 +6,17 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from unclone.images.identifiers import lvm
-from unclone.images.identifiers.devices import LVM
+from unclone.images.identifiers.containers import LVM
 from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from unclone.images.identifiers.devices import Device
+    from unclone.images.blocks import BlockDevice
 
 
-def volume_groups(devices: Sequence[Device]) -> Sequence[Identifier]:
+def volume_groups(devices: Sequence[BlockDevice]) -> Sequence[Identifier]:
     """The UUIDs of the groups on *devices*; a group's device is ``/dev/NAME``."""
     return [
         Identifier(IdentifierKind.LVM_VG_UUID, f"/dev/{group.name}", group.uuid)
@@ -24,7 +24,7 @@ def volume_groups(devices: Sequence[Device]) -> Sequence[Identifier]:
     ]
 
 
-def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
+def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:
     """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     volumes = _physical_volumes(devices)
     if identifier.kind is IdentifierKind.LVM_PV_UUID:
@@ -38,10 +38,10 @@ def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
     return found[0].unsettable
 
 
-def write(identifier: Identifier, devices: Sequence[Device]) -> None:
+def write(identifier: Identifier, devices: Sequence[BlockDevice]) -> None:
     """Set the UUID of a physical volume or of a group."""
     with ExitStack() as stack:
-        members = [device for device in devices if device.type == LVM]
+        members = [device for device in devices if device.type in LVM.names]
         opened = {d.name: stack.enter_context(closing(d.open())) for d in members}
         if identifier.kind is IdentifierKind.LVM_PV_UUID:
             lvm.set_physical_volume(opened, identifier.device, identifier.value)
@@ -50,10 +50,10 @@ def write(identifier: Identifier, devices: Sequence[Device]) -> None:
             lvm.set_volume_group(opened, name, identifier.value)
 
 
-def _physical_volumes(devices: Sequence[Device]) -> Mapping[str, lvm.PhysicalVolume]:
+def _physical_volumes(devices: Sequence[BlockDevice]) -> Mapping[str, lvm.PhysicalVolume]:
     found = {}
     for device in devices:
-        if device.type == LVM:
+        if device.type in LVM.names:
             with closing(device.open()) as blocks:
                 found[device.name] = lvm.read(blocks)
     return {name: volume for name, volume in found.items() if volume}

@@ -16,13 +16,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from unclone.images.blocks import number, read_exactly
 from unclone.images.errors import EngineError
-from unclone.images.identifiers.blocks import number, read_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
 
 _MAGIC = struct.pack("<I", 0xA92B4EFC)
 _BITMAP_MAGIC = b"bitm"

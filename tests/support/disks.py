@@ -33,6 +33,7 @@ SIZES = {
     "vfat": 40,
     "swap": 4,
     "exfat": 8,
+    "f2fs": 64,
 }
 
 #: What has to be there for a root to be one.
@@ -180,6 +181,13 @@ def _exfat(path: Path, part: Part, folder: Path) -> None:
         run(["tune.exfat", "-I", f"0x{part.uuid.replace('-', '')}", path])
 
 
+def _f2fs(path: Path, part: Part, folder: Path) -> None:
+    options = _pairs(("-U", part.uuid), ("-l", part.label))
+    run(["mkfs.f2fs", "-q", *options, *part.options, path])
+    if part.tree:
+        run(["sload.f2fs", "-f", folder, path])
+
+
 def _swap(path: Path, part: Part, folder: Path) -> None:
     run(["mkswap", "-q", *_pairs(("-U", part.uuid), ("-L", part.label)), path])
 
@@ -193,6 +201,7 @@ _MAKERS: Mapping[str, Callable[[Path, Part, Path], None]] = {
     "vfat": _vfat,
     "swap": _swap,
     "exfat": _exfat,
+    "f2fs": _f2fs,
 }
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from unclone.images import process
 from unclone.images.engines.direct.helpers import CHECKER, end, start
-from unclone.images.engines.direct.probing import UNKNOWN
-from unclone.images.engines.direct.vfat.boot import parse as parse_boot
 from unclone.images.engines.direct.vfat.damage import find_damage
 from unclone.images.errors import EngineError
+from unclone.images.file_systems.fat_boot_sector import parse_sane
+from unclone.images.file_systems.table import UNKNOWN
 from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def replay(device: Device) -> None:
 def _check_ext(device: Device, *, repair: bool) -> CheckResult:
     assert device.content.ext is not None  # noqa: S101
     # A look changes nothing, and mostly it is enough.
-    look = not repair or not device.content.ext.unclean
+    look = not repair or not device.content.ext.needs_check
     found = _e2fsck(device, "-fn") if look else _repair(device)
     if repair and look and found.returncode:
         found = _repair(device)
@@ -140,7 +140,7 @@ def _repair(device: Device) -> CompletedProcess[bytes]:
 def _check_fat(device: Device) -> CheckResult:
     volume = device.open()
     try:
-        boot = parse_boot(volume.read(0, 512), volume.size)
+        boot = parse_sane(volume.read(0, 512), volume.size)
         if boot is None:
             return _result(device, CheckState.DAMAGED, "the boot sector is damaged")
         damage = find_damage(volume, boot)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.access.disk import Disk
     from unclone.images.engines.direct.driver import StatTuple
-    from unclone.images.engines.direct.superblock import Superblock
+    from unclone.images.file_systems.ext_superblock import Superblock
 
 #: Seconds that one call may take; removing a tree of 100,000 files takes a few.
 LIMIT = 120.0
@@ -34,18 +34,9 @@ class ExtWorker:
 
     def open(self, disk: Disk, offset: int, superblock: Superblock, *, writable: bool) -> ExtClient:
         """Open the file system that begins at byte *offset* of *disk*."""
-        geometry = {
-            "blocks": superblock.blocks,
-            "block_size": superblock.block_size,
-            "inodes": superblock.inodes,
-            "inode_size": superblock.inode_size,
-            "first_inode": superblock.first_inode,
-            "special_inodes": tuple(superblock.special_inodes),
-            "extents": superblock.uses_extents,
-        }
         try:
             place = disk.place.as_plain()
-            handle = self.call("open", 0, place, offset, geometry, writable)
+            handle = self.call("open", 0, place, offset, superblock.raw, writable)
         except OSError as error:
             raise EngineError(f"the {superblock.type} file system cannot be opened: {error}") from (
                 error

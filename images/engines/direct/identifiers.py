@@ -14,6 +14,7 @@ from unclone.images import process
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.tables import set_gpt_guid, set_mbr_id
 from unclone.images.errors import EngineError
+from unclone.images.file_systems.table import type_of
 from unclone.images.identifiers import devices as identified
 from unclone.images.identifiers.ext_reseed import reseed
 from unclone.images.identifiers.forms import require_form
@@ -43,9 +44,10 @@ def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
         return "" if identifier.kind in {i.kind for i in _of(device)} else _NO_TABLE
     if why := identified.unsettable(identifier, devices):
         return why
-    shared = [d for d in devices if d.name == identifier.device and d.type == "btrfs"]
-    if shared and len(identified.sharing(shared[0], devices)) > 1:
-        return "the direct engine cannot change a btrfs on several devices"
+    for device in devices:
+        with_tools = device.name == identifier.device and type_of(device.type).commands
+        if with_tools and len(identified.sharing(device, devices)) > 1:
+            return f"the direct engine cannot change a {device.type} on several devices"
     return ""
 
 
@@ -66,7 +68,7 @@ def set_identifier(
         raise EngineError(f"{printable(identifier.device)}: {identifier.kind} not set: {why}")
     if identifier.kind in identified.TABLE_KINDS:
         _set_in_table(_device(identifier, devices), identifier)
-    elif identified.is_bytes(identifier):
+    elif identified.is_bytes(identifier, devices):
         identified.write(identifier, devices)
     else:
         _set_with_tools(_device(identifier, devices), identifier.value, alone)
@@ -74,7 +76,7 @@ def set_identifier(
 
 def _of(device: Device) -> Iterator[Identifier]:
     if device.content.uuid:
-        yield Identifier(identified.kind_of(device.type), device.name, device.content.uuid)
+        yield Identifier(type_of(device.type).identifier, device.name, device.content.uuid)
     if device.partition and device.of and device.of.kind == "gpt":
         yield Identifier(IdentifierKind.PARTITION_GUID, device.name, device.partition.uuid)
     if device.table and device.table.id:
@@ -111,16 +113,12 @@ def _set_with_tools(
 ) -> None:
     if device.content.ext is not None and _reseed(device, value):
         words = "the checksums were changed"
-    elif device.content.ext is not None and not device.content.ext.unclean:
+    elif device.content.ext is not None and not device.content.ext.needs_check:
         words = _run(device, device.for_tools, value)
     else:
         with alone(device) as shown:
             words = _run(shown, shown.for_tools, value)
-    blocks = device.open()
-    try:
-        found = identified.read(device.type, blocks)
-    finally:
-        blocks.close()
+    found = identified.read(device)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
         raise EngineError(f"{device.name}: the UUID is still {found}: {words}")
 

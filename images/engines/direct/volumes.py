@@ -10,9 +10,9 @@ from unclone.images.engines.direct import checks, identifiers
 from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.direct.driver import as_kind, as_stat
 from unclone.images.engines.direct.ext_client import ExtWorker
-from unclone.images.engines.direct.vfat.boot import parse as parse_boot
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
+from unclone.images.file_systems.fat_boot_sector import parse_sane
 from unclone.images.volumes import CheckResult, CheckState, Kind, Member, Stat
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class DirectVolumes:
         self._disks.settle()
         self._devices = ()
         found = self._unmounted(device)
-        if found.content.ext is None or found.content.ext.unclean:
+        if found.content.ext is None or found.content.ext.needs_check:
             result = self.check(device, repair=False)
             return lambda: result
         self._disks.await_files()
@@ -314,7 +314,7 @@ class DirectVolumes:
     def _checkable(self, device: Device) -> Iterator[Device]:
         # e2fsck 1.47 forgets the offset it was given when it has replayed a journal and opens the
         # file system again: that one has to be a file from its first byte.
-        if device.content.ext and device.content.ext.unclean:
+        if device.content.ext and device.content.ext.needs_check:
             with self._disks.alone(device) as alone:
                 yield alone
         else:
@@ -326,7 +326,7 @@ class DirectVolumes:
         if content.beyond:
             raise EngineError(f"{device.name} holds {content.beyond}")
         if content.ext is not None:
-            if content.ext.unclean:
+            if content.ext.needs_check:
                 with self._checkable(device) as alone:
                     checks.replay(alone)
                 self._devices = ()
@@ -337,7 +337,7 @@ class DirectVolumes:
             return self._worker.open(device.disk, device.start, ext, writable=not read_only)
         if content.type == "vfat":
             volume = device.open()
-            boot = parse_boot(volume.read(0, 512), volume.size)
+            boot = parse_sane(volume.read(0, 512), volume.size)
             if boot is not None:
                 return FatFileSystem(volume, boot, writable=not read_only)
             volume.close()

@@ -1,14 +1,12 @@
-"""File system checks, with a verdict from what the checker says of the file system as it is.
-
-References: e2fsck(8) "EXIT CODE", xfs_repair(8) "EXIT STATUS", btrfs-check(8), fsck.fat(8).
-"""
+"""File system checks: the exit status of the type's own checker decides."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unclone.images.engines.guestfs.mounting import mount_command
+from unclone.images.file_systems.table import type_of
 from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
@@ -30,45 +28,17 @@ _NOT_FOUND = 127
 _MOUNT_POINT = "/run/unclone-check"
 
 
-@dataclass(frozen=True, slots=True)
-class _Checker:
-    """Commands and which of their exit statuses mean that the file system is sound."""
-
-    look: str
-    repair: str
-    repaired: tuple[int, ...] = (0,)
-
-
-_EXT = _Checker("e2fsck -fn {node}", "e2fsck -fp {node}", (0, 1))
-
-#: XFS replays its log when it is mounted, and only then; its checker does not.
-_XFS = _Checker(
-    "xfs_repair -n {node}",
-    f"mkdir -p {_MOUNT_POINT}; mount -t xfs -o nouuid,nosuid,nodev,noexec {{node}} {_MOUNT_POINT}"
-    f" && umount {_MOUNT_POINT} && xfs_repair -n {{node}}",
-)
-
-#: "-a" also takes away the mark of a file system that was not unmounted, which is no damage.
-_VFAT = _Checker("fsck.vfat -n {node}", "fsck.vfat -a {node}", (0, 1))
-
-_BTRFS = _Checker("btrfs check --readonly {node}", "btrfs check --readonly {node}")
-
-_CHECKERS = {
-    "ext2": _EXT,
-    "ext3": _EXT,
-    "ext4": _EXT,
-    "xfs": _XFS,
-    "vfat": _VFAT,
-    "btrfs": _BTRFS,
-}
-
-
 def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
     """Check the unmounted file system on *device*; with *repair* replay and fix it first."""
-    checker = _CHECKERS.get(device.type)
+    kind = type_of(device.type)
+    checker = kind.checker
     if checker is None:
         return CheckResult(device.name, device.type, CheckState.NOT_CHECKED, "no checker")
-    command = (checker.repair if repair else checker.look).format(node=device.node)
+    argv = (checker.repair if repair else ()) or checker.check
+    command = f"{' '.join(argv)} {device.node}"
+    if repair and checker.mount_first:
+        mount = mount_command(kind, device.node, _MOUNT_POINT)
+        command = f"{mount} && umount {_MOUNT_POINT} && {command}"
     spoken = appliance.shell(
         f"{{ {command}; printf '\\nstatus=%s' $?; }} </dev/null 2>&1 | tail -c {WORDS}", limit=LIMIT
     )

@@ -17,7 +17,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.guestfs.arrays import restarted
+from unclone.images.engines.guestfs.mounting import mount_command
 from unclone.images.errors import EngineError
+from unclone.images.file_systems.table import type_of
 from unclone.images.identifiers import devices as identified
 from unclone.images.identifiers.forms import require_form
 from unclone.images.text import printable
@@ -26,9 +28,9 @@ from unclone.images.volumes import Identifier, IdentifierKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from unclone.images.blocks import Command
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
-    from unclone.images.identifiers.blocks import Command
 
 #: Seconds; every checksum of a large file system is written anew, under software emulation.
 _LIMIT = 3600.0
@@ -37,11 +39,6 @@ _LIMIT = 3600.0
 _MESSAGE = 2 << 20
 
 _MOUNT_POINT = "/run/unclone-identifiers"
-#: A mount replays what is in the log and leaves it clean. Its twin may be attached as well.
-_CLEAN_LOG = {
-    "xfs": "mount -t xfs -o nouuid,nosuid,nodev,noexec",
-    "btrfs": "btrfs device scan && mount -t btrfs -o nosuid,nodev,noexec",
-}
 _NO_TABLE = "there is no partition table that holds it"
 
 
@@ -78,7 +75,7 @@ def set_identifier(appliance: Appliance, identifier: Identifier, devices: Sequen
         names = {member.name for member in members}
         with restarted(appliance, [d.node for d in devices if d.name in names]):
             identified.write(identifier, members)
-    elif identified.is_bytes(identifier):
+    elif identified.is_bytes(identifier, seen):
         identified.write(identifier, seen)
     else:
         _set_with_tools(appliance, _device(identifier, devices), identifier.value)
@@ -87,7 +84,7 @@ def set_identifier(appliance: Appliance, identifier: Identifier, devices: Sequen
 def _of(device: Device) -> Iterator[Identifier]:
     uuid = device.tags.get("UUID", "")
     if uuid:
-        kind = identified.kind_of(device.type)
+        kind = type_of(device.type).identifier
         yield Identifier(kind, device.name, _array(uuid) if kind == "md-uuid" else uuid)
     if device.tags.get("PART_ENTRY_SCHEME") == "gpt" and device.number:
         guid = device.tags.get("PART_ENTRY_UUID", "")
@@ -127,17 +124,19 @@ def _set_in_table(
 
 
 def _set_with_tools(appliance: Appliance, device: Device, value: str) -> None:
-    if mount := _CLEAN_LOG.get(device.type):
-        place = f"{device.node} {_MOUNT_POINT}"
-        _tool(appliance, f"mkdir -p {_MOUNT_POINT} && {mount} {place} && umount {_MOUNT_POINT}")
+    kind = type_of(device.type)
+    if kind.commands_need_mount:
+        mount = mount_command(kind, device.node, _MOUNT_POINT)
+        _tool(appliance, f"{mount} && umount {_MOUNT_POINT}")
     seen = _Seen(appliance, device)
     commands = identified.commands(seen, device.node, value)
     words = _tool(appliance, "".join(map(_script, commands)))
-    found = identified.read(device.type, seen.open())
+    found = identified.read(seen)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
         raise EngineError(f"{device.name}: the UUID is still {found}: {words}")
-    if device.type == "btrfs":  # the kernel knows all its devices by the old UUID
-        _tool(appliance, "btrfs device scan --forget && btrfs device scan")
+    if kind.device_scan:  # the kernel knows all its devices by the old UUID
+        scan = " ".join(kind.device_scan)
+        _tool(appliance, f"{scan} --forget && {scan}")
 
 
 def _script(command: Command) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from unclone.images.engines.guestfs import checks, identifiers
 from unclone.images.engines.guestfs.devices import holds_file_system, read_devices
 from unclone.images.engines.guestfs.files import FileOperations
+from unclone.images.engines.guestfs.mounting import MOUNT_OPTIONS
 from unclone.images.engines.guestfs.native import encode
 from unclone.images.errors import EngineError
+from unclone.images.file_systems.table import type_of
 from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind
 
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
     from unclone.images.volumes import CheckResult, FileSystem, Identifier
-
-#: Options that are safe for the file systems of a stranger, whatever its own fstab says.
-MOUNT_OPTIONS = ("nosuid", "nodev", "noexec", "noatime")
 
 
 class GuestfsVolumes(FileOperations):
@@ -85,9 +84,8 @@ class GuestfsVolumes(FileOperations):
         """Mount *device* at *mount_point* of the guest root ("/" first)."""
         found = self._device(device)
         self._written |= not read_only
-        options = [*MOUNT_OPTIONS, "ro" if read_only else "rw"]
-        if found.type == "xfs":
-            options.append("nouuid")  # its twin may be attached as well
+        options = [*MOUNT_OPTIONS, "noatime", "ro" if read_only else "rw"]
+        options += type_of(found.type).mount_options
         if subvolume:
             if not _can_be_an_option(subvolume):
                 raise EngineError(f"cannot mount a subvolume named '{printable(subvolume)}'")

@@ -18,10 +18,9 @@ from tests.support.disks import MIB
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
-from unclone.images.engines.direct.ext.geometry import Geometry
-from unclone.images.engines.direct.superblock import parse
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.engines.engine import Drive
+from unclone.images.file_systems.ext_superblock import Superblock, parse
 from unclone.images.formats import Format
 from unclone.images.process import run
 
@@ -140,20 +139,13 @@ def test_nothing_is_written_outside_the_file_system(tmp_path: Path) -> None:
     raw = image.read_bytes()
     found = parse(raw[1024:2048])
     assert found is not None
-    half = Geometry(
-        blocks=found.blocks // 2,
-        block_size=found.block_size,
-        inodes=found.inodes,
-        inode_size=found.inode_size,
-        first_inode=found.first_inode,
-        special_inodes=tuple(found.special_inodes),
-        extents=True,
-    )
+    half = Superblock(found.raw)
+    half.s_blocks_count_lo //= 2
     disk = Disk.of_file(image)
     opened = ExtFileSystem(disk, 0, half, writable=True)
     with pytest.raises(OSError) as raised:
         opened.create(b"/large", b"x" * 40 * MIB, 0o644, 0, 0)
     assert raised.value.errno == errno.EFAULT
-    border = half.blocks * half.block_size
+    border = half.size
     assert image.read_bytes()[border:] == raw[border:]
     disk.close()

@@ -10,7 +10,8 @@ import pytest
 from tests.support.disks import poke
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
-from unclone.images.identifiers import ext, ext_reseed
+from unclone.images.file_systems import ext
+from unclone.images.identifiers import ext_reseed
 from unclone.images.process import run
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ TREE = {"/etc/hostname": "template\n", "/usr/bin": None}
 
 
 def plain(form: str, *options: str, size: int = 0) -> Callable[[Path], None]:
-    tree = TREE if form in {"ext2", "ext3", "ext4", "xfs", "btrfs"} else {}
+    tree = TREE if form in {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"} else {}
     part = Part(form, tree, options=options, size=size)
     return lambda path: (make_file_system(path, part), None)[1]
 
@@ -77,6 +77,12 @@ CASES: Mapping[str, Case] = {
         sound=("xfs_repair", "-n"),
     ),
     "btrfs": Case(FS, plain("btrfs"), sound=("btrfs", "check", "--readonly")),
+    "f2fs": Case(FS, plain("f2fs"), sound=("fsck.f2fs", "--dry-run")),
+    "f2fs-checksum": Case(
+        FS,
+        plain("f2fs", "-O", "extra_attr,sb_checksum"),
+        sound=("fsck.f2fs", "--dry-run"),
+    ),
     "fat12": Case(FAT, plain("vfat", "-F", "12", size=4), SERIAL, ("fsck.fat", "-n")),
     "fat16": Case(FAT, plain("vfat", "-F", "16", size=16), SERIAL, ("fsck.fat", "-n")),
     "fat32": Case(FAT, plain("vfat"), SERIAL, ("fsck.fat", "-n")),

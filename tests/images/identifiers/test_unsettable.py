@@ -95,6 +95,27 @@ CASES: Mapping[str, tuple[IdentifierKind, Callable[[Path], None], str]] = {
     "btrfs-seed": (FS, made(Part("btrfs"), (0x1003C, b"\x01")), "it is a seed"),
     "btrfs-changing": (FS, made(Part("btrfs"), (0x1003C, b"\x08")), "was interrupted"),
     "btrfs-half": (FS, made(Part("btrfs"), (0x10088, b"\x02")), "only 1 of its 2 devices"),
+    "f2fs-inode-checksum": (
+        FS,
+        made(Part("f2fs", options=("-O", "extra_attr,inode_checksum"))),
+        "the checksums of its inodes start from the UUID",
+    ),
+    "f2fs-encrypt": (FS, made(Part("f2fs", options=("-O", "encrypt"))), "feature encrypt"),
+    "f2fs-copy": (FS, made(Part("f2fs"), (0x1400 + 0x6C, b"x")), "superblocks are not the same"),
+    "f2fs-damaged": (
+        FS,
+        made(
+            Part("f2fs", options=("-O", "extra_attr,sb_checksum")),
+            (0x400 + 0x7C, b"x"),
+            (0x1400 + 0x7C, b"x"),
+        ),
+        "or damaged",
+    ),
+    "f2fs-of-the-future": (
+        FS,
+        made(Part("f2fs"), (0x400 + 0x887, b"\x01"), (0x1400 + 0x887, b"\x01")),
+        "features that are not known",
+    ),
     "exfat-damaged": (
         IdentifierKind.VFAT_SERIAL,
         made(Part("exfat"), (12 * 512 + 200, b"x")),

@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from unclone.images.engines.direct.ext.geometry import Geometry
     from unclone.images.engines.direct.ext.inode import Inode
+    from unclone.images.file_systems.ext_superblock import Superblock
 
     #: *count* bytes at *offset* of the file system, if nothing has changed there.
     Unchanged = Callable[[int, int], bytes | None]
@@ -38,12 +38,12 @@ class _OddError(Exception):
     """Something is not as it should be, or has changed."""
 
 
-def runs_of(inode: Inode, geometry: Geometry, unchanged: Unchanged) -> list[Run] | None:
+def runs_of(inode: Inode, superblock: Superblock, unchanged: Unchanged) -> list[Run] | None:
     """Where the content of the file *inode* is, in order; None when libext2fs has to say."""
     if not inode.flags & EXTENTS or inode.flags & INLINE_DATA:
         return None
     try:
-        runs = list(_Runs(geometry, unchanged).below(inode.block_area, _DEEPEST))
+        runs = list(_Runs(superblock, unchanged).below(inode.block_area, _DEEPEST))
     except _OddError:
         return None
     ends = [first + length for first, length, _ in runs]
@@ -77,8 +77,8 @@ def read_runs(runs: list[Run], start: int, end: int, unchanged: Unchanged) -> by
 class _Runs:
     """One walk through the extents of a file; a tree that bites its tail comes to an end."""
 
-    def __init__(self, geometry: Geometry, unchanged: Unchanged) -> None:
-        self._size, self._blocks = geometry.block_size, geometry.blocks
+    def __init__(self, superblock: Superblock, unchanged: Unchanged) -> None:
+        self._size, self._blocks = superblock.block_size, superblock.blocks_count
         self._unchanged = unchanged
         self._left = _MANY
 

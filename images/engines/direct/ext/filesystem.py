@@ -20,7 +20,7 @@ from unclone.images.engines.direct.ext.volume import ROOT, Volume
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from unclone.images.engines.direct.access.disk import Disk
-    from unclone.images.engines.direct.ext.geometry import Geometry
+    from unclone.images.file_systems.ext_superblock import Superblock
 
 _CAPABILITY = "security.capability"
 _NAMESPACES = ("user.", "trusted.", "security.")
@@ -30,8 +30,8 @@ _LINK_MAX = 65000
 class ExtFileSystem(Reading):
     """One file system, by absolute paths as bytes, symlinks never followed."""
 
-    def __init__(self, disk: Disk, offset: int, geometry: Geometry, *, writable: bool) -> None:
-        super().__init__(Volume(disk, offset, geometry, writable=writable))
+    def __init__(self, disk: Disk, offset: int, superblock: Superblock, *, writable: bool) -> None:
+        super().__init__(Volume(disk, offset, superblock, writable=writable))
 
     def close(self) -> None:
         """Write everything out."""
@@ -51,13 +51,15 @@ class ExtFileSystem(Reading):
         directory, name = self._place(path)
         number = self._volume.allocate(stat.S_IFREG | mode, directory.number)
         self._volume.count(number)
-        inode = Inode.blank(number, self._volume.geometry.inode_size, stat.S_IFREG | mode & 0o7777)
+        inode = Inode.blank(
+            number, self._volume.superblock.inode_size, stat.S_IFREG | mode & 0o7777
+        )
         inode.links = 1
         inode.set_owner(uid, gid)
         inode.set_generation(int.from_bytes(os.urandom(4), "little"))
         inode.touch(content=True, access=True, birth=True)
         inode.inherit_flags(directory)
-        if self._volume.geometry.extents:
+        if self._volume.superblock.uses_extents:
             inode.use_extents()
         self._volume.save(inode)
         try:
@@ -90,7 +92,7 @@ class ExtFileSystem(Reading):
         if not target or b"\0" in target:
             raise OSError(errno.EINVAL, "a symlink needs a text without NUL")
         directory, name = self._place(path)
-        if len(target) >= self._volume.geometry.block_size:
+        if len(target) >= self._volume.superblock.block_size:
             raise OSError(errno.ENAMETOOLONG, "the text of the symlink is too long")
         number = self._volume.allocate(stat.S_IFLNK | 0o777, directory.number)
         self._volume.make_symlink(directory.number, number, target)

@@ -13,6 +13,7 @@ import stat
 import struct
 
 from unclone.images.engines.direct.ext.flags import EXTENTS, INLINE_DATA
+from unclone.images.file_systems import ext_superblock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     #: *count* bytes at *offset* of the file system.
     Read = Callable[[int, int], bytes]
 
-_SUPERBLOCK, _SIZE, _MAGIC = 1024, 1024, 0xEF53
-_META_GROUPS, _WIDE = 0x10, 0x80
-_SPARSE, _LAZY = 0x1, 0x10 | 0x400  # sparse_super; uninit_bg, metadata_csum
-_SPARSE_2 = 0x200
+#: With one of these, parts of inode tables may never have been written.
+_LAZY = ext_superblock.RO_COMPAT_GDT_CSUM | ext_superblock.RO_COMPAT_METADATA_CSUM
 _INODE_UNINIT = 1
 _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _FAST_SYMLINK = 60
@@ -52,25 +51,25 @@ class Metadata:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._raw = raw = read(_SUPERBLOCK, _SIZE)
-        compatible, incompatible, self._read_only = struct.unpack_from("<III", raw, 0x5C)
-        if _u16(raw, 0x38) != _MAGIC or incompatible & _META_GROUPS or _u32(raw, 0x18) > 6:
+        found = ext_superblock.parse(read(ext_superblock.OFFSET, ext_superblock.SIZE))
+        if found is None or not found.is_sane:
             raise UnusualError
-        self.block = 1024 << _u32(raw, 0x18)
-        wide = bool(incompatible & _WIDE)
-        self._count = _u32(raw, 0x4) | (_u32(raw, 0x150) << 32 if wide else 0)
-        self._descriptor = _u16(raw, 0xFE) if wide else 32
-        self._first = _u32(raw, 0x14)
-        self._per_group = _u32(raw, 0x20)
-        self._inodes = _u32(raw, 0x28)
-        self._inode = _u16(raw, 0x58) if _u32(raw, 0x4C) else 128
+        self._superblock = found
+        self.block = found.block_size
+        self._count = found.blocks_count
+        self._descriptor = found.descriptor_size
+        self._first = found.s_first_data_block
+        self._per_group = found.s_blocks_per_group
+        self._inodes = found.s_inodes_per_group
+        self._inode = found.inode_size
         sane = self._descriptor in {32, 64} and self._inode in {128, 256, 512, 1024}
-        if not sane or not self._per_group or not self._inodes or self._count <= self._first:
+        if found.s_feature_incompat & ext_superblock.INCOMPAT_META_BG or not sane:
             raise UnusualError
-        self._groups = -(-(self._count - self._first) // self._per_group)
-        self._sparse_2 = bool(compatible & _SPARSE_2)
+        if not self._per_group or not self._inodes or self._count <= self._first:
+            raise UnusualError
+        self._groups = found.group_count
         #: Inodes of the file system itself whose contents matter as well.
-        self._own = {_RESIZE, *_QUOTA, _u32(raw, 0x26C), _u32(raw, 0x280)}
+        self._own = {_RESIZE, *_QUOTA, found.s_prj_quota_inum, found.s_orphan_file_inum}
         self._tables: list[tuple[int, int, int]] = []
 
     @property
@@ -92,9 +91,9 @@ class Metadata:
     def _places(self) -> Iterator[tuple[int, int]]:
         table = (self._first + 1) * self.block
         descriptors = self._read(table, self._groups * self._descriptor)
-        reserved = _u16(self._raw, 0xCE) * self.block
+        reserved = self._superblock.s_reserved_gdt_blocks * self.block
         yield 0, table + -(-len(descriptors) // self.block) * self.block + reserved
-        for group in self._backups():
+        for group in self._superblock.backup_groups:
             yield self._place(self._first + group * self._per_group), self.block
         for group in range(self._groups):
             yield from self._of_group(group, descriptors)
@@ -115,21 +114,13 @@ class Metadata:
         yield self._place(blocks), self.block
         yield self._place(inodes), self.block
         used = self._inodes
-        if self._read_only & _LAZY:
+        if self._superblock.s_feature_ro_compat & _LAZY:
             used = 0 if flags & _INODE_UNINIT else self._inodes - min(unused, self._inodes)
         per_piece = _PIECE // self._inode
         for skipped in range(0, used, per_piece):
             count = min(per_piece, used - skipped)
             start = self._place(table) + skipped * self._inode
             self._tables.append((start, count * self._inode, group * self._inodes + skipped + 1))
-
-    def _backups(self) -> Iterator[int]:
-        if self._sparse_2:
-            yield from (g for g in struct.unpack_from("<II", self._raw, 0x24C) if g)
-        elif not self._read_only & _SPARSE:
-            yield from range(1, self._groups)
-        else:
-            yield from (g for g in range(1, self._groups) if g == 1 or _is_power(g))
 
     def _of_inodes(self, table: bytes, first: int) -> Iterator[int]:
         """The blocks that the inodes in *table* keep structures in; *first* is its first inode."""
@@ -200,20 +191,5 @@ class Metadata:
         return block * self.block
 
 
-def _is_power(group: int) -> bool:
-    """Whether *group* is a power of 3, 5 or 7: those keep a copy of the superblock."""
-    for base in (3, 5, 7):
-        power = base
-        while power < group:
-            power *= base
-        if power == group:
-            return True
-    return False
-
-
 def _u16(raw: bytes, offset: int) -> int:
     return int.from_bytes(raw[offset : offset + 2], "little")
-
-
-def _u32(raw: bytes, offset: int) -> int:
-    return int.from_bytes(raw[offset : offset + 4], "little")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.access.disk import Disk
     from unclone.images.engines.direct.ext.contents import Run
-    from unclone.images.engines.direct.ext.geometry import Geometry
+    from unclone.images.file_systems.ext_superblock import Superblock
 
     #: (inode number, record length, name length, type), name, address of the entry -> flags
     Visit = Callable[[int, int, bytes, int], int]
@@ -71,15 +71,15 @@ _MANY_BYTES = 4 * 1024**3
 class Volume:
     """A file system on *disk*, which begins *offset* bytes into it."""
 
-    def __init__(self, disk: Disk, offset: int, geometry: Geometry, *, writable: bool) -> None:
-        self.geometry = geometry
+    def __init__(self, disk: Disk, offset: int, superblock: Superblock, *, writable: bool) -> None:
+        self.superblock = superblock
         self._writable = writable
         self._bitmaps = False
         self._buffer = ctypes.create_string_buffer(_CHUNK)
         self._fs = ctypes.c_void_p()
         flags = lib.OPEN_64BITS | lib.OPEN_MASTER_SB_ONLY | (lib.OPEN_RW if writable else 0)
         options = b"offset=%d" % offset
-        size = geometry.blocks * geometry.block_size
+        size = superblock.blocks_count * superblock.block_size
         self._manager = Manager(disk, offset, size)
         self._unchanged = partial(_unchanged, disk, offset)
         path = os.fsencode(disk.place.file)
@@ -226,7 +226,7 @@ class Volume:
 
     def runs(self, inode: Inode) -> list[Run] | None:
         """Where the content of the regular file *inode* is, if that is known and untouched."""
-        return runs_of(inode, self.geometry, self._unchanged)
+        return runs_of(inode, self.superblock, self._unchanged)
 
     def overwrite(self, number: int, content: bytes, *, keep: int = 0) -> None:
         """Make *content* what the regular file *number* holds behind its first *keep* bytes."""
@@ -255,7 +255,7 @@ class Volume:
             return buffer.raw[: min(size.value, inode.size)]
         if library.ext2fs_is_fast_symlink(inode.raw):
             return inode.block_area[: inode.size].split(b"\0")[0]
-        if inode.size >= self.geometry.block_size:
+        if inode.size >= self.superblock.block_size:
             raise _corrupt(f"the symlink in inode {inode.number} is too long")
         return self.read(inode, inode.size).split(b"\0")[0]
 
@@ -297,7 +297,7 @@ class Volume:
 
         flags = lib.ITERATE_READ_ONLY
         call("block_iterate3", self._fs, number, flags, None, lib.BlockCallback(visit), None)
-        if any(not 0 < block < self.geometry.blocks for block in blocks):
+        if any(not 0 < block < self.superblock.blocks_count for block in blocks):
             raise _corrupt(f"inode {number} claims blocks that are not there")
         for block in blocks:
             library.ext2fs_block_alloc_stats2(self._fs, block, -1)
@@ -312,15 +312,15 @@ class Volume:
             raise _corrupt("its root is not a directory")
 
     def _read(self, number: int) -> Inode:
-        raw = ctypes.create_string_buffer(self.geometry.inode_size)
+        raw = ctypes.create_string_buffer(self.superblock.inode_size)
         call("read_inode_full", self._fs, number, raw, len(raw))
         return Inode(number, raw)
 
     def _require_ordinary(self, number: int) -> None:
-        known = self.geometry
-        if number != ROOT and not known.first_inode <= number <= known.inodes:
+        known = self.superblock
+        if number != ROOT and not known.first_inode <= number <= known.s_inodes_count:
             raise _corrupt(f"a directory names inode {number}, which is not for files")
-        if number in known.special_inodes:
+        if number in {known.s_journal_inum, known.s_orphan_file_inum}:
             raise _corrupt(f"a directory names inode {number}, the file system's own")
 
     def _iterate(self, directory: int, visit: Visit) -> None:

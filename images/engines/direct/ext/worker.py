@@ -18,8 +18,8 @@ import sys
 
 from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
-from unclone.images.engines.direct.ext.geometry import Geometry
 from unclone.images.engines.direct.ext.libext2fs import Ext2Error
+from unclone.images.file_systems.ext_superblock import Superblock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,13 +90,11 @@ class Worker:
             return None
         return getattr(self._open[handle], method)(*arguments)
 
-    def _add(
-        self, place: tuple[Any, ...], offset: int, geometry: dict[str, Any], *flags: bool
-    ) -> int:
+    def _add(self, place: tuple[Any, ...], offset: int, superblock: bytes, *flags: bool) -> int:
         if place not in self._disks:
             self._disks[place] = Disk(Place.from_plain(place))
         disk = self._disks[place]
-        opened = ExtFileSystem(disk, offset, Geometry(**geometry), writable=flags[0])
+        opened = ExtFileSystem(disk, offset, Superblock(superblock), writable=flags[0])
         self._last += 1
         self._open[self._last] = opened
         return self._last

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.engines.direct.block_file import BlockFile
-    from unclone.images.engines.direct.vfat.boot import Boot
+    from unclone.images.file_systems.fat_boot_sector import BootSector
 
 _INFO = struct.Struct("<I")
 _FREE_COUNT, _INFO_MAGIC = 488, b"rrAa"
@@ -27,7 +27,7 @@ _UNKNOWN = 0xFFFFFFFF
 class Allocation:
     """The FAT of *volume*, held in memory; every change goes to all its copies at once."""
 
-    def __init__(self, volume: BlockFile, boot: Boot) -> None:
+    def __init__(self, volume: BlockFile, boot: BootSector) -> None:
         self._volume = volume
         self._boot = boot
         self._mask = (1 << min(boot.bits, 28)) - 1
@@ -170,7 +170,7 @@ def _runs(clusters: Sequence[int]) -> Iterator[tuple[int, int]]:
             start = index
 
 
-def _decoded(raw: bytes, boot: Boot) -> array[int]:
+def _decoded(raw: bytes, boot: BootSector) -> array[int]:
     """The entries of the table *raw* by number, unused high bits of FAT32 included."""
     if boot.bits == 12:
         whole = len(raw) // 3 * 3

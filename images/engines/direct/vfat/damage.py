@@ -13,10 +13,10 @@ from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from unclone.images.engines.direct.block_file import BlockFile
-    from unclone.images.engines.direct.vfat.boot import Boot
+    from unclone.images.file_systems.fat_boot_sector import BootSector
 
 
-def find_damage(volume: BlockFile, boot: Boot) -> str:
+def find_damage(volume: BlockFile, boot: BootSector) -> str:
     """What is wrong with *volume*, in words; "" when nothing is."""
     fat = Allocation(volume, boot)
     used: set[int] = set()

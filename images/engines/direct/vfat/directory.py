@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from unclone.images.engines.direct.block_file import BlockFile
-    from unclone.images.engines.direct.vfat.boot import Boot
 
 ENTRY = 32
 READ_ONLY, VOLUME_ID, DIRECTORY, ARCHIVE, LONG = 0x01, 0x08, 0x10, 0x20, 0x0F
@@ -81,26 +79,6 @@ def entries(raw: bytes) -> Iterator[Entry]:
                 long = _long(pieces, entry)
                 yield Entry(long or short, short, entry, slot - (len(pieces) if long else 0), slot)
             pieces = []
-
-
-def volume_label(volume: BlockFile, boot: Boot) -> str:
-    """The label as blkid prints it: the one in the root directory, else the boot sector's."""
-    if boot.root_size:
-        raw = volume.read(boot.root_start, boot.root_size)
-    else:
-        at = boot.data_start + (boot.root_cluster - 2) * boot.cluster
-        raw = volume.read(at, boot.cluster)
-    label = boot.label
-    for slot in range(len(raw) // ENTRY):
-        entry = raw[slot * ENTRY : (slot + 1) * ENTRY]
-        if entry[0] == END:
-            break
-        kind = entry[11] & 0x3F
-        if entry[0] != FREE and kind != LONG and kind & (VOLUME_ID | DIRECTORY) == VOLUME_ID:
-            label = entry[:11].decode("cp437")
-            break
-    label = label.split("\0")[0].rstrip(" ")
-    return "" if label == "NO NAME" else label
 
 
 def make_entries(name: str, taken: Collection[str], raw: bytes) -> bytes:

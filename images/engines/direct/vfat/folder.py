@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.block_file import BlockFile
     from unclone.images.engines.direct.vfat.allocation import Allocation
-    from unclone.images.engines.direct.vfat.boot import Boot
+    from unclone.images.file_systems.fat_boot_sector import BootSector
 
 #: Bytes; the specification's limit for a directory.
 _DIRECTORY_LIMIT = 65536 * ENTRY
@@ -21,7 +21,7 @@ _DIRECTORY_LIMIT = 65536 * ENTRY
 class Directory:
     """The entries of one directory, as they are now."""
 
-    def __init__(self, volume: BlockFile, boot: Boot, fat: Allocation, first: int) -> None:
+    def __init__(self, volume: BlockFile, boot: BootSector, fat: Allocation, first: int) -> None:
         self._volume, self._boot, self._fat = volume, boot, fat
         self.first = first
         self._clusters: list[int] = []

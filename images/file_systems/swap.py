@@ -9,15 +9,17 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from unclone.images.blocks import read_exactly
 from unclone.images.errors import EngineError
-from unclone.images.identifiers.blocks import read_exactly
+from unclone.images.file_systems.file_system_type import FileSystemType
+from unclone.images.volumes import IdentifierKind
 
 if TYPE_CHECKING:
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
 
 _PAGES = (4096, 8192, 16384, 32768, 65536)
 _HIBERNATED = {b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"}
-_UUID = 1036
+_VERSION, _UUID, _LABEL = 1024, 1036, 1052
 
 
 def read(blocks: Blocks) -> str:
@@ -47,6 +49,30 @@ def _signature(blocks: Blocks) -> bytes:
         magic = head[page - 10 : page]
         if magic in _HIBERNATED:
             return magic
-        if magic == b"SWAPSPACE2" and head[1024:1028] in {b"\x01\0\0\0", b"\0\0\0\x01"}:
+        if magic == b"SWAPSPACE2" and head[_VERSION : _VERSION + 4] in {
+            b"\x01\0\0\0",
+            b"\0\0\0\x01",
+        }:
             return magic
     return b""
+
+
+def _detect(blocks: Blocks) -> str:
+    signature = _signature(blocks)
+    return "swsuspend" if signature in _HIBERNATED else "swap" if signature else ""
+
+
+def _label(blocks: Blocks) -> str:
+    name = blocks.read(_LABEL, 16).split(b"\0")[0] if _signature(blocks) else b""
+    return name.decode("utf-8", "surrogateescape")
+
+
+TYPE = FileSystemType(
+    ("swap", "swsuspend"),
+    detect=_detect,
+    label=_label,
+    identifier=IdentifierKind.SWAP_UUID,
+    read=read,
+    unsettable=unsettable,
+    write=write,
+)

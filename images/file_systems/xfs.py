@@ -5,7 +5,8 @@ incompatible feature of that name (Linux 4.3, GRUB 2.02): rewriting all metadata
 does. ``xfs_admin`` skips a file system whose log is not clean and exits 0 all the same.
 
 References: XFS Algorithms & Data Structures, 3rd edition, "Superblocks"; Linux
-``fs/xfs/libxfs/xfs_format.h``; xfsprogs 6.1 ``db/sb.c`` (``uuid_f``), xfs_admin(8).
+``fs/xfs/libxfs/xfs_format.h``; xfsprogs 6.1 ``db/sb.c`` (``uuid_f``), xfs_admin(8);
+xfs_repair(8) "EXIT STATUS".
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from unclone.images.identifiers.blocks import Command, number, read_exactly
+from unclone.images.blocks import Command, number, read_exactly
+from unclone.images.file_systems.file_system_type import Checker, FileSystemType, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
+
+_MAGIC = b"XFSB"
 
 #: Incompatible features: ftype, sparse inodes, meta_uuid, bigtime, needsrepair, nrext64,
 #: exchange-range, parent pointers.
@@ -59,4 +63,24 @@ def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
 
 def _superblock(blocks: Blocks) -> bytes:
     raw = read_exactly(blocks, 0, 512)
-    return raw if raw.startswith(b"XFSB") else b""
+    return raw if raw.startswith(_MAGIC) else b""
+
+
+def _label(blocks: Blocks) -> str:
+    return _superblock(blocks)[108:120].split(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+TYPE = FileSystemType(
+    ("xfs",),
+    (Signature(0, _MAGIC),),
+    root_of="linux",
+    label=_label,
+    read=read,
+    unsettable=unsettable,
+    commands=commands,
+    commands_need_mount=True,
+    # Only a mount replays the log.
+    checker=Checker(("xfs_repair", "-n"), mount_first=True),
+    # A copy of it may be attached as well.
+    mount_options=("nouuid",),
+)

@@ -6,7 +6,8 @@ UUIDs of their own, which say who descends from whom, and the devices have their
 UUID_SUB); both stay, as they do with btrfstune.
 
 References: btrfs-progs 6.2 ``Documentation/btrfstune.rst``, ``tune/main.c``; Linux
-``include/uapi/linux/btrfs_tree.h`` (``struct btrfs_super_block``, flags).
+``include/uapi/linux/btrfs_tree.h`` (``struct btrfs_super_block``, flags); btrfs-check(8),
+btrfs-device(8) ``scan``.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from unclone.images.identifiers.blocks import Command, number, read_exactly
+from unclone.images.blocks import Command, number, read_exactly
+from unclone.images.file_systems.file_system_type import Checker, FileSystemType, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.images.identifiers.blocks import Blocks
+    from unclone.images.blocks import Blocks
 
 _SUPERBLOCK = 0x10000
 _SIZE = 4096
+_MAGIC = b"_BHRfS_M"
 _SEEDING = 1 << 32
 _CHANGING = 1 << 35 | 1 << 36
 _METADATA_UUID = 1 << 10  # incompatible features
@@ -42,8 +45,8 @@ def devices(blocks: Blocks) -> int:
     return number(raw, 0x88, "<Q") if raw else 0
 
 
-def unsettable(blocks: Blocks, present: int = 1) -> str:
-    """Why the UUID has to stay; "" when it can be set. *present* of its devices are there."""
+def unsettable(blocks: Blocks) -> str:
+    """Why the UUID has to stay; "" when it can be set, if all its devices are there."""
     raw = _superblock(blocks)
     if not raw:
         return "there is no btrfs on it"
@@ -54,8 +57,6 @@ def unsettable(blocks: Blocks, present: int = 1) -> str:
         return "an earlier change of its UUID was interrupted (btrfstune finishes it)"
     if features & (_EXTENT_TREE_V2 | _RAID_STRIPE_TREE):
         return "it has a feature that is still experimental"
-    if (wanted := devices(blocks)) != present:
-        return f"only {present} of its {wanted} devices are there"
     return ""
 
 
@@ -67,4 +68,24 @@ def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
 
 def _superblock(blocks: Blocks) -> bytes:
     raw = read_exactly(blocks, _SUPERBLOCK, _SIZE)
-    return raw if raw[0x40:0x48] == b"_BHRfS_M" else b""
+    return raw if raw[0x40:0x48] == _MAGIC else b""
+
+
+def _label(blocks: Blocks) -> str:
+    return _superblock(blocks)[0x12B:0x22B].split(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+TYPE = FileSystemType(
+    ("btrfs",),
+    (Signature(_SUPERBLOCK + 0x40, _MAGIC),),
+    root_of="linux",
+    label=_label,
+    read=read,
+    unsettable=unsettable,
+    commands=commands,
+    commands_need_mount=True,
+    spans_devices=True,
+    devices=devices,
+    checker=Checker(("btrfs", "check", "--readonly")),
+    device_scan=("btrfs", "device", "scan"),
+)

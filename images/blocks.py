@@ -1,4 +1,4 @@
-"""What an identifier is read from and written to: the bytes of one device."""
+"""The bytes of one disk, partition or opened container, as identifiers and headers are read."""
 
 from __future__ import annotations
 
@@ -16,6 +16,28 @@ class Blocks(Protocol):
 
     def write(self, offset: int, content: bytes) -> None:
         """Write all of *content* at *offset*."""
+
+
+class OpenBlocks(Blocks, Protocol):
+    """Blocks that the caller has to close."""
+
+    def close(self) -> None:
+        """Let go of the device."""
+
+
+class BlockDevice(Protocol):
+    """A disk, a partition, or what is inside a container."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the engine session."""
+
+    @property
+    def type(self) -> str:
+        """What is on it, in blkid's word."""
+
+    def open(self) -> OpenBlocks:
+        """Its bytes."""
 
 
 class Command(NamedTuple):

@@ -1,0 +1,94 @@
+"""What a file system type is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from unclone.images.volumes import IdentifierKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unclone.images.blocks import Blocks, Command
+
+
+class Signature(NamedTuple):
+    """Bytes that tell the type, at *offset* from the start of the volume."""
+
+    offset: int
+    magic: bytes
+
+
+class Checker(NamedTuple):
+    """The program that checks the unmounted file system; its device is added as last argument.
+
+    ``check`` changes nothing and exits with 0 when the file system is clean. ``repair`` (``check``
+    again when empty) replays the journal and repairs what is safe to; it leaves a clean file system
+    behind when it exits with one of ``repaired``. With ``mount_first`` only a mount replays the
+    journal.
+    """
+
+    check: tuple[str, ...]
+    repair: tuple[str, ...] = ()
+    repaired: tuple[int, ...] = (0,)
+    mount_first: bool = False
+
+
+def _nothing(blocks: Blocks) -> str:
+    del blocks
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystemType:
+    """A type that blkid knows: a file system, swap, or a container. Each function gets its volume.
+
+    Most are recognised by one of ``signatures``; ``detect`` is for the others, and gives the name
+    or "".
+    """
+
+    #: blkid's words for it (``ext2``, ``ext3``, ``ext4``).
+    names: tuple[str, ...]
+    signatures: tuple[Signature, ...] = ()
+    detect: Callable[[Blocks], str] | None = None
+    #: The operating system whose root can be on it: "linux", "windows" or "".
+    root_of: str = ""
+    label: Callable[[Blocks], str] = _nothing
+
+    # -- the identifier --------------------------------------------------------------------
+    identifier: IdentifierKind = IdentifierKind.FILE_SYSTEM_UUID
+    #: Its value; "" when there is none.
+    read: Callable[[Blocks], str] = _nothing
+    #: Why it can never be set, or a function that finds out for one volume ("": it can be set).
+    unsettable: str | Callable[[Blocks], str] = ""
+    #: Sets it, byte for byte ...
+    write: Callable[[Blocks, str], None] | None = None
+    #: ... or the commands that set it on the device with the given name.
+    commands: Callable[[Blocks, str, str], Sequence[Command]] | None = None
+    #: The journal has to be empty before ``commands``, which a mount achieves.
+    commands_need_mount: bool = False
+    #: Several devices may have the identifier together; ``devices`` counts them, where it is known.
+    spans_devices: bool = False
+    devices: Callable[[Blocks], int] | None = None
+
+    # -- use -------------------------------------------------------------------------------
+    checker: Checker | None = None
+    #: Needed for every mount.
+    mount_options: tuple[str, ...] = ()
+    #: Makes the kernel look for its devices; with ``--forget`` it drops those it knows.
+    device_scan: tuple[str, ...] = ()
+
+    def recognise(self, blocks: Blocks) -> str:
+        """Which of ``names`` is on *blocks*; "" when none is."""
+        if any(blocks.read(at, len(magic)) == magic for at, magic in self.signatures):
+            return self.names[0]
+        return self.detect(blocks) if self.detect else ""
+
+    def why_unsettable(self, blocks: Blocks) -> str:
+        """Why the identifier has to stay; "" when it can be set."""
+        if isinstance(self.unsettable, str):
+            if self.unsettable or self.write or self.commands:
+                return self.unsettable
+            return f"there is no way to change the identifier of '{self.names[0]}'"
+        return self.unsettable(blocks)
