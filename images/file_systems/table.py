@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import EngineError
 from unclone.images.file_systems import btrfs, exfat, ext, f2fs, others, swap, vfat, xfs
 from unclone.images.file_systems.file_system_type import FileSystemType
 from unclone.images.identifiers import containers
@@ -69,4 +68,4 @@ class _Buffered:
         return self._blocks.read(offset, count)
 
     def write(self, offset: int, content: bytes) -> None:
-        raise EngineError("a volume is only read to recognise it")
+        self._blocks.write(offset, content)
