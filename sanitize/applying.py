@@ -8,7 +8,7 @@ from unclone.images.errors import EngineError
 from unclone.images.text import printable
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.actions.set_identifier import as_identifier
-from unclone.sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
+from unclone.sanitize.change import SET_IDENTIFIER
 from unclone.sanitize.report import Outcome
 
 if TYPE_CHECKING:

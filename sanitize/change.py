@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: The action on a device. The guest is unmounted for it, so it comes after what is done to files.
+SET_IDENTIFIER = "set-identifier"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing that will be done to the guest.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import RefusedError
 from unclone.sanitize import initrds
-from unclone.sanitize.identifiers.identifier import IdentifierStep
+from unclone.sanitize.identifiers import IdentifierStep, is_none
 from unclone.sanitize.references import initrd
 from unclone.sanitize.renewal import Blocker, Renewal, Renewals
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.volumes import Identifier, IdentifierKind
-    from unclone.sanitize.identities.derivation import IdentityGenerator
     from unclone.sanitize.references.reference import Reference
     from unclone.sanitize.step import PlanningContext, Step
 
@@ -38,7 +38,7 @@ def decide(
     if not kinds:
         return context
     present = guest.identifiers()
-    candidates = tuple(_candidates(present, kinds, context.options.identities))
+    candidates = tuple(_candidates(present, kinds, context))
     kept = [
         Blocker(each, why, "")
         for each in candidates
@@ -61,34 +61,36 @@ def decide(
 def _candidates(
     present: Sequence[Identifier],
     kinds: dict[IdentifierKind, IdentifierStep],
-    identities: IdentityGenerator,
+    context: PlanningContext,
 ) -> Iterator[Renewal]:
     taken = {identifier.value for identifier in present}
     new: dict[str, str] = {}
     for identifier in present:
         step = kinds.get(identifier.kind)
-        if step is None or _is_none(identifier.value):
+        if step is None or is_none(identifier.value):
             continue
         # The devices of one btrfs or one array have one UUID, and have one afterwards; so has
         # whatever else was given the same value, because a reference cannot tell which is meant.
         key = identifier.value.lower()
         if key not in new:
-            new[key] = _fresh(step, identities, f"{identifier.kind} {identifier.device}", taken)
+            new[key] = _fresh(step, context, f"{identifier.kind} {identifier.device}", taken)
             taken.add(new[key])
         yield Renewal(identifier.kind, identifier.device, identifier.value, new[key])
 
 
-def _fresh(step: IdentifierStep, identities: IdentityGenerator, field: str, taken: set[str]) -> str:
+def _fresh(step: IdentifierStep, context: PlanningContext, field: str, taken: set[str]) -> str:
+    given = context.new_values.identifiers.get(field)
+    if given in taken:
+        raise RefusedError(f"the new {field} of the saved plan is in use already: {given}")
+    if given is not None:
+        return given
     for attempt in range(_ATTEMPTS):
-        value = step.draw(identities, f"{field} {attempt}" if attempt else field)
+        value = step.form.draw(
+            context.options.identities, f"{field} {attempt}" if attempt else field
+        )
         if value not in taken:
             return value
     raise AssertionError(f"no new value for {field}")
-
-
-def _is_none(value: str) -> bool:
-    """Whether it says that there is no identifier: nothing, or zeros only."""
-    return not value.strip("0-:x")
 
 
 def _as_identifier(renewal: Renewal, present: Sequence[Identifier]) -> Identifier:

@@ -78,7 +78,7 @@ def requested(context: PlanningContext) -> tuple[Mode, str]:
     """
     asked = context.options.machine_id
     if asked == "random":
-        return Mode.SET, context.new_machine_id
+        return Mode.SET, context.new_values.machine_id
     if _ID.fullmatch(asked) and asked.strip("0"):
         return Mode.SET, asked
     if asked in set(Mode) - {Mode.SET}:

@@ -19,6 +19,11 @@ class Profile(StrEnum):
     GOLDEN = "golden"  # also logs, histories, caches: a template that others are made from
 
 
+#: What ``--ssh-host-keys`` and ``--uuids`` may say.
+SSH_HOST_KEYS = ("auto", "remove", "generate", "keep")
+UUIDS = ("renew", "keep")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What was asked for. The defaults are those of the command line."""
@@ -28,9 +33,9 @@ class Options:
     disable: frozenset[str] = frozenset()
     #: auto, remove, empty, uninitialized, random, or 32 lower-case hex digits.
     machine_id: str = "auto"
-    #: auto, remove, generate, keep.
+    #: One of :data:`SSH_HOST_KEYS`.
     ssh_host_keys: str = "auto"
-    #: renew, keep: the UUIDs and other identifiers of file systems, partitions and containers.
+    #: One of :data:`UUIDS`: all identifiers of file systems, partitions and containers.
     uuids: str = "renew"
     #: Where new values come from.
     identities: IdentityGenerator = field(default_factory=IdentityGenerator)

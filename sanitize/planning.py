@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.guest import parent
+from unclone.images.text import printable
 from unclone.sanitize import clone_readiness, seed_readiness
 from unclone.sanitize.catalogue import load as load_catalogue
-from unclone.sanitize.change import Level, Plan, StepPlan
+from unclone.sanitize.change import SET_IDENTIFIER, Level, Plan, StepPlan
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
-from unclone.sanitize.identifiers.identifier import ACTION as SET_IDENTIFIER
+from unclone.sanitize.new_values import NewValues
 from unclone.sanitize.options import Profile
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.step import PlanningContext
@@ -40,7 +41,8 @@ def all_steps(options: Options) -> Sequence[Step]:
     unknown = sorted((options.enable | options.disable) - ids)
     if unknown:
         raise UsageError(
-            f"there is no step called {unknown[0]}", hint="`unclone steps` lists them all."
+            f"there is no step called {printable(unknown[0], 80)}",
+            hint="`unclone steps` lists them all.",
         )
     return steps
 
@@ -57,13 +59,15 @@ def is_selected(step: Step, options: Options) -> bool:
     return info.profile is Profile.IDENTITY or options.profile is Profile.GOLDEN
 
 
-def make_plan(guest: Guest, options: Options) -> Plan:
-    """The plan for *guest*: what ``--dry-run`` prints, and exactly what is then applied.
+def make_plan(guest: Guest, options: Options, new_values: NewValues | None = None) -> Plan:
+    """The plan for *guest*. The same guest, options and *new_values* give the same plan.
+
+    New values that are not given are drawn.
 
     Raises :class:`RefusedError` when a step meets something it cannot change safely, and, with
     ``strict``, when anything would be kept.
     """
-    context = PlanningContext(guest, Facts(guest), options)
+    context = PlanningContext(guest, Facts(guest), options, new_values or NewValues())
     selected = [step for step in all_steps(options) if is_selected(step, options)]
     # Rows look into no initrd: those are still being unpacked meanwhile.
     code = set(map(id, STEPS))

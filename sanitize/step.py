@@ -7,10 +7,10 @@ the rest of the program, and ``unclone steps`` lists both.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from unclone.sanitize.new_values import NewValues
 from unclone.sanitize.options import Options, Profile
 from unclone.sanitize.renewal import Renewals
 
@@ -44,8 +44,8 @@ class PlanningContext:
     #: What the guest is: knowledge, read when first asked for.
     facts: Facts
     options: Options = field(default_factory=Options)
-    #: Drawn once for a run: every step that needs a new machine-id takes this one.
-    new_machine_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    #: Drawn once for a run, or those of a saved plan.
+    new_values: NewValues = field(default_factory=NewValues)
     #: The device identifiers that this run renews, and those it keeps.
     renewals: Renewals = field(default_factory=Renewals)
     #: What the initrds hold, by physical path; empty when they did not have to be unpacked.

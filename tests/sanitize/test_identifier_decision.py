@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.sanitize.change import Plan
-    from unclone.sanitize.identifiers.identifier import IdentifierStep
+    from unclone.sanitize.identifiers import IdentifierStep
 
 KEY = b"0123456789abcdef"
 
@@ -54,8 +54,9 @@ def test_every_kind_has_a_step_of_its_own() -> None:
 @pytest.mark.parametrize("key", [b"", KEY], ids=["random", "derived"])
 def test_new_values_have_the_shape_of_the_old(step: IdentifierStep, key: bytes) -> None:
     old = next(each.old for each in ALL if each.kind is step.kind)
-    new = step.draw(IdentityGenerator("web-01", key), "field")
+    new = step.form.draw(IdentityGenerator("web-01", key), "field")
     assert new != old
+    assert step.form.fits(new)
     assert [len(s) for s in spellings(new)] == [len(s) for s in spellings(old)]
 
 

@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 def test_the_new_machine_id_is_one_for_a_run_and_another_for_the_next(tmp_path: Path) -> None:
     first, second = context(guest_at(tmp_path)), context(guest_at(tmp_path))
     decided = replace(first, renewals=Renewals())
-    assert decided.new_machine_id == first.new_machine_id
-    assert second.new_machine_id != first.new_machine_id
-    assert len(first.new_machine_id) == 32
+    assert decided.new_values == first.new_values
+    assert second.new_values.machine_id != first.new_values.machine_id
+    assert len(first.new_values.machine_id) == 32

@@ -13,7 +13,7 @@ from unclone.images.formats.header import Format
 from unclone.images.text import printable
 from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
-from unclone.sanitize.options import Options, Profile
+from unclone.sanitize.options import SSH_HOST_KEYS, UUIDS, Options, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -156,14 +156,14 @@ def step_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--ssh-host-keys",
-            type=click.Choice(["auto", "remove", "generate", "keep"]),
+            type=click.Choice(SSH_HOST_KEYS),
             default="auto",
             show_default=True,
             help="auto: removed where the guest certainly makes new ones, else made here.",
         ),
         click.option(
             "--uuids",
-            type=click.Choice(["renew", "keep"]),
+            type=click.Choice(UUIDS),
             default="renew",
             show_default=True,
             help="The UUIDs of file systems, partitions and containers, with all that refers to "
@@ -243,6 +243,8 @@ def request_from(
         allow=tuple(given["allow"]),
         allow_overlays=given.get("allow_overlays", False),
         dry_run=given.get("dry_run", False),
+        save_plan=given.get("save_plan"),
+        plan=given.get("plan"),
         key_files=tuple(given["key_files"]),
         passphrase=_asking(progress) if given["ask_passphrase"] else None,
         options=_named(options, given["name"] or Path(outputs[0] if outputs else image).stem),

@@ -25,9 +25,11 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
         ReadOnly(request.disks, allow=request.allow) as transaction,
         opened(request, transaction, timer, read_only=True) as guest,
     ):
+        from unclone.sanitize.new_values import NewValues, mask_random  # noqa: PLC0415 (slow to load)
         from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
 
-        plan = make_plan(guest, request.options)
+        new_values = NewValues()
+        plan = make_plan(guest, request.options, new_values)
         first = transaction.images[0]
         return Inspection(
             image=str(request.image),
@@ -37,7 +39,7 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
             guest=summary(guest),
             file_systems=tuple(guest.file_systems()),
             identifiers=tuple(guest.identifiers()),
-            plan=plan,
+            plan=mask_random(plan, request.options, new_values),
             warnings=(*transaction.warnings, *guest.layout.warnings),
             timings=timer.stop(),
         )

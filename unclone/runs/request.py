@@ -34,6 +34,10 @@ class Request:
     allow: tuple[Path, ...] = ()
     allow_overlays: bool = False
     dry_run: bool = False
+    #: Where a dry run writes its plan, and the file of a plan to carry out: its options replace
+    #: ``options``, but for catalogue files.
+    save_plan: Path | None = None
+    plan: Path | None = None
     key_files: tuple[Path, ...] = ()
     passphrase: Callable[[str], bytes] | None = None
     options: Options = field(default_factory=Options)

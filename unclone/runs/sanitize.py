@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import UncheckedError, UncloneError
+from unclone.images.errors import UncheckedError, UncloneError, UsageError
 from unclone.images.formats import Format
 from unclone.images.opening import select_engine
 from unclone.images.output import ToOutput
 from unclone.images.reading import ReadOnly
+from unclone.images.text import shown
 from unclone.images.transaction import InPlace
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.runs.opening import opened, summary
 from unclone.sanitize.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.images.guest import Guest
+    from unclone.images.image import Image
     from unclone.images.transaction import Transaction
     from unclone.runs.listener import Listener
     from unclone.runs.request import Request
+    from unclone.sanitize.change import Plan
     from unclone.sanitize.options import Options
+    from unclone.sanitize.saved_plan import SavedPlan
 
 
 def sanitize(request: Request, listener: Listener | None = None) -> Report:
@@ -30,19 +38,31 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     Raises ``UncloneError``; the image is then as it was, unless the message
     says how ``recover`` finishes.
     """
+    saved = _saved_plan(request)
+    if saved is not None:
+        request = replace(request, options=saved.options_with(request.options.catalogues))
     timer = PhaseTimer(listener or NullListener())
     loader = _Loader(request.options)
     with select_engine(request.engine).start_ahead():
         try:
-            return _sanitize(request, timer, loader, force_check=False)
+            return _sanitize(request, saved, timer, loader, force_check=False)
         except UncheckedError as error:
             timer.listener.say(f"{error.message}; once more, after a check of the file systems")
-    return _sanitize(request, timer, loader, force_check=True)
+    return _sanitize(request, saved, timer, loader, force_check=True)
 
 
-def _sanitize(request: Request, timer: PhaseTimer, loader: _Loader, *, force_check: bool) -> Report:
+def _sanitize(
+    request: Request,
+    saved: SavedPlan | None,
+    timer: PhaseTimer,
+    loader: _Loader,
+    *,
+    force_check: bool,
+) -> Report:
     timer.phase("lock")
     with _transaction(request) as transaction:
+        if saved is not None:
+            saved.require_disks(transaction.images)
         for recovered in transaction.recovered:
             timer.listener.say(str(recovered))
         for warning in transaction.warnings:
@@ -57,9 +77,7 @@ def _sanitize(request: Request, timer: PhaseTimer, loader: _Loader, *, force_che
 
             initrds.look_ahead(guest)
             loader.wait("unclone.sanitize.planning")
-            from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (imported while the image is opened)
-
-            plan = make_plan(guest, request.options)
+            plan = _plan(request, saved, transaction.images, guest, timer.listener)
             report = Report(
                 image=str(request.image),
                 result=str(request.outputs[0] if request.outputs else request.image),
@@ -83,6 +101,47 @@ def _sanitize(request: Request, timer: PhaseTimer, loader: _Loader, *, force_che
             timer.phase("commit")
         transaction.commit()
     return report.proven(outcomes, verification, identifiers).finished(timer.stop())
+
+
+def _saved_plan(request: Request) -> SavedPlan | None:
+    """The plan that *request* names. Raises ``UsageError`` before anything is opened."""
+    if request.plan is None and request.save_plan is None:
+        return None
+    from unclone.sanitize import saved_plan  # noqa: PLC0415 (slow to load)
+
+    if request.save_plan is not None:
+        if not request.dry_run:
+            raise UsageError("a plan is saved by a dry run only", hint="Add --dry-run.")
+        saved_plan.require_free(request.save_plan, overwrite=request.overwrite)
+    return saved_plan.read(request.plan) if request.plan is not None else None
+
+
+def _plan(
+    request: Request,
+    saved: SavedPlan | None,
+    images: Sequence[Image],
+    guest: Guest,
+    listener: Listener,
+) -> Plan:
+    """The plan for this run: that of *saved*, or one with new values of its own."""
+    from unclone.sanitize.new_values import NewValues, mask_random  # noqa: PLC0415 (imported while the image is opened)
+    from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (imported while the image is opened)
+
+    if saved is not None:
+        saved.require_identifiers(guest)
+        plan = make_plan(guest, request.options, saved.new_values)
+        saved.require_plan(plan)
+        return plan
+    new_values = NewValues()
+    plan = make_plan(guest, request.options, new_values)
+    if request.save_plan is not None:
+        from unclone.sanitize.saved_plan import SavedPlan  # noqa: PLC0415 (only needed here)
+
+        saving = SavedPlan.of(images, guest, request.options, new_values, plan)
+        saving.write(request.save_plan, overwrite=request.overwrite)
+        listener.say(f"the plan is in {shown(request.save_plan)}")
+        return plan
+    return mask_random(plan, request.options, new_values) if request.dry_run else plan
 
 
 class _Loader:

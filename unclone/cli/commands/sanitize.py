@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from unclone.cli import options
 from unclone.cli.document import print_document
@@ -37,12 +38,26 @@ Examples:
   unclone sanitize golden.qcow2 --output web-03.qcow2
   unclone sanitize --profile golden --json template.qcow2 > report.json
   unclone sanitize web-01.qcow2 --definition golden.xml --name web-01
+  unclone sanitize web-01.qcow2 --dry-run --save-plan web-01.plan
+  unclone sanitize web-01.qcow2 --plan web-01.plan
 """
 
 
 @click.command("sanitize", epilog=EPILOG)
 @options.image_argument(several=True)
-@click.option("--dry-run", is_flag=True, help="Print the plan that would run, change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, change nothing.")
+@click.option(
+    "--save-plan",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --dry-run: write the plan, with its new values, for --plan.",
+)
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Carry out exactly the plan that was saved, and refuse when IMAGE has changed since.",
+)
 @click.option(
     "--output",
     "outputs",
@@ -54,7 +69,9 @@ Examples:
 @click.option(
     "--output-format", type=click.Choice(options.FORMATS), help="FILE's format; default: IMAGE's."
 )
-@click.option("--overwrite", is_flag=True, help="Let --output replace an existing FILE.")
+@click.option(
+    "--overwrite", is_flag=True, help="Let --output or --save-plan replace an existing FILE."
+)
 @click.option(
     "--allow-overlays",
     is_flag=True,
@@ -115,6 +132,7 @@ def command(
     The exit status is then that of the most severe failure (docs/exit-status.md).
     """
     _require_sense(images, given)
+    _require_plan_sense(ctx, given)
     from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
 
     steps = options.options_from(given)
@@ -222,6 +240,8 @@ def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
             ("add_disks", "--add-disk"),
             ("name", "--name"),
             ("definition", "--definition"),
+            ("save_plan", "--save-plan"),
+            ("plan", "--plan"),
         ):
             if given[name]:
                 raise click.UsageError(
@@ -241,5 +261,33 @@ def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
     ):
         if given[name] and not given[needed]:
             raise click.UsageError(f"{option} needs --{needed.removesuffix('s')}")
-    if given["overwrite"] and not (outputs or given["definition"]):
-        raise click.UsageError("--overwrite needs --output")
+    if given["overwrite"] and not (outputs or given["definition"] or given["save_plan"]):
+        raise click.UsageError("--overwrite needs --output or --save-plan")
+
+
+#: What a saved plan says itself.
+_IN_A_PLAN = {
+    "profile": "--profile",
+    "enable": "--enable",
+    "disable": "--disable",
+    "machine_id": "--machine-id",
+    "ssh_host_keys": "--ssh-host-keys",
+    "uuids": "--uuids",
+    "derive_from": "--derive-from",
+    "name": "--name",
+    "strict": "--strict",
+    "definition": "--definition",
+    "save_plan": "--save-plan",
+}
+
+
+def _require_plan_sense(ctx: click.Context, given: dict[str, Any]) -> None:
+    if given["save_plan"]:
+        if not given["dry_run"]:
+            raise click.UsageError("--save-plan needs --dry-run")
+        if given["definition"]:
+            raise click.UsageError("--save-plan is for images alone: leave out --definition")
+    if given["plan"]:
+        for name, option in _IN_A_PLAN.items():
+            if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                raise click.UsageError(f"{option} cannot change a saved plan: leave it out")

@@ -1,0 +1,44 @@
+"""Whether a disk is still the one that was looked at, told without reading its content.
+
+A file whose size and time of last change are the same is taken for unchanged, as rsync(1) and
+make(1) do. The names of the files do not count: an image may be moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unclone.images.image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """Size in bytes, and time of the last change in nanoseconds since 1970."""
+
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskState:
+    """What a disk is: its format, its size as the guest sees it, and the files it is made of."""
+
+    format: str
+    virtual_size: int
+    #: The image's own files, then those of its backing chain.
+    files: tuple[FileState, ...]
+
+
+def disk_state(image: Image) -> DiskState:
+    """The state of *image* now. Raises OSError when one of its files is gone."""
+    files = tuple(_file_state(path) for layer in image.chain for path in layer.files)
+    return DiskState(str(image.format), image.virtual_size, files)
+
+
+def _file_state(path: Path) -> FileState:
+    found = path.stat()
+    return FileState(found.st_size, found.st_mtime_ns)
