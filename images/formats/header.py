@@ -85,7 +85,7 @@ class Source:
                 hint="Copy the image again, or restore it from a backup.",
             )
 
-    def lie(self, claim: str) -> RefusedError:
+    def unsound(self, claim: str) -> RefusedError:
         """The error for a header that claims something impossible."""
         return RefusedError(
             f"{self.name} is not a sound {self._format} image: {claim}",

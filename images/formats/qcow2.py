@@ -24,9 +24,11 @@ _V2 = struct.Struct(">4sIQIIQIIQQIIQ")  # bytes 0 to 71
 _V3 = struct.Struct(">QQQII")  # bytes 72 to 103
 _EXTENSION = struct.Struct(">II")
 
+# incompatible_features
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
 _KNOWN = _DIRTY | _CORRUPT | _DATA_FILE | _COMPRESSION | _EXTENDED_L2
 
+# header extensions
 _END = 0
 _BACKING_FORMAT = 0xE2792ACA
 _DATA_FILE_NAME = 0x44415441
@@ -39,22 +41,26 @@ _MAX_SNAPSHOTS = 65536
 _MAX_NAME = 1023
 
 
-class _Fixed(NamedTuple):
+class _Fields(NamedTuple):
+    """The fields of the header in the words of the specification, without the magic."""
+
     version: int
-    backing_offset: int
-    backing_length: int
+    backing_file_offset: int
+    backing_file_size: int
     cluster_bits: int
     size: int
-    encryption: int
-    l1_entries: int
-    l1_offset: int
-    reftable_offset: int
-    reftable_clusters: int
-    snapshots: int
+    crypt_method: int
+    l1_size: int
+    l1_table_offset: int
+    refcount_table_offset: int
+    refcount_table_clusters: int
+    nb_snapshots: int
     snapshots_offset: int
-    incompatible: int = 0
+    incompatible_features: int = 0
+    compatible_features: int = 0
+    autoclear_features: int = 0
     refcount_order: int = 4
-    length: int = 72
+    header_length: int = 72
 
     @property
     def cluster_size(self) -> int:
@@ -62,12 +68,12 @@ class _Fixed(NamedTuple):
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check the header. Raises RefusedError when it lies or asks too much."""
-    fixed = _fixed(source)
-    _check_limits(source, fixed)
-    _check_tables(source, fixed)
-    extensions = dict(_extensions(source, fixed))
-    if fixed.encryption or _ENCRYPTION in extensions:
+    """Read and cross-check the header. Raises RefusedError when it is unsound or not supported."""
+    fields = _fields(source)
+    _check_limits(source, fields)
+    _check_tables(source, fields)
+    extensions = dict(_extensions(source, fields))
+    if fields.crypt_method or _ENCRYPTION in extensions:
         raise RefusedError(
             f"{source.name} is an encrypted qcow2 image",
             hint="Decrypt it first with qemu-img convert; encryption inside the guest (LUKS) "
@@ -75,14 +81,14 @@ def read_header(source: Source) -> Header:
         )
     return Header(
         format=Format.QCOW2,
-        virtual_size=fixed.size,
-        cluster_size=fixed.cluster_size,
-        variant=f"v{fixed.version}",
-        backing=_backing(source, fixed),
+        virtual_size=fields.size,
+        cluster_size=fields.cluster_size,
+        variant=f"v{fields.version}",
+        backing=_backing(source, fields),
         backing_format=_text(source, extensions.get(_BACKING_FORMAT, b""), "backing format"),
-        extents=_data_file(source, fixed, extensions),
-        snapshots=fixed.snapshots,
-        unclean=_unclean(fixed.incompatible),
+        extents=_data_file(source, fields, extensions),
+        snapshots=fields.nb_snapshots,
+        unclean=_unclean(fields.incompatible_features),
     )
 
 
@@ -91,103 +97,101 @@ def read_tables(source: Source) -> tuple[int, int, int] | None:
 
     None when clusters are divided further or compressed in other ways than the first one.
     """
-    fixed = _fixed(source)
-    if fixed.incompatible & (_EXTENDED_L2 | _COMPRESSION):
+    fields = _fields(source)
+    if fields.incompatible_features & (_EXTENDED_L2 | _COMPRESSION):
         return None
-    return fixed.cluster_bits, fixed.l1_offset, fixed.version
+    return fields.cluster_bits, fields.l1_table_offset, fields.version
 
 
-def _fixed(source: Source) -> _Fixed:
+def _fields(source: Source) -> _Fields:
     magic, version, *rest = _V2.unpack(source.read(0, _V2.size, "header"))
     if magic != MAGIC:
-        raise source.lie("it does not begin with the qcow2 magic")
+        raise source.unsound("it does not begin with the qcow2 magic")
     if version == 1:
         raise source.unsupported("it is a version 1 qcow image, not qcow2")
     if version == 2:
-        return _Fixed(version, *rest)
+        return _Fields(version, *rest)
     if version != 3:
-        raise source.lie(f"its version is {version}")
-    incompatible, _, _, order, length = _V3.unpack(source.read(_V2.size, _V3.size, "header"))
-    rest += [incompatible, order, length]
-    return _Fixed(version, *rest)
+        raise source.unsound(f"its version is {version}")
+    return _Fields(version, *rest, *_V3.unpack(source.read(_V2.size, _V3.size, "header")))
 
 
-def _check_limits(source: Source, fixed: _Fixed) -> None:
-    if not 9 <= fixed.cluster_bits <= 21:
-        raise source.lie(f"its cluster size is 2^{fixed.cluster_bits} bytes")
-    if fixed.version == 3 and not 104 <= fixed.length <= fixed.cluster_size:
-        raise source.lie(f"its header is {fixed.length} bytes long")
-    if fixed.incompatible & ~_KNOWN:
+def _check_limits(source: Source, fields: _Fields) -> None:
+    if not 9 <= fields.cluster_bits <= 21:
+        raise source.unsound(f"its cluster size is 2^{fields.cluster_bits} bytes")
+    if fields.version == 3 and not 104 <= fields.header_length <= fields.cluster_size:
+        raise source.unsound(f"its header is {fields.header_length} bytes long")
+    if fields.incompatible_features & ~_KNOWN:
         raise source.unsupported("it needs qcow2 features that are unknown here")
-    if fixed.refcount_order > 6:
-        raise source.lie(f"its refcounts are 2^{fixed.refcount_order} bits wide")
-    if fixed.encryption > 2:
-        raise source.lie(f"its encryption method is {fixed.encryption}")
-    if fixed.snapshots > _MAX_SNAPSHOTS:
-        raise source.lie(f"it claims {fixed.snapshots} internal snapshots")
-    if fixed.snapshots and not 0 < fixed.snapshots_offset < source.size:
-        raise source.lie("its snapshot table lies outside the file")
+    if fields.refcount_order > 6:
+        raise source.unsound(f"its refcounts are 2^{fields.refcount_order} bits wide")
+    if fields.crypt_method > 2:
+        raise source.unsound(f"its encryption method is {fields.crypt_method}")
+    if fields.nb_snapshots > _MAX_SNAPSHOTS:
+        raise source.unsound(f"it claims {fields.nb_snapshots} internal snapshots")
+    if fields.nb_snapshots and not 0 < fields.snapshots_offset < source.size:
+        raise source.unsound("its snapshot table lies outside the file")
 
 
-def _check_tables(source: Source, fixed: _Fixed) -> None:
-    cluster = fixed.cluster_size
-    entry = 16 if fixed.incompatible & _EXTENDED_L2 else 8
-    needed = -(-fixed.size // (cluster * (cluster // entry)))
-    if not fixed.size or fixed.l1_entries < needed:
-        raise source.lie(
-            f"its virtual size of {fixed.size} bytes does not fit its L1 table "
-            f"of {fixed.l1_entries} entries"
+def _check_tables(source: Source, fields: _Fields) -> None:
+    cluster = fields.cluster_size
+    entry = 16 if fields.incompatible_features & _EXTENDED_L2 else 8
+    needed = -(-fields.size // (cluster * (cluster // entry)))
+    if not fields.size or fields.l1_size < needed:
+        raise source.unsound(
+            f"its virtual size of {fields.size} bytes does not fit its L1 table "
+            f"of {fields.l1_size} entries"
         )
-    if fixed.l1_entries * 8 > _MAX_L1_BYTES:
-        raise source.lie(f"its L1 table has {fixed.l1_entries} entries")
-    if not 0 < fixed.reftable_clusters * cluster <= _MAX_REFTABLE_BYTES:
-        raise source.lie(f"its refcount table has {fixed.reftable_clusters} clusters")
-    _check_table(source, fixed, fixed.l1_offset, fixed.l1_entries, "L1 table")
-    entries = fixed.reftable_clusters * cluster // 8
-    _check_table(source, fixed, fixed.reftable_offset, entries, "refcount table")
+    if fields.l1_size * 8 > _MAX_L1_BYTES:
+        raise source.unsound(f"its L1 table has {fields.l1_size} entries")
+    if not 0 < fields.refcount_table_clusters * cluster <= _MAX_REFTABLE_BYTES:
+        raise source.unsound(f"its refcount table has {fields.refcount_table_clusters} clusters")
+    _check_table(source, fields, fields.l1_table_offset, fields.l1_size, "L1 table")
+    entries = fields.refcount_table_clusters * cluster // 8
+    _check_table(source, fields, fields.refcount_table_offset, entries, "refcount table")
 
 
-def _check_table(source: Source, fixed: _Fixed, offset: int, entries: int, what: str) -> None:
-    if offset == 0 or offset % fixed.cluster_size:
-        raise source.lie(f"its {what} is at byte {offset}")
+def _check_table(source: Source, fields: _Fields, offset: int, entries: int, what: str) -> None:
+    if offset == 0 or offset % fields.cluster_size:
+        raise source.unsound(f"its {what} is at byte {offset}")
     used = source.read(offset, entries * 8, what).rstrip(b"\0")
     for (value,) in struct.iter_unpack(">Q", used + bytes(-len(used) % 8)):
         target = value & _OFFSET_MASK
-        if target % fixed.cluster_size:
-            raise source.lie(f"its {what} points to byte {target}, inside a cluster")
+        if target % fields.cluster_size:
+            raise source.unsound(f"its {what} points to byte {target}, inside a cluster")
         if target:
             source.require(target, 1, f"{what} entry's target")
 
 
-def _extensions(source: Source, fixed: _Fixed) -> Iterator[tuple[int, bytes]]:
+def _extensions(source: Source, fields: _Fields) -> Iterator[tuple[int, bytes]]:
     # The area ends at the backing file name, or with the first cluster.
-    end = min(fixed.backing_offset or fixed.cluster_size, source.size)
-    position = fixed.length
+    end = min(fields.backing_file_offset or fields.cluster_size, source.size)
+    position = fields.header_length
     while position + _EXTENSION.size <= end:
         kind, length = _EXTENSION.unpack(source.read(position, _EXTENSION.size, "header extension"))
         if kind == _END:
             return
         position += _EXTENSION.size
         if position + length > end:
-            raise source.lie("one of its header extensions is longer than the header")
+            raise source.unsound("one of its header extensions is longer than the header")
         yield kind, source.read(position, length, "header extension")
         position += -(-length // 8) * 8
 
 
-def _backing(source: Source, fixed: _Fixed) -> str:
-    if not fixed.backing_offset or not fixed.backing_length:
+def _backing(source: Source, fields: _Fields) -> str:
+    if not fields.backing_file_offset or not fields.backing_file_size:
         return ""
-    within = fixed.backing_offset + fixed.backing_length <= fixed.cluster_size
-    if fixed.backing_length > _MAX_NAME or not within:
-        raise source.lie(f"its backing file name is {fixed.backing_length} bytes long")
-    raw = source.read(fixed.backing_offset, fixed.backing_length, "backing file name")
+    within = fields.backing_file_offset + fields.backing_file_size <= fields.cluster_size
+    if fields.backing_file_size > _MAX_NAME or not within:
+        raise source.unsound(f"its backing file name is {fields.backing_file_size} bytes long")
+    raw = source.read(fields.backing_file_offset, fields.backing_file_size, "backing file name")
     return _text(source, raw, "backing file name")
 
 
 def _data_file(
-    source: Source, fixed: _Fixed, extensions: Mapping[int, bytes]
+    source: Source, fields: _Fields, extensions: Mapping[int, bytes]
 ) -> tuple[Extent, ...]:
-    if not fixed.incompatible & _DATA_FILE:
+    if not fields.incompatible_features & _DATA_FILE:
         return ()
     name = _text(source, extensions.get(_DATA_FILE_NAME, b""), "data file name")
     if not name:
@@ -197,13 +201,13 @@ def _data_file(
 
 def _text(source: Source, raw: bytes, what: str) -> str:
     if b"\0" in raw:
-        raise source.lie(f"its {what} holds a NUL byte")
+        raise source.unsound(f"its {what} holds a NUL byte")
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _unclean(incompatible: int) -> str:
-    if incompatible & _CORRUPT:
+def _unclean(incompatible_features: int) -> str:
+    if incompatible_features & _CORRUPT:
         return "it is marked as corrupt"
-    if incompatible & _DIRTY:
+    if incompatible_features & _DIRTY:
         return "it was not closed cleanly, so its reference counts may be wrong"
     return ""

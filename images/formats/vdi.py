@@ -33,26 +33,28 @@ _ZEROS = 0xFFFF_FFFE  # block map entries from here on stand for no block
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check the header. Raises RefusedError when it lies or asks too much."""
+    """Read and cross-check the header. Raises RefusedError when it is unsound or not supported."""
     fields = _HEADER.unpack(source.read(MAGIC_OFFSET, _HEADER.size, "header"))
     magic, version, _, kind, _, _, map_offset, data_offset = fields[:8]
     sector, _, size, block, _, blocks, allocated = fields[11:18]
     link, parent = fields[20:]
     if magic != MAGIC:
-        raise source.lie("it has no VDI signature")
+        raise source.unsound("it has no VDI signature")
     if version >> 16 != 1:
-        raise source.lie(f"its version is {version >> 16}.{version & 0xFFFF}")
+        raise source.unsound(f"its version is {version >> 16}.{version & 0xFFFF}")
     if kind not in {_DYNAMIC, _STATIC} or link != _NIL or parent != _NIL:
         raise source.unsupported("it is a VDI that depends on another one (a snapshot)")
     if sector != SECTOR or block != _BLOCK:
         raise source.unsupported(f"its sectors are {sector} and its blocks {block} bytes")
     if not 0 < size <= blocks * block or blocks > _MAX_BLOCKS or allocated > blocks:
-        raise source.lie(
+        raise source.unsound(
             f"its virtual size of {size} bytes does not fit its {blocks} blocks "
             f"({allocated} of them allocated)"
         )
     if map_offset % SECTOR or data_offset % SECTOR:
-        raise source.lie(f"its block map is at byte {map_offset}, its data at byte {data_offset}")
+        raise source.unsound(
+            f"its block map is at byte {map_offset}, its data at byte {data_offset}"
+        )
     source.require(map_offset, blocks * 4, "block map")
     if allocated:
         source.require(data_offset + (allocated - 1) * block, 1, "last data block")

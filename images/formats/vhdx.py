@@ -43,9 +43,9 @@ _BLOCKS = range(1024 * 1024, 256 * 1024 * 1024 + 1)
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check the headers. Raises RefusedError when they lie or ask too much."""
+    """Read and cross-check the headers. Raises RefusedError when they are not sound."""
     if source.read(0, len(MAGIC), "file identifier") != MAGIC:
-        raise source.lie("it does not begin with the VHDX identifier")
+        raise source.unsound("it does not begin with the VHDX identifier")
     log_in_use = _log_in_use(source)
     regions = _regions(source)
     items = _metadata(source, regions)
@@ -55,13 +55,13 @@ def read_header(source: Source) -> Header:
     if flags & _HAS_PARENT:
         raise source.unsupported("it is a differencing VHDX, which depends on a parent")
     if block not in _BLOCKS or block & (block - 1):
-        raise source.lie(f"its block size is {block} bytes")
+        raise source.unsound(f"its block size is {block} bytes")
     if sector not in {512, 4096}:
-        raise source.lie(f"its sectors are {sector} bytes")
+        raise source.unsound(f"its sectors are {sector} bytes")
     if not 0 < size <= _MAX_SIZE or size % sector:
-        raise source.lie(f"its virtual size is {size} bytes")
+        raise source.unsound(f"its virtual size is {size} bytes")
     if regions[_BAT_REGION][1] < -(-size // block) * 8:
-        raise source.lie(f"its virtual size of {size} bytes does not fit its allocation table")
+        raise source.unsound(f"its virtual size of {size} bytes does not fit its allocation table")
     unclean = "its log has changes that were not yet written" if log_in_use else ""
     return Header(Format.VHDX, virtual_size=size, cluster_size=block, unclean=unclean)
 
@@ -74,23 +74,23 @@ def _log_in_use(source: Source) -> bool:
         if magic != b"head" or checksum != _crc32c(raw[:4] + bytes(4) + raw[8:]):
             continue
         if version != 1:
-            raise source.lie(f"its version is {version}")
+            raise source.unsound(f"its version is {version}")
         if current is None or sequence > current[0]:
             source.require(at, length, "log")
             current = sequence, log != _NIL
     if current is None:
-        raise source.lie("neither of its two headers is valid")
+        raise source.unsound("neither of its two headers is valid")
     return current[1]
 
 
 def _regions(source: Source) -> Mapping[bytes, tuple[int, int]]:
     magic, _, count, _ = _REGIONS.unpack(source.read(_REGIONS_OFFSET, 16, "region table"))
     if magic != b"regi" or count > _MAX_ENTRIES:
-        raise source.lie("its region table is not valid")
+        raise source.unsound("its region table is not valid")
     raw = source.read(_REGIONS_OFFSET + 16, count * _REGION.size, "region table")
     found = {kind: (offset, length) for kind, offset, length, _ in _REGION.iter_unpack(raw)}
     if not {_BAT_REGION, _METADATA_REGION} <= found.keys():
-        raise source.lie("it has no metadata or no allocation table")
+        raise source.unsound("it has no metadata or no allocation table")
     for offset, length in found.values():
         source.require(offset, length, "region")
     return found
@@ -102,12 +102,12 @@ def _metadata(
     base, size = regions[_METADATA_REGION]
     magic, _, count, _ = _METADATA.unpack(source.read(base, _METADATA.size, "metadata"))
     if magic != b"metadata" or count > _MAX_ENTRIES:
-        raise source.lie("its metadata table is not valid")
+        raise source.unsound("its metadata table is not valid")
     raw = source.read(base + _METADATA.size, count * _ITEM.size, "metadata")
     found = {}
     for kind, offset, length, _, _ in _ITEM.iter_unpack(raw):
         if offset + length > size:
-            raise source.lie("one of its metadata items lies outside the metadata")
+            raise source.unsound("one of its metadata items lies outside the metadata")
         found[kind] = base + offset, length
     return found
 
@@ -117,7 +117,7 @@ def _item(
 ) -> bytes:
     offset, found = items.get(kind, (0, 0))
     if found != length:
-        raise source.lie("its metadata lacks the block, sector or virtual size")
+        raise source.unsound("its metadata lacks the block, sector or virtual size")
     return source.read(offset, length, "metadata item")
 
 

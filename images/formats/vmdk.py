@@ -58,7 +58,7 @@ def read_header(source: Source) -> Header:
         return _sparse(source)
     if start == DESCRIPTOR:
         return _described(source)
-    raise source.lie("it is neither a sparse VMDK nor a VMDK descriptor")
+    raise source.unsound("it is neither a sparse VMDK nor a VMDK descriptor")
 
 
 def _sparse(source: Source) -> Header:
@@ -67,22 +67,22 @@ def _sparse(source: Source) -> Header:
     _, directory, overhead, _, _, compression = fields[8:]
     compressed = bool(compression or flags & _COMPRESSED)
     if version not in {1, 2, 3}:
-        raise source.lie(f"its version is {version}")
+        raise source.unsound(f"its version is {version}")
     if not capacity or capacity * SECTOR >= 1 << 63:
         # With a capacity of 0 QEMU would read the embedded descriptor as a file of its own.
-        raise source.lie(f"its virtual size is {capacity} sectors")
+        raise source.unsound(f"its virtual size is {capacity} sectors")
     if not 8 <= grain <= _MAX_GRAIN or grain & (grain - 1) or not 0 < entries <= 512:
-        raise source.lie(f"its grains are {grain} sectors, its grain tables {entries} entries")
+        raise source.unsound(f"its grains are {grain} sectors, its grain tables {entries} entries")
     if directory != _AT_END:
         tables = -(-capacity // (grain * entries))
         source.require(directory * SECTOR, tables * 4, "grain directory")
         source.require(overhead * SECTOR, 0, "first grain")
     elif not compressed:
-        raise source.lie("its grain directory is missing")
+        raise source.unsound("its grain directory is missing")
     text = ""
     if text_at:
         if text_at * SECTOR != _DESCRIPTOR_AT or text_size * SECTOR > _MAX_DESCRIPTOR:
-            raise source.lie(f"its descriptor is at sector {text_at}")
+            raise source.unsound(f"its descriptor is at sector {text_at}")
         text = _text(source, _DESCRIPTOR_AT, max(text_size * SECTOR, _EMBEDDED))
     return Header(
         Format.VMDK,
@@ -104,18 +104,18 @@ def _described(source: Source) -> Header:
     extents, sectors = [], 0
     for access, count, kind, name, offset in _EXTENT.findall(text):
         if access not in _ACCESS:
-            raise source.lie("its descriptor has an extent line of unknown access")
+            raise source.unsound("its descriptor has an extent line of unknown access")
         if access != "RW" or kind not in _FLAT | _SPARSE:
             raise source.unsupported("it has an extent that cannot be written (" + kind[:20] + ")")
         if int(count) <= 0:
-            raise source.lie("an extent has no sectors")
+            raise source.unsound("an extent has no sectors")
         sectors += int(count)
         if kind in _SPARSE:
             extents.append(Extent(name, Format.VMDK))
         else:
             extents.append(Extent(name, Format.RAW, (int(count) + int(offset or 0)) * SECTOR))
     if not extents:
-        raise source.lie("its descriptor names no extents")
+        raise source.unsound("its descriptor names no extents")
     return Header(
         Format.VMDK,
         virtual_size=sectors * SECTOR,
@@ -139,5 +139,5 @@ def _parent(source: Source, text: str) -> str:
         return ""
     named = re.match(r'="([^"\r\n]+)"', rest)
     if not named or _PARENT in rest:
-        raise source.lie("its descriptor names its parent in an unusual way")
+        raise source.unsound("its descriptor names its parent in an unusual way")
     return named.group(1)
