@@ -7,23 +7,43 @@ from typing import TYPE_CHECKING
 from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
 
+#: Bytes of a text file that is searched and edited. A larger one is never read in part: what may
+#: be in it keeps its identifiers (:func:`too_large`).
+TEXT_LIMIT = 16 * 1024 * 1024
+
 
 def files_at(guest: Guest, patterns: Iterable[str], limit: int) -> Iterator[str]:
-    """Every regular file of 1 to *limit* bytes that *patterns* match, each once.
+    """The physical path of every regular file of 1 to *limit* bytes *patterns* lead to, each once.
 
-    Of several paths that lead to one file, the first is given.
+    A pattern may match a symlink: the path given is that of the file it leads to, because that is
+    what whoever opens the symlink reads, and what has to be changed.
     """
+    yield from (path for path, size in _files(guest, patterns) if 0 < size <= limit)
+
+
+def too_large(guest: Guest, patterns: Iterable[str], limit: int) -> Sequence[str]:
+    """The physical path of every regular file of more than *limit* bytes *patterns* lead to."""
+    return [path for path, size in _files(guest, patterns) if size > limit]
+
+
+def dangling(guest: Guest, patterns: Iterable[str]) -> Sequence[str]:
+    """Every symlink that *patterns* match and that leads to nothing in the mounted guest."""
+    found = (path for pattern in patterns for path in guest.glob(pattern))
+    return list(dict.fromkeys(path for path in found if guest.stat(path) is None))
+
+
+def _files(guest: Guest, patterns: Iterable[str]) -> Iterator[tuple[str, int]]:
     seen: set[str] = set()
     for pattern in patterns:
         for path in guest.glob(pattern):
             stat = guest.stat(path)
-            if stat is None or stat.kind is not Kind.FILE or not 0 < stat.size <= limit:
+            if stat is None or stat.kind is not Kind.FILE:
                 continue
             physical = guest.resolve(path)
             if physical not in seen:
                 seen.add(physical)
-                yield path
+                yield physical, stat.size

@@ -15,6 +15,7 @@ from unclone.sanitize.boot.archives import Recorder
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.boot.named_files import named_files
 from unclone.sanitize.files import files_at
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ _ahead: list[Thread] = []
 
 
 def find(guest: Guest) -> Iterator[str]:
-    """The physical path of every initrd."""
-    for path in files_at(guest, PATTERNS, SIZE_LIMIT):
+    """The physical path of every initrd: what a boot entry names, and what is called like one."""
+    named = (path for path in named_files(guest) if guest.is_file(path))
+    for path in dict.fromkeys((*files_at(guest, PATTERNS, SIZE_LIMIT), *named)):
         if detect(guest.read(path, 16)) is not None:
-            yield guest.resolve(path)
+            yield path
 
 
 def surveys(guest: Guest, needles: Sequence[bytes]) -> Mapping[str, Survey]:

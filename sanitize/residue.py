@@ -1,8 +1,9 @@
 """The residue scan: whether an old identifier is still somewhere in the guest.
 
 What a rule rewrote, its own action verifies. This scan is for what no rule knows: it reads every
-file in the places where configuration, boot and state live, and looks for every spelling of every
-retired identifier, in contents and in names.
+file in the places where configuration, boot and state live, and every file that the next boot
+opens (``boot_view``), and looks for every spelling of every retired identifier, in contents and in
+names.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.images.volumes import Kind
-from unclone.sanitize import initrds
+from unclone.sanitize import boot_view, initrds
+from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.finder import Finder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Retired
@@ -84,17 +86,34 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
     owners = {old.value: old for old in reversed(retired)}
     finder = Finder(owners, words=False)
     found: dict[Residue, None] = {}
-    for path in guest.search(ROOTS, finder.needles, exclude=EXCLUDED, limit=CONTENT_LIMIT):
-        at_boot = READ_AT_BOOT.match(path) is not None
+
+    def add(spelled: bytes, path: str, line: int, *, at_boot: bool) -> None:
+        old = owners[finder.values[spelled]]
+        found[Residue(old.kind, old.value, path, line, at_boot)] = None
+
+    opened = dict.fromkeys(boot_view.files_read(guest))
+    roots = (*ROOTS, *boot_view.boot_roots(guest))
+    scanned = guest.search(roots, finder.needles, exclude=EXCLUDED, limit=CONTENT_LIMIT)
+    for path in scanned:
+        at_boot = path in opened or READ_AT_BOOT.match(path) is not None
         for spelled, line in _matches(guest, path, finder):
-            old = owners[finder.values[spelled]]
-            found[Residue(old.kind, old.value, path, line, at_boot)] = None
-    for path in initrds.find(guest):
+            add(spelled, path, line, at_boot=at_boot)
+    for path in opened:
+        if not _is_scanned(guest, path, roots):
+            for spelled, line in _in_content(guest, path, finder, boot_view.READ_LIMIT):
+                add(spelled, path, line, at_boot=True)
+    for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         for spelled, member in _inside(guest, path, finder):
-            old = owners[finder.values[spelled]]
-            inside = f"{path}!{member}"
-            found[Residue(old.kind, old.value, inside, 0, read_at_boot=True)] = None
+            add(spelled, f"{path}!{member}", 0, at_boot=True)
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
+
+
+def _is_scanned(guest: Guest, path: str, roots: Iterable[str]) -> bool:
+    """Whether the search through *roots* has read the file at the physical *path*."""
+    stat = guest.lstat(path)
+    inside = any(path.startswith(f"{root}/") for root in roots)
+    excluded = any(path.startswith(f"{folder}/") for folder in EXCLUDED)
+    return inside and not excluded and stat is not None and stat.size <= CONTENT_LIMIT
 
 
 def _inside(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, str]]:
@@ -116,6 +135,13 @@ def _matches(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, i
     for text in texts:
         for _, spelled in finder.matches(text.encode("utf-8", "surrogateescape")):
             yield spelled, 0
-    content = guest.read(path, CONTENT_LIMIT) if kind is Kind.FILE else b""
+    if kind is Kind.FILE:
+        yield from _in_content(guest, path, finder, CONTENT_LIMIT)
+
+
+def _in_content(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:
+    content = guest.read(path, limit)
+    if detect(content) is not None:
+        return  # an archive: what counts is what it unpacks to
     for start, spelled in finder.matches(content):
         yield spelled, content.count(b"\n", 0, start) + 1

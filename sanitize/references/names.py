@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.references.reference import TEXT_LIMIT, rewrite
+from unclone.sanitize.files import TEXT_LIMIT
+from unclone.sanitize.references.reference import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from unclone.images.text import printable
 from unclone.sanitize.actions.replace_identifiers import as_details
-from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.files import files_at
+from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.files import TEXT_LIMIT, dangling, files_at, too_large
+from unclone.sanitize.renewal import Blocker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.renewal import Blocker, Renewal, Rewriter
+    from unclone.sanitize.renewal import Renewal, Rewriter
     from unclone.sanitize.step import PlanningContext, StepInfo
-
-#: Bytes; a configuration file is smaller, and what is larger is not one.
-TEXT_LIMIT = 4 * 1024 * 1024
 
 
 class Reference(Protocol):
@@ -53,13 +51,32 @@ class TextReference:
     info: StepInfo
     paths: tuple[str, ...]
 
-    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:  # noqa: ARG002
-        """None: a text can always be rewritten."""
-        return ()
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
+        """Everything, when a file is too large to be read: any identifier may be in it."""
+        large = too_large(context.guest, self.paths, TEXT_LIMIT)
+        return [
+            Blocker(
+                renewal,
+                f"{printable(large[0])} may refer to it, and is larger than the "
+                f"{TEXT_LIMIT // 2**20} MiB that are read of a text",
+                "Make that file smaller.",
+            )
+            for renewal in (context.renewals.renewed if large else ())
+        ]
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each file that holds an identifier of this run."""
-        return StepPlan(tuple(self._changes(context.guest, context.renewals.rewriter)))
+        changes = tuple(self._changes(context.guest, context.renewals.rewriter))
+        notes = tuple(
+            Note(
+                self.info.id,
+                Level.WARNING,
+                f"{printable(path)} is a link to {printable(context.guest.readlink(path))}, which "
+                "leads to nothing here: what it refers to is not looked at.",
+            )
+            for path in dangling(context.guest, self.paths)
+        )
+        return StepPlan(changes, notes)
 
     def _changes(self, guest: Guest, rewriter: Rewriter) -> Iterator[Change]:
         for path in files_at(guest, self.paths, TEXT_LIMIT):

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note, StepPlan
-from unclone.sanitize.files import files_at
-from unclone.sanitize.references.reference import TEXT_LIMIT
+from unclone.sanitize.files import TEXT_LIMIT, files_at
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from tests.support.identified import ALL, ESP, LUKS, RENEWALS, ROOT, SWAP
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.files import TEXT_LIMIT
 from unclone.sanitize.references import REFERENCES
-from unclone.sanitize.references.reference import TEXT_LIMIT, TextReference
+from unclone.sanitize.references.reference import TextReference
 
 if TYPE_CHECKING:
     from pathlib import Path
