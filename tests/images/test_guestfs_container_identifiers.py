@@ -90,15 +90,18 @@ TEXTS = {IdentifierKind.LUKS_UUID, IdentifierKind.LVM_PV_UUID, IdentifierKind.LV
 Values = dict[tuple[IdentifierKind, str], str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def copy(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the disk on the host, as it was made."""
-    node = bench.node("stack")
-    bench.shell(MAKE.replace("NODE", node))
-    path = tmp_path_factory.mktemp("stack") / "copy.img"
-    binding = bench.appliance.binding
-    bench.appliance.call(lambda: binding.download(bench.devices["stack"], str(path)))
-    return path
+
+    def make() -> Path:
+        bench.shell(MAKE.replace("NODE", bench.node("stack")))
+        path = tmp_path_factory.mktemp("stack") / "copy.img"
+        binding = bench.appliance.binding
+        bench.appliance.call(lambda: binding.download(bench.devices["stack"], str(path)))
+        return path
+
+    return bench.prepared("stack", make)
 
 
 def new_values(found: Sequence[Identifier], first: int) -> Mapping[Identifier, Identifier]:

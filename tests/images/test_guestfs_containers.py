@@ -67,10 +67,11 @@ umount /run/making
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def encrypted(bench: Bench) -> str:
     """The device of the encrypted disk."""
-    bench.shell(MAKE_ENCRYPTED.replace("NODE", bench.node("encrypted")))
+    script = MAKE_ENCRYPTED.replace("NODE", bench.node("encrypted"))
+    bench.prepared("encrypted", lambda: bench.shell(script))
     return bench.devices["encrypted"]
 
 
