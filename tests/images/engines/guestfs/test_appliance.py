@@ -26,7 +26,7 @@ from unclone.images.opening import open_guest, select_engine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 #: What a process started by these tests does: the appliance of ``argv[1]`` opened, and told about.
 OPEN = """
