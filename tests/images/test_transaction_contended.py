@@ -26,9 +26,8 @@ from tests.support.transactions import BY_NAME, change, changed, on_a_chain, run
 from unclone.images.errors import ExitStatus, InUseError, RefusedError, UncloneError
 from unclone.images.journal import Marker, read
 from unclone.images.lock import ImageLock
-from unclone.images.reading import ReadOnly
 from unclone.images.recovery import Action, recover
-from unclone.images.transaction import Disk, InPlace
+from unclone.images.transaction import Disk, InPlace, ReadOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -126,7 +126,7 @@ FILL = """
 try:
         for number in range(40):
             guest.create(f"/file{number}", bytes([number + 1]) * 1000000)
-        guest.reopen(read_only=True)
+        guest.reopen()()
         print("nothing was reported")
     except Exception as error:
         print(type(error).__name__, error)
