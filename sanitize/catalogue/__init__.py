@@ -19,7 +19,7 @@ from unclone.sanitize.catalogue.row import CatalogueStep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from unclone.sanitize.catalogue.row import Row
+    from unclone.sanitize.catalogue.row import CatalogueRow
 
 HINT = "docs/catalogue.md describes the format."
 
@@ -44,7 +44,7 @@ def load(own: Sequence[str] = ()) -> tuple[CatalogueStep, ...]:
 
 
 @functools.cache
-def _built_in() -> tuple[Row, ...]:
+def _built_in() -> tuple[CatalogueRow, ...]:
     # The schema is not checked again here: tests/sanitize/catalogue/test_rows.py does, for all.
     rows = [row for name, text in built_in_files() for row in read_rows(text, name, checked=True)]
     return tuple(sorted(rows, key=lambda row: row.id))

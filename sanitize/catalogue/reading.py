@@ -15,7 +15,7 @@ import yaml
 
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
-from unclone.sanitize.catalogue.row import Row, When
+from unclone.sanitize.catalogue.row import CatalogueRow, When
 from unclone.sanitize.options import Profile
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HINT = "docs/catalogue.md describes the format."
 
 
-def read_rows(text: str, name: str, *, checked: bool = False) -> tuple[Row, ...]:
+def read_rows(text: str, name: str, *, checked: bool = False) -> tuple[CatalogueRow, ...]:
     """The rows in *text*, in its order; *name* is the file's, for messages.
 
     *checked* skips the checks, for text that a test has proven.
@@ -58,9 +58,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return mapping
 
 
-def _row(item: Mapping[str, Any]) -> Row:
+def _row(item: Mapping[str, Any]) -> CatalogueRow:
     when = item.get("when", {})
-    return Row(
+    return CatalogueRow(
         id=item["id"],
         title=_folded(item["title"]),
         why=_folded(item["why"]),

@@ -41,7 +41,7 @@ class When:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CatalogueRow:
     """A row as its YAML says it (docs/catalogue.md has the fields)."""
 
     id: str
@@ -62,7 +62,7 @@ class Row:
 class CatalogueStep:
     """A row as a :class:`unclone.sanitize.step.Step`."""
 
-    row: Row
+    row: CatalogueRow
 
     @property
     def info(self) -> StepInfo:

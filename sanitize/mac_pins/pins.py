@@ -88,7 +88,7 @@ class Unpinning:
         self.notes[level, text] = None
 
 
-class Kind(Protocol):
+class NetworkFiles(Protocol):
     """One kind of file that pins MAC addresses."""
 
     @property

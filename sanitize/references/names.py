@@ -1,4 +1,9 @@
-"""References in names: files, folders and symlinks that are called after an identifier."""
+r"""References in names: files, folders and symlinks that are called after an identifier.
+
+References: systemd.unit(5) ("String Escaping for Inclusion in Unit Names"), systemd.device(5);
+https://github.com/pop-os/kernelstub (``EFI/Pop_OS-<root UUID>``); crypttab(5), "the third field"
+(``/etc/cryptsetup-keys.d/NAME.key`` where it is empty).
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,18 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
+from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
 from unclone.sanitize.change import Change, StepPlan
 from unclone.sanitize.files import TEXT_LIMIT
 from unclone.sanitize.references.reference import rewrite
+from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.renewal import Blocker, Rewriter
-    from unclone.sanitize.step import PlanningContext, StepInfo
+    from unclone.sanitize.step import PlanningContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +89,56 @@ class NameReference:
 
 def _depth(path: str) -> int:
     return path.count("/")
+
+
+#: To add a kind of name, copy a row.
+REFERENCES = (
+    # systemd units: mounts, swaps and devices whose names and settings hold an identifier.
+    # A device unit is called ``dev-disk-by\x2duuid-1111\x2d2222….device``: drop-in folders,
+    # ``.wants`` links and dependencies of other units use that name.
+    NameReference(
+        info=StepInfo(
+            id="systemd-units",
+            title="systemd units",
+            why="a unit that waits for a device which never comes holds up the boot for 90 seconds",
+            sources=("systemd.unit(5)", "systemd.device(5)", "systemd.mount(5)", "systemd.swap(5)"),
+        ),
+        folders=(
+            "/etc/systemd",
+            "/usr/lib/systemd/system",
+            "/usr/local/lib/systemd",
+        ),
+    ),
+    # Pop!_OS: kernels on the EFI system partition lie in a folder called after the root's
+    # UUID.
+    NameReference(
+        info=StepInfo(
+            id="efi-folders",
+            title="folders on the EFI system partition called after a root",
+            why="boot entries point into EFI/Pop_OS-<UUID>, and kernelstub looks for it",
+            sources=("https://github.com/pop-os/kernelstub",),
+        ),
+        # Only their names: what is inside has kinds of its own.
+        names=tuple(f"{root}/EFI/*" for root in BOOT_ROOTS),
+    ),
+    # Key files of LUKS containers, which are found by being called after a mapping
+    # ``luks-<uuid>``.
+    NameReference(
+        info=StepInfo(
+            id="luks-key-files",
+            title="key files called after their LUKS container",
+            why="a mapping called luks-<uuid> is opened with the key file of the same name",
+            sources=("crypttab(5)", "systemd-cryptsetup(8)"),
+        ),
+        # Only their names: what is inside is a key. crypttab often names the later folders.
+        names=(
+            "/etc/cryptsetup-keys.d/*",
+            "/etc/cryptsetup/*",
+            "/etc/keys/*",
+            "/etc/luks/*",
+            "/etc/luks-keys/*",
+            "/boot/*.key",
+            "/root/*",
+        ),
+    ),
+)

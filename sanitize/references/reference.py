@@ -104,4 +104,4 @@ def summary(renewals: Sequence[Renewal]) -> tuple[str, str]:
     """What a person is shown of *renewals*: the old and the new value, or how many there are."""
     if len(renewals) == 1:
         return printable(renewals[0].old, 64), renewals[0].new
-    return f"{len(renewals)} identifiers", "their successors"
+    return f"{len(renewals)} identifiers", f"{len(renewals)} new identifiers"

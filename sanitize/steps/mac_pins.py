@@ -15,17 +15,10 @@ from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Change, Note, Retired, StepPlan
 from unclone.sanitize.identities import mac
-from unclone.sanitize.mac_pins.context import replacements, spliced
-from unclone.sanitize.mac_pins.dhcp_clients import DhcpClients
-from unclone.sanitize.mac_pins.ifcfg import Ifcfg
-from unclone.sanitize.mac_pins.ifupdown import Ifupdown
+from unclone.sanitize.mac_pins import NETWORK_FILES
 from unclone.sanitize.mac_pins.in_initrds import in_initrds
-from unclone.sanitize.mac_pins.netplan import CloudConfig, Netplan
-from unclone.sanitize.mac_pins.network_manager import NetworkManager
-from unclone.sanitize.mac_pins.networkd import Networkd
-from unclone.sanitize.mac_pins.others import OtherFiles
 from unclone.sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses, shown
-from unclone.sanitize.mac_pins.udev import UdevRules
+from unclone.sanitize.mac_pins.replacements import replacements, spliced
 from unclone.sanitize.step import StepInfo
 from unclone.sanitize.steps import boot_entries
 
@@ -34,23 +27,11 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.actions.replace_text import Replacement
-    from unclone.sanitize.mac_pins.pins import Kind
+    from unclone.sanitize.mac_pins.pins import NetworkFiles
     from unclone.sanitize.step import PlanningContext
 
 #: Bytes. What is larger is no network configuration.
 TEXT_LIMIT = 1024 * 1024
-
-KINDS: tuple[Kind, ...] = (
-    Netplan(),
-    CloudConfig(),
-    NetworkManager(),
-    Ifcfg(),
-    Networkd(),
-    UdevRules(),
-    Ifupdown(),
-    DhcpClients(),
-    OtherFiles(),
-)
 
 
 class MacPins:
@@ -77,7 +58,7 @@ class MacPins:
         renewed = {str(mac.parse(old)): str(mac.parse(new)) for old, new in options.macs.items()}
         unpinning = Unpinning(renewed)
         files: dict[str, Text] = {}
-        for kind in KINDS:
+        for kind in NETWORK_FILES:
             found = [file for file in _files(guest, kind) if file.path not in files]
             kind.unpin(guest, facts, found, unpinning)
             files.update({file.path: file for file in found})
@@ -171,7 +152,7 @@ class MacPins:
             yield Change(self.info.id, "correct-initrd", path, self.info.why, old, new, details)
 
 
-def _files(guest: Guest, kind: Kind) -> Iterator[Text]:
+def _files(guest: Guest, kind: NetworkFiles) -> Iterator[Text]:
     """The files of *kind*, each once, under their own names."""
     seen = set()
     for path in sorted({path for pattern in kind.globs for path in guest.glob(pattern)}):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from unclone.sanitize.catalogue.row import Row
+    from unclone.sanitize.catalogue.row import CatalogueRow
 
 HOMES = ("/home/ada", "/root", "/var/lib/jenkins")
 PASSWD = "".join(f"u{n}:x:{n}:{n}::{home}:/bin/sh\n" for n, home in enumerate(HOMES))
@@ -58,7 +58,7 @@ def within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def plant_row(folder: Path, row: Row, content: str) -> list[str]:
+def plant_row(folder: Path, row: CatalogueRow, content: str) -> list[str]:
     """Fill *folder* so that *row* applies to it; the paths that it has to find."""
     targets = [path for pattern in row.paths for path in concrete(pattern)]
     targets = [t for t in targets if not covers(row.excepts, t)]
@@ -70,12 +70,12 @@ def plant_row(folder: Path, row: Row, content: str) -> list[str]:
     return sorted(set(targets))
 
 
-def asked_for(row: Row) -> list[str]:
+def asked_for(row: CatalogueRow) -> list[str]:
     """The path that has to exist for *row* to apply, if one has to."""
     return concrete(row.when.exists[0]) if row.when.exists else []
 
 
-def plant_spared(folder: Path, row: Row) -> list[str]:
+def plant_spared(folder: Path, row: CatalogueRow) -> list[str]:
     """Plant what *row* spares, deep inside where it spares a folder."""
     paths = []
     for pattern in row.excepts:
@@ -86,7 +86,7 @@ def plant_spared(folder: Path, row: Row) -> list[str]:
     return paths
 
 
-def plant_beside(folder: Path, row: Row, planted: Sequence[str]) -> list[str]:
+def plant_beside(folder: Path, row: CatalogueRow, planted: Sequence[str]) -> list[str]:
     """Plant neighbours of *planted* that *row* does not mean: beside each, else further up."""
     paths = set()
     for path in planted:
@@ -113,5 +113,5 @@ def _component(part: str) -> str:
     return fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*")
 
 
-def _os_release(row: Row) -> str:
+def _os_release(row: CatalogueRow) -> str:
     return f"ID={row.when.distro[0] if row.when.distro else 'debian'}\n"

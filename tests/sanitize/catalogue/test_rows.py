@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.images.guest import Guest
-    from unclone.sanitize.catalogue.row import CatalogueStep, Row
+    from unclone.sanitize.catalogue.row import CatalogueRow, CatalogueStep
     from unclone.sanitize.change import StepPlan
 
 STEPS = load()
@@ -67,7 +67,7 @@ def by_id(value: CatalogueStep | str) -> str:
 every_row = pytest.mark.parametrize("step", STEPS, ids=by_id)
 
 
-def content_for(row: Row) -> str:
+def content_for(row: CatalogueRow) -> str:
     return "\n".join(LINES[row.id]) + "\n" if row.lines else "old\n"
 
 
@@ -133,7 +133,7 @@ def test_applies_verifies_and_touches_nothing_else(tmp_path: Path, step: Catalog
     assert plan_of(step, guest_at(tmp_path)).changes == ()
 
 
-def assert_done(folder: Path, row: Row, path: str) -> None:
+def assert_done(folder: Path, row: CatalogueRow, path: str) -> None:
     file = folder / path[1:]
     match row.action:
         case "remove":

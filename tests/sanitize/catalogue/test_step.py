@@ -12,7 +12,7 @@ from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.guest import READ_LIMIT
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.catalogue.row import CatalogueStep, Row, When
+from unclone.sanitize.catalogue.row import CatalogueRow, CatalogueStep, When
 from unclone.sanitize.change import Level
 from unclone.sanitize.options import Profile
 
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
     from unclone.sanitize.change import StepPlan
 
 
-def row(action: str, *paths: str, **fields: Any) -> Row:
-    return Row("a-row", "A row", "why not", action, paths, ("https://example.org/",), **fields)
+def row(action: str, *paths: str, **fields: Any) -> CatalogueRow:
+    return CatalogueRow(
+        "a-row", "A row", "why not", action, paths, ("https://example.org/",), **fields
+    )
 
 
-def plan(folder: Path, of: Row) -> StepPlan:
+def plan(folder: Path, of: CatalogueRow) -> StepPlan:
     guest = guest_at(folder)
     return CatalogueStep(of).plan(context(guest))
 
 
-def targets(folder: Path, of: Row) -> list[str]:
+def targets(folder: Path, of: CatalogueRow) -> list[str]:
     return [change.target for change in plan(folder, of).changes]
 
 
-def apply(folder: Path, of: Row) -> None:
+def apply(folder: Path, of: CatalogueRow) -> None:
     guest = guest_at(folder)
     for change in plan(folder, of).changes:
         ACTIONS[change.action].apply(guest, change)
@@ -101,7 +103,7 @@ def test_is_described_by_its_row() -> None:
     ],
     ids=lambda of: f"{of.action} {of.paths[0]}",
 )
-def test_plans_nothing_where_nothing_is_to_be_done(tmp_path: Path, of: Row) -> None:
+def test_plans_nothing_where_nothing_is_to_be_done(tmp_path: Path, of: CatalogueRow) -> None:
     plant(tmp_path, {"/a/empty": None, "/a/file": "text\n", "/a/zero": "", "/a/folder/x": "x\n"})
     assert plan(tmp_path, of).changes == ()
     assert plan(tmp_path, of).notes == ()

@@ -9,13 +9,16 @@ from tests.support.identified import ESP, RENEWALS, ROOT, SWAP
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
-from unclone.sanitize.references import efi_folders, systemd_units
+from unclone.sanitize.references import names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.images.guest import Guest
     from unclone.sanitize.references.names import NameReference
+
+BY_ID = {reference.info.id: reference for reference in names.REFERENCES}
+SYSTEMD_UNITS, EFI_FOLDERS = BY_ID["systemd-units"], BY_ID["efi-folders"]
 
 
 def escaped(identifier: str) -> str:
@@ -59,7 +62,7 @@ def tree(root: str, swap: str) -> dict[str, str]:
 
 def test_units_links_and_drop_ins_follow(tmp_path: Path) -> None:
     plant(tmp_path, {f"/{path}": content for path, content in tree(ROOT.old, SWAP.old).items()})
-    targets = follow(guest_at(tmp_path), systemd_units.REFERENCE)
+    targets = follow(guest_at(tmp_path), SYSTEMD_UNITS)
     assert listed(tmp_path) == tree(ROOT.new, SWAP.new)
     assert not any("other.service" in target for target in targets)
 
@@ -67,7 +70,7 @@ def test_units_links_and_drop_ins_follow(tmp_path: Path) -> None:
 def test_the_escaped_form_is_found_also_in_upper_case_serials(tmp_path: Path) -> None:
     unit = f"dev-disk-by\\x2duuid-{escaped(ESP.old)}.device"
     plant(tmp_path, {f"/etc/systemd/system/x.wants/{unit}": "-> /dev/null"})
-    follow(guest_at(tmp_path), systemd_units.REFERENCE)
+    follow(guest_at(tmp_path), SYSTEMD_UNITS)
     wanted = f"dev-disk-by\\x2duuid-{escaped(ESP.new)}.device"
     assert os.listdir(tmp_path / "etc/systemd/system/x.wants") == [wanted]
 
@@ -76,7 +79,7 @@ def test_folders_on_the_esp(tmp_path: Path) -> None:
     folder = f"/boot/efi/EFI/Pop_OS-{ROOT.old}"
     program = f"MZ search.fs_uuid {ROOT.old}"
     plant(tmp_path, {f"{folder}/vmlinuz.efi": program, f"{folder}/initrd.img": "x"})
-    follow(guest_at(tmp_path), efi_folders.REFERENCE)
+    follow(guest_at(tmp_path), EFI_FOLDERS)
     renamed = f"boot/efi/EFI/Pop_OS-{ROOT.new}"
     # Programs there are another kind's business: this one has names only.
     assert listed(tmp_path) == {f"{renamed}/vmlinuz.efi": program, f"{renamed}/initrd.img": "x"}
@@ -87,4 +90,4 @@ def test_nothing_is_renamed_over_something(tmp_path: Path) -> None:
     plant(tmp_path, dict.fromkeys(names, "x"))
     guest = guest_at(tmp_path)
     decided = context(guest, renewals=RENEWALS)
-    assert efi_folders.REFERENCE.plan(decided).changes == ()
+    assert EFI_FOLDERS.plan(decided).changes == ()

@@ -16,11 +16,12 @@ from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.change import Level, Retired
+from unclone.sanitize.mac_pins import NETWORK_FILES
 from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.residue import find_residue
 from unclone.sanitize.steps import STEPS
-from unclone.sanitize.steps.mac_pins import KINDS, TEXT_LIMIT, MacPins
+from unclone.sanitize.steps.mac_pins import TEXT_LIMIT, MacPins
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
@@ -248,6 +249,6 @@ def test_what_is_too_large_for_a_configuration_is_not_read(tmp_path: Path) -> No
 
 
 def test_every_kind_was_asked() -> None:
-    asked = {type(kind).__name__ for kind in KINDS}
-    assert len(asked) == len(KINDS) == 9
+    asked = {type(kind).__name__ for kind in NETWORK_FILES}
+    assert len(asked) == len(NETWORK_FILES) == 9
     assert any(isinstance(step, MacPins) for step in STEPS)

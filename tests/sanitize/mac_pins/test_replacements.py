@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unclone.sanitize.actions.replace_text import replaced
-from unclone.sanitize.mac_pins.context import replacements, spliced
 from unclone.sanitize.mac_pins.pins import Splice
+from unclone.sanitize.mac_pins.replacements import replacements, spliced
 
 
 @st.composite

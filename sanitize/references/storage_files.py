@@ -1,0 +1,134 @@
+"""What mounts, unlocks and watches storage: texts that name devices.
+
+To add a kind of text, copy a row.
+"""
+
+from __future__ import annotations
+
+from unclone.sanitize.references.reference import TextReference
+from unclone.sanitize.step import StepInfo
+
+REFERENCES = (
+    # ``/etc/fstab``, and that of each deployment of an ostree system.
+    TextReference(
+        info=StepInfo(
+            id="fstab",
+            title="fstab",
+            why="what is mounted at boot is named here; a missing one ends in an emergency shell",
+            sources=("fstab(5)",),
+        ),
+        paths=(
+            "/etc/fstab",
+            "/etc/fstab.d/*",
+            "/ostree/deploy/*/deploy/*/etc/fstab",
+        ),
+    ),
+    # ``/etc/crypttab``: containers by their UUID, and mappings called ``luks-<uuid>``.
+    TextReference(
+        info=StepInfo(
+            id="crypttab",
+            title="crypttab",
+            why="encrypted containers are found by UUID here, and often named after it",
+            sources=("crypttab(5)",),
+        ),
+        paths=(
+            "/etc/crypttab",
+            "/etc/crypttab.initramfs",
+            "/ostree/deploy/*/deploy/*/etc/crypttab",
+        ),
+    ),
+    # mdadm's ARRAY lines, with the UUID in groups between colons.
+    TextReference(
+        info=StepInfo(
+            id="mdadm-conf",
+            title="mdadm configuration",
+            why="an array that no ARRAY line matches is assembled under another name",
+            sources=("mdadm.conf(5)",),
+        ),
+        paths=(
+            "/etc/mdadm.conf",
+            "/etc/mdadm.conf.d/*",
+            "/etc/mdadm/mdadm.conf",
+            "/etc/mdadm/mdadm.conf.d/*",
+        ),
+    ),
+    # LVM's devices file and metadata backups, where the catalogue leaves them.
+    TextReference(
+        info=StepInfo(
+            id="lvm-settings",
+            title="LVM's record of its devices",
+            why="a volume group whose devices are not in it is not activated",
+            sources=(
+                "lvmdevices(8)",
+                "vgcfgbackup(8)",
+            ),
+        ),
+        paths=(
+            "/etc/lvm/devices/*",
+            "/etc/lvm/backup/*",
+            "/etc/lvm/archive/*",
+            "/etc/lvm/lvm.conf",
+            "/etc/lvm/lvmlocal.conf",
+            "/etc/lvm/profile/*",
+        ),
+    ),
+    # udev rules of the machine's own that match a file system or partition.
+    TextReference(
+        info=StepInfo(
+            id="udev-rules",
+            title="udev rules",
+            why="a rule that matches by ID_FS_UUID no longer does",
+            sources=("udev(7)",),
+        ),
+        paths=(
+            "/etc/udev/rules.d/*",
+            "/etc/udev/hwdb.d/*",
+            "/usr/local/lib/udev/rules.d/*",
+        ),
+    ),
+    # Services that mount, export, watch or back up file systems.
+    TextReference(
+        info=StepInfo(
+            id="storage-settings",
+            title="settings of storage services",
+            why="automounters, exports and backups name file systems by UUID",
+            sources=(
+                "udisks(8)",
+                "autofs(5)",
+                "exports(5)",
+                "pam_mount.conf(5)",
+                "smartd.conf(5)",
+            ),
+        ),
+        paths=(
+            "/etc/udisks2/*",
+            "/etc/auto.*",
+            "/etc/auto.master.d/*",
+            "/etc/autofs/*",
+            "/etc/autofs.conf",
+            "/etc/exports",
+            "/etc/exports.d/*",
+            "/etc/smartd.conf",
+            "/etc/smartmontools/*",
+            "/etc/security/pam_mount.conf.xml",
+            "/etc/mtools.conf",
+            "/etc/hdparm.conf",
+            "/etc/timeshift/timeshift.json",
+            "/etc/timeshift.json",
+            "/etc/kdump.conf",
+            "/etc/sysconfig/kdump",
+            "/etc/default/kdump-tools",
+            "/etc/zfs/*",
+            "/etc/stratis/*",
+            "/etc/snapraid.conf",
+            "/etc/tmpfiles.d/*",
+            "/etc/sysctl.d/*",
+            "/etc/default/zramswap",
+            "/etc/systemd-swap.conf",
+            "/etc/btrbk/*",
+            "/etc/bees/*",
+            "/etc/default/btrfsmaintenance",
+            "/etc/sysconfig/btrfsmaintenance",
+        ),
+    ),
+)
