@@ -88,7 +88,7 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
 @click.option(
     "--definition",
     metavar="FILE",
-    help="A VM definition in any format of `define`: DHCP on each card that no --nic describes.",
+    help="A libvirt domain's XML: DHCP on each of its cards that no --nic describes.",
 )
 @click.option(
     "--bond", "bonds", multiple=True, metavar="KEYS", help="As --nic, and links=A+B, mode=."

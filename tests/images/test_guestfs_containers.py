@@ -67,11 +67,10 @@ umount /run/making
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def encrypted(bench: Bench) -> str:
     """The device of the encrypted disk."""
-    script = MAKE_ENCRYPTED.replace("NODE", bench.node("encrypted"))
-    bench.prepared("encrypted", lambda: bench.shell(script))
+    bench.shell(MAKE_ENCRYPTED.replace("NODE", bench.node("encrypted")))
     return bench.devices["encrypted"]
 
 
@@ -109,7 +108,7 @@ def test_lvm_in_luks_is_opened_and_mounted(bench: Bench, locked: str) -> None:
     layout.mount(volumes, read_only=False)
     guest = Guest(volumes, layout)
     guest.create("/var/note", b"in the volume group")
-    assert all(result.state == "clean" for result in guest.reopen()())
+    assert all(result.state == "clean" for result in guest.reopen(read_only=True))
     assert guest.read("/var/note") == b"in the volume group"
     kinds = {(i.kind, i.device) for i in guest.identifiers()}
     assert kinds >= {
@@ -162,6 +161,6 @@ def test_btrfs_subvolumes_are_mounted_as_the_guest_does(bench: Bench) -> None:
     guest = Guest(volumes, layout)
     guest.create("/etc/note", b"x")
     guest.remove("/home/user")
-    assert [result.state for result in guest.reopen()()] == ["clean"]
+    assert [result.state for result in guest.reopen(read_only=True)] == ["clean"]
     assert (guest.exists("/etc/note"), guest.list("/home")) == (True, [])
     volumes.unmount_all()
