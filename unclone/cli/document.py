@@ -10,9 +10,26 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PRINTED = "unclone.document"
+
 
 def print_document(schema: str, results: Sequence[dict[str, Any]]) -> None:
-    """Print the document. Escapes keep whatever a guest calls its files away from the terminal."""
+    """Print the document. It is ASCII: a guest's file names cannot send anything to a terminal."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_PRINTED] = True
     click.echo(
         json.dumps({"schema": schema, "results": list(results)}, indent=2, ensure_ascii=True)
     )
+
+
+def print_error(command: str, error: BaseException) -> None:
+    """The document of a *command* that failed as a whole; "" when there is no such command."""
+    from unclone.runs import failures  # noqa: PLC0415 (only for a failure)
+
+    print_document(f"unclone.{command or 'error'}/1", [failures.to_json("", error)])
+
+
+def document_was_printed(ctx: click.Context) -> bool:
+    """Whether the command has printed its document."""
+    return _PRINTED in ctx.meta

@@ -1,4 +1,4 @@
-"""The options that commands share, and the request that they add up to."""
+"""The options of commands that work on an image, and the request that they add up to."""
 
 from __future__ import annotations
 
@@ -49,29 +49,6 @@ def image_argument(*, several: bool = False) -> Callable[[Decorated], Decorated]
     if several:
         return click.argument("images", metavar="IMAGE...", nargs=-1, type=_PATH)
     return click.argument("image", type=_PATH)
-
-
-def output_options(function: Decorated) -> Decorated:
-    """How results and progress are shown."""
-    return _apply(
-        function,
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
-        click.option("-v", "--verbose", is_flag=True, help="Show every change, with its reason."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress; only results and failures."),
-        debug_option,
-    )
-
-
-def debug_option(function: Decorated) -> Decorated:
-    """Tracebacks, for those who want to report a bug."""
-    return click.option(
-        "--debug",
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_remember_debug,
-        help="Print a traceback when something fails.",
-    )(function)
 
 
 def allow_option(function: Decorated) -> Decorated:
@@ -141,10 +118,15 @@ def step_options(function: Decorated) -> Decorated:
             "--enable",
             multiple=True,
             metavar="STEP",
+            shell_complete=complete_step,
             help="Run a step that is off by default; may be repeated (see `unclone steps`).",
         ),
         click.option(
-            "--disable", multiple=True, metavar="STEP", help="Leave a step out; may be repeated."
+            "--disable",
+            multiple=True,
+            metavar="STEP",
+            shell_complete=complete_step,
+            help="Leave a step out; may be repeated.",
         ),
         click.option(
             "--machine-id",
@@ -186,7 +168,7 @@ def step_options(function: Decorated) -> Decorated:
 
 
 def catalogue_option(function: Decorated) -> Decorated:
-    """Catalogue files of the person's own."""
+    """Catalogue files of the user's own."""
     return click.option(
         "--catalogue",
         "catalogues",
@@ -195,6 +177,19 @@ def catalogue_option(function: Decorated) -> Decorated:
         metavar="FILE",
         help="A catalogue file of your own, besides the built-in ones; may be repeated.",
     )(function)
+
+
+def complete_step(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001 (click's signature)
+    incomplete: str,
+) -> list[str]:
+    """The names of steps that begin with *incomplete*, for the shell."""
+    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue)
+
+    catalogues = tuple(ctx.params.get("catalogues") or ())
+    steps = [step.info.id for step in all_steps(Options(catalogues=catalogues))]
+    return [name for name in steps if name.startswith(incomplete)]
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
@@ -277,11 +272,6 @@ def _asking(progress: Progress) -> Callable[[str], bytes]:
         return str(answer).encode("utf-8", "surrogateescape")
 
     return ask
-
-
-def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 (click's signature)
-    if value:
-        ctx.meta["unclone.debug"] = True  # meta is shared by all contexts of one command line
 
 
 def _apply(function: Decorated, *decorators: Callable[[Decorated], Decorated]) -> Decorated:

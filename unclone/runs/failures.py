@@ -1,7 +1,8 @@
-"""Failures in the words a person and a pipeline get."""
+"""Failures: their message, hint, exit status and JSON."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ExitStatus, UncloneError
@@ -10,8 +11,8 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: From what a second try may heal to what must never pass unseen. Several images in one command:
-#: the exit status is the last of these that any of them had.
+#: From what a second try may cure to what must not be overlooked. With several images in one
+#: command, the exit status is the last of these that any of them had.
 SEVERITY = (
     ExitStatus.DONE,
     ExitStatus.IN_USE,
@@ -35,6 +36,10 @@ REPORT_IT = (
     "look through it first, it may name files of yours."
 )
 
+INSTALL_IT = (
+    f"Install it for {printable(sys.executable)}; pipx, uv and pip do so when they install unclone."
+)
+
 
 class InterruptedCommit(KeyboardInterrupt):
     """Ctrl-C once the commit had begun: it is carried to its end, or finished by ``recover``."""
@@ -45,11 +50,11 @@ class InterruptedCommit(KeyboardInterrupt):
 
 
 class Relayed(Exception):  # noqa: N818 (what it relays was an error)
-    """A failure of another process, in the words for people."""
+    """A failure of another process: its message and hint."""
 
-    def __init__(self, words: str, hint: str) -> None:
-        super().__init__(words, hint)
-        self.words = words
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.message = message
         self.hint = hint
 
 
@@ -58,14 +63,16 @@ def describe(error: BaseException) -> str:
     if isinstance(error, UncloneError):
         return printable(error.message)
     if isinstance(error, Relayed):
-        return error.words
+        return error.message
     if isinstance(error, InterruptedCommit):
         return (
             "interrupted when the commit had begun: the image is complete, or recover makes it so"
         )
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the image is as it was"
-    return printable(f"internal error: {type(error).__name__}: {error}", 500)
+    return _unmet_requirement(error) or printable(
+        f"internal error: {type(error).__name__}: {error}", 500
+    )
 
 
 def hint_of(error: BaseException) -> str:
@@ -76,7 +83,15 @@ def hint_of(error: BaseException) -> str:
         return error.hint
     if isinstance(error, InterruptedCommit):
         return f"`unclone recover {printable(error.image)}` leaves no doubt."
-    return "" if isinstance(error, KeyboardInterrupt) else REPORT_IT
+    if isinstance(error, KeyboardInterrupt):
+        return ""
+    return INSTALL_IT if _unmet_requirement(error) else REPORT_IT
+
+
+def _unmet_requirement(error: BaseException) -> str:
+    from unclone.runs.requirements import unmet_requirement  # noqa: PLC0415 (slow to load)
+
+    return unmet_requirement(error)
 
 
 def status_of(error: BaseException) -> ExitStatus:

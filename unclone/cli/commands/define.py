@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
-from unclone.cli import options, render
 from unclone.cli.document import print_document
 from unclone.cli.execute import execute
+from unclone.cli.lines import plain, print_line
+from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
 from unclone.sanitize.change import Level
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
@@ -37,7 +36,17 @@ What is not identity survives byte for byte. docs/definitions.md has every forma
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("define", epilog=EPILOG)
+SECTIONS = {
+    "Options": (
+        *("--name", "--output", "--disk", "--mac", "--uuid", "--dry-run", "--overwrite"),
+        *("--json", "--verbose", "--quiet"),
+    ),
+    "Identities that are not given again": ("--avoid", "--ledger", "--derive-from", "--oui"),
+    "Further files, and devices": ("--network", "--snapshot", "--virtio", "--unchecked"),
+}
+
+
+@click.command("define", cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
 @click.argument("source", type=_FILE)
 @click.option("--name", required=True, metavar="NAME", help="What the new machine is called.")
 @click.option(
@@ -120,7 +129,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
-@options.output_options
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -158,8 +167,7 @@ def command(
     if as_json:
         print_document("unclone.define/1", [done.to_json()])
     elif done.result is not None:
-        out = Console(stderr=True, markup=False, highlight=False) if to_stdout else render.console()
-        _show(out, done.result, verbose=verbose, quiet=quiet)
+        _show(done.result, verbose=verbose, quiet=quiet, err=to_stdout)
     ctx.exit(done.status)
 
 
@@ -172,43 +180,41 @@ def _formats(begun: str) -> list[str]:
 def _show_fields(ctx: click.Context) -> None:
     from unclone.sanitize.definitions.formats.table import FORMATS  # noqa: PLC0415 (not for --help)
 
-    out = render.console()
     for each in FORMATS:
-        out.print(render.plain(f"{each.title} ({each.id})", "bold"))
+        print_line(plain(f"{each.title} ({each.id})", bold=True))
         for rule in each.rules:
-            words = render.plain(f"  {rule.id} ", "bold")
-            words.append_text(render.plain(f"({rule.treatment}) {rule.where}: {rule.why}"))
-            out.print(words, soft_wrap=True)
+            what = plain(f"({rule.treatment}) {rule.where}: {rule.why}")
+            print_line(plain(f"  {rule.id} ", bold=True), what)
     ctx.exit()
 
 
-def _show(out: Console, defined: Defined, *, verbose: bool, quiet: bool) -> None:
-    """For a person: every change, then what is left to do."""
+def _show(defined: Defined, *, verbose: bool, quiet: bool, err: bool) -> None:
+    """For a person: every change, then what is left to do. On stderr with *err*."""
     main, request = defined.parts[0], defined.request
     definition = main.plan.definition
     verb = "planned, nothing was written" if request.dry_run else "written"
     where = "stdout" if request.output == Path("-") else str(main.output)
-    out.print(
-        render.plain(str(request.source), "bold")
-        + render.plain(f": {definition.format.title}, {definition.name or 'no name'}; ")
-        + render.plain(f"{defined.identities.name} {verb}: {where}"),
-        soft_wrap=True,
+    print_line(
+        plain(str(request.source), bold=True),
+        plain(f": {definition.format.title}, {definition.name or 'no name'}; "),
+        plain(f"{defined.identities.name} {verb}: {where}"),
+        err=err,
     )
     width = max((len(each.field.rule.id) for each in defined.changes), default=0) + 2
     for each in () if quiet else defined.changes:
         new = "removed" if each.new is None else each.new
         change = f"{each.field.value} -> {new}" if each.field.value else f"added: {new}"
-        rule = f"{each.field.rule.id:{width}}"
-        out.print(Text("  ") + render.plain(rule, "bold") + render.plain(change), soft_wrap=True)
+        rule = f"  {each.field.rule.id:{width}}"
+        print_line(plain(rule, bold=True), plain(change), err=err)
         if verbose:
-            words = f"    {each.field.place}: {each.field.rule.why}"
-            out.print(render.plain(words), style="dim", soft_wrap=True)
+            print_line(plain(f"    {each.field.place}: {each.field.rule.why}", dim=True), err=err)
     files = [each.describe() for each in defined.associated_files]
     files += [f"{part.plan.definition.format.title}: {part.output}" for part in defined.parts[1:]]
-    for words in files:
-        out.print(render.plain(f"  + {words}"), soft_wrap=True)
+    for file in files:
+        print_line(plain(f"  + {file}"), err=err)
     for note in defined.notes:
         if quiet and note.level is Level.INFO:
             continue
-        mark, style = ("!", "yellow") if note.level is Level.WARNING else ("·", "")
-        out.print(Text(f"  {mark} ", style) + render.plain(note.text), soft_wrap=True)
+        warning = note.level is Level.WARNING
+        mark = plain("  ! ", fg="yellow") if warning else "  · "
+        print_line(mark, plain(note.text), err=err)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from unclone.cli import options
 from unclone.cli.document import print_document
+from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.images.errors import ExitStatus
 
 EPILOG = """\b
@@ -16,11 +16,20 @@ Examples:
 
 
 @click.command("doctor", epilog=EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@options.debug_option
+@json_option
+@quiet_option
+@debug_option
 @click.pass_context
-def command(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001 (click gives it by name)
-    """Look at what unclone needs on this host. Exit status 1: something needed is missing."""
+def command(
+    ctx: click.Context,
+    /,
+    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    quiet: bool,  # noqa: FBT001
+) -> None:
+    """Look at what unclone needs on this host. Exit status 1: something needed is missing.
+
+    With --quiet, only what is missing is shown.
+    """
     from unclone.runs import doctor as host  # noqa: PLC0415 (an engine comes with it: not for --help)
 
     found = host.checks()
@@ -30,6 +39,6 @@ def command(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001 (clic
         from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
         from unclone.cli.render.checks import show_checks  # noqa: PLC0415 (slow to load, and of no use to --json)
 
-        show_checks(render.console(), found)
+        show_checks(render.console(), [c for c in found if c.state == "missing" or not quiet])
     missing = any(check.state == "missing" for check in found)
     ctx.exit(ExitStatus.FAILED if missing else ExitStatus.DONE)

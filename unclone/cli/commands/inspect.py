@@ -10,6 +10,7 @@ import click
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import execute
+from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
 
 if TYPE_CHECKING:
@@ -23,11 +24,24 @@ Examples:
 """
 
 
-@click.command("inspect", epilog=EPILOG)
+SECTIONS = {
+    "Options": (
+        *("--profile", "--enable", "--disable", "--engine", "--format", "--add-disk"),
+        *("--json", "--verbose", "--quiet"),
+    ),
+    "Identities": (
+        *("--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--name", "--strict"),
+        "--catalogue",
+    ),
+    "Opening the image": ("--allow-dir", "--key-file", "--ask-passphrase"),
+}
+
+
+@click.command("inspect", cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
 @options.image_argument()
 @options.step_options
 @options.opening_options
-@options.output_options
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -1,4 +1,4 @@
-"""``unclone ledger``: which identities were handed out, and forgetting machines that are gone."""
+"""``unclone ledger``: which identities were given to which machine, and forgetting machines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unclone.cli import options, render
 from unclone.cli.document import print_document
+from unclone.cli.lines import plain, print_line
+from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.images.errors import ExitStatus, UncloneError, UsageError
 from unclone.images.text import printable
 from unclone.runs import failures
@@ -33,15 +34,20 @@ Examples:
 @click.command("ledger", epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--find", metavar="VALUE", help="Show who has this MAC address, UUID or other value.")
+@click.option(
+    "--find",
+    metavar="VALUE",
+    help="Show the machine with this MAC address, UUID or other value.",
+)
 @click.option(
     "--release",
     metavar="NAME",
     multiple=True,
     help="Forget a machine that is gone, so that its identities may be given again; repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@options.debug_option
+@json_option
+@quiet_option
+@debug_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -51,8 +57,12 @@ def command(
     find: str | None,
     release: Sequence[str],
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    quiet: bool,  # noqa: FBT001
 ) -> None:
-    """Show the machines in the ledger FILE, or those called NAME, and what each was given."""
+    """Show the machines in the ledger FILE, or those called NAME, and what each was given.
+
+    With --quiet, only their names.
+    """
     from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
 
     if sum(map(bool, (names, find, release))) > 1:
@@ -75,7 +85,7 @@ def command(
         print_document("unclone.ledger/1", [_to_json(machine) for machine in found])
     else:
         for machine in found:
-            _show(machine, released=bool(release))
+            _show(machine, released=bool(release), quiet=quiet)
     ctx.exit(ExitStatus.DONE)
 
 
@@ -102,15 +112,17 @@ def _chosen(ledger: Ledger, names: Sequence[str], value: str) -> list[MachineRec
     return found
 
 
-def _show(machine: MachineRecord, *, released: bool) -> None:
-    out = render.console()
+def _show(machine: MachineRecord, *, released: bool, quiet: bool) -> None:
+    if quiet:
+        print_line(plain(machine.name))
+        return
     verb = "released; was made" if released else "made"
-    line = f" {verb} {machine.allocated} from {machine.source}"
-    out.print(render.plain(machine.name, "bold") + render.plain(line), soft_wrap=True)
+    print_line(
+        plain(machine.name, bold=True),
+        plain(f" {verb} {machine.allocated} from {machine.source}"),
+    )
     for one in machine.identities:
-        out.print(
-            render.plain(f"  {one.kind:12} {one.value}  {one.field}".rstrip()), soft_wrap=True
-        )
+        print_line(plain(f"  {one.kind:12} {one.value}  {one.field}".rstrip()))
 
 
 def _to_json(machine: MachineRecord) -> dict[str, Any]:

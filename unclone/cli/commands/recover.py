@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unclone.cli import options, render
+from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import execute
+from unclone.cli.lines import plain, print_line
+from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.cli.progress import progress_for
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ Example:
 @click.command("recover", epilog=EPILOG)
 @options.image_argument()
 @options.allow_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress; only results and failures.")
-@options.debug_option
+@json_option
+@quiet_option
+@debug_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -48,5 +50,5 @@ def command(
     if as_json:
         print_document("unclone.recover/1", [done.to_json()])
     elif done.result is not None:
-        render.console().print(render.plain(str(done.result.recovery)), soft_wrap=True)
+        print_line(plain(str(done.result.recovery)))
     ctx.exit(done.status)

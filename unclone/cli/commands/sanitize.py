@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import execute, show_traceback
+from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
 from unclone.images.errors import UncloneError
 from unclone.runs import failures
@@ -43,7 +44,24 @@ Examples:
 """
 
 
-@click.command("sanitize", epilog=EPILOG)
+SECTIONS = {
+    "Options": (
+        *("--output", "--dry-run", "--profile", "--enable", "--disable"),
+        *("--definition", "--name", "--json", "--verbose", "--quiet"),
+    ),
+    "Identities": (
+        *("--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--strict"),
+        "--catalogue",
+    ),
+    "The result": ("--overwrite", "--output-format", "--allow-overlays"),
+    "The new definition": ("--definition-output", "--avoid", "--ledger"),
+    "Opening the image": (
+        *("--engine", "--format", "--add-disk", "--allow-dir", "--key-file", "--ask-passphrase"),
+    ),
+}
+
+
+@click.command("sanitize", cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
 @options.image_argument(several=True)
 @click.option("--dry-run", is_flag=True, help="Print the plan, change nothing.")
 @click.option(
@@ -59,6 +77,7 @@ Examples:
     help="Carry out exactly the plan that was saved, and refuse when IMAGE has changed since.",
 )
 @click.option(
+    "-o",
     "--output",
     "outputs",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -111,7 +130,7 @@ Examples:
 )
 @options.step_options
 @options.opening_options
-@options.output_options
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,

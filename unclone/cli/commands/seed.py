@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unclone.cli import options
 from unclone.cli.document import print_document
+from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.images.errors import ExitStatus
+from unclone.images.formats.header import Format as ImageFormat
 from unclone.images.text import printable
 from unclone.runs import seed as seeding
 from unclone.seeds.blueprint import Blueprint
@@ -43,7 +44,22 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
 """
 
 
-@click.command("seed", epilog=EPILOG)
+SECTIONS = {
+    "Options": (
+        *("--hostname", "--user", "--ssh-key", "--nic", "--user-data", "--machines"),
+        *("--output", "--overwrite", "--dry-run", "--check"),
+    ),
+    "The machine": (
+        *("--fqdn", "--instance-id", "--generation", "--password-file", "--timezone"),
+        *("--package", "--run", "--disk-grow"),
+    ),
+    "Its network": ("--bond", "--vlan", "--definition", "--network-config", "--network-version"),
+    "Files of your own": ("--template", "--set", "--meta-data", "--vendor-data"),
+    "The seed": ("--output-dir", "--format", "--image-format", "--strict", "--no-schema"),
+}
+
+
+@click.command("seed", cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
 @click.option("--hostname", metavar="NAME", help="The host name; the instance-id follows from it.")
 @click.option("--fqdn", metavar="NAME", help="The name with its domain; includes the host name.")
 @click.option("--instance-id", metavar="ID", help="An instance-id of your own.")
@@ -151,10 +167,10 @@ docs/seeds.md has every option, and every mistake that is found before a seed is
 )
 @click.option(
     "--image-format",
-    type=click.Choice(options.FORMATS),
+    type=click.Choice([str(each) for each in ImageFormat]),
     help="IMAGE's format, where it cannot be told from the file (raw).",
 )
-@options.output_options
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,

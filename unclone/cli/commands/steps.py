@@ -8,6 +8,7 @@ import click
 
 from unclone.cli import options
 from unclone.cli.document import print_document
+from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.images.errors import ExitStatus
 from unclone.sanitize.options import Options, Profile
 
@@ -26,7 +27,7 @@ Examples:
 
 
 @click.command("steps", epilog=EPILOG)
-@click.argument("step_id", metavar="[STEP]", required=False)
+@click.argument("step_id", metavar="[STEP]", required=False, shell_complete=options.complete_step)
 @click.option(
     "--profile",
     type=click.Choice([str(each) for each in Profile]),
@@ -35,8 +36,9 @@ Examples:
     help="Show which steps run with this profile.",
 )
 @options.catalogue_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@options.debug_option
+@json_option
+@quiet_option
+@debug_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -45,8 +47,12 @@ def command(
     profile: str,
     catalogues: tuple[str, ...],
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    quiet: bool,  # noqa: FBT001
 ) -> None:
-    """List the steps, built in and your own, and whether they run; or show all about one STEP."""
+    """List the steps, built in and your own, and whether they run; or show all about one STEP.
+
+    With --quiet, only the names of those that run.
+    """
     from unclone.sanitize.planning import all_steps, is_selected  # noqa: PLC0415 (reads the catalogue)
 
     chosen = Options(profile=Profile(profile), catalogues=catalogues)
@@ -59,6 +65,10 @@ def command(
     runs = {step.info.id: is_selected(step, chosen) for step in steps}
     if as_json:
         print_document("unclone.steps/1", [_to_json(step, runs[step.info.id]) for step in steps])
+    elif quiet:
+        for step in steps:
+            if runs[step.info.id]:
+                click.echo(step.info.id)
     else:
         from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
         from unclone.cli.render.steps import show_step, show_steps  # noqa: PLC0415 (slow to load, and of no use to --json)

@@ -41,6 +41,7 @@ def test_without_options_the_request_is_the_default_one() -> None:
         (["--engine", "guestfs"], "engine", "guestfs"),
         (["--format", "raw"], "format", "raw"),
         (["--output", "b.qcow2"], "outputs", (Path("b.qcow2"),)),
+        (["-o", "b.qcow2"], "outputs", (Path("b.qcow2"),)),
         (["--output", "b", "--output-format", "vmdk"], "output_format", "vmdk"),
         (["--output", "b", "--overwrite"], "overwrite", True),
         (["--dry-run", "--save-plan", "p"], "save_plan", Path("p")),

@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from unclone.cli.execute import execute
-from unclone.cli.main import LazyGroup, cli
-from unclone.cli.options import debug_option
+from unclone.cli.group import CommandGroup
+from unclone.cli.main import cli
+from unclone.cli.output_options import debug_option
 from unclone.cli.progress import progress_for
 from unclone.images.errors import (
     EngineError,
@@ -44,7 +45,7 @@ def raising(error: BaseException, *arguments: str) -> Result:
     def work() -> None:
         raise error
 
-    group = LazyGroup(modules={}, name="unclone")
+    group = CommandGroup(name="unclone", package="", summaries={}, aliases={})
     group.add_command(work)
     return CliRunner().invoke(group, ["work", *arguments])
 
@@ -230,7 +231,7 @@ def test_a_hostile_file_name_is_escaped(tmp_path: Path) -> None:
     assert rb"a\x1b[31m\nb\xff.qcow2" in done.stderr
 
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 #: Options of other programs that hints speak of.
 FOREIGN = {"--system-site-packages", "--config-file", "--inactive"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
