@@ -29,7 +29,6 @@ lint: venv ## ruff and strict mypy (the tests run them too)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy examples/demo/*.py benchmarks/*.py
 
 format: venv ## Let ruff format the code and fix what it can
 	@$(BIN)/ruff check --fix .

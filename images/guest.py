@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from unclone.images.layout import Layout
-    from unclone.images.volumes import CheckResult, IdentifierKind, Member, Volumes
+    from unclone.images.volumes import CheckResult, Member, Volumes
 
 #: As the kernel's: more symlinks than this in one lookup is a loop.
 MAX_SYMLINKS = 40
@@ -175,7 +175,7 @@ class Guest:
         physical = self.resolve(path)
         if self._lstat(physical).kind is not Kind.FILE:
             raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
-        self._changed()
+        self._forget()
         self._volumes.write(physical, content, keep=keep)
 
     def create(
@@ -197,7 +197,7 @@ class Guest:
         if pattern:
             uid, gid = pattern.uid, pattern.gid
         physical = self._resolve(path, follow_last=False)
-        self._changed()
+        self._forget()
         self._volumes.create(physical, content, mode=mode, uid=uid, gid=gid)
         if "security.selinux" in labels:
             self._volumes.set_xattr(physical, "security.selinux", labels["security.selinux"])
@@ -215,38 +215,38 @@ class Guest:
             for name in self.list(physical):
                 self.remove(f"{physical}/{name}")
             return
-        self._changed()
+        self._forget()
         self._volumes.remove(physical)
 
     def rename(self, old: str, new: str) -> None:
         """Rename within one file system of the guest."""
         source = self._resolve(old, follow_last=False)
         target = self._resolve(new, follow_last=False)
-        self._changed()
+        self._forget()
         self._volumes.rename(source, target)
 
     def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Make one directory."""
         physical = self._resolve(path, follow_last=False)
-        self._changed()
+        self._forget()
         self._volumes.make_directory(physical, mode=mode, uid=uid, gid=gid)
 
     def make_symlink(self, path: str, target: str) -> None:
         """Make a symlink at *path* with *target* as its text."""
         physical = self._resolve(path, follow_last=False)
-        self._changed()
+        self._forget()
         self._volumes.make_symlink(physical, target)
 
     def set_owner(self, path: str, *, uid: int, gid: int) -> None:
         """Change owner and group (of a symlink itself)."""
         physical = self._resolve(path, follow_last=False)
-        self._changed()
+        self._forget()
         self._volumes.set_owner(physical, uid=uid, gid=gid)
 
     def set_mode(self, path: str, mode: int) -> None:
         """Change the permission bits of what *path* leads to."""
         physical = self.resolve(path)
-        self._changed()
+        self._forget()
         self._volumes.set_mode(physical, mode)
 
     # -- devices ---------------------------------------------------------------------------
@@ -265,42 +265,30 @@ class Guest:
         """
         return self._volumes.unsettable(identifier)
 
-    def set_identifier(self, kind: IdentifierKind, device: str, value: str) -> None:
-        """As :meth:`set_identifiers`, for one."""
-        self.set_identifiers([Identifier(kind, device, value)])
-
     def set_identifiers(self, identifiers: Iterable[Identifier]) -> None:
         """Unmount everything and set each of *identifiers* to its value.
 
-        Read back with :meth:`identifiers`; mount again with :meth:`reopen`, which also checks the
-        file systems. Device names stay the same, also those that are made of an old identifier.
+        Read back with :meth:`identifiers`; mount again with :meth:`reopen`. Device names stay the
+        same, also those that are made of an old identifier.
         """
-        self._changed()
+        self._forget()
         self._volumes.unmount_all()
         self._volumes.set_identifiers(tuple(identifiers))
 
-    def reopen(self, *, read_only: bool) -> Sequence[CheckResult]:
-        """Unmount, check every mounted file system, mount again. What is read next is on disk."""
-        self._changed()
-        self._volumes.unmount_all()
-        results = [self._volumes.check(device, repair=False) for device in self.layout.checkable]
-        self.layout.mount(self._volumes, read_only=read_only)
-        return results
+    def reopen(self) -> Callable[[], Sequence[CheckResult]]:
+        """Unmount everything, begin to check every file system, and mount all of it read-only.
 
-    def reopen_checking(self) -> Callable[[], Sequence[CheckResult]]:
-        """As :meth:`reopen`, to be read only; call what is returned for the results.
-
-        Until then what is read may be of a damaged file system, and any ``OSError`` may come.
+        What is read next comes from the disks. The function returned waits for the results of the
+        checks; before that, a read may meet damage and raise any ``OSError``.
         """
-        volumes = self._volumes
-        self._changed()
-        volumes.unmount_all()
-        checks = [volumes.begin_check(device) for device in self.layout.checkable]
-        self.layout.mount(volumes, read_only=True)
+        self._forget()
+        self._volumes.unmount_all()
+        checks = [self._volumes.begin_check(device) for device in self.layout.checkable]
+        self.layout.mount(self._volumes, read_only=True)
         return lambda: [check() for check in checks]
 
     # -- helpers ---------------------------------------------------------------------------
-    def _changed(self) -> None:
+    def _forget(self) -> None:
         self._stats.clear()
         self._scans.clear()
         self._resolved.clear()
@@ -322,7 +310,7 @@ class Guest:
         return known
 
     def _kind(self, physical: str) -> Kind:
-        # The listing of a directory says this, too, and asks nobody.
+        # The listing of a directory has it already: no call to the engine.
         above, _, name = physical.rpartition("/")
         return self._scans.get(above or "/", {}).get(name) or self._lstat(physical).kind
 

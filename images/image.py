@@ -55,7 +55,7 @@ class Image:
             image = image.backing
 
     @property
-    def foundation(self) -> tuple[Path, ...]:
+    def backing_files(self) -> tuple[Path, ...]:
         """The files of the backing chain: read, never changed."""
         return tuple(path for image in self.chain if image is not self for path in image.files)
 

@@ -68,7 +68,7 @@ def run(
     return done
 
 
-def at_once(here: Callable[[], None], *elsewhere: Callable[[], None]) -> None:
+def run_concurrently(here: Callable[[], None], *elsewhere: Callable[[], None]) -> None:
     """Do all of these, which mostly wait for programs, at the same time.
 
     Raises what the first of them raised, when all have ended. Ctrl-C reaches the first, and may

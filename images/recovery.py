@@ -171,7 +171,7 @@ def _finish(
         image = read_chain(entry.image, entry.format, allow=allow, repairable=True)
         overlay.require_intact(layer, image)
         lock.exclusive([*image.files, layer])
-        lock.shared(image.foundation)
+        lock.shared(image.backing_files)
         images.append(image)
     complete(entries, images, lock, repair=True)
     return Recovery(Action.FINISHED, tuple(image.path for image in images))

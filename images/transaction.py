@@ -23,7 +23,7 @@ from unclone.images.interrupts import deferred
 from unclone.images.journal import Entry
 from unclone.images.lock import ImageLock
 from unclone.images.overlay import journal_path, overlay_path, reserve_path, run_files
-from unclone.images.process import at_once
+from unclone.images.process import run_concurrently
 from unclone.images.recovery import Action, complete, has_leftovers, recover_before, require_settled
 from unclone.images.text import shown
 
@@ -132,7 +132,7 @@ class Transaction(ABC):
         """Lock the images with everything under them, read them as they are then, check them."""
         images = self._hold(writable=writable)
         first, *others = _checks(images, writable=writable)
-        at_once(first, *others)
+        run_concurrently(first, *others)
         return images
 
     def _hold(self, *, writable: bool) -> tuple[Image, ...]:
@@ -149,7 +149,7 @@ class Transaction(ABC):
         if writable:
             _require_independent(before)
         for image in before:
-            self._lock.shared((*image.data_files, *image.foundation))
+            self._lock.shared((*image.data_files, *image.backing_files))
         images = self._chains()
         if images != before or any(not self._lock.covers(path) for path in own):
             raise InUseError(
@@ -162,6 +162,19 @@ class Transaction(ABC):
 
     def _chains(self) -> tuple[Image, ...]:
         return tuple(read_chain(disk.path, disk.format, allow=self._allow) for disk in self._disks)
+
+
+class ReadOnly(Transaction):
+    """The images themselves, locked against writers. No overlays are made; nothing is committed."""
+
+    def _begin(self) -> None:
+        self.images = self._read(writable=False)
+
+    def _commit(self) -> None:
+        """Nothing was changed."""
+
+    def _left_overs(self) -> Sequence[Path]:
+        return ()
 
 
 class InPlace(Transaction):
@@ -196,7 +209,7 @@ class InPlace(Transaction):
         self.images = images
         self.overlays = tuple(overlay_path(image.path) for image in images)
         # QEMU checks the images while it makes the overlays, which go again if one is not sound.
-        at_once(self._make_overlays, *_checks(images, writable=True))
+        run_concurrently(self._make_overlays, *_checks(images, writable=True))
 
     def _make_overlays(self) -> None:
         for path, image in zip(self.overlays, self.images, strict=True):
@@ -238,7 +251,7 @@ class InPlace(Transaction):
         entries: list[Entry] = []
         wanted: list[tuple[Image, int, Path]] = []
         with explained("write the commit marker", first.parent):
-            at_once(
+            run_concurrently(
                 self._make_durable,
                 self._require_intact,
                 lambda: entries.extend(map(_entry, self.images)),
@@ -295,7 +308,7 @@ def _require_distinct(paths: Sequence[Path]) -> None:
 
 
 def _require_independent(images: Sequence[Image]) -> None:
-    below = {path for image in images for path in image.foundation}
+    below = {path for image in images for path in image.backing_files}
     for image in images:
         if below.intersection(image.files):
             raise RefusedError(

@@ -200,8 +200,7 @@ class Volumes(Protocol):
         """Everything below the directories *paths* that holds one of *needles*, sorted.
 
         It may hold it in its name, in the text of a symlink, or in the content of a regular file
-        of at most *limit* bytes. Directories in *exclude* are left out. An engine without a
-        quicker way uses :func:`unclone.images.searching.search`.
+        of at most *limit* bytes. Directories in *exclude* are left out.
         """
 
     # -- writing ---------------------------------------------------------------------------

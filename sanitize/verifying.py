@@ -29,7 +29,7 @@ def verify(
     change cannot be read back or an old identifier is left where the next boot reads it (with
     *strict*: anywhere).
     """
-    checking = guest.reopen_checking()
+    checking = guest.reopen()
     # First the widest question: initrds are unpacked once, for this and for what follows.
     residue = tuple(find_residue(guest, plan.retired))
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]

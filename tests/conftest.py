@@ -1,4 +1,4 @@
-"""Fixtures for everyone: one libguestfs appliance that all tests share, disks attached."""
+"""Fixtures for all tests: one libguestfs appliance with its disks, which they share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, settings
 
-from tests.support.bench import Bench, start_bench
+from tests.support.bench import SharedBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.bench import Bench
+
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """The shared appliance with its disks (tests/support/bench.py says which)."""
-    started = start_bench(tmp_path_factory.mktemp("bench"))
-    yield started
-    started.appliance.abandon()
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBench]:
+    """Starts the shared appliance, and again when it is lost."""
+    shared = SharedBench(lambda: tmp_path_factory.mktemp("bench"))
+    yield shared
+    shared.stop()
 
+
+@pytest.fixture
+def bench(shared_bench: SharedBench) -> Bench:
+    """The shared appliance with its disks (tests/support/bench.py says which)."""
+    return shared_bench.ready()
+
+
+# How long an example takes says how busy the host is, and nothing about the code.
+settings.register_profile("any-host", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-host")
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that: the
 # tests that press it must find it working.

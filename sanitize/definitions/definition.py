@@ -8,7 +8,7 @@ folder holds.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -70,6 +70,14 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A network card of the machine. ``mac`` is "" where the hypervisor chooses the address."""
+
+    label: str  # what a person calls it: net0, ethernet1
+    mac: str  # as the definition spells it
+
+
+@dataclass(frozen=True, slots=True)
 class Active:
     """Why the machine is not off. A running one can be tried again later, a saved one cannot."""
 
@@ -96,7 +104,8 @@ class Definition:
     fields: tuple[Field, ...]
     disks: tuple[Disk, ...] = ()
     active: Active | None = None
-    notes: tuple[Note, ...] = field(default=())  # what a person should know whatever is done
+    notes: tuple[Note, ...] = ()  # what a person should know whatever is done
+    cards: tuple[Card, ...] = ()  # its own, in their order; not those of snapshots
 
     def associated_files(
         self,

@@ -37,7 +37,7 @@ def test_a_chain_is_read_to_its_end(tmp_path: Path) -> None:
         ("middle.qcow2", Format.QCOW2),
         ("base.raw", Format.RAW),
     ]
-    assert found.foundation == (tmp_path / "middle.qcow2", tmp_path / "base.raw")
+    assert found.backing_files == (tmp_path / "middle.qcow2", tmp_path / "base.raw")
     assert found.virtual_size == SIZE
 
 
@@ -109,7 +109,7 @@ def test_a_backing_file_elsewhere_can_be_allowed(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="outside its directory") as caught:
         read_chain(image)
     assert f"--allow-dir {base.parent}" in caught.value.hint
-    assert read_chain(image, allow=[base.parent]).foundation == (base,)
+    assert read_chain(image, allow=[base.parent]).backing_files == (base,)
 
 
 @pytest.mark.parametrize("said", ["", "nbd", "luks"])

@@ -26,9 +26,8 @@ from tests.support.transactions import BY_NAME, change, changed, on_a_chain, run
 from unclone.images.errors import ExitStatus, InUseError, RefusedError, UncloneError
 from unclone.images.journal import Marker, read
 from unclone.images.lock import ImageLock
-from unclone.images.reading import ReadOnly
 from unclone.images.recovery import Action, recover
-from unclone.images.transaction import Disk, InPlace
+from unclone.images.transaction import Disk, InPlace, ReadOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,19 +151,19 @@ def test_a_signal_during_the_commit_waits_for_its_end(tmp_path: Path, number: in
     folder = tmp_path / "images"
     folder.mkdir()
     image = make(folder / "disk.qcow2")
-    # Sent to the whole group, as a terminal does, while qemu-img commit is running: however fast
-    # that is, it first gives everybody the time to see the journal. No shell: dash would let the
-    # signals in that its parent holds back.
-    slow = tmp_path / "qemu-img"
-    slow.write_text(
+    # Sent to the whole group, as a terminal does, while qemu-img commit is running: that waits
+    # until it was sent. No shell: dash would let the signals in that its parent holds back.
+    sent = tmp_path / "sent"
+    waiting = tmp_path / "qemu-img"
+    waiting.write_text(
         f"""#!{sys.executable}
 import os, sys, time
-if sys.argv[1] == "commit":
-    time.sleep(2)
+while sys.argv[1] == "commit" and not os.path.exists({str(sent)!r}):
+    time.sleep(0.01)
 os.execv({shutil.which("qemu-img")!r}, sys.argv)
 """
     )
-    slow.chmod(0o755)
+    waiting.chmod(0o755)
     program = f"""
 import os, sys, threading, time
 from pathlib import Path
@@ -175,6 +174,7 @@ def interrupt():
     while not journal_path(image).exists():
         time.sleep(0.0005)
     os.killpg(0, {int(number)})
+    Path({str(sent)!r}).touch()
 os.setpgid(0, 0)
 with InPlace([Disk(image)]) as transaction:
     from tests.support.disk_images import fill

@@ -180,7 +180,7 @@ def test_a_part_that_cloud_init_would_not_know_is_refused() -> None:
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_content_survives(contents: list[bytes]) -> None:
     parts = [Part("p", content, "text/x-shellscript") for content in contents]
     assert [part.content for part in parts_of(multipart(parts))] == contents
@@ -304,7 +304,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_written_is_read_as_the_same(data: Any) -> None:
     assert yaml.safe_load(dump_yaml(data)) == data
 

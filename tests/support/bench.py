@@ -2,12 +2,16 @@
 
 A test takes the disks it names; :meth:`Bench.volumes` shows it those and no others. Disks are
 shared by everyone who names them, so a test that damages one has one of its own here.
+
+An appliance that is lost (a test ran into its time limit, QEMU crashed) is started again for the
+next test, with new disks. What a module prepares in it goes through :meth:`Bench.prepared`, so that
+it is prepared again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.support.disks import BARE_ROOT, ESP, MIB, Part, make_disk, make_file_system, poke
 from tests.support.families import DEBIAN_12
@@ -16,12 +20,15 @@ from unclone.images.engines.guestfs.appliance import Appliance, start
 from unclone.images.engines.guestfs.containers import open_containers
 from unclone.images.engines.guestfs.devices import read_devices
 from unclone.images.engines.guestfs.volumes import GuestfsVolumes
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from unclone.images.engines.engine import Keys
+
+T = TypeVar("T")
 
 ROOT_UUID = "6a48ffc0-630b-3245-a18e-09763a83c63d"
 SWAP_UUID = "7a93128d-f57d-b14b-a0cb-22d3ad84edaa"
@@ -39,15 +46,81 @@ tmpfs /tmp tmpfs defaults 0 0
 """
 
 
-@dataclass(frozen=True)
+#: Seconds in which an appliance that has nothing to do answers, on a busy host.
+ANSWER_LIMIT = 120.0
+#: Starts in a row that may fail before the tests that follow are told at once.
+STARTS = 3
+
+
+class SharedBench:
+    """The bench of one test session: :meth:`ready` starts its appliance, and again when it is lost.
+
+    *new_folder* makes a folder for the disks of each start.
+    """
+
+    def __init__(self, new_folder: Callable[[], Path]) -> None:
+        self._new_folder = new_folder
+        self._bench: Bench | None = None
+        self._failures = 0
+
+    def ready(self) -> Bench:
+        """The bench, with an appliance that answers. Raises EngineError when none starts."""
+        if self._bench is None or not self._bench.answers():
+            self.stop()
+            if self._failures >= STARTS:
+                raise EngineError(f"the appliance of the tests did not start {STARTS} times")
+            self._failures += 1
+            self._bench = start_bench(self._new_folder())
+            self._failures = 0
+        return self._bench
+
+    def stop(self) -> None:
+        """Stop the appliance, if there is one."""
+        bench, self._bench = self._bench, None
+        if bench is not None:
+            bench.appliance.abandon()
+
+
+@dataclass
 class Bench:
     """The appliance, and the device name of each disk."""
 
     appliance: Appliance
     devices: Mapping[str, str]
+    _prepared: dict[str, Any] = field(default_factory=dict)
+    _mounted: tuple[str, GuestfsVolumes] | None = None
+
+    @property
+    def token(self) -> str:
+        """What only the QEMU of this appliance has on its command line."""
+        return self.appliance._token
+
+    def answers(self) -> bool:
+        """Whether the appliance is there and does what it is asked to."""
+        try:
+            self.appliance.call(self.appliance.binding.ping_daemon, limit=ANSWER_LIMIT)
+        except EngineError:
+            return False
+        return True
+
+    def prepared(self, name: str, prepare: Callable[[], T]) -> T:
+        """What *prepare* returns, which is called once for each start of the appliance."""
+        if name not in self._prepared:
+            self._prepared[name] = prepare()
+        made: T = self._prepared[name]
+        return made
+
+    def mounted(self, disk: str) -> GuestfsVolumes:
+        """*disk*, mounted at ``/``; as it was left, if no other disks were asked for since."""
+        if self._mounted is None or self._mounted[0] != disk:
+            volumes = self.volumes(disk)
+            volumes.mount(self.devices[disk], "/", subvolume="", read_only=False)
+            self._mounted = (disk, volumes)
+        return self._mounted[1]
 
     def volumes(self, *disks: str, keys: Keys = no_keys) -> GuestfsVolumes:
         """The guest on *disks*, with nothing mounted yet."""
+        self._mounted = None
         self.appliance.call(lambda: self.appliance.native.status("umount_all"))
         drives = [self.devices[disk] for disk in disks]
         return GuestfsVolumes(self.appliance, open_containers(self.appliance, keys, drives), drives)

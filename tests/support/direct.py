@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from unclone.images.chain import read_chain
+from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.engines.engine import Drive
 from unclone.images.formats import Format
@@ -51,6 +52,11 @@ def make_fat(path: Path, bits: int, *, mib: int) -> Path:
         file.truncate(mib * 1024 * 1024)
     run(["mkfs.fat", "-F", str(bits), path])
     return path
+
+
+def file_disk(path: Path) -> Disk:
+    """The plain file at *path* as a disk of the direct engine."""
+    return Disk(Place(str(path), path.stat().st_size))
 
 
 def open_direct(*images: Path, read_only: bool = False) -> DirectVolumes:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from unclone.images.errors import EngineError
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
-from unclone.images.searching import search
+from unclone.images.needles import Needles
 from unclone.images.volumes import (
     CheckResult,
     CheckState,
@@ -132,7 +132,17 @@ class TreeVolumes:
     def search(
         self, paths: Sequence[str], needles: Sequence[bytes], *, exclude: Sequence[str], limit: int
     ) -> Sequence[str]:
-        return search(self, paths, needles, exclude=exclude, limit=limit)
+        wanted = Needles(needles)
+
+        def holds(member: Member) -> bool:
+            texts = [member.path.rsplit("/", 1)[-1], member.link_target]
+            contents = [text.encode("utf-8", "surrogateescape") for text in texts]
+            if member.content is not None and member.stat.size <= limit:
+                contents.append(member.content)
+            return any(map(wanted.are_in, contents))
+
+        members = (m for path in paths for m in self.walk(path, exclude=exclude, limit=limit))
+        return sorted(member.path for member in members if holds(member))
 
     # -- writing ---------------------------------------------------------------------------
     def write(self, path: str, content: bytes, *, keep: int = 0) -> None:

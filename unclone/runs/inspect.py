@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.images.reading import ReadOnly
+from unclone.images.transaction import ReadOnly
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.runs.opening import opened, summary
 from unclone.sanitize.report import Inspection

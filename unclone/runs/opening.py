@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UsageError
 from unclone.images.opening import open_guest, select_engine
-from unclone.images.reading import ReadOnly
 from unclone.images.text import printable
+from unclone.images.transaction import ReadOnly
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.sanitize.report import GuestSummary
 

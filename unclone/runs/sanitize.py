@@ -12,9 +12,8 @@ from unclone.images.errors import UncheckedError, UncloneError, UsageError
 from unclone.images.formats import Format
 from unclone.images.opening import select_engine
 from unclone.images.output import ToOutput
-from unclone.images.reading import ReadOnly
 from unclone.images.text import shown
-from unclone.images.transaction import InPlace
+from unclone.images.transaction import InPlace, ReadOnly
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.runs.opening import opened, summary
 from unclone.sanitize.report import Report

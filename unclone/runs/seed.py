@@ -181,12 +181,37 @@ def _described(given: Mapping[str, Any], source: Source) -> tuple[Description, .
     )
     if not given["definition"]:
         return written
-    from unclone.seeds.definition import read_cards  # noqa: PLC0415 (as above)
-
-    # A card that is described by hand as well is as the hand says.
+    # A card that an option describes is as the option says.
     own = {description.first("mac").lower() for description in written}
-    cards = read_cards(source.read(given["definition"]), printable(given["definition"]))
-    return (*(card for card in cards if card.first("mac").lower() not in own), *written)
+    macs = cards_of(given["definition"], source)
+    return (*(parse_option("nic", f"mac={mac},dhcp") for mac in macs if mac not in own), *written)
+
+
+def cards_of(name: str, source: Source) -> Sequence[str]:
+    """The MAC address (lower case, colons) of each card of the definition in the file *name*.
+
+    Raises :class:`RefusedError` for a definition without cards, and for a card without an address:
+    the hypervisor would choose another one than the seed says.
+    """
+    from unclone.sanitize.definitions.formats.table import definition_in  # noqa: PLC0415 (rarely needed)
+    from unclone.sanitize.definitions.text.source import Source as File  # noqa: PLC0415 (as above)
+    from unclone.sanitize.identities.mac import parse  # noqa: PLC0415 (as above)
+
+    content = None if Path(name).is_file() else source.read(name)  # a pipe is read once
+    definition = definition_in(File(Path(name), content))
+    shown = definition.source.shown
+    if not definition.cards:
+        raise RefusedError(
+            f"{shown} names no network card", hint="Describe the machine's cards with --nic."
+        )
+    for number, card in enumerate(definition.cards, 1):
+        if not card.mac:
+            raise RefusedError(
+                f"{shown}: card {number} has no MAC address",
+                hint="Let the hypervisor give it one first and export the definition again, or "
+                "describe the machine's cards with --nic.",
+            )
+    return [str(parse(card.mac, f"{shown}: {card.label}")) for card in definition.cards]
 
 
 def _values(given: Sequence[str]) -> Mapping[str, str]:

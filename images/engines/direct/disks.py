@@ -44,7 +44,7 @@ class Disks:
         Devices that are known refer to what was before.
         """
         for number, disk in enumerate(self._disks):
-            if disk.has_changed:
+            if disk.is_dirty:
                 _flush(disk)
                 self._disks[number] = self._disk(self._daemon.settle(disk.place))
                 disk.close()

@@ -7,8 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.engines.direct.ext.contents import read_runs
-from unclone.images.engines.direct.helpers import WORKER, start
-from unclone.images.engines.direct.pipes import Program
+from unclone.images.engines.direct.helpers import WORKER, HelperProcess
 from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class ExtWorker:
     """A worker process, started at once."""
 
     def __init__(self) -> None:
-        self._program = Program(start(WORKER), "the ext file system worker")
+        self._process = HelperProcess(WORKER, "the ext file system worker")
 
     def open(self, disk: Disk, offset: int, superblock: Superblock, *, writable: bool) -> ExtClient:
         """Open the file system that begins at byte *offset* of *disk*."""
@@ -49,9 +48,9 @@ class ExtWorker:
         Raises what a local file system would (``OSError``), EngineError when the worker fails.
         """
         body = marshal.dumps((method, handle, arguments))
-        self._program.send(_LENGTH.pack(len(body)) + body)
-        (length,) = _LENGTH.unpack(self._program.receive(_LENGTH.size, limit=LIMIT))
-        kind, *answer = marshal.loads(self._program.receive(length, limit=LIMIT))  # noqa: S302
+        self._process.send(_LENGTH.pack(len(body)) + body)
+        (length,) = _LENGTH.unpack(self._process.receive(_LENGTH.size, limit=LIMIT))
+        kind, *answer = marshal.loads(self._process.receive(length, limit=LIMIT))  # noqa: S302
         if kind == "done":
             return answer[0]
         if kind == "os":
@@ -60,7 +59,7 @@ class ExtWorker:
 
     def end(self) -> None:
         """End the worker. File systems that are still open are not saved."""
-        self._program.kill()
+        self._process.kill()
 
 
 class ExtClient:

@@ -1,31 +1,44 @@
-"""The programs that work for an engine, and starting them before they are needed.
+"""The programs that work for the direct engine: started before they are needed, asked, ended.
 
-Some are processes of our own that work on what a guest wrote: an interpreter that loads little.
-To start one takes as long as much of a run; meanwhile there is always something else to do.
+Two are of our own and read what a guest wrote: interpreters that load little. Starting one takes
+as long as a large part of a run, and meanwhile this process has other work.
+
+The messages to and from the ext worker are framed by hand, here and in ``ext/worker.py``:
+``multiprocessing.connection`` would add 12 ms of CPU to the 32 that the worker's imports take, and
+has no time limit within a message, which a worker that a hostile file system has taken over can
+begin and not end. For that reason, too, nothing it sends is unpickled: loading ``marshal`` data
+runs no code. Malformed data may crash this process; the image is then untouched.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import select
+import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from unclone.images import process
-from unclone.images.errors import UncloneError
+from unclone.images.errors import EngineError, UncloneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from subprocess import Popen
 
 #: Without site-packages and the user's settings: a third of an interpreter's starting time.
 _FLAGS = ("-I", "-S", "-X", "utf8")
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main()"
 
+#: Bytes of a pipe, and of one read from it.
+_PIECE = 1024 * 1024
+
 
 def helper(module: str) -> Sequence[str]:
     """The command that runs ``main()`` of *module*."""
-    packages = Path(__file__).parents[4]  # where `unclone` is
+    packages = Path(__file__).parents[4]  # the directory that holds the package `unclone`
     return (sys.executable, *_FLAGS, "-c", _START.format(module), str(packages))
 
 
@@ -36,21 +49,21 @@ STORAGE_DAEMON = (
     *("--monitor", "chardev=qmp"),
 )
 
-_ahead: dict[Sequence[str], Popen[bytes]] = {}
+_ahead: dict[Sequence[str], subprocess.Popen[bytes]] = {}
 
 
-def start(command: Sequence[str]) -> Popen[bytes]:
-    """Start *command*, with pipes to it; or take it from those that were started ahead."""
+def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start *command*, with pipes to it; or take the process that was started ahead."""
     return _ahead.pop(command, None) or process.start(command)
 
 
 @contextmanager
 def start_ahead() -> Iterator[None]:
-    """Start what opening a guest needs; at the end, end what was not used."""
+    """Start what opening a guest needs; at the end of the block, end what was not used."""
     try:
         for command in (WORKER, STORAGE_DAEMON):
             if command not in _ahead:
-                with suppress(UncloneError):  # the engine finds that out, too, and what it means
+                with suppress(UncloneError):  # opening the guest reports it
                     _ahead[command] = process.start(command)
         yield
     finally:
@@ -58,11 +71,100 @@ def start_ahead() -> Iterator[None]:
             end(_ahead.popitem()[1])
 
 
-def end(program: Popen[bytes]) -> None:
-    """Stop *program*, whatever it is doing. Safe to call twice."""
-    program.kill()
-    program.wait()
-    for stream in (program.stdin, program.stdout):
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill *child* and close its pipes. Safe to call at any time, and twice."""
+    child.kill()
+    child.wait()
+    for stream in (child.stdin, child.stdout):
         if stream is not None:
-            with suppress(BrokenPipeError):
+            with suppress(BrokenPipeError):  # what was not yet sent is not needed any more
                 stream.close()
+
+
+class HelperProcess:
+    """A running helper: requests are written to it, answers read within a time limit.
+
+    *name* is what messages call it.
+    """
+
+    def __init__(self, command: Sequence[str], name: str) -> None:
+        """Start *command*, or take the process that was started ahead."""
+        self._process = start(command)
+        self._name = name
+        self._buffer = bytearray()
+        # A larger pipe means fewer reads. A user with many pipes may not have it, which is fine.
+        with suppress(OSError):
+            fcntl.fcntl(_present(self._process.stdout), fcntl.F_SETPIPE_SZ, _PIECE)
+
+    def send(self, message: bytes) -> None:
+        """Write all of *message*."""
+        stream = _present(self._process.stdin)
+        try:
+            stream.write(message)
+            stream.flush()
+        except OSError as error:
+            raise self._ended() from error
+
+    def receive(self, count: int, *, limit: float) -> bytes | bytearray:
+        """The next *count* bytes, within *limit* seconds."""
+        deadline = time.monotonic() + limit
+        while len(self._buffer) < count:
+            self._read(deadline, limit)
+        return self._take(count)
+
+    def receive_line(self, *, limit: float) -> bytes | bytearray:
+        """The next line, within *limit* seconds."""
+        deadline = time.monotonic() + limit
+        while (end := self._buffer.find(b"\n")) < 0:
+            self._read(deadline, limit)
+        return self._take(end + 1)
+
+    def wait(self, *, limit: float) -> int:
+        """Close its input, wait at most *limit* seconds for its end, return its exit status."""
+        _present(self._process.stdin).close()
+        try:
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise EngineError(f"{self._name} did not end within {limit:.0f} s") from None
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once. Safe to call at any time."""
+        end(self._process)
+
+    def _read(self, deadline: float, limit: float) -> None:
+        descriptor = _present(self._process.stdout).fileno()
+        waiting = select.poll()  # select() cannot watch a descriptor above 1023
+        waiting.register(descriptor, select.POLLIN)
+        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            self.kill()
+            raise EngineError(
+                f"{self._name} gave no answer within {limit:.0f} s and was stopped",
+                hint="The file system may be damaged. Try --engine guestfs.",
+            )
+        piece = os.read(descriptor, _PIECE)
+        if not piece:
+            raise self._ended()
+        self._buffer += piece
+
+    def _take(self, count: int) -> bytes | bytearray:
+        if count == len(self._buffer):  # nearly always, and then nothing is copied
+            taken, self._buffer = self._buffer, bytearray()
+            return taken
+        taken = self._buffer[:count]
+        del self._buffer[:count]
+        return taken
+
+    def _ended(self) -> EngineError:
+        status = self._process.wait()
+        ending = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return EngineError(
+            f"{self._name} ended {ending} in the middle of its work",
+            hint="The file system may be damaged. Try --engine guestfs.",
+        )
+
+
+def _present(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # noqa: S101  (started with pipes)
+    return stream

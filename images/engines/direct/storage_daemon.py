@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images import process
-from unclone.images.engines.direct.access.changed import Changed
+from unclone.images.engines.direct.access.dirty_map import DirtyMap
 from unclone.images.engines.direct.access.disk import Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
-from unclone.images.engines.direct.helpers import STORAGE_DAEMON, start
-from unclone.images.engines.direct.pipes import Program
+from unclone.images.engines.direct.helpers import STORAGE_DAEMON, HelperProcess
 from unclone.images.errors import EngineError, UncloneError
 from unclone.images.text import printable
 
@@ -45,7 +44,7 @@ _DRAFT = "lock.new"
 #: Seconds after which a folder without a lock is not just being made any more.
 _AGE = 3600.0
 _SCRATCH = "scratch"
-_CHANGED = "changed"
+_DIRTY_MAP = "dirty-map"
 _PART = "-part"
 
 #: Seconds for one command; opening an image in a slow folder takes a few.
@@ -90,7 +89,7 @@ class StorageDaemon:
         #: Commands whose answers nobody has read yet, in order.
         self._unanswered: list[str] = []
         self._gone: set[str] = set()
-        self._program: Program | None = None
+        self._process: HelperProcess | None = None
         try:
             self._start(drives, scratch=scratch)
             self.places: tuple[Place, ...] = tuple(map(self._place, drives, range(len(drives))))
@@ -117,10 +116,10 @@ class StorageDaemon:
         layers = layers_over(drive.path, drive.image) if over else layers_of(drive.image)
         if not layers:
             return place
-        changed = Path(place.changed)
-        changed.unlink()  # who still has it open reads as before
-        Changed.make(changed, place.size)
-        settled = Place(place.file, place.size, place.changed, layers, place.generation + 1)
+        dirty_map = Path(place.dirty_map)
+        dirty_map.unlink()  # who still has it open reads as before
+        DirtyMap.make(dirty_map, place.size)
+        settled = Place(place.file, place.size, place.dirty_map, layers, place.generation + 1)
         self.places = (*self.places[:number], settled, *self.places[number + 1 :])
         return settled
 
@@ -154,23 +153,23 @@ class StorageDaemon:
 
     def end(self) -> None:
         """Write everything to the drives and end. Raises EngineError when that fails."""
-        if self._program is None:
+        if self._process is None:
             return
         try:
             self.await_files()
             for number, _ in enumerate(self.places):
                 self._delete_export(f"export{number}")
             self._command("quit")
-            if status := self._program.end(limit=_END_LIMIT):
+            if status := self._process.wait(limit=_END_LIMIT):
                 raise EngineError(f"qemu-storage-daemon ended with status {status}")
         finally:
             self.kill()
 
     def kill(self) -> None:
         """Let go of the drives at once. Safe to call twice."""
-        if self._program is not None:
-            self._program.kill()
-            self._program = None
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
         if self._lock >= 0:
             _remove(self._folder)
             os.close(self._lock)
@@ -178,7 +177,7 @@ class StorageDaemon:
 
     # -- helpers ---------------------------------------------------------------------------
     def _start(self, drives: Sequence[Drive], *, scratch: bool) -> None:
-        self._program = Program(start(STORAGE_DAEMON), "qemu-storage-daemon")
+        self._process = HelperProcess(STORAGE_DAEMON, "qemu-storage-daemon")
         self._unanswered.append("greet")
         self._send("qmp_capabilities")
         for number, drive in enumerate(drives):
@@ -200,9 +199,9 @@ class StorageDaemon:
         if not layers:
             self.await_files()
             return Place(str(file), file.stat().st_size)
-        changed = self._folder / f"{_CHANGED}{number}"
-        Changed.make(changed, layers[0].size)
-        return Place(str(file), layers[0].size, str(changed), layers)
+        dirty_map = self._folder / f"{_DIRTY_MAP}{number}"
+        DirtyMap.make(dirty_map, layers[0].size)
+        return Place(str(file), layers[0].size, str(dirty_map), layers)
 
     def _add_scratch(self, drive: Drive, number: int, backing: str) -> str:
         size = drive.image.virtual_size if drive.image else self._size(backing)
@@ -235,9 +234,9 @@ class StorageDaemon:
         return self._answer()
 
     def _send(self, name: str, **arguments: object) -> None:
-        assert self._program is not None  # noqa: S101  (called between start and end)
+        assert self._process is not None  # noqa: S101  (called between start and end)
         message = {"execute": name, "arguments": arguments}
-        self._program.send(json.dumps(message).encode() + b"\n")
+        self._process.send(json.dumps(message).encode() + b"\n")
         self._unanswered.append(name)
 
     def _answer(self) -> Any:  # noqa: ANN401  (JSON)
@@ -252,8 +251,8 @@ class StorageDaemon:
 
     def _receive(self, limit: float) -> dict[str, Any]:
         """The next message; empty when it was an event."""
-        assert self._program is not None  # noqa: S101  (called between start and end)
-        message: dict[str, Any] = json.loads(self._program.receive_line(limit=limit))
+        assert self._process is not None  # noqa: S101  (called between start and end)
+        message: dict[str, Any] = json.loads(self._process.receive_line(limit=limit))
         if message.get("event") == "BLOCK_EXPORT_DELETED":
             self._gone.add(message["data"]["id"])
         return {} if "event" in message else message
@@ -294,7 +293,7 @@ def _remove(folder: Path) -> None:
             raise EngineError(f"cannot unmount {mounted}: {error.message}") from error
     # Only the files made here: if something is still mounted, nothing on it is removed.
     ours = [
-        file for form in ("disk*", f"{_SCRATCH}*", f"{_CHANGED}*") for file in folder.glob(form)
+        file for form in ("disk*", f"{_SCRATCH}*", f"{_DIRTY_MAP}*") for file in folder.glob(form)
     ]
     for entry in [*ours, folder / _DRAFT, folder / _LOCK]:
         entry.unlink(missing_ok=True)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.engines.guestfs.appliance import shell_value
 from unclone.images.engines.guestfs.native import CHUNK, decode, encode
-from unclone.images.engines.guestfs.searching import search
-from unclone.images.engines.guestfs.walking import walk
+from unclone.images.engines.guestfs.traversal import search, walk
 from unclone.images.errors import EngineError
 from unclone.images.volumes import Kind, Stat
 

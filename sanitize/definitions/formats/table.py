@@ -57,7 +57,11 @@ def read_definition(path: Path, format_id: str = "") -> Definition:
 
     Raises UsageError for a file that is not there, RefusedError for one that is no definition.
     """
-    source = Source(path)
+    return definition_in(Source(path), format_id)
+
+
+def definition_in(source: Source, format_id: str = "") -> Definition:
+    """As :func:`read_definition`, for a file that is open or was read already."""
     if format_id:
         known = {each.id: each for each in FORMATS}
         if format_id not in known:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.direct import file_disk
 from tests.support.disks import poke
-from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.file_systems import ext
 from unclone.images.identifiers import ext_reseed
@@ -65,7 +65,7 @@ def make(image: Path, tree: Path, options: tuple[str, ...], size: int = 40) -> N
 
 
 def reseed(image: Path) -> tuple[bool, str]:
-    blocks = BlockFile(Disk.of_file(image))
+    blocks = BlockFile(file_disk(image))
     try:
         return ext_reseed.reseed(blocks, UUID), ext.read(blocks)
     finally:
@@ -91,7 +91,7 @@ def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) ->
     said = run(["e2fsck", "-fy", "-b", "8193", "-B", "1024", image], ok=(0, 1)).stdout
     assert b"checksum" not in said
     run(["e2fsck", "-fn", image])
-    blocks = BlockFile(Disk.of_file(image))
+    blocks = BlockFile(file_disk(image))
     try:
         assert ext.read(blocks) == UUID
     finally:

@@ -93,7 +93,7 @@ def test_contents_that_nobody_reads_are_skipped() -> None:
     assert names == [b"one", cpio.TRAILER]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.binary(min_size=1, max_size=30), st.binary(max_size=300)), max_size=8),
     st.integers(1, 200),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,16 +123,17 @@ def test_nothing_is_executed(tmp_path: Path) -> None:
 
 def test_a_running_machine_is_in_use(tmp_path: Path) -> None:
     fake = tmp_path / "qemu-system-x86_64"
-    fake.symlink_to("/bin/sleep")
-    child = os.posix_spawn(fake, [str(fake), "60"], os.environ)
-    try:
-        (tmp_path / "golden.pid").write_text(f"{child}\n")
+    fake.symlink_to("/bin/cat")
+    with subprocess.Popen([fake], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"running\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"running\n"  # so it has its own name by now
+        (tmp_path / "golden.pid").write_text(f"{child.pid}\n")
         error = refused(tmp_path, HEAD + " -pidfile golden.pid")
-        assert isinstance(error, InUseError)
-        assert "golden.pid" in error.message
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+    assert isinstance(error, InUseError)
+    assert "golden.pid" in error.message
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x", b"-1", b"99999999999", b"1\n"], ids=str)

@@ -104,7 +104,7 @@ SECTIONS = {
 @click.option(
     "--definition",
     metavar="FILE",
-    help="A libvirt domain's XML: DHCP on each of its cards that no --nic describes.",
+    help="A VM definition in any format of `define`: DHCP on each card that no --nic describes.",
 )
 @click.option(
     "--bond", "bonds", multiple=True, metavar="KEYS", help="As --nic, and links=A+B, mode=."

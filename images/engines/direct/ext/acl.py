@@ -25,13 +25,6 @@ def with_mode(acl: bytes, mode: int) -> bytes:
     return _packed([(tag, bits.get(tag, perm), who) for tag, perm, who in entries])
 
 
-def mode_of(acl: bytes, mode: int) -> int:
-    """Return the permission bits *mode* as they are after their inode was given *acl*."""
-    entries = {tag: perm for tag, perm, _ in _entries(acl)}
-    group = entries.get(_MASK, entries.get(_GROUP_OBJ, 0))
-    return mode & ~0o777 | entries.get(_USER_OBJ, 0) << 6 | group << 3 | entries.get(_OTHER, 0)
-
-
 def says_more_than_mode(acl: bytes) -> bool:
     """Whether *acl* has entries that permission bits cannot express."""
     return any(tag not in {_USER_OBJ, _GROUP_OBJ, _OTHER} for tag, _, _ in _entries(acl))

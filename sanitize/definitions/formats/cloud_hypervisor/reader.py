@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.definition import Active, Definition, Disk
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk
 from unclone.sanitize.definitions.formats.cloud_hypervisor import FORMAT
 from unclone.sanitize.definitions.formats.cloud_hypervisor.rules import RULES
 from unclone.sanitize.definitions.text.json_tree import read_json
@@ -49,6 +49,7 @@ def read(source: Source) -> Definition:
             if node.value
         ),
         _active(source),
+        cards=tuple(Card(_named(node), node.get("mac")) for node in config.find("net[]")),
         roots=(root,),
     )
 
@@ -71,11 +72,14 @@ def _is_read_only(node: Node) -> bool:
 
 
 def _label(node: Node) -> str:
-    """The device's id, else its list and number: net0, disks1."""
+    """The name of the device that a value belongs to."""
     device = node.parent
-    if device is None or device.parent is None or not device.step.startswith("["):
-        return ""
-    return device.get("id") or f"{device.parent.step}{device.step[1:-1]}"
+    return _named(device) if device is not None and device.step.startswith("[") else ""
+
+
+def _named(device: Node) -> str:
+    """The device's id, else its list and number: net0, disks1."""
+    return device.get("id") or f"{device.parent.step if device.parent else ''}{device.step[1:-1]}"
 
 
 def _active(source: Source) -> Active | None:

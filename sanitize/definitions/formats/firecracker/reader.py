@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.definition import Definition, Disk
+from unclone.sanitize.definitions.definition import Card, Definition, Disk
 from unclone.sanitize.definitions.formats.firecracker import FORMAT
 from unclone.sanitize.definitions.formats.firecracker.rules import RULES
 from unclone.sanitize.definitions.text.json_tree import read_json
@@ -62,6 +62,10 @@ def read(source: Source) -> Definition:
             if node.value
         ),
         notes=tuple(notes),
+        cards=tuple(
+            Card(node.get("iface_id"), node.get("guest_mac"))
+            for node in root.find("network-interfaces[]")
+        ),
         roots=(root,),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.cloud_init_fields import seed_fields
-from unclone.sanitize.definitions.definition import Active, Definition, Field
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Field
 from unclone.sanitize.definitions.formats.incus import FORMAT
 from unclone.sanitize.definitions.formats.incus.rules import INSTANCE, SEED, STORAGE
 from unclone.sanitize.definitions.text.tree import Node, Shape
@@ -66,6 +66,7 @@ def read(source: Source) -> Definition:
         tuple(sorted(found, key=lambda field: (field.start, field.end))),
         active=_active(main),
         notes=tuple(notes),
+        cards=tuple(_cards(main)),
         roots=(root,),
     )
 
@@ -107,6 +108,27 @@ def _label(node: Node) -> str:
         return node.step.split(".")[1]
     device = node.parent
     return device.step if device is not None else ""
+
+
+def _cards(main: Node) -> Iterator[Card]:
+    """The cards of the instance and, where the file shows them, of its profiles.
+
+    Where it does not, their names are those of the addresses that Incus has given to them.
+    """
+    devices = {
+        node.step: node.get("hwaddr")
+        for key in ("expanded_devices", "devices")
+        for node in main.find(f"{key}/*")
+        if node.get("type") == "nic"
+    }
+    volatile = {
+        _label(node): node.value
+        for key in ("expanded_config", "config")
+        for node in main.find(f"{key}/volatile.*.hwaddr")
+    }
+    named = devices if "expanded_devices" in main.entries else (*devices, *volatile)
+    for name in dict.fromkeys(named):
+        yield Card(name, devices.get(name) or volatile.get(name, ""))
 
 
 def _active(main: Node) -> Active | None:

@@ -12,7 +12,7 @@ from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.sanitize.change import Note
 from unclone.sanitize.definitions.cloud_init_fields import seed_fields
-from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field
 from unclone.sanitize.definitions.formats.kubevirt import FORMAT
 from unclone.sanitize.definitions.formats.kubevirt.rules import MACHINE, OTHER_OBJECT, SEED
 from unclone.sanitize.definitions.text.yaml_tree import read_documents
@@ -75,6 +75,11 @@ def read(source: Source) -> Definition:
         tuple(_disks(machine)),
         _active(machine),
         tuple(each for each in seeds if isinstance(each, Note)),
+        tuple(
+            Card(card.get("name"), card.get("macAddress"))
+            for spec in ("spec/template/spec", "spec")
+            for card in machine.find(f"{spec}/domain/devices/interfaces[]")
+        ),
         roots=tuple(documents),
     )
 

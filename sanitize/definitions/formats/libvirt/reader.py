@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
-from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field, Moved
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field, Moved
 from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
 from unclone.sanitize.definitions.formats.libvirt.host import activity, variables
@@ -63,6 +63,7 @@ def read(source: Source) -> Definition:
         tuple(_disks(main)),
         _active(root, main) or activity(source, name.value),
         tuple(_notes(fields, main)),
+        tuple(_cards(main)),
     )
 
 
@@ -174,6 +175,12 @@ def _disks(domain: Element) -> Iterator[Disk]:
                 removable=disk.get("device", "disk") in ("cdrom", "floppy"),
                 read_only=disk.first("readonly") is not None,
             )
+
+
+def _cards(domain: Element) -> Iterator[Card]:
+    for card in domain.find("devices/interface"):
+        mac = card.first("mac")
+        yield Card(_label(card), mac.get("address") if mac else "")
 
 
 def _is_domain(element: Element) -> bool:

@@ -46,6 +46,10 @@ _TAIL = 2**16
 def read(source: Source) -> Definition:
     """The machine in the archive *source*."""
     path = source.path
+    if not path.is_file():
+        raise RefusedError(
+            f"{source.shown} is an archive, which is not read from a pipe", hint="Name its file."
+        )
     members = read_archive(path)
     descriptor, *others = members
     inner = Source(path, _content(path, descriptor, DESCRIPTOR_LIMIT))
@@ -63,6 +67,7 @@ def read(source: Source) -> Definition:
         (),
         Active(f"{printable(state, 200)} holds its saved state", running=False) if state else None,
         tuple(_notes(certificate)),
+        found.cards,
         members=tuple(m for m in members if m is not certificate),
         manifest=manifest,
         manifest_member=own_manifest,

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.definition import Disk, Field
+from unclone.sanitize.definitions.definition import Card, Disk, Field
 from unclone.sanitize.definitions.formats.ovf import rules
 from unclone.sanitize.definitions.formats.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
-from unclone.sanitize.definitions.formats.vbox.fields import machine_fields
+from unclone.sanitize.definitions.formats.vbox.fields import machine_cards, machine_fields
 from unclone.sanitize.definitions.formats.vmx.cards import PREFIX as VMWARE_PREFIX
 from unclone.sanitize.definitions.text.xml_tree import read_xml, with_line, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from unclone.sanitize.definitions.rule import Rule
     from unclone.sanitize.definitions.text.source import Source
@@ -27,10 +27,11 @@ _REPEATED = (rules.VMWARE_CARD, *rules.VIRTUALBOX)
 
 _HOST_NAMES = {"hostname", "local-hostname", "fqdn", "host_name"}
 _INSTANCE_IDS = {"instance-id", "instance_id", "instanceid"}
+_VMWARE_CARD = re.compile(r"(ethernet\d+)\.address", re.IGNORECASE)
 _EXTRA = (
     (rules.VMWARE_UUID, re.compile(r"uuid\.(bios|location)", re.IGNORECASE)),
     (rules.VMWARE_ID, re.compile(r"vc\.uuid|policy\.vm\.mvmtid", re.IGNORECASE)),
-    (rules.VMWARE_CARD, re.compile(r"ethernet\d+\.address", re.IGNORECASE)),
+    (rules.VMWARE_CARD, _VMWARE_CARD),
     (rules.VMWARE_PORT, re.compile(r"remotedisplay\.vnc\.port", re.IGNORECASE)),
     (
         rules.VMWARE_MADE,
@@ -60,6 +61,7 @@ class Descriptor:
     name: str
     fields: tuple[Field, ...]
     disks: tuple[Disk, ...]
+    cards: tuple[Card, ...]
     files: tuple[File, ...]
     state: str  # a saved state that it names, or ""
 
@@ -90,6 +92,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
         _name(system),
         tuple(sorted(fields, key=lambda field: field.start)),
         () if in_archive else tuple(_named_disks(root)),
+        tuple(_cards(system, machines)),
         tuple(_files(source, root)),
         next((m.get("stateFile") for m in machines if m.get("stateFile")), ""),
     )
@@ -123,20 +126,39 @@ def _is_startup(item: Element) -> bool:
 def _hardware(source: Source, system: Element) -> Iterator[Field]:
     kind = system.first("VirtualHardwareSection/System/VirtualSystemType")
     prefix = _prefix(kind.value.lower() if kind else "")
-    cards = 0
+    for number, item in enumerate(_card_items(system)):
+        for address in item.find("Address"):
+            yield from _words(source, rules.CARD, address, label=f"nic{number}", prefix=prefix)
+    for section in system.find("VirtualHardwareSection"):
+        for extra in section.find("ExtraConfig"):
+            yield from _extra(source, extra)
+
+
+def _card_items(system: Element) -> Iterator[Element]:
     for section in system.find("VirtualHardwareSection"):
         for item in section.children:
             type_ = item.first("ResourceType")
-            is_card = item.tag == "EthernetPortItem" or (
+            if item.tag == "EthernetPortItem" or (
                 item.tag == "Item" and type_ is not None and type_.value == _ETHERNET
-            )
-            if not is_card:
-                continue
-            for address in item.find("Address"):
-                yield from _words(source, rules.CARD, address, label=f"nic{cards}", prefix=prefix)
-            cards += 1
-        for extra in section.find("ExtraConfig"):
-            yield from _extra(source, extra)
+            ):
+                yield item
+
+
+def _cards(system: Element, machines: Sequence[Element]) -> Sequence[Card]:
+    """The cards; their addresses may be in VirtualBox's or VMware's own elements alone."""
+    items = [
+        Card(f"nic{number}", address.value if (address := item.first("Address")) else "")
+        for number, item in enumerate(_card_items(system))
+    ]
+    if any(card.mac for card in items):
+        return items
+    virtualbox = [card for machine in machines for card in machine_cards(machine)]
+    vmware = [
+        Card(found[1], _value(extra, "value"))
+        for extra in system.find("VirtualHardwareSection/ExtraConfig")
+        if (found := _VMWARE_CARD.fullmatch(_value(extra, "key")))
+    ]
+    return virtualbox or vmware or items
 
 
 def _prefix(kind: str) -> bytes:

@@ -42,6 +42,7 @@ def read(source: Source) -> Definition:
         found.disks,
         Active(f"{printable(state, 200)} holds its saved state", running=False) if state else None,
         tuple(_notes(source)),
+        found.cards,
         manifest=_manifest(source),
     )
 

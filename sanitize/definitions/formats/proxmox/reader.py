@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field
 from unclone.sanitize.definitions.formats.proxmox import FORMAT, rules
 from unclone.sanitize.definitions.formats.proxmox.conf import (
     Entry,
@@ -58,6 +58,7 @@ def read(source: Source) -> Definition:
         tuple(_disks(own.values())),
         _activity(source, own),
         tuple(_notes(entries)),
+        tuple(_cards(own.values())),
     )
 
 
@@ -220,6 +221,13 @@ def _disks(entries: Iterable[Entry]) -> Iterator[Disk]:
         if path not in ("", "none", "cdrom"):
             is_read_only = read_only is not None and read_only.value == "1"
             yield Disk(entry.key, path, name, removable, is_read_only)
+
+
+def _cards(entries: Iterable[Entry]) -> Iterator[Card]:
+    for entry in entries:
+        if entry.kind == "net":
+            address = _card(entry)
+            yield Card(entry.key, address.value if address else "")
 
 
 def _activity(source: Source, own: dict[str, Entry]) -> Active | None:

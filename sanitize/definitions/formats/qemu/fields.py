@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.definition import Disk, Field
-from unclone.sanitize.definitions.formats.qemu.cards import PREFIX, mac_rule, unaddressed
+from unclone.sanitize.definitions.definition import Card, Disk, Field
+from unclone.sanitize.definitions.formats.qemu.cards import PREFIX, is_card, mac_rule, unaddressed
 from unclone.sanitize.definitions.formats.qemu.conditions import SECRETS, spans
 from unclone.sanitize.definitions.formats.qemu.machine import REMOVABLE_SHORTHANDS, SHORTHANDS
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
@@ -79,6 +79,20 @@ def disks(machine: Machine) -> Iterator[Disk]:
                 removable=machine.is_removable(option),
                 read_only=machine.is_read_only(option),
             )
+
+
+def cards(machine: Machine, fields: Iterable[Found]) -> Iterator[Card]:
+    """The network cards that are named, with the addresses that QEMU counts where none is said."""
+    added = {
+        each.field.label: each.field.value
+        for each in fields
+        if each.field.rule.kind is FieldKind.MAC and each.field.start == each.field.end
+    }
+    for option in machine.options:
+        if is_card(option):
+            label = machine.label(option)
+            mac = option.get("mac", "macaddr") or added.get(label, "")
+            yield Card(label, "" if "\0" in mac else mac)
 
 
 def _apart(fields: list[Found]) -> list[Found]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.definition import Definition
 from unclone.sanitize.definitions.formats.qemu import FORMAT, files
-from unclone.sanitize.definitions.formats.qemu.fields import Found, disks, found
+from unclone.sanitize.definitions.formats.qemu.fields import Found, cards, disks, found
 from unclone.sanitize.definitions.formats.qemu.machine import Machine
 from unclone.sanitize.definitions.formats.qemu.options import read_options
 from unclone.sanitize.definitions.formats.qemu.rules import RULES
@@ -67,6 +67,7 @@ def read(source: Source) -> Definition:
         tuple(disks(machine)),
         files.activity(source, machine),
         (*notes, *files.variable_notes(source, firmware)),
+        tuple(cards(machine, fields)),
         machine,
         tuple(fields),
     )

@@ -12,7 +12,7 @@ from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.definition import Definition
 from unclone.sanitize.definitions.formats.qemu import files
-from unclone.sanitize.definitions.formats.qemu.fields import disks, found
+from unclone.sanitize.definitions.formats.qemu.fields import cards, disks, found
 from unclone.sanitize.definitions.formats.qemu.machine import Machine
 from unclone.sanitize.definitions.formats.qemu_config import FORMAT
 from unclone.sanitize.definitions.formats.qemu_config.config_file import read_groups
@@ -50,6 +50,7 @@ def read(source: Source) -> Definition:
         tuple(disks(machine)),
         None,
         (*notes, *files.variable_notes(source, firmware)),
+        tuple(cards(machine, fields)),
     )
 
 

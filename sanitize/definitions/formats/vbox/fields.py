@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.definitions.definition import Field
+from unclone.sanitize.definitions.definition import Card, Field
 from unclone.sanitize.definitions.formats.vbox import rules
 from unclone.sanitize.definitions.formats.vbox.media import attachments, media
 from unclone.sanitize.definitions.text.xml_tree import with_line
@@ -58,6 +58,13 @@ def machine_fields(source: Source, machine: Element) -> Iterator[Field]:
         yield from _hardware(source, snapshot, scope_of(snapshot))
 
 
+def machine_cards(machine: Element) -> Iterator[Card]:
+    """The network adapters that are enabled."""
+    for adapter in machine.find("Hardware/Network/Adapter"):
+        if adapter.get("enabled") in ("true", "1"):
+            yield Card(_card_label(adapter), adapter.get("MACAddress"))
+
+
 def disk_fields(source: Source, machine: Element) -> Iterator[Field]:
     """Location and UUID of each disk in the registry, and the UUIDs where they are attached."""
     known = media(machine)
@@ -91,7 +98,7 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
         for element in hardware.find(path) if path else (hardware,):
             if element.tag == "Property" and element.get("name") != "TCP/Ports":
                 continue
-            label = f"nic{element.get('slot') or element.number}" if rule is rules.MAC else ""
+            label = _card_label(element) if rule is rules.MAC else ""
             yield from _fields(source, rule, element, attribute, scope=scope, label=label)
     for port in hardware.find("UART/Port"):
         yield from _fields(source, _serial_row(port), port, "path", scope=scope)
@@ -109,6 +116,10 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
                 scope=scope,
                 removal=(start, end),
             )
+
+
+def _card_label(adapter: Element) -> str:
+    return f"nic{adapter.get('slot') or adapter.number}"
 
 
 def _serial_row(port: Element) -> Rule:

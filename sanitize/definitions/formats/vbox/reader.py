@@ -19,7 +19,11 @@ from unclone.sanitize.definitions.disks.patching import ManualStep
 from unclone.sanitize.definitions.disks.vdi import vdi_with_own_ids
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
 from unclone.sanitize.definitions.formats.vbox import FORMAT, rules
-from unclone.sanitize.definitions.formats.vbox.fields import disk_fields, machine_fields
+from unclone.sanitize.definitions.formats.vbox.fields import (
+    disk_fields,
+    machine_cards,
+    machine_fields,
+)
 from unclone.sanitize.definitions.formats.vbox.media import Medium, media
 from unclone.sanitize.definitions.text.xml_tree import read_xml
 from unclone.sanitize.identities.uuids import canonical_uuid
@@ -62,6 +66,7 @@ def read(source: Source) -> Definition:
         tuple(_disks(known)),
         _activity(machine),
         tuple(_notes(source, machine, [f.value for f in fields if f.rule is rules.NVRAM])),
+        cards=tuple(machine_cards(machine)),
         media=tuple(known.values()),
     )
 

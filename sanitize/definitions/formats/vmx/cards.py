@@ -10,13 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.definition import Field
+from unclone.sanitize.definitions.definition import Card, Field
 from unclone.sanitize.definitions.formats.vmx import rules
 from unclone.sanitize.definitions.text.lines import line_ending
 from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from unclone.sanitize.definitions.formats.vmx.settings import Setting
     from unclone.sanitize.definitions.rule import Rule
@@ -29,17 +29,35 @@ _CARD = re.compile(r"(ethernet\d{1,3})\..*")
 
 def card_fields(source: Source, settings: Mapping[str, Setting]) -> Iterator[Field]:
     """The fields of every card."""
-    cards = dict.fromkeys(found[1] for name in settings if (found := _CARD.fullmatch(name)))
-    for card in cards:
+    for card in _cards(settings):
         yield from _fields(source, settings, card)
 
 
-def _fields(source: Source, settings: Mapping[str, Setting], card: str) -> Iterator[Field]:
+def machine_cards(settings: Mapping[str, Setting]) -> Iterator[Card]:
+    """The cards that are present."""
+    for card in sorted(_cards(settings), key=lambda card: int(card.removeprefix("ethernet"))):
+        present = settings.get(f"{card}.present")
+        if present is None or present.value.lower() != "false":
+            used, _ = _used(settings, card)
+            yield Card(card, used.value if used else "")
+
+
+def _cards(settings: Mapping[str, Setting]) -> Iterable[str]:
+    return dict.fromkeys(found[1] for name in settings if (found := _CARD.fullmatch(name)))
+
+
+def _used(settings: Mapping[str, Setting], card: str) -> tuple[Setting | None, Setting | None]:
+    """The address that is in use, and the one that is not."""
     kind = settings.get(f"{card}.addresstype")
     given = settings.get(f"{card}.address")
     generated = settings.get(f"{card}.generatedaddress")
     is_static = (kind.value.lower() if kind else "generated") == "static"
-    used, unused = (given, generated) if is_static else (generated, given)
+    return (given, generated) if is_static else (generated, given)
+
+
+def _fields(source: Source, settings: Mapping[str, Setting], card: str) -> Iterator[Field]:
+    kind = settings.get(f"{card}.addresstype")
+    used, unused = _used(settings, card)
     if unused is not None:
         yield _plain(rules.MAC_UNUSED, unused)
     if used is not None and used.value:

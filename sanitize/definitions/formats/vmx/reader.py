@@ -17,7 +17,7 @@ from unclone.sanitize.definitions.beside import why_not_copied
 from unclone.sanitize.definitions.definition import Definition, Disk, Field
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
 from unclone.sanitize.definitions.formats.vmx import FORMAT, rules
-from unclone.sanitize.definitions.formats.vmx.cards import card_fields
+from unclone.sanitize.definitions.formats.vmx.cards import card_fields, machine_cards
 from unclone.sanitize.definitions.formats.vmx.host import NVRAM_SIGNATURES, activity
 from unclone.sanitize.definitions.formats.vmx.settings import read_settings
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
@@ -58,6 +58,7 @@ def read(source: Source) -> Definition:
         tuple(_disks(settings)),
         activity(source, settings),
         tuple(_notes(source, settings)),
+        tuple(machine_cards(settings)),
     )
 
 

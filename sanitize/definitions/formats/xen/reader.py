@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.definition import Active, Definition, Disk, Field
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field
 from unclone.sanitize.definitions.formats.xen import FORMAT
 from unclone.sanitize.definitions.formats.xen.config import Setting, Value, settings
 from unclone.sanitize.definitions.formats.xen.disk import Target, target
@@ -55,6 +55,7 @@ def read(source: Source) -> Definition:
         tuple(sorted(fields, key=lambda field: (field.start, field.end))),
         tuple(_disks(found)),
         _active(source, names[-1]),
+        cards=tuple(_cards(found)),
     )
 
 
@@ -163,6 +164,13 @@ def _disks(found: list[Setting]) -> Iterator[Disk]:
                     removable=disk.removable,
                     read_only=disk.shared,
                 )
+
+
+def _cards(found: list[Setting]) -> Iterator[Card]:
+    for setting in found:
+        for number, value in enumerate(setting.values if setting.name == "vif" else ()):
+            macs = [value.value[start:end] for start, end in _keyed(value.value, "mac")]
+            yield Card(f"vif{number}", macs[0] if macs else "")
 
 
 def _active(source: Source, name: str) -> Active | None:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.direct import complaints, make_ext, mounted_direct
+from tests.support.direct import complaints, file_disk, make_ext, mounted_direct
 from tests.support.disks import MIB
 from unclone.images.chain import read_chain
-from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.engines.engine import Drive
@@ -141,7 +140,7 @@ def test_nothing_is_written_outside_the_file_system(tmp_path: Path) -> None:
     assert found is not None
     half = Superblock(found.raw)
     half.s_blocks_count_lo //= 2
-    disk = Disk.of_file(image)
+    disk = file_disk(image)
     opened = ExtFileSystem(disk, 0, half, writable=True)
     with pytest.raises(OSError) as raised:
         opened.create(b"/large", b"x" * 40 * MIB, 0o644, 0, 0)

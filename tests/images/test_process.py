@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import ToolError
-from unclone.images.process import at_once, run
+from unclone.images.process import run, run_concurrently
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_they_do_not_wait_for_each_other() -> None:
     together = Barrier(8, timeout=60)
-    at_once(*[lambda: (together.wait(), None)[1]] * 8)
+    run_concurrently(*[lambda: (together.wait(), None)[1]] * 8)
     assert not together.broken
 
 
@@ -31,5 +31,5 @@ def test_the_error_of_one_is_raised_when_all_have_ended(tmp_path: Path, wrong: i
         (tmp_path / str(number)).touch()
 
     with pytest.raises(ToolError, match="false failed"):
-        at_once(*(partial(work, each) for each in range(3)))
+        run_concurrently(*(partial(work, each) for each in range(3)))
     assert len(list(tmp_path.iterdir())) == 2

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.direct import EXT_VARIANTS, complaints, open_direct
+from tests.support.direct import EXT_VARIANTS, complaints, file_disk, open_direct
 from tests.support.disks import MIB
 from unclone.images.engines.direct import checks
-from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.ext.checker import copy_metadata
 from unclone.images.engines.direct.ext.metadata import Metadata, UnusualError
 from unclone.images.process import run
@@ -20,6 +19,9 @@ from unclone.images.process import run
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from unclone.images.engines.direct.access.disk import Disk
+
 
 #: As the engine's, and what else a file system may have been made with.
 VARIANTS: Mapping[str, tuple[str, ...]] = {
@@ -73,7 +75,7 @@ def quoted(name: str) -> str:
 def test_what_a_check_reads_is_in_the_copy(tmp_path: Path, tree: Path, variant: str) -> None:
     image = make(tmp_path / "image", tree, variant)
     copied = tmp_path / "copy"
-    disk = Disk.of_file(image)
+    disk = file_disk(image)
     file = copy_metadata(disk, 0)
     with open(file, "rb") as source:
         copied.write_bytes(source.read())
@@ -92,7 +94,7 @@ def places(disk: Disk) -> list[tuple[int, int]]:
 def test_unusual_ones_are_checked_where_they_are(tmp_path: Path, tree: Path, variant: str) -> None:
     image = make(tmp_path / "image", tree, variant)
     with pytest.raises(UnusualError):
-        copy_metadata(Disk.of_file(image), 0)
+        copy_metadata(file_disk(image), 0)
     volumes = open_direct(image)
     assert volumes.begin_check("/dev/sda")().state == "clean"
     volumes.close()
@@ -104,7 +106,7 @@ def test_one_that_is_too_large_is_checked_where_it_is(
     image = make(tmp_path / "image", tree, "ext4")
     monkeypatch.setattr("unclone.images.engines.direct.ext.checker._LIMIT", 1024)
     with pytest.raises(UnusualError):
-        copy_metadata(Disk.of_file(image), 0)
+        copy_metadata(file_disk(image), 0)
 
 
 def test_nothing_is_checked_twice(
@@ -125,7 +127,7 @@ def test_content_with_the_copy_means_content_with_the_disk(
     """Damage anywhere in the metadata: no complaint about the copy, none about the disk."""
     raw = bytearray(pristine.read_bytes())
     chance = random.Random(seed)
-    found = sorted(set(places(Disk.of_file(pristine))))
+    found = sorted(set(places(file_disk(pristine))))
     for _ in range(chance.choice((1, 3, 20))):
         start, length = chance.choice(found)
         used = [n for n in range(start, min(start + length, len(raw)), 64) if any(raw[n : n + 64])]
@@ -133,7 +135,7 @@ def test_content_with_the_copy_means_content_with_the_disk(
     image = tmp_path / "image"
     image.write_bytes(raw)
     try:
-        file = copy_metadata(Disk.of_file(image), 0)
+        file = copy_metadata(file_disk(image), 0)
     except (UnusualError, OSError, struct.error):
         return  # then the disk itself is checked
     with open(file, "rb") as source:

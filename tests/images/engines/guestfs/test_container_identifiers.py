@@ -90,15 +90,18 @@ TEXTS = {IdentifierKind.LUKS_UUID, IdentifierKind.LVM_PV_UUID, IdentifierKind.LV
 Values = dict[tuple[IdentifierKind, str], str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def copy(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the disk on the host, as it was made."""
-    node = bench.node("stack")
-    bench.shell(MAKE.replace("NODE", node))
-    path = tmp_path_factory.mktemp("stack") / "copy.img"
-    binding = bench.appliance.binding
-    bench.appliance.call(lambda: binding.download(bench.devices["stack"], str(path)))
-    return path
+
+    def make() -> Path:
+        bench.shell(MAKE.replace("NODE", bench.node("stack")))
+        path = tmp_path_factory.mktemp("stack") / "copy.img"
+        binding = bench.appliance.binding
+        bench.appliance.call(lambda: binding.download(bench.devices["stack"], str(path)))
+        return path
+
+    return bench.prepared("stack", make)
 
 
 def new_values(found: Sequence[Identifier], first: int) -> Mapping[Identifier, Identifier]:
@@ -224,7 +227,7 @@ def test_the_guestfs_engine_sets_them_while_they_are_open(bench: Bench, opened: 
     guest.layout.mount(opened, read_only=False)
     guest.create("/note", b"before")
     values = set_all(guest, disk, 100)
-    assert [result.state for result in guest.reopen(read_only=True)] == ["clean"]
+    assert [result.state for result in guest.reopen()()] == ["clean"]
     assert guest.read("/note") == b"before"
     opened.unmount_all()
     assert [fs.device for fs in opened.file_systems()] == names

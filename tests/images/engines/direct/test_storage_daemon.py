@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.direct import complaints, make_ext, mounted_direct, open_direct
+from tests.support.direct import complaints, file_disk, make_ext, mounted_direct, open_direct
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.engine import DirectEngine
@@ -56,7 +56,7 @@ def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
 def test_nothing_is_written_beyond_the_bounds(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(bytes(4096))
-    part = BlockFile(Disk.of_file(path), 1024, 1024)
+    part = BlockFile(file_disk(path), 1024, 1024)
     assert len(part.read(1000, 1000)) == 24
     for offset in (1020, 1024, -1, 1 << 60):
         with pytest.raises(EngineError):
@@ -102,7 +102,7 @@ def test_an_exception_lets_go_at_once(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.support.direct import mounted_direct
+from tests.support.direct import file_disk, mounted_direct
 volumes = mounted_direct(Path(sys.argv[1]))
 print("ready", flush=True)
 time.sleep(60)

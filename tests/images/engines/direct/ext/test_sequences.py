@@ -62,7 +62,6 @@ PRELUDE = [
 @pytest.mark.parametrize("variant", EXT_VARIANTS)
 @settings(
     max_examples=int(os.environ.get("UNCLONE_EXAMPLES", "6")),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(operations, min_size=5, max_size=40))

@@ -67,10 +67,11 @@ umount /run/making
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def encrypted(bench: Bench) -> str:
     """The device of the encrypted disk."""
-    bench.shell(MAKE_ENCRYPTED.replace("NODE", bench.node("encrypted")))
+    script = MAKE_ENCRYPTED.replace("NODE", bench.node("encrypted"))
+    bench.prepared("encrypted", lambda: bench.shell(script))
     return bench.devices["encrypted"]
 
 
@@ -108,7 +109,7 @@ def test_lvm_in_luks_is_opened_and_mounted(bench: Bench, locked: str) -> None:
     layout.mount(volumes, read_only=False)
     guest = Guest(volumes, layout)
     guest.create("/var/note", b"in the volume group")
-    assert all(result.state == "clean" for result in guest.reopen(read_only=True))
+    assert all(result.state == "clean" for result in guest.reopen()())
     assert guest.read("/var/note") == b"in the volume group"
     kinds = {(i.kind, i.device) for i in guest.identifiers()}
     assert kinds >= {
@@ -161,6 +162,6 @@ def test_btrfs_subvolumes_are_mounted_as_the_guest_does(bench: Bench) -> None:
     guest = Guest(volumes, layout)
     guest.create("/etc/note", b"x")
     guest.remove("/home/user")
-    assert [result.state for result in guest.reopen(read_only=True)] == ["clean"]
+    assert [result.state for result in guest.reopen()()] == ["clean"]
     assert (guest.exists("/etc/note"), guest.list("/home")) == (True, [])
     volumes.unmount_all()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.disks import MIB
 from unclone.images.chain import read_chain
-from unclone.images.engines.direct.access.changed import Changed
+from unclone.images.engines.direct.access.dirty_map import DirtyMap
 from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.storage_daemon import StorageDaemon
 from unclone.images.engines.engine import Drive
@@ -57,7 +57,7 @@ def test_what_was_not_changed_needs_no_file(tmp_path: Path, base: Path) -> None:
     daemon = StorageDaemon([drive], scratch=False)
     place = daemon.places[0]
     daemon.await_files()
-    disk = Disk(Place(str(tmp_path / "nowhere"), place.size, place.changed, place.layers))
+    disk = Disk(Place(str(tmp_path / "nowhere"), place.size, place.dirty_map, place.layers))
     assert disk.read(MIB, 4096) == base.read_bytes()[MIB : MIB + 4096]
     disk.mark(MIB, 1)
     with pytest.raises(FileNotFoundError):
@@ -68,13 +68,13 @@ def test_what_was_not_changed_needs_no_file(tmp_path: Path, base: Path) -> None:
 
 
 def test_marks_are_where_they_were_set(tmp_path: Path) -> None:
-    Changed.make(tmp_path / "marks", 10 * 65536 + 5)
-    marks, others = Changed(tmp_path / "marks"), Changed(tmp_path / "marks")
+    DirtyMap.make(tmp_path / "marks", 10 * 65536 + 5)
+    marks, others = DirtyMap(tmp_path / "marks"), DirtyMap(tmp_path / "marks")
     marks.mark(3 * 65536, 65536)
-    assert [n for n in range(10) if others.touches(n * 65536, 65536)] == [3]
-    assert others.touches(3 * 65536 - 1, 2)
-    assert not others.touches(0, 3 * 65536)
+    assert [n for n in range(10) if others.is_dirty(n * 65536, 65536)] == [3]
+    assert others.is_dirty(3 * 65536 - 1, 2)
+    assert not others.is_dirty(0, 3 * 65536)
     marks.mark(10 * 65536, 5)
-    assert others.touches(10 * 65536 + 4, 1)
+    assert others.is_dirty(10 * 65536 + 4, 1)
     marks.close()
     others.close()

@@ -1,11 +1,12 @@
-"""Walking a tree of the guest: one ``find`` there for all names and inodes, then the contents.
+"""Walking and searching trees of the guest, by ``find`` and ``grep`` in the appliance.
 
-Reading contents one file at a time costs about as much as one tar stream of everything, and has
-none of its troubles: a file of any size costs no more than the part that is wanted, and whoever
-reads the walk may call other operations in between, or stop.
+A walk is one ``find`` for all names and inodes, then one call per file for its content. That costs
+about as much as one tar stream of everything, but of a large file only the part that is wanted
+is read, and the caller may call other operations in between, or stop. A search returns names
+only; it is one script, because starting a program costs more there than its work.
 
-References: find(1) ``-printf`` and ``-path`` of GNU findutils; find never follows a symlink below
-its starting point by default.
+References: find(1) ``-printf``, ``-path``, ``-name``, ``-lname``, ``-size`` (it never follows a
+symlink below its starting point by default); grep(1) ``-F``, ``-l``, ``-Z``; xargs(1), all of GNU.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ _KINDS = {b"f": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
 #: Bytes of find's output that are fetched at once: a message carries 4 MiB, base64 adds a third.
 _PIECE = 2_900_000
 
-_LISTING = "/tmp/unclone-walk"  # noqa: S108  (in the appliance, where there is nobody else)
+#: Bytes of names that a search accepts; a guest made to have more is refused.
+_NAMES_LIMIT = 2_900_000
+
+_LISTING = "/tmp/unclone-walk"  # noqa: S108  (in the appliance, which has no other users)
 
 
 def walk(
@@ -53,9 +57,46 @@ def walk(
             yield Member(member, found, link_target=target.decode("utf-8", "surrogateescape"))
 
 
+def search(
+    appliance: Appliance,
+    paths: Sequence[str],
+    needles: Sequence[bytes],
+    *,
+    exclude: Sequence[str],
+    limit: int,
+) -> Sequence[str]:
+    """As :meth:`unclone.images.volumes.Volumes.search`."""
+    if not paths or not needles:
+        return []
+    prepare, prune = _pruning(exclude)
+    script = [prepare]
+    tops, patterns, names = [], [], []
+    for number, path in enumerate(paths):
+        script.append(shell_value(f"top{number}", b"/sysroot" + encode(path)))
+        tops.append(f'"$top{number}"')
+    for number, needle in enumerate(needles):
+        escaped = re.sub(rb"([\\*?\[\]])", rb"\\\1", needle)
+        script.append(shell_value(f"n{number}", needle))
+        script.append(shell_value(f"g{number}", b"*" + escaped + b"*"))
+        patterns.append(f'-e "$n{number}"')
+        names.append(f'-name "$g{number}" -o -lname "$g{number}"')
+    find = f"find {' '.join(tops)} -mindepth 1 {prune}"
+    script.append(
+        rf"{{ {find}\( {' -o '.join(names)} \) -print0; "
+        f"{find}-type f -size -{limit + 1}c -print0 "
+        f"| LC_ALL=C xargs -0 -r grep -F -l -Z -s {' '.join(patterns)} --; }} "
+        f"| head -c {_NAMES_LIMIT} | base64 -w0"
+    )
+    found = base64.b64decode(appliance.shell("".join(script)))
+    if len(found) >= _NAMES_LIMIT:
+        raise EngineError("an old identifier is in more files than can be listed")
+    hits = found.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return sorted({hit.removeprefix("/sysroot") for hit in hits})
+
+
 def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
     """What find prints; kept in the appliance and fetched in pieces, however much it is."""
-    prepare, prune = pruning(exclude)
+    prepare, prune = _pruning(exclude)
     script = [shell_value("top", b"/sysroot" + encode(path)), prepare]
     script.append(
         f"find \"$top\" -mindepth 1 {prune}-printf '{_FORMAT}' >{_LISTING} || exit 1; "
@@ -73,7 +114,7 @@ def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
     return bytes(listing)
 
 
-def pruning(exclude: Sequence[str]) -> tuple[str, str]:
+def _pruning(exclude: Sequence[str]) -> tuple[str, str]:
     """Shell commands to run first, and the words for find that leave the trees *exclude* out."""
     values, tests = [], []
     for number, folder in enumerate(exclude):

@@ -161,7 +161,7 @@ def test_a_worker_that_hangs_or_dies_is_an_error(
         mounted_direct(make_ext(tmp_path / "image"))
     monkeypatch.undo()
     volumes = mounted_direct(tmp_path / "image")
-    volumes._worker._program._process.kill()
+    volumes._worker._process._process.kill()
     with pytest.raises(EngineError, match="ended by signal 9"):
         volumes.lstat("/")
     volumes.drop()

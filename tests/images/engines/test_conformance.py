@@ -16,7 +16,7 @@ from unclone.images.volumes import Kind, Member, Volumes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tests.support.bench import Bench
+    from tests.support.bench import SharedBench
 
 #: Names that a careless program splits, quotes, globs, decodes, runs or takes for an option.
 HOSTILE = {
@@ -86,26 +86,27 @@ class Place:
         pytest.param("ext4", marks=pytest.mark.appliance),
     ],
 )
-def mounted(
+def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Volumes]:
+) -> Iterator[Callable[[], Volumes]]:
+    """Gives the volumes of one engine: the same for all tests, unless the appliance was lost."""
     if request.param == "tree":
-        yield TreeVolumes(tmp_path_factory.mktemp("tree"))
+        tree = TreeVolumes(tmp_path_factory.mktemp("tree"))
+        yield lambda: tree
     elif request.param.startswith("direct-"):
         variant = request.param.removeprefix("direct-")
         image = make_ext(tmp_path_factory.mktemp("direct") / "image", variant)
         direct = mounted_direct(image)
-        yield direct
+        yield lambda: direct
         require_sound(direct, image)
     else:
-        bench: Bench = request.getfixturevalue("bench")
-        volumes = bench.volumes(request.param)
-        volumes.mount(bench.devices[request.param], "/", subvolume="", read_only=False)
-        yield volumes
+        shared: SharedBench = request.getfixturevalue("shared_bench")
+        yield lambda: shared.ready().mounted(request.param)
 
 
 @pytest.fixture
-def place(mounted: Volumes) -> Place:
+def place(engine: Callable[[], Volumes]) -> Place:
+    mounted = engine()
     base = f"/test-{next(_numbers)}"
     mounted.make_directory(base, mode=0o755, uid=0, gid=0)
     return Place(mounted, base)

@@ -1,0 +1,50 @@
+"""Which parts of a disk have been written to, known to every process that works on it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: The size of a region as a power of two: 64 KiB, QEMU's default cluster.
+_REGION_BITS = 16
+
+
+class DirtyMap:
+    """A byte for each region of 64 KiB, in a file that every process maps: 1 after a write."""
+
+    def __init__(self, path: bytes | Path) -> None:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self._map = mmap.mmap(file, 0)
+        finally:
+            os.close(file)
+
+    @staticmethod
+    def make(path: Path, size: int) -> None:
+        """Make the file for a disk of *size* bytes, with everything clean."""
+        with path.open("xb") as file:
+            path.chmod(0o600)
+            file.truncate((size >> _REGION_BITS) + 1)
+
+    def mark(self, offset: int, count: int) -> None:
+        """Mark *count* bytes at *offset* as dirty; called before they are written."""
+        first, last = offset >> _REGION_BITS, (offset + max(count, 1) - 1) >> _REGION_BITS
+        self._map[first : last + 1] = b"\1" * (last + 1 - first)
+
+    def is_dirty(self, offset: int, count: int) -> bool:
+        """Whether any of *count* bytes at *offset* may have been written to."""
+        first, end = offset >> _REGION_BITS, (offset + count - 1 >> _REGION_BITS) + 1
+        return self._map.find(b"\1", first, end) >= 0
+
+    @property
+    def any_dirty(self) -> bool:
+        """Whether any part of the disk may have been written to."""
+        return self._map.find(b"\1") >= 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._map.close()
