@@ -63,13 +63,20 @@ class ToOutput(Transaction):
             self._require_free(target)
             self._claim(target)
         self.images = self._read(writable=False)
+        self.check(self.images)
         for target, image in zip(self._targets, self.images, strict=True):
-            _require_other(target, image)
             if target.is_file() and not target.is_symlink():  # not under the feet of a VM
                 self._lock.exclusive([target])
             path = output_overlay_path(target)
             overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
             self.overlays += (path,)
+
+    def check(self, images: Sequence[Image]) -> Sequence[str]:
+        """Refuse an output that is there already, or that is one of the images."""
+        for target, image in zip(self._targets, images, strict=True):
+            self._require_free(target)
+            _require_other(target, image)
+        return ()
 
     def _require_free(self, target: Path) -> None:
         if not target.is_symlink() and not target.exists():

@@ -53,8 +53,8 @@ class Transaction(ABC):
     """
 
     def __init__(self, disks: Sequence[Disk], *, allow: Sequence[Path] = ()) -> None:
-        self._disks = tuple(disks)
-        self._allow = tuple(allow)
+        self.disks = tuple(disks)
+        self.allow = tuple(allow)
         self._lock = ImageLock()
         self._marked = False
         #: The images as they were read and found sound, in the order of the disks.
@@ -99,6 +99,13 @@ class Transaction(ABC):
             self.committed = True
 
     @abstractmethod
+    def check(self, images: Sequence[Image]) -> Sequence[str]:
+        """Refuse *images* that this cannot work on; return what a person should know of them.
+
+        Reads only. Raises UncloneError.
+        """
+
+    @abstractmethod
     def _begin(self) -> None:
         """Lock, read and check the images, and make the overlays."""
 
@@ -137,7 +144,7 @@ class Transaction(ABC):
 
     def _hold(self, *, writable: bool) -> tuple[Image, ...]:
         """Lock the images with everything under them, and read them as they are then."""
-        own = [real_path(disk.path) for disk in self._disks]
+        own = [real_path(disk.path) for disk in self.disks]
         _require_distinct(own)
         if writable:
             for path in own:
@@ -161,7 +168,7 @@ class Transaction(ABC):
         return images
 
     def _chains(self) -> tuple[Image, ...]:
-        return tuple(read_chain(disk.path, disk.format, allow=self._allow) for disk in self._disks)
+        return tuple(read_chain(disk.path, disk.format, allow=self.allow) for disk in self.disks)
 
 
 class ReadOnly(Transaction):
@@ -169,6 +176,10 @@ class ReadOnly(Transaction):
 
     def _begin(self) -> None:
         self.images = self._read(writable=False)
+
+    def check(self, images: Sequence[Image]) -> Sequence[str]:  # noqa: ARG002
+        """Whatever can be read will do."""
+        return ()
 
     def _commit(self) -> None:
         """Nothing was changed."""
@@ -197,19 +208,26 @@ class InPlace(Transaction):
         self._made: list[Path] = []
 
     def _begin(self) -> None:
-        recovered = [recover_before(disk.path, allow=self._allow) for disk in self._disks]
+        recovered = [recover_before(disk.path, allow=self.allow) for disk in self.disks]
         self.recovered = tuple(r for r in recovered if r.action is not Action.NOTHING)
         images = self._hold(writable=True)
         for image in images:
             if has_leftovers(image.path):  # since the recovery, another run came and was killed
                 raise InUseError(f"{shown(image.path)} is in use by another run", hint="Try again.")
-            _require_changeable(image)
-        self.warnings = tuple(text for image in images for text in self._warnings(image))
+        self.warnings = tuple(self.check(images))
         self._made += [image.path for image in images]
         self.images = images
         self.overlays = tuple(overlay_path(image.path) for image in images)
         # QEMU checks the images while it makes the overlays, which go again if one is not sound.
         run_concurrently(self._make_overlays, *_checks(images, writable=True))
+
+    def check(self, images: Sequence[Image]) -> Sequence[str]:
+        """Refuse what is read-only, has a format without overlays, or is another's backing file."""
+        for image in images:
+            require_writable(image.path)
+            _require_changeable(image)
+        _require_independent(images)
+        return tuple(text for image in images for text in self._warnings(image))
 
     def _make_overlays(self) -> None:
         for path, image in zip(self.overlays, self.images, strict=True):

@@ -12,8 +12,9 @@ from unclone.images.errors import UncheckedError, UncloneError, UsageError
 from unclone.images.formats import Format
 from unclone.images.opening import select_engine
 from unclone.images.output import ToOutput
+from unclone.images.rehearsal import Rehearsal
 from unclone.images.text import shown
-from unclone.images.transaction import InPlace, ReadOnly
+from unclone.images.transaction import InPlace
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.runs.opening import opened, summary
 from unclone.sanitize.report import Report
@@ -66,9 +67,7 @@ def _sanitize(
             timer.listener.say(str(recovered))
         for warning in transaction.warnings:
             timer.listener.warn(warning)
-        with opened(
-            request, transaction, timer, read_only=request.dry_run, force_check=force_check
-        ) as guest:
+        with opened(request, transaction, timer, read_only=False, force_check=force_check) as guest:
             for warning in guest.layout.warnings:
                 timer.listener.warn(warning)
             loader.wait("unclone.sanitize.initrds")
@@ -76,18 +75,16 @@ def _sanitize(
 
             initrds.look_ahead(guest)
             loader.wait("unclone.sanitize.planning")
-            plan = _plan(request, saved, transaction.images, guest, timer.listener)
+            plan, shown_plan = _plan(request, saved, transaction.images, guest, timer.listener)
             report = Report(
                 image=str(request.image),
                 result=str(request.outputs[0] if request.outputs else request.image),
                 dry_run=request.dry_run,
                 engine=guest.engine,
                 guest=summary(guest),
-                plan=plan,
+                plan=shown_plan,
                 warnings=(*transaction.warnings, *guest.layout.warnings),
             )
-            if request.dry_run:
-                return report.finished(timer.stop())
             timer.phase("apply")
             loader.wait("unclone.sanitize.verifying")
             from unclone.sanitize.applying import apply_plan  # noqa: PLC0415 (imported while the image is opened)
@@ -96,6 +93,8 @@ def _sanitize(
             outcomes = tuple(apply_plan(guest, plan))
             timer.phase("verify")
             verification = verify(guest, plan, outcomes, strict=request.options.strict)
+            if request.dry_run:  # a rehearsal: what was made is thrown away
+                return report.proven((), verification, ()).finished(timer.stop())
             identifiers = tuple(guest.identifiers())
             timer.phase("commit")
         transaction.commit()
@@ -121,8 +120,11 @@ def _plan(
     images: Sequence[Image],
     guest: Guest,
     listener: Listener,
-) -> Plan:
-    """The plan for this run: that of *saved*, or one with new values of its own."""
+) -> tuple[Plan, Plan]:
+    """The plan for this run, and as a person is shown it: without values that will be others.
+
+    It is that of *saved*, or one with new values of its own.
+    """
     from unclone.sanitize.new_values import NewValues, mask_random  # noqa: PLC0415 (imported while the image is opened)
     from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (imported while the image is opened)
 
@@ -130,7 +132,7 @@ def _plan(
         saved.require_identifiers(guest)
         plan = make_plan(guest, request.options, saved.new_values)
         saved.require_plan(plan)
-        return plan
+        return plan, plan
     new_values = NewValues()
     plan = make_plan(guest, request.options, new_values)
     if request.save_plan is not None:
@@ -139,8 +141,9 @@ def _plan(
         saving = SavedPlan.of(images, guest, request.options, new_values, plan)
         saving.write(request.save_plan, overwrite=request.overwrite)
         listener.say(f"the plan is in {shown(request.save_plan)}")
-        return plan
-    return mask_random(plan, request.options, new_values) if request.dry_run else plan
+        return plan, plan
+    masked = mask_random(plan, request.options, new_values) if request.dry_run else plan
+    return plan, masked
 
 
 class _Loader:
@@ -178,14 +181,14 @@ class _Loader:
 
 
 def _transaction(request: Request) -> Transaction:
-    if request.dry_run:
-        return ReadOnly(request.disks, allow=request.allow)
     if request.outputs:
-        return ToOutput(
+        real: Transaction = ToOutput(
             request.disks,
             request.outputs,
             allow=request.allow,
             format=Format(request.output_format) if request.output_format else None,
             overwrite=request.overwrite,
         )
-    return InPlace(request.disks, allow=request.allow, allow_overlays=request.allow_overlays)
+    else:
+        real = InPlace(request.disks, allow=request.allow, allow_overlays=request.allow_overlays)
+    return Rehearsal(real) if request.dry_run else real

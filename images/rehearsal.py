@@ -1,0 +1,54 @@
+"""A run that is thrown away: overlays of a transaction's images, in a temporary directory.
+
+The images and their directories are only read. What the real transaction would refuse before it
+writes anything, this one refuses, too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unclone.images import overlay
+from unclone.images.files import explained
+from unclone.images.transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.images.image import Image
+
+
+class Rehearsal(Transaction):
+    """Overlays for what *real* would do. Committing them changes nothing."""
+
+    def __init__(self, real: Transaction) -> None:
+        super().__init__(real.disks, allow=real.allow)
+        self._real = real
+        self._directory: Path | None = None
+
+    def _begin(self) -> None:
+        self.images = self._read(writable=False)
+        self.warnings = tuple(self._real.check(self.images))
+        with explained("make the temporary overlay", Path(tempfile.gettempdir())):
+            self._directory = Path(tempfile.mkdtemp(prefix="unclone-"))
+        for number, image in enumerate(self.images):
+            path = self._directory / f"disk-{number}.qcow2"
+            overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
+            self.overlays += (path,)
+
+    def check(self, images: Sequence[Image]) -> Sequence[str]:
+        return self._real.check(images)
+
+    def _commit(self) -> None:
+        """The overlays go when this ends."""
+
+    def _left_overs(self) -> Sequence[Path]:
+        return self.overlays
+
+    def _end(self) -> None:
+        super()._end()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
