@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from unclone.images.errors import InUseError, RefusedError
 from unclone.sanitize.definitions.text.source import Source
@@ -58,8 +58,7 @@ class Field:
     disk: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(NamedTuple):
     """A disk of the machine. ``format`` as QEMU calls it, "" when the definition does not say."""
 
     label: str  # what a person calls it: vda, scsi0:0
@@ -69,24 +68,21 @@ class Disk:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(NamedTuple):
     """A network card of the machine. ``mac`` is "" where the hypervisor chooses the address."""
 
     label: str  # what a person calls it: net0, ethernet1
     mac: str  # as the definition spells it
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
+class Active(NamedTuple):
     """Why the machine is not off. A running one can be tried again later, a saved one cannot."""
 
     words: str  # "it is running", "golden.vmss beside it holds its saved state"
     running: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """How devices move to virtio: edits of the text, and what to call the disks afterwards."""
 
     edits: tuple[Edit, ...]
@@ -148,8 +144,7 @@ class Definition:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedField:
+class PlannedField(NamedTuple):
     """One field, decided. ``new`` is None where the field is taken out, ``old`` where it stays."""
 
     field: Field

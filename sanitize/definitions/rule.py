@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from unclone.sanitize.change import Level
@@ -44,8 +43,7 @@ class Treatment(StrEnum):
     KEEP = "keep"  # stays, and the report says so
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One field a format knows.
 
     ``id`` is unique within the format; ``where`` is how the format's documentation addresses the

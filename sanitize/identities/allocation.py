@@ -18,8 +18,7 @@ other machines are added or released.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
@@ -41,8 +40,7 @@ _RECORDED_ATTEMPTS = 256
 PLENTY = 1 << 24
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
+class Replaced(NamedTuple):
     """One old value and its new one, for the report."""
 
     kind: str

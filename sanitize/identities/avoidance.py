@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
@@ -40,8 +39,7 @@ _UUIDS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Avoided:
+class Avoided(NamedTuple):
     """MAC addresses (lower case, colons) and UUIDs (lower case, dashes) that are taken."""
 
     macs: frozenset[str] = frozenset()

@@ -3,14 +3,15 @@
 Derived values are the same whenever the same key, machine name and field are given, so that a
 pipeline that runs twice makes the same machine. They are as hard to guess as the key is.
 
-References: RFC 2104 (HMAC); RFC 9562, 5.4 and 5.8 (UUID versions 4 and 8).
+References: RFC 2104 (HMAC); RFC 9562, 4.1, 4.2, 5.4 and 5.8 (variant; UUID versions 4 and 8).
 """
 
 from __future__ import annotations
 
 import os
-import uuid
 from dataclasses import dataclass, field
+
+from unclone.sanitize.identities.uuids import canonical_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,11 @@ class IdentityGenerator:
 
     def uuid(self, field: str, *, attempt: int = 0) -> str:
         """A UUID in lower case with dashes: version 4, or version 8 (made by a rule) if derived."""
-        drawn = uuid.UUID(bytes=self.bytes(field, 16, attempt=attempt), version=4)
-        if not self.key:
-            return str(drawn)
-        return str(uuid.UUID(int=drawn.int & ~(0xF << 76) | (8 << 76)))
+        value = int.from_bytes(self.bytes(field, 16, attempt=attempt), "big")
+        version, variant = 8 if self.key else 4, 0b10
+        value = value & ~(0xF << 76) | version << 76
+        value = value & ~(0b11 << 62) | variant << 62
+        return canonical_uuid(f"{value:032x}")
 
     def number(self, field: str, low: int, high: int, *, attempt: int = 0) -> int:
         """A whole number from *low* to *high*, both included."""

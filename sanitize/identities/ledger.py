@@ -21,7 +21,6 @@ import random
 import re
 import sqlite3
 import time
-import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -30,6 +29,7 @@ from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageE
 from unclone.images.text import printable
 from unclone.sanitize.identities.file_system import NETWORK_FILE_SYSTEMS, file_system_type
 from unclone.sanitize.identities.records import Identity, MachineRecord
+from unclone.sanitize.identities.uuids import canonical_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -156,7 +156,7 @@ class Ledger:
         if re.fullmatch("[0-9a-f]{12}", digits):
             usual = ":".join(digits[i : i + 2] for i in range(0, 12, 2))
         elif re.fullmatch("[0-9a-f]{32}", digits):
-            usual = str(uuid.UUID(digits))
+            usual = canonical_uuid(digits)
         rows = self._rows(
             "SELECT DISTINCT name FROM identities JOIN machines ON machines.id = machine "
             "WHERE value IN (?, ?) ORDER BY name",

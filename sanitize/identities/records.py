@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """One value that was given out; ``kind`` is mac, uuid, ...; ``field`` says for what."""
 
     kind: str
@@ -14,8 +13,7 @@ class Identity:
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineRecord:
+class MachineRecord(NamedTuple):
     """A machine in the ledger. ``source`` is what it was made from."""
 
     name: str

@@ -21,7 +21,6 @@ from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
 from unclone.sanitize.definitions.formats.libvirt.host import activity, variables
 from unclone.sanitize.definitions.formats.libvirt.rules import RULES
-from unclone.sanitize.definitions.formats.libvirt.virtio import moved
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.xml_tree import read_xml, with_line, words
 
@@ -82,6 +81,8 @@ class Libvirt(Definition):
 
     def virtio(self) -> Moved:
         """Disks, network cards and balloon."""
+        from unclone.sanitize.definitions.formats.libvirt.virtio import moved  # noqa: PLC0415 (rarely needed)
+
         return moved(self.source, read_xml(self.source))
 
 
