@@ -115,7 +115,7 @@ def _named(path: str, text: str, level: Level) -> Iterator[Note]:
         (order, "the same disk has another name on another bus or beside other disks"),
         (
             hardware,
-            "the name is made of the disk's serial number or slot, which a copy's differ in",
+            "the name is made of the disk's serial number or slot, which differ in a copy",
         ),
     ):
         if names:
@@ -143,7 +143,7 @@ def _labels(guest: Guest, facts: Facts) -> Iterator[Note]:
             yield _note(
                 Level.WARNING,
                 f"{printable(path)} names a file system by the label {printable(label, 40)!r}, "
-                f"which {there[label]} of this guest's have: which of them is used is chance. "
+                f"which {there[label]} of this guest's have: which of them is used is not defined. "
                 "Name it by UUID in the image.",
             )
     shared = [label for label in users if there[label] <= 1]

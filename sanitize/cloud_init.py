@@ -178,7 +178,7 @@ def _foresee(guest: Guest, facts: Facts, config: Mapping[str, Any] | None) -> tu
     if falls_back and (_policy_mode(guest) == "enabled" or "notfound=enabled" in policy):
         return Runs.CERTAIN, f"runs at every boot: {DS_IDENTIFY_CONFIG} says so"
     if len(set(sources) - {"None"}) <= 1 and "None" in sources and _on_one_line(guest):
-        return Runs.CERTAIN, "runs at every boot: it has one datasource and needs not search"
+        return Runs.CERTAIN, "runs at every boot: it has one datasource and does not search"
     labels = {fs.label for fs in guest.file_systems()}
     if labels & {"cidata", "CIDATA"} and (not sources or "NoCloud" in sources):
         return Runs.CERTAIN, "runs at every boot: the guest's own disks hold a seed"

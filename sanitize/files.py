@@ -20,7 +20,7 @@ def files_at(guest: Guest, patterns: Iterable[str], limit: int) -> Iterator[str]
     """The physical path of every regular file of 1 to *limit* bytes *patterns* lead to, each once.
 
     A pattern may match a symlink: the path given is that of the file it leads to, because that is
-    what whoever opens the symlink reads, and what has to be changed.
+    what a reader of the symlink gets, and what has to be changed.
     """
     yield from (path for path, size in _files(guest, patterns) if 0 < size <= limit)
 

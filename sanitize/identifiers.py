@@ -141,7 +141,7 @@ STEPS = (
         IdentifierKind.FILE_SYSTEM_UUID,
         _UUID,
         "file system UUID",
-        "two disks with one UUID cannot be told apart: one of them is mounted, by chance",
+        "two disks with one UUID cannot be told apart: which one is mounted is not defined",
         "tune2fs(8) -U",
         "xfs_admin(8) -U",
         "btrfstune(8) -U",

@@ -97,7 +97,7 @@ def look_ahead(guest: Guest) -> None:
     """
     contents = []
     room = _AHEAD_LIMIT
-    with suppress(OSError):  # whoever needs it meets it again, and says so
+    with suppress(OSError):  # planning meets the error again, and reports it
         for path in find(guest):
             stat = guest.stat(path)
             if stat is not None and stat.size <= room:

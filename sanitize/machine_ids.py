@@ -143,7 +143,7 @@ def read_systemd(guest: Guest) -> MachineIdFile:
             raise _refused(f"{named} cannot be followed: {error.strerror}") from None
         found = guest.stat(SYSTEMD)
         if found is None:
-            raise _refused(f"{named} is a symlink that leads nowhere in the guest")
+            raise _refused(f"{named} is a dangling symlink")
     if found.kind is not Kind.FILE:
         raise _refused(f"{named} is a {_word(found.kind)}, not a file")
     if found.size > SIZE_LIMIT:

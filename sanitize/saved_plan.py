@@ -2,7 +2,7 @@
 
 Nothing in the file is carried out. It gives the options and the new values; the run plans again
 from the image with them, and refuses unless that gives the very plan that was saved. So a file
-that somebody changed can do no more than the options of the command line can.
+that was changed by another person can do no more than the options of the command line can.
 
 The file is JSON in ASCII (docs/json.md).
 """

@@ -179,7 +179,7 @@ class _Looking:
         settings = ds_identify_settings(self.guest)
         named = settings.get("datasource", "")
         if named and named.lower() != "nocloud":
-            meaning = f"ds-identify takes {printable(named, 40)} for granted and looks for no seed"
+            meaning = f"ds-identify uses {printable(named, 40)} without looking for a seed"
             yield self._obstacle("ds-identify", DS_IDENTIFY_CONFIG, meaning, whole=True)
         label = self._nocloud().get("fs_label", "cidata")
         if str(label).lower() != "cidata":
@@ -223,7 +223,7 @@ class _Looking:
         if isinstance(network, dict):
             off = network.get("config") == "disabled"
             meaning = (
-                "cloud-init is told to leave the network alone"
+                "cloud-init is configured not to change the network"
                 if off
                 else "the network is configured here, which wins over the seed's network-config"
             )

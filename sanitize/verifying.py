@@ -51,7 +51,7 @@ def verify(
         raise ResidueError(
             f"the old {blocking[0].kind} is still in {len(blocking)} places: "
             + ", ".join(_place(found) for found in blocking[:5]),
-            hint="Nothing knows how to change it there. Correct it in the guest, or disable the "
+            hint="No step changes it there. Correct it in the guest, or disable the "
             "step to keep the identifier.",
         )
     return Verification(checks, residue)

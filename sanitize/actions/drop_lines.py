@@ -46,10 +46,10 @@ def split(content: bytes, lines: Sequence[str]) -> tuple[bytes, int]:
 
 
 def read_whole(guest: Guest, path: str) -> bytes:
-    """The file's content; ``OSError(EFBIG)`` when it is too big to be edited in memory."""
+    """The file's content; ``OSError(EFBIG)`` when it is too large to be edited in memory."""
     content = guest.read(path, READ_LIMIT + 1)
     if len(content) > READ_LIMIT:
-        raise OSError(errno.EFBIG, "is too big to be edited", path)
+        raise OSError(errno.EFBIG, "is too large to be edited", path)
     return content
 
 

@@ -41,7 +41,7 @@ class RewriteUImage:
         content = guest.read(change.target, initrds.SIZE_LIMIT)
         image = uimage.parse(content)
         if image is None or not image.intact:
-            return f"{printable(change.target)} is no image that U-Boot accepts"
+            return f"{printable(change.target)} is not an image that U-Boot accepts"
         if refers(content, rewriter_of(change)):
             return f"{printable(change.target)} still refers to an old identifier"
         return ""

@@ -68,7 +68,7 @@ class Recorder:
         return self._size if self._archives else 0
 
     def member(self, header: Header) -> None:
-        """The next member, without content as long as nobody says which."""
+        """The next member; its content may follow."""
         if self._size <= LIMIT:
             self._members.append((header, b""))
 

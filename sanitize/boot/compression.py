@@ -1,4 +1,4 @@
-"""The compressions of an initrd: told apart by their magic, undone in pieces, within limits.
+"""The compressions of an initrd: recognised by their magic, decompressed in pieces, within limits.
 
 The kernel's own set is gzip, bzip2, lzma ("alone"), xz, lzo, lz4 (the legacy frame) and zstd.
 All but lzo are read; lzo is recognised, so that it can be named. Nothing is ever decompressed as
@@ -99,7 +99,7 @@ class Stream:
     def pieces(self) -> Iterator[bytes]:
         """What comes out, in pieces of up to 8 MiB.
 
-        Raises ``DamagedError`` when the stream is damaged, breaks off, or grows beyond the limit.
+        Raises ``DamagedError`` when the stream is damaged, truncated, or grows beyond the limit.
         """
         produced = 0
         try:
@@ -118,7 +118,7 @@ class Stream:
             case Compression.LZ4_LEGACY:
                 return self._lz4_legacy()
             case Compression.NONE | Compression.LZO:
-                raise DamagedError(f"{self._compression} is not a compression that is read here")
+                raise DamagedError(f"{self._compression} is not a supported compression")
             case other:
                 return self._stepwise(_DECOMPRESSORS[other]())
 
@@ -130,7 +130,7 @@ class Stream:
                 given = bytes(self._data[at : at + _IN])
                 at += len(given)
                 if not given:
-                    raise DamagedError(f"the {self._compression} stream breaks off")
+                    raise DamagedError(f"the {self._compression} stream is truncated")
             piece = decompressor.decompress(given, _OUT)
             if piece:
                 yield piece
@@ -265,5 +265,5 @@ def _zstd_frame_end(data: memoryview, start: int) -> int:
         at += 3 + (1 if run_length else header >> 3)
     at += 4 if has_checksum else 0
     if at > len(data):
-        raise DamagedError("the zstd stream breaks off")
+        raise DamagedError("the zstd stream is truncated")
     return at

@@ -129,7 +129,7 @@ class Reader:
     def next(self) -> Header | None:
         """The next header; None at the end, or where something else than a member begins.
 
-        Raises ``DamagedError`` for a header that breaks off or makes no sense.
+        Raises ``DamagedError`` for a header that is truncated or invalid.
         """
         self.skip()
         if not self._pieces.skip_zeros():
@@ -166,7 +166,7 @@ class Reader:
             raise DamagedError(f"the name of a member takes {length} bytes")
         name = self._pieces.take(length)
         if name[-1]:
-            raise DamagedError("the name of a member does not end")
+            raise DamagedError("the name of a member is not terminated")
         self._align()
         return Header(
             name=name.split(b"\0", 1)[0],

@@ -241,7 +241,7 @@ class _Surveyor:
 
     def _compressed(self, offset: int, compression: Compression) -> None:
         if compression is Compression.LZO:
-            raise DamagedError("it is compressed with lzo, which is not read here")
+            raise DamagedError("it is compressed with lzo, which is not supported")
         limit = OUTPUT_LIMIT - self._unpacked
         stream = Stream(self._data, offset, compression, limit=limit)
         pieces = cpio.Pieces(stream.pieces())
@@ -253,7 +253,7 @@ class _Surveyor:
             self._member(header, reader.contents())
             header = reader.next()
         if pieces.skip_zeros():
-            raise DamagedError(f"the {compression} part does not hold a cpio archive all through")
+            raise DamagedError(f"the {compression} part holds more than a cpio archive")
         self._unpacked += pieces.position
         self._close(Segment(offset, stream.end, compression, ours), pieces.position)
 

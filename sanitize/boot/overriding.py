@@ -165,7 +165,7 @@ def _own(survey: Survey) -> _Entries:
 
 
 def _is_dead(survey: Survey, path: str) -> bool:
-    """Emptied by us before: only its name still says anything, and to nobody."""
+    """Emptied by an earlier correction: only its name is left, and nothing reads that."""
     hits = [hit for hit in survey.hits if hit.path == path]
     member = survey.members.get(path)
     return (

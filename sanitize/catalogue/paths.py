@@ -8,7 +8,7 @@ A pattern is a guest path with ``*``, ``?`` and ``[...]`` per component, and two
 
 What is found is physical: no component before the last is a symlink. A pattern that meets a
 symlinked directory leads somewhere its author did not mean (``/etc/ipa -> /etc`` would turn
-``/etc/ipa/*`` into everything in ``/etc``), so such a match is reported and left alone, except
+``/etc/ipa/*`` into everything in ``/etc``), so such a match is reported and not changed, except
 through the few links that distributions themselves make.
 """
 

@@ -51,7 +51,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value} is there twice", key.start_mark
+                    None, None, f"the key {key.value} appears twice", key.start_mark
                 )
             seen.add(str(key.value))
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
@@ -90,7 +90,7 @@ def _check(data: object, name: str) -> None:
     ids: set[str] = set()
     for item in data:
         if item["id"] in ids:
-            raise UsageError(f"{name}: row {item['id']}: id: is there twice", hint=HINT)
+            raise UsageError(f"{name}: row {item['id']}: id: appears twice", hint=HINT)
         ids.add(item["id"])
         for field, problem in _more_problems(item):
             raise UsageError(f"{name}: row {item['id']}: {field}: {problem}", hint=HINT)
@@ -100,7 +100,7 @@ def _more_problems(item: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """What JSON Schema cannot say."""
     for number, line in enumerate(item.get("lines", ())):
         if "\n" in line:
-            yield f"lines[{number}]", "holds a line end, which no line does"
+            yield f"lines[{number}]", "contains a line break, and is matched against single lines"
         try:
             re.compile(line)
         except re.error as error:
@@ -146,7 +146,7 @@ def _words(error: ValidationError) -> str:
     if error.validator == "required":
         return f"{next(key for key in expected if key not in instance)}: is missing"
     if error.validator == "enum":
-        return f"{value} is none of {', '.join(expected)}"
+        return f"{value} is not one of {', '.join(expected)}"
     if error.validator == "type":
         return f"has to be {_TYPES[expected]}"
     if error.validator == "pattern":

@@ -71,13 +71,13 @@ class CatalogueStep:
         return StepInfo(row.id, row.title, row.why, row.sources, row.profile, row.off_because)
 
     def plan(self, context: PlanningContext) -> StepPlan:
-        """One change per path, sorted; a note for each match that is left alone."""
+        """One change per path, sorted; a note for each match that is not changed."""
         guest = context.guest
         if not self.row.when.holds(guest, context.facts):
             return StepPlan()
         spared = find(guest, self.row.excepts).targets
         found = find(guest, self.row.paths, spared)
-        notes = [self._left_alone(path, "lies behind a symlinked folder") for path in found.astray]
+        notes = [self._left_alone(path, "is below a symlinked folder") for path in found.astray]
         changes: dict[str, Change] = {}
         for target in self._targets(guest, found.targets, spared):
             decided = self._decide(guest, target)
@@ -121,7 +121,7 @@ class CatalogueStep:
             same = guest.read(target, len(content) + 1) == content
             return None if same else self._change(target, _described(guest, target, found))
         if found.size > READ_LIMIT:
-            return self._left_alone(target, "is too big to be edited")
+            return self._left_alone(target, "is too large to be edited")
         _, dropped = split(read_whole(guest, target), self.row.lines)
         return self._change(target, _count(dropped, "line")) if dropped else None
 
@@ -137,7 +137,7 @@ class CatalogueStep:
 
     def _left_alone(self, path: str, reason: str) -> Note:
         kept = self.row.profile is Profile.IDENTITY
-        text = f"{printable(path)} {reason}; it is left alone"
+        text = f"{printable(path)} {reason}; it is not changed"
         return Note(self.row.id, Level.KEPT if kept else Level.WARNING, text)
 
 

@@ -76,7 +76,7 @@ class Netplan:
             root = _parsed(file.text) if left >= 0 else None
             if root is None:
                 if addresses(file.text) and not unpinning.renewed:
-                    unpinning.keep(file.path, "has MAC addresses, and is no YAML that can be read")
+                    unpinning.keep(file.path, "has MAC addresses, and cannot be read as YAML")
                 continue
             network = _get(root, "network") or root
             cards += sum(1 for _ in _entries(_get(network, "ethernets")))

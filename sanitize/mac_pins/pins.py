@@ -75,7 +75,7 @@ class Unpinning:
         self.splices.setdefault(path, []).append(Splice(start, end, new))
 
     def keep(self, path: str, what: str, macs: Iterable[str] = ()) -> None:
-        """A pin of *macs* stays, because nobody can tell here what should take its place."""
+        """A pin of *macs* stays, because what should take its place is not known."""
         self.kept.update(macs)
         self.note(
             Level.KEPT,

@@ -44,7 +44,7 @@ REFERENCE = BlockingReference(
     info=StepInfo(
         id="evm",
         title="EVM integrity codes",
-        why="with another file system UUID the kernel takes every file for tampered with",
+        why="with another file system UUID the kernel considers every file tampered with",
         sources=("evmctl(1)", "Linux: security/integrity/evm/Kconfig"),
     ),
     find=_find,

@@ -28,7 +28,7 @@ def _find(context: PlanningContext) -> Sequence[Blocker]:
     return [
         Blocker(
             each,
-            "the kernel command line asks for dm-verity, whose root hash this would contradict",
+            "the kernel command line asks for dm-verity, and its root hash would not match",
             "Build the image anew for each machine.",
         )
         for each in context.renewals.renewed

@@ -112,7 +112,7 @@ def _look_at(guest: Guest, path: str, form: KeyFormat, found: Found) -> None:
     if stat is None:
         return
     if stat.kind not in {Kind.FILE, Kind.SYMLINK}:
-        found.remark(Level.WARNING, path, "is not a file, and is left alone")
+        found.remark(Level.WARNING, path, "is not a file, and is not changed")
         return
     place = path
     if stat.kind is Kind.SYMLINK:
@@ -129,7 +129,7 @@ def _look_at(guest: Guest, path: str, form: KeyFormat, found: Found) -> None:
         reason = str(error) if isinstance(error, NotAKeyError) else "leads nowhere"
         kind = standard[1] or "rsa1" if standard else ""
         if not kind:
-            found.remark(Level.KEPT, path, f"{reason}, and is left alone")
+            found.remark(Level.KEPT, path, f"{reason}, and is not changed")
             return
         found.remark(Level.WARNING, path, f"{reason}; it is not what its name says")
         place = path if stat.kind is Kind.SYMLINK else place

@@ -46,7 +46,7 @@ class NotAKeyError(ValueError):
 
 
 class EncryptedKeyError(NotAKeyError):
-    """A private key protected by a passphrase: an agent serves it, and nobody can replace it."""
+    """A private key protected by a passphrase: an agent serves it, and it cannot be replaced."""
 
 
 class PublicKey(NamedTuple):

@@ -3,7 +3,7 @@
 A clone has other addresses. Given with its definition, it gets the same map as that: each pin is
 rewritten, in its own spelling. Without, the new addresses are not known, and a pin would leave the
 clone without a network: it is taken out where what remains still configures the same interface,
-and kept (and said) where nobody can tell which interface that is.
+and kept (and reported) where it is not known which interface that is.
 """
 
 from __future__ import annotations

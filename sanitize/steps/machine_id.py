@@ -62,7 +62,7 @@ class MachineId:
         dbus = machine_ids.read_dbus(guest)
         mode, notes = _decide(guest, facts, asked)
         if asked is Mode.AUTO and etc.state is State.ABSENT and not _needs_file(facts):
-            mode, notes = Mode.REMOVE, [_info(f"{SYSTEMD} does not exist, and is left so")]
+            mode, notes = Mode.REMOVE, [_info(f"{SYSTEMD} does not exist, and none is made")]
         return StepPlan(
             changes=(*_dbus_changes(dbus), *_systemd_changes(etc, dbus, mode, new)),
             notes=(*notes, *_warnings(guest, facts, etc, dbus, mode)),
@@ -135,7 +135,7 @@ def _first_boot_notes(guest: Guest, facts: Facts, mode: Mode) -> Iterator[Note]:
 def _dbus_changes(dbus: MachineIdFile) -> Iterator[Change]:
     if dbus.state is State.ABSENT:
         return
-    why = "a file of D-Bus' own brings the old id back at the next boot"
+    why = "a separate file of D-Bus brings the old id back at the next boot"
     if dbus.is_link:
         why = f"this link does not lead to {SYSTEMD}"
     yield Change(machine_ids.STEP, "remove", DBUS, why, old=dbus.id)
@@ -185,7 +185,7 @@ def _warnings(
         for path in guest.glob(pattern):
             found = guest.stat(path)
             if found is not None and found.size:
-                yield _warning(f"{printable(path)} belongs to a machine inside and is left alone")
+                yield _warning(f"{printable(path)} belongs to a nested machine and is not changed")
 
 
 def _done(mode: Mode) -> str:

@@ -1,6 +1,6 @@
 """SSH host keys: removed where the guest certainly makes new ones at boot, else made here.
 
-Nobody may be locked out. Whether cloud-init runs is decided at each boot by ds-identify, and a
+No user may be locked out. Whether cloud-init runs is decided at each boot by ds-identify, and a
 copy started without a seed would have no host key and no sshd: so cloud-init alone is a reason to
 remove keys only where nothing can keep it from running. Making keys offline costs nothing there,
 since cloud-init deletes and renews them when it does run. A template (profile golden) is the
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 INFO = StepInfo(
     id="ssh-host-keys",
     title="SSH host keys",
-    why="Machines with the same host key can pass themselves off as one another, and each holds "
-    "the means to read or forge the sessions of all.",
+    why="With the same host key, one machine can impersonate another, and read or forge its "
+    "sessions.",
     sources=(
         "https://man.openbsd.org/sshd.8#FILES",
         "https://cloudinit.readthedocs.io/en/latest/reference/modules.html#ssh",
@@ -117,7 +117,11 @@ def _decide(context: PlanningContext, keys: list[HostKey]) -> _Decision:
     if mode == "remove" and not makers:
         notes.append(_note(Level.WARNING, _NOTHING_MAKES))
     if made:
-        reason = "as asked" if mode == "generate" else "nothing in the guest certainly does at boot"
+        reason = (
+            "as asked"
+            if mode == "generate"
+            else "nothing in the guest is certain to make them at boot"
+        )
         if mode == "auto" and cloud.installed:
             reason += f" (cloud-init {cloud.because})"
         notes.append(_note(Level.INFO, f"new host keys are made here: {reason}"))
@@ -215,7 +219,7 @@ def _note(level: Level, text: str) -> Note:
 _KEPT_AS_ASKED = "host keys are kept, as asked: this machine and its copies share them"
 _NOTHING_MAKES = (
     "host keys are removed, as asked, but nothing in the guest is known to make new ones at boot: "
-    "sshd will refuse every connection until somebody runs ssh-keygen -A"
+    "sshd will refuse every connection until ssh-keygen -A is run"
 )
 _NEEDS_SEED = (
     "a copy that is started without a seed and outside a cloud has no SSH host keys, and its sshd "
@@ -226,4 +230,4 @@ _SHARED_BY_COPIES = (
     "machines copied from this template will share the host keys made here: sanitize each copy, "
     "or let the template make its own at boot"
 )
-_CERTIFICATE_WHY = "a certificate vouches for one key, and that key is replaced"
+_CERTIFICATE_WHY = "a certificate is valid for one key only, and that key is replaced"

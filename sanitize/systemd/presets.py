@@ -36,7 +36,7 @@ PRESET_FOLDERS = (
 CONFIG_FOLDER = "/etc/systemd/system"
 
 #: Distributions that build systemd with ``-Dfirst-boot-full-preset=true``. Known for Fedora 37
-#: and later; that its descendants with the same systemd do it too is taken for granted here.
+#: and later; that its descendants with the same systemd do it too is assumed here.
 FULL_PRESET_IDS = frozenset({"fedora", "rhel", "centos"})
 FULL_PRESET_SINCE = 252
 

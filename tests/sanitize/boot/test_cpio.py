@@ -121,7 +121,7 @@ MEMBER = cpio.member(cpio.Header(b"etc/fstab", 0o100644), b"content")
             MEMBER[:94] + b"7FFFFFFF" + MEMBER[102:], "name of a member", id="endless name"
         ),
         pytest.param(MEMBER[:94] + b"00000000" + MEMBER[102:], "name of a member", id="no name"),
-        pytest.param(MEMBER[:94] + b"00000004" + MEMBER[102:], "does not end", id="cut name"),
+        pytest.param(MEMBER[:94] + b"00000004" + MEMBER[102:], "is not terminated", id="cut name"),
         pytest.param(
             MEMBER[:54] + b"FFFFFFFF" + MEMBER[62:], "middle of a member", id="4 GiB of contents"
         ),

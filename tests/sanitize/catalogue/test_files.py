@@ -82,10 +82,10 @@ BAD_ROWS = [
     ({**GOOD, "id": 7}, "row number 1: id: has to be a string"),
     ({**GOOD, "why": ""}, "row my-agent: why: "),
     ({**GOOD, "off_because": ""}, "row my-agent: off_because: "),
-    ({**GOOD, "profile": "gold"}, "row my-agent: profile: gold is none of identity, golden"),
+    ({**GOOD, "profile": "gold"}, "row my-agent: profile: gold is not one of identity, golden"),
     (
         {**GOOD, "action": "delete"},
-        "row my-agent: action: delete is none of remove, clear, truncate, drop-lines, write",
+        "row my-agent: action: delete is not one of remove, clear, truncate, drop-lines, write",
     ),
     ({**GOOD, "paths": "/a/b"}, "row my-agent: paths: has to be a list"),
     ({**GOOD, "paths": []}, "row my-agent: paths: "),
@@ -122,7 +122,10 @@ BAD_ROWS = [
         {**GOOD, "action": "drop-lines", "lines": ["ok", "id=("]},
         "row my-agent: lines[1]: is not a regular expression: missing ), unterminated subpattern",
     ),
-    ({**GOOD, "action": "drop-lines", "lines": ["a\nb"]}, "row my-agent: lines[0]: holds a line"),
+    (
+        {**GOOD, "action": "drop-lines", "lines": ["a\nb"]},
+        "row my-agent: lines[0]: contains a line break",
+    ),
     ({**GOOD, "lines": ["x"]}, "row my-agent: lines: does not go with this action; drop-lines"),
     ({**GOOD, "action": "write"}, "row my-agent: content: is missing"),
     ({**GOOD, "content": "x"}, "row my-agent: content: does not go with this action; write"),
@@ -154,7 +157,7 @@ def test_counts_rows(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("- id: [", "is not valid YAML"),
-        ("- id: a\n  id: b\n", "the key id is there twice"),
+        ("- id: a\n  id: b\n", "the key id appears twice"),
         ("- &a [*a]\n", "is not valid YAML|has to be a mapping"),
         ("- !!python/object/apply:os.system [id]\n", "is not valid YAML"),
         ("rows: []\n", "has to be a list"),
@@ -188,7 +191,7 @@ def test_says_when_the_file_cannot_be_read(tmp_path: Path, name: str, reason: st
 
 def test_an_id_is_taken_once(tmp_path: Path) -> None:
     name = written(tmp_path, GOOD, GOOD)
-    with pytest.raises(UsageError, match="row my-agent: id: is there twice"):
+    with pytest.raises(UsageError, match="row my-agent: id: appears twice"):
         load([name])
 
 

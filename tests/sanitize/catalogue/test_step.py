@@ -227,7 +227,7 @@ def test_leaves_what_lies_behind_a_symlinked_folder(
     result = plan(tmp_path, row("remove", pattern))
     assert result.changes == ()
     assert [(n.level, n.text) for n in result.notes] == [
-        (Level.KEPT, f"{astray} lies behind a symlinked folder; it is left alone")
+        (Level.KEPT, f"{astray} is below a symlinked folder; it is not changed")
     ]
 
 
@@ -271,7 +271,7 @@ def test_changes_nothing_through_a_link_that_leads_away(
     result = plan(tmp_path, row(action, "/a/x", lines=("root",), content="z"))
     assert result.changes == ()
     assert [n.text for n in result.notes] == [
-        "/a/x is a symlink that leads elsewhere; it is left alone"
+        "/a/x is a symlink that leads elsewhere; it is not changed"
     ]
 
 
@@ -291,13 +291,13 @@ def test_a_file_too_big_to_edit_is_left_alone(tmp_path: Path) -> None:
         file.truncate(READ_LIMIT + 1)
     result = plan(tmp_path, row("drop-lines", "/a/x", lines=("HWADDR=.*",)))
     assert result.changes == ()
-    assert [n.text for n in result.notes] == ["/a/x is too big to be edited; it is left alone"]
+    assert [n.text for n in result.notes] == ["/a/x is too large to be edited; it is not changed"]
 
 
 def test_names_that_forge_lines_are_shown_escaped(tmp_path: Path) -> None:
     plant(tmp_path, {"/a/b": "-> /etc", "/etc/x\nRemoved: all": ""})
     note = plan(tmp_path, row("remove", "/a/b/*")).notes[0]
-    assert note.text == r"/a/b/x\nRemoved: all lies behind a symlinked folder; it is left alone"
+    assert note.text == r"/a/b/x\nRemoved: all is below a symlinked folder; it is not changed"
 
 
 def test_names_that_are_not_text_are_removed(tmp_path: Path) -> None:

@@ -182,10 +182,10 @@ GOLDEN = {
         kept=("in a way that is not edited here",),
     ),
     "no YAML": Golden(
-        {INSTALLER: f"network: [\n macaddress: {A}\n"}, {}, kept=("no YAML that can be read",)
+        {INSTALLER: f"network: [\n macaddress: {A}\n"}, {}, kept=("cannot be read as YAML",)
     ),
     "nested without end": Golden(
-        {INSTALLER: "[" * 5000 + f" {A} \n"}, {}, kept=("no YAML that can be read",)
+        {INSTALLER: "[" * 5000 + f" {A} \n"}, {}, kept=("cannot be read as YAML",)
     ),
     "nothing pinned": Golden({INSTALLER: "network:\n  ethernets:\n    e: {dhcp4: true}\n"}, {}),
 }

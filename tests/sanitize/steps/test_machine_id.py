@@ -203,7 +203,7 @@ def test_auto_says_what_it_did_and_why(tmp_path: Path, tree: Tree, word: str, re
             {**DEBIAN_12, "/var/lib/machines/box/etc/machine-id": f"{OTHER}\n"},
             "auto",
             Level.WARNING,
-            "/var/lib/machines/box/etc/machine-id belongs to a machine inside",
+            "/var/lib/machines/box/etc/machine-id belongs to a nested machine",
         ),
         ({ETC: "-> /run/machine-id"}, "auto", Level.INFO, "made anew at every boot"),
     ],
@@ -231,7 +231,7 @@ PASSWD = "root:x:0:0:root:/root:/bin/bash\n"
     [
         ({ETC: "-> passwd", "/etc/passwd": PASSWD}, r"/etc/machine-id -> passwd holds something"),
         ({ETC: "-> /etc/passwd", "/etc/passwd": PASSWD}, "-> /etc/passwd holds something"),
-        ({ETC: "-> /../../../outside"}, "-> /../../../outside is a symlink that leads nowhere"),
+        ({ETC: "-> /../../../outside"}, "-> /../../../outside is a dangling symlink"),
         ({ETC: "-> machine-id"}, "cannot be followed: too many levels of symbolic links"),
         ({ETC: "-> /no/such/folder"}, "cannot be followed"),
         ({ETC: None}, "/etc/machine-id is a directory, not a file"),
@@ -240,7 +240,7 @@ PASSWD = "root:x:0:0:root:/root:/bin/bash\n"
         ({ETC: "hello\n"}, "holds something that is not a machine-id"),
         ({ETC: f"{OLD}\n{OTHER}\n"}, "holds something that is not a machine-id"),
         ({ETC: b"\xff\xfe\x00"}, "holds something that is not a machine-id"),
-        ({ETC: "-> \x1b[2J\n"}, r"/etc/machine-id -> \x1b[2J\n is a symlink"),
+        ({ETC: "-> \x1b[2J\n"}, r"/etc/machine-id -> \x1b[2J\n is a dangling symlink"),
         ({**PAIR, DBUS: None}, "/var/lib/dbus/machine-id is a directory, not a file"),
     ],
 )

@@ -113,7 +113,7 @@ def test_removed_or_made(
         (FEDORA, {}, Level.INFO, "sshd-keygen@rsa.service makes new ones at boot"),
         (DEBIAN, {"profile": Profile.GOLDEN}, Level.WARNING, "will share the host keys made here"),
         (DEBIAN | CLOUD_INIT, {"profile": Profile.GOLDEN}, Level.WARNING, "without a seed"),
-        (DEBIAN, {"ssh_host_keys": "remove"}, Level.WARNING, "until somebody runs ssh-keygen -A"),
+        (DEBIAN, {"ssh_host_keys": "remove"}, Level.WARNING, "until ssh-keygen -A is run"),
         (DEBIAN, {"ssh_host_keys": "keep"}, Level.WARNING, "kept, as asked"),
     ],
 )
