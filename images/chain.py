@@ -12,7 +12,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import RefusedError
-from unclone.images.formats import Format, detect, read_header
+from unclone.images.formats.header import Format
+from unclone.images.formats.table import detect, read_header
 from unclone.images.image import Image, open_image, real_path
 from unclone.images.text import printable, shown
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from unclone.images.formats import Header
+    from unclone.images.formats.header import Header
 
 #: More images on top of each other than this are taken for an attack, not a history.
 MAX_DEPTH = 32

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import RefusedError, UsageError
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.text import shown
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import RefusedError
 from unclone.images.files import Identity, identity, write_durably
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.overlay import journal_path
 from unclone.images.text import shown
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from unclone.images.formats import Format
+    from unclone.images.formats.header import Format
     from unclone.images.image import Image
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from unclone.images import qemu_img
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.files import create_private, draft_path, explained
-from unclone.images.formats import Format, probe, read_header
+from unclone.images.formats.header import Format
+from unclone.images.formats.table import probe, read_header
 from unclone.images.image import open_image
 from unclone.images.text import shown
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images import process
 from unclone.images.errors import RefusedError, ToolError, UncloneError
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.image import blockdev, file_node, layer, qemu_name, short_blockdev
 from unclone.images.text import shown
 

@@ -15,7 +15,8 @@ from unclone.images import journal, overlay, qemu_img
 from unclone.images.chain import read_chain
 from unclone.images.errors import InUseError, RefusedError, UncloneError
 from unclone.images.files import remove_durably, sync_file
-from unclone.images.formats import Format, vdi
+from unclone.images.formats import vdi
+from unclone.images.formats.header import Format
 from unclone.images.image import real_path
 from unclone.images.interrupts import deferred
 from unclone.images.journal import Marker

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from unclone.images import qemu_img
 from unclone.images.errors import UncloneError
 from unclone.images.files import create_private, explained
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.text import shown
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from unclone.images.formats import Format
+    from unclone.images.formats.header import Format
     from unclone.images.image import Image
     from unclone.images.recovery import Recovery
 

@@ -21,7 +21,7 @@ from tests.support.disk_images import (
 )
 from unclone.images.chain import MAX_DEPTH, read_chain
 from unclone.images.errors import ExitStatus, RefusedError, UncloneError, UsageError
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.image import blockdev, qemu_name, require_writable
 
 BY_NAME = {str(kind): kind for kind in KINDS}

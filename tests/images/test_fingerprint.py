@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from unclone.images.fingerprint import DiskState, FileState, disk_state
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.image import Image
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from tests.support.disk_images import (
     tool,
 )
 from unclone.images.errors import ExitStatus, InUseError, RefusedError, UncloneError, UsageError
-from unclone.images.formats import Format, detect
+from unclone.images.formats.header import Format
+from unclone.images.formats.table import detect
 from unclone.images.lock import ImageLock
 from unclone.images.output import ToOutput
 from unclone.images.overlay import claim_path, output_overlay_path, partial_path

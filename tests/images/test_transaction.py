@@ -25,7 +25,7 @@ from tests.support.disk_images import (
     tool,
 )
 from tests.support.transactions import BY_NAME, change, changed, on_a_chain, with_snapshot
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.overlay import overlay_path
 from unclone.images.transaction import Disk, InPlace
 

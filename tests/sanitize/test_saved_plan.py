@@ -12,7 +12,7 @@ import pytest
 from tests.support.identified import ROOT, SWAP, IdentifiedVolumes, identified_guest, olds
 from tests.support.tree import plant
 from unclone.images.errors import RefusedError, UsageError
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.image import Image
 from unclone.sanitize import saved_plan
 from unclone.sanitize.new_values import NewValues

@@ -10,7 +10,7 @@ from unclone.images.chain import read_chain
 from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.engines.engine import Drive
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.process import run
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.transaction import Disk
 from unclone.sanitize.options import Options
 

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncheckedError, UncloneError, UsageError
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.opening import select_engine
 from unclone.images.output import ToOutput
 from unclone.images.rehearsal import Rehearsal

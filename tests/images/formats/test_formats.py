@@ -17,8 +17,8 @@ from tests.support.disk_images import (
     tool,
 )
 from unclone.images.errors import ExitStatus, RefusedError
-from unclone.images.formats import Format, Header, detect, read_header
-from unclone.images.formats.header import Extent
+from unclone.images.formats.header import Extent, Format, Header
+from unclone.images.formats.table import detect, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable

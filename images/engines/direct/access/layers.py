@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct.access.clusters import Layer
-from unclone.images.formats import Format, qcow2
-from unclone.images.formats.header import Source
+from unclone.images.formats import qcow2
+from unclone.images.formats.header import Format, Source
 from unclone.images.image import open_image
 from unclone.images.text import shown
 

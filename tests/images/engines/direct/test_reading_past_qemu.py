@@ -20,7 +20,7 @@ from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.engines.engine import Drive
 from unclone.images.file_systems.ext_superblock import Superblock, parse
-from unclone.images.formats import Format
+from unclone.images.formats.header import Format
 from unclone.images.process import run
 
 if TYPE_CHECKING:
