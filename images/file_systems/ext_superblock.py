@@ -18,6 +18,8 @@ _MAGIC = 0xEF53
 _LAYOUT = struct.Struct(
     "<II12xII4xI4xI12xHH12xII4xIH2xIII16s16s70xH16xI4xI18xH80xI33xB214x8s24xI16xI376xI"
 )
+#: Of fields that are written.
+UUID_OFFSET, CHECKSUM_OFFSET = 0x68, 0x3FC
 
 # s_state
 VALID_FS, ERROR_FS = 1, 2

@@ -7,10 +7,10 @@ References: [MS-VHDX] Virtual Hard Disk v2 (VHDX) File Format: 2.2 Header Sectio
 from __future__ import annotations
 
 import struct
-from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from unclone.images.crc32c import crc32c
 from unclone.images.formats.header import Format, Header
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _log_in_use(source: Source) -> bool:
     for offset in _HEADER_OFFSETS:
         raw = source.read(offset, _HEADER_SIZE, "header")
         magic, checksum, sequence, _, _, log, _, version, length, at = _HEADER.unpack_from(raw)
-        if magic != b"head" or checksum != _crc32c(raw[:4] + bytes(4) + raw[8:]):
+        if magic != b"head" or checksum != _checksum(raw[:4] + bytes(4) + raw[8:]):
             continue
         if version != 1:
             raise source.unsound(f"its version is {version}")
@@ -121,20 +121,5 @@ def _item(
     return source.read(offset, length, "metadata item")
 
 
-def _crc32c(data: bytes) -> int:
-    crc = 0xFFFF_FFFF
-    table = _crc32c_table()
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    return crc ^ 0xFFFF_FFFF
-
-
-@cache
-def _crc32c_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        crc = value
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F6_3B78 if crc & 1 else 0)
-        table.append(crc)
-    return tuple(table)
+def _checksum(data: bytes) -> int:
+    return crc32c(0xFFFF_FFFF, data) ^ 0xFFFF_FFFF

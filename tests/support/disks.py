@@ -112,6 +112,22 @@ def copy_into(content: Path, disk: Path, offset: int) -> None:
             target.write(source.read(end - start))
 
 
+class FileBlocks:
+    """The bytes of a raw image, as the modules of ``images/file_systems/`` read and write them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.size = path.stat().st_size
+
+    def read(self, offset: int, count: int) -> bytes:
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            return file.read(count)
+
+    def write(self, offset: int, content: bytes) -> None:
+        poke(self._path, offset, content)
+
+
 def poke(path: Path, offset: int, data: bytes) -> None:
     """Overwrite *data* at *offset* of a raw image."""
     with path.open("r+b") as file:

@@ -14,9 +14,9 @@ from unclone.images import process
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.tables import set_gpt_guid, set_mbr_id
 from unclone.images.errors import EngineError
+from unclone.images.file_systems import ext_checksums
 from unclone.images.file_systems.table import type_of
 from unclone.images.identifiers import devices as identified
-from unclone.images.identifiers.ext_reseed import reseed
 from unclone.images.identifiers.forms import require_form
 from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
@@ -111,7 +111,7 @@ def _set_in_table(device: Device, identifier: Identifier) -> None:
 def _set_with_tools(
     device: Device, value: str, alone: Callable[[Device], AbstractContextManager[Device]]
 ) -> None:
-    if device.content.ext is not None and _reseed(device, value):
+    if device.content.ext is not None and _set_ext_uuid(device, value):
         words = "the checksums were changed"
     elif device.content.ext is not None and not device.content.ext.needs_check:
         words = _run(device, device.for_tools, value)
@@ -123,10 +123,10 @@ def _set_with_tools(
         raise EngineError(f"{device.name}: the UUID is still {found}: {words}")
 
 
-def _reseed(device: Device, value: str) -> bool:
+def _set_ext_uuid(device: Device, value: str) -> bool:
     blocks = device.open()
     try:
-        return reseed(blocks, value)
+        return ext_checksums.set_uuid(blocks, value)
     finally:
         blocks.close()
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.direct import file_disk
-from tests.support.disks import Part, make_file_system
-from unclone.images.engines.direct.block_file import BlockFile
+from tests.support.disks import FileBlocks, Part, make_file_system
 from unclone.images.file_systems.table import TABLE, UNKNOWN, recognise, type_of
 from unclone.images.process import run
 
@@ -50,22 +48,18 @@ def blkid(image: Path) -> tuple[str, str, str]:
 @pytest.mark.parametrize("name", PARTS)
 def test_what_blkid_says_is_said_here(tmp_path: Path, name: str) -> None:
     image = make_file_system(tmp_path / "image", PARTS[name])
-    disk = file_disk(image)
-    volume = BlockFile(disk)
+    volume = FileBlocks(image)
     found = recognise(volume)
     kind = type_of(found)
     assert (found, kind.read(volume), kind.label(volume)) == blkid(image)
     assert kind.label(volume) == PARTS[name].label
-    disk.close()
 
 
 @pytest.mark.parametrize("size", [0, 1, 512, 1024, 4096, 1 << 20])
 def test_zeros_are_nothing(tmp_path: Path, size: int) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(size))
-    disk = file_disk(image)
-    assert recognise(BlockFile(disk)) == UNKNOWN
-    disk.close()
+    assert recognise(FileBlocks(image)) == UNKNOWN
 
 
 def test_no_name_is_twice_in_the_table() -> None:
@@ -83,9 +77,7 @@ def test_what_is_set_can_also_be_read_back() -> None:
 def test_a_type_that_is_not_in_the_table_is_left_alone(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(4096))
-    disk = file_disk(image)
-    volume = BlockFile(disk)
+    volume = FileBlocks(image)
     kind = type_of("hfsplus")
     assert kind.why_unsettable(volume) == "there is no way to change the identifier of 'hfsplus'"
     assert (kind.read(volume), kind.label(volume), kind.checker) == ("", "", None)
-    disk.close()

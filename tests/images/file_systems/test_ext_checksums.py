@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.direct import file_disk
-from tests.support.disks import poke
-from unclone.images.engines.direct.block_file import BlockFile
-from unclone.images.file_systems import ext
-from unclone.images.identifiers import ext_reseed
+from tests.support.disks import FileBlocks, poke
+from unclone.images.file_systems import ext, ext_checksums
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -64,12 +61,9 @@ def make(image: Path, tree: Path, options: tuple[str, ...], size: int = 40) -> N
     run(["e2fsck", "-fDp", image], ok=(0, 1))  # which makes the index
 
 
-def reseed(image: Path) -> tuple[bool, str]:
-    blocks = BlockFile(file_disk(image))
-    try:
-        return ext_reseed.reseed(blocks, UUID), ext.read(blocks)
-    finally:
-        blocks.close()
+def set_uuid(image: Path) -> tuple[bool, str]:
+    blocks = FileBlocks(image)
+    return ext_checksums.set_uuid(blocks, UUID), ext.read(blocks)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -77,7 +71,7 @@ def test_e2fsck_has_nothing_to_say(tmp_path: Path, tree: Path, variant: str) -> 
     image = tmp_path / "image"
     make(image, tree, VARIANTS[variant])
     before = described(image)
-    assert reseed(image) == (True, UUID)
+    assert set_uuid(image) == (True, UUID)
     run(["e2fsck", "-fn", image])
     assert described(image) == before
     assert run(["blkid", "-p", "-o", "value", "-s", "UUID", image]).stdout.decode().strip() == UUID
@@ -86,16 +80,12 @@ def test_e2fsck_has_nothing_to_say(tmp_path: Path, tree: Path, variant: str) -> 
 def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) -> None:
     image = tmp_path / "image"
     make(image, tree, ("-b", "1024"))
-    reseed(image)
+    set_uuid(image)
     poke(image, 1024, bytes(1024))
     said = run(["e2fsck", "-fy", "-b", "8193", "-B", "1024", image], ok=(0, 1)).stdout
     assert b"checksum" not in said
     run(["e2fsck", "-fn", image])
-    blocks = BlockFile(file_disk(image))
-    try:
-        assert ext.read(blocks) == UUID
-    finally:
-        blocks.close()
+    assert ext.read(FileBlocks(image)) == UUID
 
 
 def test_a_wrong_checksum_stays_wrong(tmp_path: Path, tree: Path) -> None:
@@ -104,7 +94,7 @@ def test_a_wrong_checksum_stays_wrong(tmp_path: Path, tree: Path) -> None:
     make(image, tree, ("-b", "4096"))
     table = int.from_bytes(image.read_bytes()[4096 + 8 : 4096 + 12], "little")
     poke(image, table * 4096 + 11 * 256 + 0x7C, b"\xa5\x5a")  # inode 12
-    assert reseed(image) == (True, UUID)
+    assert set_uuid(image) == (True, UUID)
     said = run(["e2fsck", "-fn", image], ok=(4,)).stdout
     assert b"Inode 12 passes checks, but checksum does not match inode" in said
 
@@ -114,7 +104,7 @@ def test_what_it_does_not_know_is_left_to_tune2fs(tmp_path: Path, tree: Path, va
     image = tmp_path / "image"
     make(image, tree, LEFT[variant])
     before = image.read_bytes()
-    assert not reseed(image)[0]
+    assert not set_uuid(image)[0]
     assert image.read_bytes() == before
 
 
@@ -122,7 +112,7 @@ def test_a_journal_that_has_to_be_replayed_is_left_to_e2fsck(tmp_path: Path, tre
     image = tmp_path / "image"
     make(image, tree, ())
     run(["debugfs", "-w", "-R", "feature needs_recovery", image])
-    assert not reseed(image)[0]
+    assert not set_uuid(image)[0]
 
 
 def described(image: Path) -> str:
