@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from unclone.sanitize.inventory.inventory import Inventory
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,6 +14,17 @@ if TYPE_CHECKING:
     from unclone.images.volumes import CheckResult, FileSystem, Identifier
     from unclone.sanitize.change import Change, Note, Plan
     from unclone.sanitize.residue import Residue
+
+
+#: Actions that make a new value whatever the old one was.
+ALWAYS_RENEWED = frozenset({"set-identifier", "generate-ssh-host-key"})
+
+
+def reference_steps() -> frozenset[str]:
+    """The steps whose changes follow those of device identifiers."""
+    from unclone.sanitize.references import REFERENCES  # noqa: PLC0415 (slow to load)
+
+    return frozenset(reference.info.id for reference in REFERENCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,8 @@ class Inspection:
     file_systems: tuple[FileSystem, ...]
     identifiers: tuple[Identifier, ...]
     plan: Plan
+    #: What identifies the machine now.
+    inventory: Inventory = field(default_factory=Inventory)
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
@@ -79,6 +94,7 @@ class Inspection:
             "file_systems": [asdict(fs) for fs in self.file_systems],
             "identifiers": [asdict(identifier) for identifier in self.identifiers],
             "plan": self.plan.to_json(),
+            "inventory": self.inventory.to_json(),
             "warnings": list(self.warnings),
             "timings": dict(self.timings),
         }
@@ -95,6 +111,10 @@ class Report:
     engine: str
     guest: GuestSummary
     plan: Plan
+    #: What identifies the machine: afterwards, or as it is where nothing was changed.
+    inventory: Inventory = field(default_factory=Inventory)
+    #: The image was left as it is because of ``if_needed``: a run would only renew again.
+    left_alone: bool = False
     outcomes: tuple[Outcome, ...] = ()
     verification: Verification = field(default_factory=Verification)
     #: Identifiers read from the devices afterwards.
@@ -108,14 +128,45 @@ class Report:
         """What the steps had to say."""
         return self.plan.notes
 
+    @property
+    def only_renews(self) -> bool:
+        """Whether the plan is nothing but what every run makes anew, also right after another.
+
+        Those are the identifiers of devices with what refers to them, and the SSH host keys that
+        are made here. So an image that was sanitised looks; a copy of it looks the same.
+        """
+        references = reference_steps()
+        return all(
+            change.action in ALWAYS_RENEWED or change.step in references
+            for change in self.plan.changes
+        )
+
+    @property
+    def status(self) -> str:
+        """``done``, ``planned`` or ``unchanged``."""
+        if self.left_alone:
+            return "unchanged"
+        return "planned" if self.dry_run else "done"
+
     def proven(
         self,
         outcomes: tuple[Outcome, ...],
         verification: Verification,
         identifiers: tuple[Identifier, ...],
+        inventory: Inventory,
     ) -> Report:
-        """The same report with what was done, and how it was proven."""
-        return replace(self, outcomes=outcomes, verification=verification, identifiers=identifiers)
+        """The same report with what was done, how it was proven, and what is left."""
+        return replace(
+            self,
+            outcomes=outcomes,
+            verification=verification,
+            identifiers=identifiers,
+            inventory=inventory,
+        )
+
+    def leave_alone(self, inventory: Inventory) -> Report:
+        """The same report of an image that is left as it is."""
+        return replace(self, inventory=inventory, left_alone=True)
 
     def finished(self, timings: Mapping[str, float]) -> Report:
         """The same report with the time each phase took."""
@@ -128,7 +179,7 @@ class Report:
         return {
             "image": self.image,
             "result": self.result,
-            "status": "planned" if self.dry_run else "done",
+            "status": self.status,
             "engine": self.engine,
             "profile": self.plan.profile,
             "guest": self.guest.to_json(),
@@ -138,6 +189,8 @@ class Report:
             "checks": [asdict(check) for check in self.verification.checks],
             "residue": [asdict(residue) for residue in self.verification.residue],
             "identifiers": [asdict(identifier) for identifier in self.identifiers],
+            "inventory": self.inventory.to_json(),
+            "only_renews": self.only_renews,
             "warnings": list(self.warnings),
             "timings": dict(self.timings),
         }

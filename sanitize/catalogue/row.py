@@ -15,7 +15,7 @@ from unclone.sanitize.options import Profile
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.images.volumes import Stat
@@ -87,6 +87,23 @@ class CatalogueStep:
                 changes[decided.target] = decided  # a link and its target are one file
         return StepPlan(tuple(changes.values()), tuple(notes))
 
+    def first_place(self, guest: Guest, facts: Facts) -> str:
+        """A path that :meth:`plan` would change; "" when there is none.
+
+        Of a pattern with ``**`` only the two upper levels of folders are looked at: a whole tree
+        takes long, and this is asked of rows that are not part of the run.
+        """
+        row = self.row
+        if not row.when.holds(guest, facts):
+            return ""
+        patterns = [one for pattern in row.paths for one in _upper_levels(pattern)]
+        spared = find(guest, row.excepts).targets
+        for target in self._targets(guest, find(guest, patterns, spared).targets, spared):
+            decided = self._decide(guest, target)
+            if isinstance(decided, Change):
+                return decided.target
+        return ""
+
     def _targets(
         self, guest: Guest, targets: Iterable[str], spared: tuple[str, ...]
     ) -> Iterator[str]:
@@ -139,6 +156,11 @@ class CatalogueStep:
         kept = self.row.profile is Profile.IDENTITY
         text = f"{printable(path)} {reason}; it is not changed"
         return Note(self.row.id, Level.KEPT if kept else Level.WARNING, text)
+
+
+def _upper_levels(pattern: str) -> Sequence[str]:
+    above, deep, name = pattern.partition("/**/")
+    return (f"{above}/{name}", f"{above}/*/{name}") if deep else (pattern,)
 
 
 def _inside(path: str, folders: Iterable[str]) -> bool:

@@ -240,6 +240,7 @@ def request_from(
         dry_run=given.get("dry_run", False),
         save_plan=given.get("save_plan"),
         plan=given.get("plan"),
+        if_needed=given.get("if_needed", False),
         key_files=tuple(given["key_files"]),
         passphrase=_asking(progress) if given["ask_passphrase"] else None,
         options=_named(options, given["name"] or Path(outputs[0] if outputs else image).stem),

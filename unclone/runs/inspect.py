@@ -25,6 +25,7 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
         ReadOnly(request.disks, allow=request.allow) as transaction,
         opened(request, transaction, timer, read_only=True) as guest,
     ):
+        from unclone.sanitize.inventory.taking import take_inventory  # noqa: PLC0415 (slow to load)
         from unclone.sanitize.new_values import NewValues, mask_random  # noqa: PLC0415 (slow to load)
         from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
 
@@ -40,6 +41,7 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
             file_systems=tuple(guest.file_systems()),
             identifiers=tuple(guest.identifiers()),
             plan=mask_random(plan, request.options, new_values),
+            inventory=take_inventory(guest, request.options),
             warnings=(*transaction.warnings, *guest.layout.warnings),
             timings=timer.stop(),
         )

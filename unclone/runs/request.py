@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 class Request:
     """What to work on, and how. Only ``image`` is needed.
 
-    ``format`` is one of ``Format`` or "" to detect it. ``outputs`` are written
-    instead of the images, one for each disk. ``allow`` are further folders in which backing and
-    data files may be. ``key_files`` and ``passphrase`` (given a description of the container)
-    open LUKS.
+    ``format`` is one of ``Format`` or "" to detect it. ``outputs`` are written instead of the
+    images, one for each disk. ``allow`` are further folders in which backing and data files may
+    be. ``if_needed`` leaves an image as it is when the run would only renew what every run renews
+    (``Report.only_renews``). ``key_files`` and ``passphrase`` (given a description of the
+    container) open LUKS.
     """
 
     image: Path
@@ -38,6 +39,7 @@ class Request:
     #: ``options``, but for catalogue files.
     save_plan: Path | None = None
     plan: Path | None = None
+    if_needed: bool = False
     key_files: tuple[Path, ...] = ()
     passphrase: Callable[[str], bytes] | None = None
     options: Options = field(default_factory=Options)

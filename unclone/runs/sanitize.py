@@ -85,6 +85,12 @@ def _sanitize(
                 plan=shown_plan,
                 warnings=(*transaction.warnings, *guest.layout.warnings),
             )
+            from unclone.sanitize.inventory.taking import take_inventory  # noqa: PLC0415 (imported while the image is opened)
+
+            if request.if_needed and report.only_renews:
+                return report.leave_alone(take_inventory(guest, request.options)).finished(
+                    timer.stop()
+                )
             timer.phase("apply")
             loader.wait("unclone.sanitize.verifying")
             from unclone.sanitize.applying import apply_plan  # noqa: PLC0415 (imported while the image is opened)
@@ -93,12 +99,14 @@ def _sanitize(
             outcomes = tuple(apply_plan(guest, plan))
             timer.phase("verify")
             verification = verify(guest, plan, outcomes, strict=request.options.strict)
+            found = take_inventory(guest, request.options)
             if request.dry_run:  # a rehearsal: what was made is thrown away
-                return report.proven((), verification, ()).finished(timer.stop())
+                found = found.without_new_values(shown_plan.changes)
+                return report.proven((), verification, (), found).finished(timer.stop())
             identifiers = tuple(guest.identifiers())
             timer.phase("commit")
         transaction.commit()
-    return report.proven(outcomes, verification, identifiers).finished(timer.stop())
+    return report.proven(outcomes, verification, identifiers, found).finished(timer.stop())
 
 
 def _saved_plan(request: Request) -> SavedPlan | None:
@@ -155,6 +163,7 @@ class _Loader:
         "unclone.sanitize.planning",
         "unclone.sanitize.applying",
         "unclone.sanitize.verifying",
+        "unclone.sanitize.inventory.taking",
     )
 
     def __init__(self, options: Options) -> None:

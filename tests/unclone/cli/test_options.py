@@ -38,6 +38,7 @@ def test_without_options_the_request_is_the_default_one() -> None:
     ("arguments", "field", "value"),
     [
         (["--dry-run"], "dry_run", True),
+        (["--if-needed"], "if_needed", True),
         (["--engine", "guestfs"], "engine", "guestfs"),
         (["--format", "raw"], "format", "raw"),
         (["--output", "b.qcow2"], "outputs", (Path("b.qcow2"),)),
@@ -123,6 +124,11 @@ def test_every_option_of_sanitize_is_exercised_here() -> None:
         (["a", "b", "--name", "web-01"], "--name is for exactly one image"),
         (["a", "--derive-from", "/nonexistent"], "cannot read the key in /nonexistent"),
         (["a", "--uuids", "burn"], "'burn' is not one of"),
+        (["a", "--if-needed", "--output", "b"], "--if-needed does not go with --output"),
+        (
+            ["a", "--if-needed", "--definition", "b", "--name", "c"],
+            "--if-needed does not go with --definition",
+        ),
         (["a", "--overwrite"], "--overwrite needs --output"),
         (["a", "--save-plan", "p"], "--save-plan needs --dry-run"),
         (["a", "b", "--dry-run", "--save-plan", "p"], "--save-plan is for exactly one image"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   unclone inspect web-01.qcow2
-  unclone inspect --profile golden --verbose template.qcow2
+  unclone inspect --plan --profile golden template.qcow2
   unclone inspect --json disk.raw --format raw | jq '.results[0].guest'
 """
 
@@ -39,6 +39,7 @@ SECTIONS = {
 
 @click.command("inspect", cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
 @options.image_argument()
+@click.option("--plan", is_flag=True, help="Also show what `unclone sanitize` would do.")
 @options.step_options
 @options.opening_options
 @output_options
@@ -47,12 +48,16 @@ def command(
     ctx: click.Context,
     /,
     image: Path,
-    as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    plan: bool,  # noqa: FBT001 (click gives flags by name)
+    as_json: bool,  # noqa: FBT001
     verbose: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     **given: Any,  # noqa: ANN401 (the options, as options.request_from takes them)
 ) -> None:
-    """Show what identity is in IMAGE, and what `unclone sanitize` would do. Changes nothing."""
+    """Show what identity is in IMAGE. Changes nothing.
+
+    With --plan, also what `unclone sanitize` would do with the same options.
+    """
     from unclone.runs.inspect import inspect  # noqa: PLC0415 (the engines come with it: not for --help)
 
     steps = options.options_from(given)
@@ -62,8 +67,8 @@ def command(
     if as_json:
         print_document("unclone.inspect/1", [found.to_json()])
     elif found.result is not None:
-        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
-        from unclone.cli.render.inspection import show_inspection  # noqa: PLC0415 (slow to load, and of no use to --json)
+        from unclone.cli.render.inspection import show_inspection  # noqa: PLC0415 (of no use to --json)
+        from unclone.cli.render.page import Page  # noqa: PLC0415 (likewise)
 
-        show_inspection(render.console(), found.result, verbose=verbose)
+        show_inspection(Page(), found.result, verbose=verbose, plan=plan)
     ctx.exit(found.status)

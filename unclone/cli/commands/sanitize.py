@@ -22,8 +22,6 @@ from unclone.runs import failures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from unclone.cli.progress import Progress
     from unclone.runs.completed import CompletedRun
     from unclone.runs.listener import Listener
@@ -53,7 +51,7 @@ SECTIONS = {
         *("--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--strict"),
         "--catalogue",
     ),
-    "The result": ("--overwrite", "--output-format", "--allow-overlays"),
+    "The result": ("--if-needed", "--overwrite", "--output-format", "--allow-overlays"),
     "The new definition": ("--definition-output", "--avoid", "--ledger"),
     "Opening the image": (
         *("--engine", "--format", "--add-disk", "--allow-dir", "--key-file", "--ask-passphrase"),
@@ -75,6 +73,12 @@ SECTIONS = {
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Carry out exactly the plan that was saved, and refuse when IMAGE has changed since.",
+)
+@click.option(
+    "--if-needed",
+    is_flag=True,
+    help="Leave IMAGE as it is when a run would only renew device identifiers and host keys again. "
+    "Not for a new copy of a sanitised image: the copy has the same ones.",
 )
 @click.option(
     "-o",
@@ -174,24 +178,35 @@ def command(
     if as_json:
         print_document("unclone.sanitize/1", [each.to_json() for each in runs])
     else:
-        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
-
-        out = render.console()
-        for each in runs:
-            if each.result is not None:
-                _show(out, each.result, verbose=verbose)
+        _show(runs, verbose=verbose, quiet=quiet)
     ctx.exit(failures.worst(each.status for each in runs))
 
 
-def _show(out: Console, result: Report | MachineReport, *, verbose: bool) -> None:
-    from unclone.cli.render.report import show_definition, show_report  # noqa: PLC0415 (slow to load, and of no use to --json)
-    from unclone.runs.sanitize_machine import MachineReport  # noqa: PLC0415 (all formats come with it)
+def _show(
+    runs: Sequence[CompletedRun[Report] | CompletedRun[MachineReport]],
+    *,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """The results, and with several images or ``quiet`` a total. Failures are on stderr already."""
+    from unclone.cli.render.page import Page  # noqa: PLC0415 (of no use to --json)
+    from unclone.cli.render.report import show_definition, show_line, show_report, show_total  # noqa: PLC0415 (likewise)
+    from unclone.sanitize.report import Report  # noqa: PLC0415 (likewise)
 
-    if isinstance(result, MachineReport):
-        show_report(out, result.report, verbose=verbose)
-        show_definition(out, result.defined)
-    else:
-        show_report(out, result, verbose=verbose)
+    page = Page()
+    statuses = []
+    for each in runs:
+        result = each.result
+        report = result if isinstance(result, Report) or result is None else result.report
+        statuses.append(report.status if report else failures.STATUS_NAMES[each.status])
+        if quiet:
+            show_line(page, each.image, statuses[-1], report)
+        elif report:
+            show_report(page, report, verbose=verbose)
+        if result is not None and not isinstance(result, Report) and not quiet:
+            show_definition(page, result.defined)
+    if len(runs) > 1:
+        show_total(page, statuses)
 
 
 def _sanitize_machine(
@@ -272,6 +287,11 @@ def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
         )
     if given["name"] and not (given["derive_from"] or given["definition"]):
         raise click.UsageError("--name needs --derive-from or --definition")
+    if given["if_needed"] and (outputs or given["definition"]):
+        other = "--output" if outputs else "--definition"
+        raise click.UsageError(
+            f"--if-needed does not go with {other}, which always makes a new file"
+        )
     for name, option, needed in (
         ("output_format", "--output-format", "outputs"),
         ("definition_output", "--definition-output", "definition"),
