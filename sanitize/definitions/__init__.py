@@ -1,1 +1,1 @@
-"""Definitions of virtual machines: what in them says who the machine is, and how it is renewed."""
+"""Definitions of virtual machines: what in them identifies the machine, and how it is renewed."""

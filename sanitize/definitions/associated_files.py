@@ -21,7 +21,7 @@ LIMIT = 256 * 2**20
 
 
 class AssociatedFile(Protocol):
-    """One file that appears, or is changed, together with the new definition."""
+    """A file that appears, or is changed, with the new definition: both, or neither."""
 
     @property
     def target(self) -> Path:
@@ -85,7 +85,7 @@ def require_free(target: Path, source: Path, *, overwrite: bool) -> None:
 def appearing(target: Path, *, like: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """A file that appears as *target* at the end, complete, durable and as readable as *like*.
 
-    Without *overwrite* a file that somebody else has put there in the meantime is not replaced.
+    Without *overwrite* a file that another process has put there in the meantime is not replaced.
     """
     # A name of its own: another run may be writing the same target.
     draft = target.with_name(f".{target.name}.{os.urandom(6).hex()}.new")
@@ -111,7 +111,7 @@ def _link(draft: Path, target: Path) -> None:
         target.hardlink_to(draft)
     except FileExistsError:
         raise UsageError(
-            f"{shown(target)} has just been written by somebody else",
+            f"{shown(target)} has just been written by another process",
             hint="Name another file, or look whether it is the one you want.",
         ) from None
     except OSError as error:

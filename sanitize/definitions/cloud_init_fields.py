@@ -85,8 +85,8 @@ def seed_fields(
                 if pattern is not None and pattern.search(value):
                     yield _part(by_id["seed-name"], place, value, start, span, scope)
                 else:
-                    words = f"{place} is {printable(value, 80)} for the new machine too"
-                    yield Note("seed-name", Level.WARNING, words)
+                    message = f"{place} is {printable(value, 80)} for the new machine too"
+                    yield Note("seed-name", Level.WARNING, message)
             for mac in addresses.find(part):
                 span = (mac.start, mac.end)
                 yield _part(by_id["seed-mac"], node.place, mac.text, start, span, scope)

@@ -78,7 +78,7 @@ class Card(NamedTuple):
 class Active(NamedTuple):
     """Why the machine is not off. A running one can be tried again later, a saved one cannot."""
 
-    words: str  # "it is running", "golden.vmss beside it holds its saved state"
+    reason: str  # "it is running", "golden.vmss beside it holds its saved state"
     running: bool
 
 
@@ -130,9 +130,9 @@ class Definition:
             return
         message = f"{self.source.shown} is not the definition of a machine that is off: "
         if self.active.running:
-            raise InUseError(message + self.active.words, hint="Shut the machine down first.")
+            raise InUseError(message + self.active.reason, hint="Shut the machine down first.")
         raise RefusedError(
-            message + self.active.words,
+            message + self.active.reason,
             hint="Start it and shut it down, or discard its saved state, then try again.",
         )
 

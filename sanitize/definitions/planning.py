@@ -51,15 +51,15 @@ def plan_definition(
     # Paths follow names and ids, so they come last.
     last = [number for number, field in enumerate(definition.fields) if _follows(field)]
     first = sorted(set(range(len(definition.fields))) - set(last))
-    following: Substitution | None = None
+    substitution: Substitution | None = None
     for number in (*first, *last):
         field = definition.fields[number]
         new: str | None
         if field.disk and field.disk not in moved:
             new = field.value
         elif _follows(field):
-            following = following or Substitution(definition.name, identities)
-            new = _followed(field, following)
+            substitution = substitution or Substitution(definition.name, identities)
+            new = _followed(field, substitution)
         else:
             new = _decide(definition, field, identities, moves)
         planned[number] = PlannedField(field, new)
@@ -93,12 +93,12 @@ def _follows(field: Field) -> bool:
     )
 
 
-def _followed(field: Field, following: Substitution) -> str:
+def _followed(field: Field, substitution: Substitution) -> str:
     if field.rule.treatment is Treatment.RENEW:
-        return following.text(field.value)
+        return substitution.text(field.value)
     if field.rule.kind is FieldKind.INTERFACE:
-        return following.interface(field.value)
-    return following.text(field.value, unlike=field.rule.kind in _NEVER_SHARED)
+        return substitution.interface(field.value)
+    return substitution.text(field.value, must_differ=field.rule.kind in _NEVER_SHARED)
 
 
 def _new_value(field: Field, identities: IdentityMap, file: str) -> str:
@@ -181,10 +181,10 @@ def _require_sound(definition: Definition) -> None:
             )
         if field.rule.kind is FieldKind.MAC:
             address = str(addresses.parse(field.value, f"{file}: {field.place}"))
-            twin = seen.setdefault((field.scope, address), field)
-            if twin is not field:
+            first = seen.setdefault((field.scope, address), field)
+            if first is not field:
                 raise RefusedError(
-                    f"{file}: {twin.place} and {field.place} have the same MAC address, {shown}",
+                    f"{file}: {first.place} and {field.place} have the same MAC address, {shown}",
                     hint="Give each card of the source its own first.",
                 )
         elif field.rule.kind in _UUIDS and not is_uuid(field.value):

@@ -1,6 +1,6 @@
 """Old identities that are still in the text: comments, metadata, arguments, unknown elements.
 
-They are not changed, because nobody knows what reads them; the report says where they are.
+They are not changed, because it is not known what reads them; the report says where they are.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def _note(level: Level, kind: str, value: str, lines: list[int]) -> Note:
     shown = ", ".join(str(line) for line in lines[:SHOWN_LINES])
     more = " and others" if len(lines) > SHOWN_LINES else ""
     where = f"line {shown}" if len(lines) == 1 else f"lines {shown}{more}"
-    words = f"the old {kind} {printable(value, 80)} is still on {where} of the result"
-    return Note(STEP, level, f"{words}: see what reads it there")
+    message = f"the old {kind} {printable(value, 80)} is still on {where} of the result"
+    return Note(STEP, level, f"{message}: see what reads it there")
 
 
 def _lines(breaks: list[int], places: list[int]) -> list[int]:

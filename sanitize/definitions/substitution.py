@@ -33,8 +33,8 @@ class Substitution:
         self._uuids = {hexadecimal(old): new for old, new in identities.uuids.items()}
         self._name = name_pattern(old_name)
 
-    def text(self, old: str, *, unlike: bool = False) -> str:
-        """*old* with new identities. *unlike*: it must not stay, so the new name is worked in."""
+    def text(self, old: str, *, must_differ: bool = False) -> str:
+        """*old* with new identities. *must_differ*: where it would stay, the new name is added."""
         new = splice(
             old,
             [
@@ -44,14 +44,14 @@ class Substitution:
             ],
         )
         new = self._renamed(UUID.sub(self._uuid, new))
-        return self._worked_in(new) if new == old and unlike else new
+        return self._with_name(new) if new == old and must_differ else new
 
     def interface(self, old: str) -> str:
         """Another name than *old* for an interface of the host, which holds the new name.
 
         One that gets too long becomes a digest instead, the same each time.
         """
-        new = self.text(old, unlike=True)
+        new = self.text(old, must_differ=True)
         if len(new.encode(errors="surrogateescape")) <= INTERFACE_LIMIT:
             return new
         kind = _LETTERS.match(old)
@@ -75,7 +75,7 @@ class Substitution:
                 return "/".join(parts)
         return path
 
-    def _worked_in(self, path: str) -> str:
+    def _with_name(self, path: str) -> str:
         folder, slash, last = path.rpartition("/")
         stem, dot, ending = last.rpartition(".")
         name = self._identities.name

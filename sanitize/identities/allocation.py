@@ -97,11 +97,11 @@ class Pool:
             "identities to avoid"
             for path in self._avoided.cut
         ]
-        return tuple(words for words in (ledger, *cut) if words)
+        return tuple(warning for warning in (ledger, *cut) if warning)
 
     @contextmanager
     def handing_out(self) -> Iterator[None]:
-        """What is recorded inside is recorded together; other processes wait for the end."""
+        """Everything recorded inside is kept, or nothing; other processes wait for the end."""
         if self._ledger is None:
             yield
         else:

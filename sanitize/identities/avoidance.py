@@ -127,8 +127,8 @@ def _scan_bytes(text: bytes, macs: set[str], uuids: set[str]) -> None:
         uuids.add("-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])))
 
 
-def _unreadable(path: Path, words: str) -> UsageError:
+def _unreadable(path: Path, message: str) -> UsageError:
     return UsageError(
-        f"cannot look for addresses to avoid in {printable(str(path))}: {words}",
+        f"cannot look for addresses to avoid in {printable(str(path))}: {message}",
         hint="--avoid takes files and folders that you may read, everything in them included.",
     )

@@ -37,9 +37,9 @@ def read_key(file: str) -> bytes:
         ) from None
     key = content.rstrip(b"\r\n")
     if not KEY_MINIMUM <= len(key) <= KEY_LIMIT:
-        words = "too long for a key" if len(key) > KEY_LIMIT else "too short for a key"
+        message = "too long for a key" if len(key) > KEY_LIMIT else "too short for a key"
         raise UsageError(
-            f"{shown} has {len(key)} bytes and is {words}",
+            f"{shown} has {len(key)} bytes and is {message}",
             hint=f"Make one with `openssl rand -hex 32 > FILE`; {KEY_MINIMUM} bytes at least.",
         )
     return key

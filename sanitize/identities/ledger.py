@@ -123,7 +123,7 @@ class Ledger:
     def transaction(self) -> Iterator[None]:
         """Everything recorded inside is kept, or nothing; no other process writes meanwhile.
 
-        Read what is taken and record what is handed out inside one, or two processes may hand
+        Read what is taken and record what is given out inside one, or two processes may give
         out the same. Raises :class:`UncloneError` when the ledger stays busy or cannot be written.
         """
         with self._errors():
@@ -217,7 +217,7 @@ class Ledger:
                 ) from None
 
     def release(self, name: str) -> int:
-        """Forget *name*, so that its identities may be handed out again; how many there were.
+        """Forget *name*, so that its identities may be given out again; how many there were.
 
         Raises :class:`UsageError` when the ledger does not know it.
         """
@@ -320,12 +320,12 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             _, _, name = getattr(error, "sqlite_errorname", "").partition("_")
             code = name.partition("_")[0]
-            words, hint = _EXPLAINED.get(code, ("", ""))
+            message, hint = _EXPLAINED.get(code, ("", ""))
             kind = {"BUSY": InUseError, "NOTADB": RefusedError}.get(code, UncloneError)
             raise kind(
-                f"the ledger {printable(str(self.path))} {words or 'cannot be used'}: "
+                f"the ledger {printable(str(self.path))} {message or 'cannot be used'}: "
                 f"{printable(str(error))}",
-                hint=hint or "Nothing was handed out.",
+                hint=hint or "Nothing was given out.",
             ) from error
 
 
@@ -340,7 +340,7 @@ _EXPLAINED: Mapping[str, tuple[str, str]] = {
     ),
     "CANTOPEN": ("cannot be opened", "See whether its folder exists and may be written to."),
     "CORRUPT": ("is damaged", _RESTORE),
-    "FULL": ("cannot be written", "Make room on its disk. Nothing was handed out."),
+    "FULL": ("cannot be written", "Make room on its disk. Nothing was given out."),
     "IOERR": ("cannot be read or written", "See whether its disk is full or failing."),
     "NOTADB": ("is not a ledger", "Give the name of a ledger, or of a file that does not exist."),
     "READONLY": ("may not be written to", "Give yourself the right to write to it."),

@@ -1,7 +1,7 @@
 r"""The spellings one identifier has in the files of a guest.
 
 :func:`spellings` gives them in an order that depends on the kind of identifier alone, so that the
-n-th spelling of an old value and the n-th of its new value belong together and are equally long:
+n-th spelling of an old value and the n-th of its new value correspond and are equally long:
 that is all a rewrite needs to know.
 
 References: systemd-escape(1) and systemd.unit(5) ("-" in a path is ``\x2d``); GRUB manual,

@@ -77,10 +77,10 @@ class ManualStep:
     """A disk whose ids cannot be changed here and now: the report says what a person has to do."""
 
     target: Path
-    words: str
+    instruction: str
 
     def describe(self) -> str:
-        return f"{shown(self.target)}: {self.words}"
+        return f"{shown(self.target)}: {self.instruction}"
 
     def check(self, *, overwrite: bool) -> None:
         """Nothing is done, so nothing can fail."""

@@ -15,17 +15,17 @@ _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
 
 
 class Line(NamedTuple):
-    """A line from ``start`` to ``end``; ``following`` is where the next one starts."""
+    """A line from ``start`` to ``end``; ``next_start`` is where the next one starts."""
 
     text: str
     start: int
     end: int
-    following: int
+    next_start: int
 
     @property
     def whole(self) -> tuple[int, int]:
         """What is taken out when the line is."""
-        return self.start, self.following
+        return self.start, self.next_start
 
 
 def lines(text: str) -> Iterator[Line]:

@@ -34,7 +34,7 @@ class Node:
     shape: Shape
     start: int
     end: int
-    value: str = ""  # a scalar's words; "" for null
+    value: str = ""  # a scalar's text; "" for null
     spell: Callable[[str], str] = str
     inner: tuple[int, int] = (0, 0)
     entries: dict[str, Node] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Node:
             yield self.entries[step]
 
     def get(self, path: str, default: str = "") -> str:
-        """The words of the first scalar at *path*."""
+        """The text of the first scalar at *path*."""
         return next((n.value for n in self.find(path) if n.shape is Shape.SCALAR), default)
 
     def walk(self) -> Iterator[Node]:

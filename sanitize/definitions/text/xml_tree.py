@@ -1,4 +1,4 @@
-"""XML read for editing: each element knows where in the text its attributes and its words are.
+"""XML read for editing: each element knows where its attributes and its text are.
 
 Only what a definition needs, and nothing that can attack: a document type is refused (with it go
 entities and everything external, as defusedxml does), and so are depth and numbers of elements that
@@ -29,7 +29,7 @@ ELEMENT_LIMIT = 50_000
 _NAME = re.compile(r"<([^\s/>]+)")
 _ATTRIBUTE = re.compile(r"""(\s+)([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_END = re.compile(r"\s*(/?)>")
-#: What stands in an element without children: comments and instructions, CDATA, words.
+#: What stands in an element without children: comments and instructions, CDATA, text.
 _PIECE = re.compile(r"(<!--.*?-->|<\?.*?\?>)|<!\[CDATA\[(.*?)\]\]>|([^<]+)", re.DOTALL)
 #: What may follow an element on its last line.
 _REST_OF_LINE = re.compile(r"[ \t]*(\r\n|\n|\r)")
@@ -54,7 +54,7 @@ class Attribute:
 class Element:
     """An element. ``start``, ``end``: all of it, from ``<`` to ``>``; ``inner``: between its tags.
 
-    ``inner`` is None for ``<tag/>``. ``value`` are its own words, without white space around.
+    ``inner`` is None for ``<tag/>``. ``value`` is its own message, without white space around.
     """
 
     tag: str  # without prefix
@@ -107,8 +107,8 @@ def read_xml(source: Source) -> Element:
     return _Reader(source).read()
 
 
-def words(source: Source, element: Element) -> tuple[int, int, Callable[[str], str]] | None:
-    """Where the words of an *element* without children stand, and how new ones are written there.
+def text_place(source: Source, element: Element) -> tuple[int, int, Callable[[str], str]] | None:
+    """Where the text of an *element* without children is, and how new text is written there.
 
     White space around them, comments and CDATA stay. None for ``<tag/>``. Raises RefusedError for
     an element with children.
@@ -117,7 +117,7 @@ def words(source: Source, element: Element) -> tuple[int, int, Callable[[str], s
         return None
     if element.children:
         raise RefusedError(
-            f"{source.position(element.start)}: {element.place} has elements where words should be",
+            f"{source.position(element.start)}: {element.place} has elements where text should be",
             hint="Correct the definition first.",
         )
     start, end = element.inner
@@ -210,8 +210,8 @@ class _Reader:
         element.inner = (element.tag_end, inner_end)
         element.end = self._source.text.index(">", inner_end) + 1
 
-    def _say(self, words: str) -> None:
-        self._words[-1].append(words)
+    def _say(self, message: str) -> None:
+        self._words[-1].append(message)
 
     def _attributes(self, start: int, values: list[str]) -> tuple[dict[str, Attribute], int, bool]:
         text = self._source.text

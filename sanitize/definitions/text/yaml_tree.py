@@ -1,4 +1,4 @@
-"""YAML read for editing: each value knows its place; comments and order are nobody's business.
+"""YAML read for editing: each value knows its place; comments and order stay.
 
 Only PyYAML's parser is used, which makes no objects: aliases (with them go bombs), tags other than
 YAML's own, keys that are there twice, and depth and size that no definition has are refused before

@@ -133,12 +133,12 @@ def with_manifest(text: bytes) -> bytes:
 
 SHA = hashlib.sha256(GOOD).hexdigest().encode()
 ARCHIVES = {
-    "parent-folder": (archive({"golden.ovf": GOOD, "../x.vmdk": b"x"}), "lies in another folder"),
-    "absolute": (archive({"golden.ovf": GOOD, "/etc/x": b"x"}), "lies in another folder"),
-    "in-a-folder": (archive({"golden.ovf": GOOD, "a/b": b"x"}), "lies in another folder"),
-    "windows-path": (archive({"golden.ovf": GOOD, "..\\x": b"x"}), "lies in another folder"),
-    "extended-path": (extended("../../etc/cron.d/x"), "lies in another folder"),
-    "dots": (archive({"golden.ovf": GOOD, "..": b"x"}), "lies in another folder"),
+    "parent-folder": (archive({"golden.ovf": GOOD, "../x.vmdk": b"x"}), "is in another folder"),
+    "absolute": (archive({"golden.ovf": GOOD, "/etc/x": b"x"}), "is in another folder"),
+    "in-a-folder": (archive({"golden.ovf": GOOD, "a/b": b"x"}), "is in another folder"),
+    "windows-path": (archive({"golden.ovf": GOOD, "..\\x": b"x"}), "is in another folder"),
+    "extended-path": (extended("../../etc/cron.d/x"), "is in another folder"),
+    "dots": (archive({"golden.ovf": GOOD, "..": b"x"}), "is in another folder"),
     "symbolic-link": (
         archive({"golden.ovf": GOOD, "d.vmdk": b""}, kind=tarfile.SYMTYPE, link="/etc/passwd"),
         "d.vmdk is a symbolic link",

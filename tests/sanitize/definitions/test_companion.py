@@ -57,7 +57,7 @@ def test_who_comes_second_does_not_replace(source: Path, tmp_path: Path) -> None
             file.write(b"mine")
             target.write_bytes(b"theirs")
 
-    with pytest.raises(UsageError, match="somebody else"):
+    with pytest.raises(UsageError, match="another process"):
         write()
     assert target.read_bytes() == b"theirs"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]

@@ -142,12 +142,12 @@ def test_paths_follow(old: str, new: str) -> None:
     map_ = identities()
     map_.machine_uuid(UUID, field="uuid")
     map_.mac(MAC, prefix=b"", place="")
-    assert Substitution("golden", map_).text(old, unlike=True) == new
+    assert Substitution("golden", map_).text(old, must_differ=True) == new
 
 
 def test_what_may_be_shared_stays_when_nothing_followed() -> None:
     assert Substitution("golden", identities()).text("/srv/x") == "/srv/x"
-    assert Substitution("", identities()).text("/srv/x", unlike=True) == "/srv/x-web-01"
+    assert Substitution("", identities()).text("/srv/x", must_differ=True) == "/srv/x-web-01"
 
 
 def test_paths_follow_what_comes_after_them() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import Edit, splice
-from unclone.sanitize.definitions.text.xml_tree import Element, read_xml, words
+from unclone.sanitize.definitions.text.xml_tree import Element, read_xml, text_place
 
 #: Everything XML 1.0 can say, but for white space at the ends, which no value has.
 VALUES = st.text(
@@ -28,7 +28,7 @@ def parsed(text: str | bytes) -> tuple[Source, Element]:
 def with_words(text: str, value: str) -> str:
     """*text* with other words in its root element."""
     source, root = parsed(text)
-    place = words(source, root)
+    place = text_place(source, root)
     assert place is not None
     start, end, spell = place
     return splice(source.text, [Edit(start, end, spell(value))])
@@ -107,13 +107,13 @@ def test_what_xml_cannot_say_is_refused(value: str) -> None:
 
 def test_an_element_without_an_end_tag_has_no_place_for_words() -> None:
     source, root = parsed("<a/>")
-    assert words(source, root) is None
+    assert text_place(source, root) is None
 
 
 def test_words_among_elements_are_refused() -> None:
     source, root = parsed("<a>x<b/>y</a>")
     with pytest.raises(RefusedError, match=r"a\.xml:1:1"):
-        words(source, root)
+        text_place(source, root)
 
 
 ENCODED = "<a b='é'>ünder</a>"
@@ -137,7 +137,7 @@ def test_every_encoding_stays(content: bytes) -> None:
     source, root = parsed(content)
     assert (root.get("b"), root.value) == ("é", "ünder")
     assert source.encoded(source.text) == content
-    place = words(source, root)
+    place = text_place(source, root)
     assert place is not None
     edited = source.encoded(splice(source.text, [Edit(place[0], place[1], place[2]("€ new"))]))
     assert parsed(edited)[1].value == "€ new"  # as a reference where the encoding has no such sign

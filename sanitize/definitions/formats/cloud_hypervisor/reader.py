@@ -86,6 +86,6 @@ def _active(source: Source) -> Active | None:
     folder = source.path.parent
     for name in _SAVED:
         if (folder / name).exists():
-            words = f"{printable(name)} beside it: it is part of a snapshot with memory"
-            return Active(words, running=False)
+            message = f"{printable(name)} beside it: it is part of a snapshot with memory"
+            return Active(message, running=False)
     return None

@@ -1,6 +1,6 @@
-"""Every field of a cloud-hypervisor VmConfig that says who the machine is.
+"""Every field of a cloud-hypervisor VmConfig that identifies the machine.
 
-``where`` holds paths of sanitize/definitions/tree.py.
+``where`` holds paths of Node.find (definitions/text/tree.py).
 
 References: cloud-hypervisor vmm/src/api/openapi/cloud-hypervisor.yaml (30 to 48);
 vmm/src/vm_config.rs.

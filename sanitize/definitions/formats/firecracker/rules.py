@@ -1,6 +1,6 @@
-"""Every field of a Firecracker configuration that says who the machine is.
+"""Every field of a Firecracker configuration that identifies the machine.
 
-``where`` holds paths of sanitize/definitions/tree.py.
+``where`` holds paths of Node.find (definitions/text/tree.py).
 
 References: Firecracker src/firecracker/swagger/firecracker.yaml (1.0 to 1.13); docs/vsock.md,
 docs/network-setup.md, docs/mmds/mmds-user-guide.md.

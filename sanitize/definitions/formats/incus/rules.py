@@ -1,6 +1,6 @@
-"""Every field of an Incus or LXD instance that says who it is.
+"""Every field of an Incus or LXD instance that identifies it.
 
-``where`` holds paths of sanitize/definitions/tree.py, from an instance.
+``where`` holds paths of Node.find (definitions/text/tree.py), from an instance.
 
 References: Incus doc/config_options.txt (instance-volatile); internal/instance/config.go
 (InstanceIncludeWhenCopying: what a copy keeps); LXD 5 documents the same keys.

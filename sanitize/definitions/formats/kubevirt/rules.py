@@ -1,6 +1,6 @@
-"""Every field of a KubeVirt VirtualMachine that says who the machine is.
+"""Every field of a KubeVirt VirtualMachine that identifies the machine.
 
-``where`` holds paths of sanitize/definitions/tree.py, from the VirtualMachine.
+``where`` holds paths of Node.find (definitions/text/tree.py), from the VirtualMachine.
 
 References: KubeVirt API reference, v1.0 to v1.6 (VirtualMachine, VirtualMachineInstanceSpec,
 DomainSpec); pkg/virt-controller/watch/clone (what its own clone leaves out); Kubernetes API

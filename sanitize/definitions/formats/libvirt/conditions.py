@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from unclone.sanitize.definitions.text.xml_tree import Element
 
-#: Rows whose values nobody gets to see: passwords, and what may hold some.
+#: Rules whose values are never shown: passwords, and what may hold some.
 SECRETS = frozenset({"graphics-password", "oem-strings", "kernel-arguments"})
 
 #: The paths libvirt makes up: /var/lib/libvirt/qemu/channel/target/domain-3-golden/org.qemu...
@@ -32,7 +32,7 @@ def _always_fixed(element: Element, value: str) -> bool:
 
 
 def _unmanaged(element: Element, _value: str) -> bool:
-    """An interface that somebody else has made for the machine, under this name."""
+    """An interface that was made for the machine outside of libvirt, under this name."""
     return element.get("managed") == "no"
 
 
@@ -46,7 +46,7 @@ def _managed(element: Element, value: str) -> bool:
 
 
 def _shared(element: Element, _value: str) -> bool:
-    """A disk that several machines may use: nobody writes to it, or all mean to."""
+    """A disk that several machines may use: none writes to it, or all are meant to."""
     disk = element.parent
     return disk is not None and (
         disk.get("device") in ("cdrom", "floppy")

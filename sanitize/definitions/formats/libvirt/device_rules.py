@@ -292,7 +292,7 @@ _GRAPHICS = rules(
         FieldKind.OTHER,
         _KEEP,
         "devices/graphics/@passwd",
-        "whoever knows it for the source can open the new machine's screen",
+        "with the source's password the new machine's screen can be opened",
     ),
 )
 

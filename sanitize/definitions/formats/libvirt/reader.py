@@ -17,12 +17,13 @@ from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
 from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field, Moved
+from unclone.sanitize.definitions.firmware_variables import uefi_variables
 from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
-from unclone.sanitize.definitions.formats.libvirt.host import activity, variables
+from unclone.sanitize.definitions.formats.libvirt.host import activity
 from unclone.sanitize.definitions.formats.libvirt.rules import RULES
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
-from unclone.sanitize.definitions.text.xml_tree import read_xml, with_line, words
+from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place, with_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,7 +78,9 @@ class Libvirt(Definition):
             for planned in plan.fields
             if planned.field.rule.kind is FieldKind.FIRMWARE and planned.new and planned.changed
         }
-        return [CopiedFile(Path(old), Path(new)) for old, new in moved.items() if variables(old)[0]]
+        return [
+            CopiedFile(Path(old), Path(new)) for old, new in moved.items() if uefi_variables(old)[0]
+        ]
 
     def virtio(self) -> Moved:
         """Disks, network cards and balloon."""
@@ -125,7 +128,7 @@ def _words(
     stays = rule.treatment is Treatment.KEEP
     if stays and (rule.id in SECRETS or element.children or not element.value):
         yield Field(rule, element.place, "", element.start, element.start, str, scope=scope)
-    elif element.value and (place := words(source, element)):
+    elif element.value and (place := text_place(source, element)):
         yield Field(
             rule,
             element.place,
@@ -141,10 +144,10 @@ def _words(
 def _notes(fields: Sequence[Field], domain: Element) -> Iterator[Note]:
     for card in domain.find("devices/interface"):
         if card.first("mac") is None:
-            words = f"{card.place} has no MAC address: libvirt makes one up when it is defined"
-            yield Note("interface-mac", Level.INFO, words)
+            message = f"{card.place} has no MAC address: libvirt makes one up when it is defined"
+            yield Note("interface-mac", Level.INFO, message)
     for path in dict.fromkeys(f.value for f in fields if f.rule.kind is FieldKind.FIRMWARE):
-        note = variables(path)[1]
+        note = uefi_variables(path)[1]
         if note is not None:
             yield note
 

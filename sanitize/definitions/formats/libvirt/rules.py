@@ -39,7 +39,7 @@ _GENERAL = rules(
         FieldKind.OTHER,
         _REMOVE,
         "title",
-        "it describes the source, and lists show it beside the name",
+        "it describes the source, and lists show it with the name",
     ),
 )
 
@@ -114,7 +114,7 @@ _SECURITY = rules(
         FieldKind.OTHER,
         _KEEP,
         "seclabel[@type='static']/label",
-        "it was chosen by hand; with one label for both, neither is protected from the other",
+        "it was chosen by a person; with one label for both, neither is protected from the other",
         Level.WARNING,
     ),
 )
@@ -133,7 +133,7 @@ _OTHER = rules(
         FieldKind.OTHER,
         _KEEP,
         "commandline",
-        "libvirt hands these arguments to QEMU as they are: see whether they name the source",
+        "libvirt passes these arguments to QEMU as they are: see whether they name the source",
     ),
 )
 

@@ -58,8 +58,8 @@ def moved(source: Source, root: Element) -> Moved:
         notes.append(_note(f"disk {old} ({bus or 'its bus by default'}) is now {new} (virtio)"))
         serial = disk.first("serial")
         if serial is not None and len(serial.value) > SERIAL_LENGTH:
-            words = f"the guest sees {SERIAL_LENGTH} characters of the serial number of {new}"
-            notes.append(Note(_STEP, Level.WARNING, words))
+            message = f"the guest sees {SERIAL_LENGTH} characters of the serial number of {new}"
+            notes.append(Note(_STEP, Level.WARNING, message))
     for card in root.find("devices/interface"):
         if card.get("type") in ("hostdev", "vdpa", "vhostuser"):
             continue
@@ -68,8 +68,8 @@ def moved(source: Source, root: Element) -> Moved:
         if old.startswith("virtio"):
             continue
         edits.append(_model(source, card, model))
-        words = f"network card {card.number} ({old or 'the default model'}) is now virtio"
-        notes.append(_note(words))
+        message = f"network card {card.number} ({old or 'the default model'}) is now virtio"
+        notes.append(_note(message))
     for balloon in root.find("devices/memballoon"):
         model_name = balloon.attributes.get("model")
         if model_name is not None and not model_name.value.startswith("virtio"):

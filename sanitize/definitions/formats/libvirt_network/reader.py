@@ -21,7 +21,7 @@ from unclone.sanitize.definitions.formats.libvirt_network.rules import (
 )
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
-from unclone.sanitize.definitions.text.xml_tree import read_xml, words
+from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place
 from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _fields(source: Source, root: Element, macs: Collection[str]) -> Iterator[Fi
         if host.get("ip") not in owned - {""}:
             continue
         for name in host.find("hostname"):
-            if span := words(source, name):
+            if span := text_place(source, name):
                 yield Field(HOST_NAME, name.place, name.value, *span)
 
 

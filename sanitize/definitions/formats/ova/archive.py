@@ -136,7 +136,7 @@ def _next(file: BinaryIO, start: int, length: int, path: Path) -> Member | None:
     name = _name(block, said)
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise RefusedError(
-            f"{shown(path)}: member '{printable(name, 200)}' lies in another folder",
+            f"{shown(path)}: member '{printable(name, 200)}' is in another folder",
             hint="An OVA holds files without folders. Make it again, or do not trust it.",
         )
     if data + size > length:

@@ -3,7 +3,7 @@
 The descriptor and the manifest are written anew; everything else is copied block by block, in
 pieces, and its digest checked on the way.
 
-References: see sanitize/definitions/ovf/.
+References: see fields.py and manifest.py.
 """
 
 from __future__ import annotations
@@ -196,5 +196,5 @@ def _copy(
 
 def _notes(certificate: Member | None) -> Iterator[Note]:
     if certificate is not None:
-        words = f"{certificate.name} signs the source only, and is left out"
-        yield Note("certificate", Level.WARNING, words)
+        message = f"{certificate.name} signs the source only, and is left out"
+        yield Note("certificate", Level.WARNING, message)

@@ -12,7 +12,7 @@ from unclone.sanitize.definitions.formats.ovf import rules
 from unclone.sanitize.definitions.formats.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
 from unclone.sanitize.definitions.formats.vbox.fields import machine_cards, machine_fields
 from unclone.sanitize.definitions.formats.vmx.cards import PREFIX as VMWARE_PREFIX
-from unclone.sanitize.definitions.text.xml_tree import read_xml, with_line, words
+from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place, with_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +82,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
         *_properties(root),
         *_disks(root, in_archive=in_archive),
     ]
-    # Where the hardware section has addresses, a hypervisor's own words only repeat them.
+    # Where the hardware section has addresses, a hypervisor's own elements only repeat them.
     scope = "extension" if any(field.rule is rules.CARD for field in fields) else ""
     machines = [element for element in system.children if element.tag == "Machine"]
     for machine in machines:
@@ -270,7 +270,7 @@ def _value(element: Element, name: str) -> str:
 def _words(
     source: Source, rule: Rule, element: Element, *, label: str = "", prefix: bytes = b""
 ) -> Iterator[Field]:
-    place = words(source, element) if element.value and not element.children else None
+    place = text_place(source, element) if element.value and not element.children else None
     if place is not None:
         start, end, spell = place
         yield Field(

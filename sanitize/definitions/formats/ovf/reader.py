@@ -1,6 +1,6 @@
 """Open Virtualization Format: a descriptor (.ovf) with its disks and manifest beside it.
 
-References: see sanitize/definitions/ovf/.
+References: see fields.py and manifest.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from unclone.images.errors import RefusedError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import appearing, require_free
-from unclone.sanitize.definitions.beside import is_beside
 from unclone.sanitize.definitions.definition import Active, Definition
+from unclone.sanitize.definitions.firmware_variables import is_beside
 from unclone.sanitize.definitions.formats.ovf import FORMAT, rules
 from unclone.sanitize.definitions.formats.ovf.fields import read_descriptor
 from unclone.sanitize.definitions.formats.ovf.manifest import LIMIT, Digest, Manifest, read_manifest
@@ -90,8 +90,8 @@ class NewManifest:
 
     def describe(self) -> str:
         missing = ", ".join(shown(self.output.parent / name) for name in self._missing())
-        words = f"{shown(self.target)}: digests of the new descriptor and its disks"
-        return f"{words}, but not of {missing}, which is not there yet" if missing else words
+        message = f"{shown(self.target)}: digests of the new descriptor and its disks"
+        return f"{message}, but not of {missing}, which is not there yet" if missing else message
 
     def check(self, *, overwrite: bool) -> None:
         require_free(self.target, self.source.with_suffix(".mf"), overwrite=overwrite)
@@ -145,5 +145,5 @@ def _manifest(source: Source) -> Manifest | None:
 def _notes(source: Source) -> Iterator[Note]:
     certificate = source.path.with_suffix(".cert").name
     if is_beside(source.path, certificate):
-        words = f"{certificate} signs the source only: the new machine is not signed"
-        yield Note("certificate", Level.WARNING, words)
+        message = f"{certificate} signs the source only: the new machine is not signed"
+        yield Note("certificate", Level.WARNING, message)

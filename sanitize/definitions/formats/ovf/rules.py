@@ -1,4 +1,4 @@
-"""Everything in an OVF descriptor that says who the machine is.
+"""Everything in an OVF descriptor that identifies the machine.
 
 ``where`` is relative to ``<VirtualSystem>`` or, with a leading slash, to ``<Envelope>``. What
 VirtualBox adds (``vbox:Machine``) has the rules of a .vbox.

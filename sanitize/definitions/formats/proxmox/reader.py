@@ -1,6 +1,6 @@
 """Proxmox VE: a machine's qemu-server configuration (/etc/pve/qemu-server/VMID.conf).
 
-References: see sanitize/definitions/proxmox/; src/PVE/QemuConfig.pm for locks and snapshots.
+References: see rules.py; src/PVE/QemuConfig.pm for locks and snapshots.
 """
 
 from __future__ import annotations
@@ -244,16 +244,18 @@ def _activity(source: Source, own: dict[str, Entry]) -> Active | None:
 
 
 def _notes(entries: Sequence[Entry]) -> Iterator[Note]:
-    words = "Proxmox wants it called VMID.conf, with a number that no machine has: -o VMID.conf"
-    yield Note("vmid", Level.INFO, words)
+    message = "Proxmox wants it called VMID.conf, with a number that no machine has: -o VMID.conf"
+    yield Note("vmid", Level.INFO, message)
     for section in dict.fromkeys(e.section for e in entries if e.section not in _OTHER_SECTIONS):
         if section:
-            words = f"snapshot {section}: it is only one where the new disks have it too"
-            yield Note("snapshot", Level.WARNING, words)
+            message = f"snapshot {section}: it is only one where the new disks have it too"
+            yield Note("snapshot", Level.WARNING, message)
     for entry in entries:
         if entry.kind == "args" and not entry.section:
-            words = "args: names, UUIDs and MAC addresses were looked for; see to ports and sockets"
-            yield Note(rules.ARGUMENTS.id, Level.WARNING, words)
+            message = (
+                "args: names, UUIDs and MAC addresses were looked for; see to ports and sockets"
+            )
+            yield Note(rules.ARGUMENTS.id, Level.WARNING, message)
 
 
 _VOLUMES = {

@@ -1,4 +1,4 @@
-"""Every key of a qemu-server configuration that says who the machine is.
+"""Every key of a qemu-server configuration that identifies the machine.
 
 ``where`` is ``KEY`` or ``KEY/OPTION``, ``#`` standing for a number. Not every match is a field:
 sanitize/definitions/formats/proxmox/reader.py says which are.
@@ -86,7 +86,7 @@ UNUSED = Rule(
     FieldKind.DISK,
     _REMOVE,
     "unused#",
-    "it is the source's: whoever destroys the new machine would destroy it",
+    "it is the source's: destroying the new machine would destroy it",
     _DOC,
 )
 STATE = Rule(
@@ -110,7 +110,7 @@ ARGUMENTS = Rule(
     FieldKind.OTHER,
     _FOLLOW,
     "args",
-    "Proxmox hands these arguments to QEMU as they are",
+    "Proxmox passes these arguments to QEMU as they are",
     _DOC,
 )
 ADDRESS = Rule(
@@ -127,7 +127,7 @@ PASSWORD = Rule(
     FieldKind.OTHER,
     _KEEP,
     "cipassword",
-    "whoever knows the source's password gets into the new machine too",
+    "the new machine has the same password as the source",
     _DOC,
     Level.WARNING,
 )

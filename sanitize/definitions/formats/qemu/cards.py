@@ -16,12 +16,12 @@ from unclone.sanitize.definitions.definition import Field
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
     from unclone.sanitize.definitions.formats.qemu.options import Option
     from unclone.sanitize.definitions.formats.qemu.words import Char, Word
     from unclone.sanitize.definitions.rule import Rule
 
-#: QEMU's own, as libvirt and virt-install hand them out too.
+#: QEMU's own range, which libvirt and virt-install use too.
 PREFIX = bytes.fromhex("525400")
 FIRST = 0x525400123456
 
@@ -46,7 +46,7 @@ def mac_rule(rules: Iterable[Rule]) -> Rule:
     return next(rule for rule in rules if rule.id == "mac")
 
 
-def unaddressed(machine: Machine, rule: Rule) -> Iterator[Field | Note]:
+def unaddressed(machine: MachineOptions, rule: Rule) -> Iterator[Field | Note]:
     """A field for each card without an address, which adds one; a note where that cannot be."""
     cards = [option for option in machine.options if is_card(option)]
     said = {p.value.lower().replace("-", ":") for o in cards for p in o.pairs if p.key in _MACS}
@@ -59,8 +59,8 @@ def unaddressed(machine: Machine, rule: Rule) -> Iterator[Field | Note]:
         place = f"{option.place} {_KEYS[option.name]}"
         added = _end(option)
         if added is None or not address:
-            words = f"{place}: QEMU chooses {address}, as for every machine: say another"
-            yield Note(rule.id, Level.WARNING, printable(words, 300))
+            message = f"{place}: QEMU chooses {address}, as for every machine: say another"
+            yield Note(rule.id, Level.WARNING, printable(message, 300))
         else:
             at, spell = added
             label = machine.label(option)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
     from unclone.sanitize.definitions.formats.qemu.options import Option, Pair
 
-#: Rows whose values nobody gets to see.
+#: Rules whose values are never shown.
 SECRETS = frozenset(
     {"secret", "smbios-text", "firmware-configuration", "kernel-arguments"}  # systemd credentials
 )
@@ -29,7 +29,9 @@ _LISTEN = re.compile(r"(?:\[[^\]]*\]|[^:]*):(\d+)")
 _OWN_ARGUMENT = re.compile(r"(?:^|\s)(?:ip=\S*[\d:]\S*|hostname=|systemd\.hostname=|\S*UUID=)")
 
 
-def spans(rule: str, machine: Machine, option: Option, pair: Pair) -> Iterator[tuple[int, int]]:
+def spans(
+    rule: str, machine: MachineOptions, option: Option, pair: Pair
+) -> Iterator[tuple[int, int]]:
     """The parts of the value of *pair* that are fields of the rule: the whole, most often."""
     if not pair.value:
         return
@@ -52,10 +54,10 @@ def _stream(*kinds: str) -> Callable[[Option, str], Iterator[tuple[int, int]]]:
 
 
 def _stream_port(option: Option, value: str) -> Iterator[tuple[int, int]]:
-    """Where somebody else listens the port stays."""
+    """The port stays where the other end listens."""
     found = _STREAM_PORT.match(value)
-    words = value.split(",")[1:]
-    listens = option.name == "gdb" or {"server", "server=on"} & set(words)
+    message = value.split(",")[1:]
+    listens = option.name == "gdb" or {"server", "server=on"} & set(message)
     if found and listens:
         yield found.span(1)
 
@@ -91,63 +93,63 @@ def _listening(_option: Option, value: str) -> Iterator[tuple[int, int]]:
         yield found.span(1)
 
 
-def _own_disk(machine: Machine, option: Option, _pair: Pair) -> bool:
+def _own_disk(machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     return not (_shared_disk(machine, option, _pair) or machine.is_flash(option))
 
 
-def _shared_disk(machine: Machine, option: Option, _pair: Pair) -> bool:
+def _shared_disk(machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     alone = machine.is_read_only(option) or machine.is_removable(option)
     return alone and not machine.is_flash(option)
 
 
-def _variables(machine: Machine, option: Option, _pair: Pair) -> bool:
+def _variables(machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     """A chip that is written to; the first of -pflash is the firmware itself."""
     first = option.name == "pflash" and option.number == 1
     return machine.is_flash(option) and not machine.is_read_only(option) and not first
 
 
-def _is_number(_machine: Machine, _option: Option, pair: Pair) -> bool:
+def _is_number(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
     return pair.value.isdigit() and pair.value != "0"
 
 
-def _local_port(machine: Machine, option: Option, pair: Pair) -> bool:
+def _local_port(machine: MachineOptions, option: Option, pair: Pair) -> bool:
     if not _is_number(machine, option, pair):
         return False
     return pair.key == "localport" or machine.is_server(option)
 
 
-def _is_socket(_machine: Machine, option: Option, _pair: Pair) -> bool:
+def _is_socket(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     return option.get("backend", "backend.type") == "socket"
 
 
-def _is_file(_machine: Machine, option: Option, pair: Pair) -> bool:
+def _is_file(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
     kind = option.get("backend", "backend.type")
     return option.name == "audiodev" or pair.key == "logfile" or kind in ("file", "pipe")
 
 
-def _own_network_name(_machine: Machine, option: Option, pair: Pair) -> bool:
+def _own_network_name(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
     """Of the user network: elsewhere "name" is something else."""
     return pair.key == "hostname" and option.get("type") == "user"
 
 
-def _fixed_id(_machine: Machine, _option: Option, pair: Pair) -> bool:
+def _fixed_id(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
     return pair.value != "auto"
 
 
-def _own_memory(_machine: Machine, option: Option, pair: Pair) -> bool:
+def _own_memory(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
     return option.is_on("share") and not pair.value.startswith("/dev/hugepages")
 
 
-def _own_argument(_machine: Machine, _option: Option, pair: Pair) -> bool:
+def _own_argument(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
     return bool(_OWN_ARGUMENT.search(pair.value))
 
 
-def _fibre_or_disk(_machine: Machine, _option: Option, pair: Pair) -> bool:
+def _fibre_or_disk(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
     number = pair.value.lower().removeprefix("0x")
     return bool(re.fullmatch(r"[0-9a-f]{1,20}", number)) and set(number) != {"0"}
 
 
-def _is_secret(_machine: Machine, option: Option, _pair: Pair) -> bool:
+def _is_secret(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     return option.name != "object" or option.get("qom-type").startswith("secret")
 
 
@@ -160,7 +162,7 @@ _PARTS: dict[str, Callable[[Option, str], Iterator[tuple[int, int]]]] = {
     "forwarded-port": _forwarded,
     "network-port": _listening,
 }
-_CONDITIONS: dict[str, Callable[[Machine, Option, Pair], bool]] = {
+_CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "disk": _own_disk,
     "disk-shared": _shared_disk,
     "nvram": _variables,

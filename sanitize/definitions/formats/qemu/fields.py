@@ -11,13 +11,16 @@ from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.definition import Card, Disk, Field
 from unclone.sanitize.definitions.formats.qemu.cards import PREFIX, is_card, mac_rule, unaddressed
 from unclone.sanitize.definitions.formats.qemu.conditions import SECRETS, spans
-from unclone.sanitize.definitions.formats.qemu.machine import REMOVABLE_SHORTHANDS, SHORTHANDS
+from unclone.sanitize.definitions.formats.qemu.machine_options import (
+    REMOVABLE_SHORTHANDS,
+    SHORTHANDS,
+)
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
     from unclone.sanitize.definitions.formats.qemu.options import Option, Pair
     from unclone.sanitize.definitions.formats.qemu.words import Place
     from unclone.sanitize.definitions.rule import Rule
@@ -33,7 +36,7 @@ class Found:
     place: Place | None = None
 
 
-def found(rules: Iterable[Rule], machine: Machine) -> tuple[list[Found], list[Note]]:
+def found(rules: Iterable[Rule], machine: MachineOptions) -> tuple[list[Found], list[Note]]:
     """The fields, in the order of the text; and a note for each value that only a shell knows."""
     fields: list[Found] = []
     notes: list[Note] = []
@@ -47,8 +50,8 @@ def found(rules: Iterable[Rule], machine: Machine) -> tuple[list[Found], list[No
                 at = option.start
                 fields.append(Found(Field(rule, where, value, at, at, str)))
             elif place is None:
-                words = f"{where}: only the script knows it when it runs; give the new machine "
-                notes.append(Note(rule.id, Level.WARNING, f"{printable(words)}one of its own"))
+                message = f"{where}: only the script knows it when it runs; give the new machine "
+                notes.append(Note(rule.id, Level.WARNING, f"{printable(message)}one of its own"))
             else:
                 value = pair.value[start:end]
                 field = _field(rule, machine, option, where, value, place, name_at)
@@ -61,7 +64,7 @@ def found(rules: Iterable[Rule], machine: Machine) -> tuple[list[Found], list[No
     return _apart(fields), notes
 
 
-def disks(machine: Machine) -> Iterator[Disk]:
+def disks(machine: MachineOptions) -> Iterator[Disk]:
     """The disks, as far as their paths are known."""
     for option in machine.options:
         keys = ("file", "file.filename", "filename")
@@ -81,7 +84,7 @@ def disks(machine: Machine) -> Iterator[Disk]:
             )
 
 
-def cards(machine: Machine, fields: Iterable[Found]) -> Iterator[Card]:
+def cards(machine: MachineOptions, fields: Iterable[Found]) -> Iterator[Card]:
     """The network cards that are named, with the addresses that QEMU counts where none is said."""
     added = {
         each.field.label: each.field.value
@@ -115,7 +118,7 @@ def _apart(fields: list[Found]) -> list[Found]:
     return sorted(kept, key=lambda each: (each.field.start, each.field.end))
 
 
-def _matches(rules: Iterable[Rule], machine: Machine) -> Iterator[tuple[Rule, Option, Pair]]:
+def _matches(rules: Iterable[Rule], machine: MachineOptions) -> Iterator[tuple[Rule, Option, Pair]]:
     wanted: dict[tuple[str, str], list[Rule]] = {}
     for rule in rules:
         for where in rule.where.split(" | "):
@@ -135,7 +138,7 @@ def _is_path(option: Option, key: str) -> bool:
 
 def _field(
     rule: Rule,
-    machine: Machine,
+    machine: MachineOptions,
     option: Option,
     where: str,
     value: str,
@@ -164,13 +167,13 @@ def _decimal(place: Place) -> Callable[[str], str]:
     return lambda new: place.spell(str(int(new, 16)))
 
 
-def _name_at(machine: Machine) -> tuple[int, int] | None:
+def _name_at(machine: MachineOptions) -> tuple[int, int] | None:
     pairs = (p for o in machine.options if o.name == "name" for p in o.pairs if p.key == "guest")
     place = next((pair.place() for pair in pairs), None)
     return (place.start, place.end) if place else None
 
 
-def _format(machine: Machine, option: Option) -> str:
+def _format(machine: MachineOptions, option: Option) -> str:
     if option.name == "blockdev":
         driver = next(
             (

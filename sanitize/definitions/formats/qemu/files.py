@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.sanitize.definitions.associated_files import CopiedFile
 from unclone.sanitize.definitions.definition import Active
-from unclone.sanitize.definitions.formats.libvirt.host import variables
+from unclone.sanitize.definitions.firmware_variables import uefi_variables
 from unclone.sanitize.definitions.rule import FieldKind
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.change import Note
     from unclone.sanitize.definitions.associated_files import AssociatedFile
     from unclone.sanitize.definitions.definition import DefinitionPlan
-    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
     from unclone.sanitize.definitions.text.source import Source
 
 #: Options that make QEMU go on with a state instead of starting.
@@ -39,19 +39,19 @@ def copies(plan: DefinitionPlan, output: Path) -> Iterator[AssociatedFile]:
     for planned in plan.fields:
         if planned.field.rule.kind is FieldKind.FIRMWARE and planned.new and planned.changed:
             old = folder / planned.field.value
-            if variables(str(old.absolute()))[0]:
+            if uefi_variables(str(old.absolute()))[0]:
                 yield CopiedFile(old, output.parent / planned.new)
 
 
 def variable_notes(source: Source, paths: list[str]) -> Iterator[Note]:
     """What a person should know about files with UEFI variables that cannot be copied."""
     for path in dict.fromkeys(paths):
-        note = variables(str((source.path.parent / path).absolute()))[1]
+        note = uefi_variables(str((source.path.parent / path).absolute()))[1]
         if note is not None:
             yield note
 
 
-def activity(source: Source, machine: Machine) -> Active | None:
+def activity(source: Source, machine: MachineOptions) -> Active | None:
     """Whether the machine goes on from a saved state, or runs (its -pidfile names a QEMU)."""
     for option in machine.options:
         if option.name in _RESUMING:

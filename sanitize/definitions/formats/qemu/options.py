@@ -119,7 +119,7 @@ class Pair:
     also: Callable[[str], str] = str  # how a new value is written before the shell's quotes
 
     def place(self, start: int = 0, end: int | None = None) -> Place | None:
-        """Where the value is written, or a part of it; None where nobody knows."""
+        """Where the value is written, or a part of it; None where it is not known."""
         if start == 0 and end in (None, len(self.value)):
             return self.word.place(self.start, self.end, self.also)
         if self.end - self.start != len(self.value):

@@ -16,7 +16,7 @@ from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.definition import Definition
 from unclone.sanitize.definitions.formats.qemu import FORMAT, files
 from unclone.sanitize.definitions.formats.qemu.fields import Found, cards, disks, found
-from unclone.sanitize.definitions.formats.qemu.machine import Machine
+from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
 from unclone.sanitize.definitions.formats.qemu.options import read_options
 from unclone.sanitize.definitions.formats.qemu.rules import RULES
 from unclone.sanitize.definitions.formats.qemu.shell import commands
@@ -55,7 +55,7 @@ def read(source: Source) -> Definition:
             f"{source.shown} {how}{times}: one machine is one command",
             hint="Give a file with the one command that starts the machine.",
         )
-    machine = Machine(read_options(starting[0], source.position), source.text)
+    machine = MachineOptions(read_options(starting[0], source.position), source.text)
     fields, notes = found(RULES, machine)
     firmware = [each.field.value for each in fields if each.field.rule.kind is FieldKind.FIRMWARE]
     names = [o.get("guest") for o in machine.options if o.name == "name"]
@@ -77,7 +77,7 @@ def read(source: Source) -> Definition:
 class CommandLine(Definition):
     """A machine that a command line starts."""
 
-    machine: Machine = field(default_factory=lambda: Machine((), ""))
+    machine: MachineOptions = field(default_factory=lambda: MachineOptions((), ""))
     found: tuple[Found, ...] = ()
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:

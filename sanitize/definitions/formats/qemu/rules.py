@@ -1,4 +1,4 @@
-"""Every field of a QEMU command line that says who the machine is.
+"""Every field of a QEMU command line that identifies the machine.
 
 ``where`` is an option and a key of it (none for options with one plain value); conditions.py says
 which matches are fields, and which part of a value.
@@ -195,7 +195,7 @@ COMMON = rules(
         FieldKind.OTHER,
         _KEEP,
         ("-spice password", "-object data"),
-        "whoever knows it for the source knows it for the new machine",
+        "the new machine has the same password as the source",
     ),
     (
         "shared-folder",

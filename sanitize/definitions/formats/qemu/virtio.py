@@ -16,7 +16,7 @@ from unclone.sanitize.definitions.formats.qemu.cards import EMULATED
 from unclone.sanitize.definitions.text.splicing import Edit
 
 if TYPE_CHECKING:
-    from unclone.sanitize.definitions.formats.qemu.machine import Machine
+    from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
     from unclone.sanitize.definitions.formats.qemu.options import Option, Pair
     from unclone.sanitize.definitions.text.source import Source
 
@@ -39,7 +39,7 @@ _STEP = "virtio"
 
 
 class _Moving:
-    def __init__(self, source: Source, machine: Machine) -> None:
+    def __init__(self, source: Source, machine: MachineOptions) -> None:
         self.source = source
         self.machine = machine
         self.edits: list[Edit] = []
@@ -48,8 +48,8 @@ class _Moving:
         self.drives = 0  # how many -drive options there are so far, old and new
 
     def say(self, option: Option, old: str, new: str) -> None:
-        words = f"{option.place}: {old} is now {new}"
-        self.notes.append(Note(_STEP, Level.INFO, printable(words, 300)))
+        message = f"{option.place}: {old} is now {new}"
+        self.notes.append(Note(_STEP, Level.INFO, printable(message, 300)))
 
     def value(self, option: Option, pair: Pair, new: str) -> None:
         """Another value for *pair*."""
@@ -85,7 +85,7 @@ class _Moving:
         )
 
 
-def moved(source: Source, machine: Machine) -> Moved:
+def moved(source: Source, machine: MachineOptions) -> Moved:
     """What changes. Raises RefusedError for a machine without PCI."""
     for option in machine.options:
         if option.name == "machine" and option.get("type") in ("isapc", "none"):
@@ -177,7 +177,7 @@ def _card(moving: _Moving, option: Option) -> None:
     moving.say(option, model.value if model else "the default card", NETWORK)
 
 
-def _on_virtio_scsi(machine: Machine, driver: str) -> bool:
+def _on_virtio_scsi(machine: MachineOptions, driver: str) -> bool:
     """Whether SCSI disks are on a controller that is virtio already."""
     drivers = (o.get("driver") for o in machine.options if o.name == "device")
     return driver == "scsi-hd" and any(each.startswith(_VIRTIO_SCSI) for each in drivers)
@@ -185,5 +185,5 @@ def _on_virtio_scsi(machine: Machine, driver: str) -> bool:
 
 def _check_serial(moving: _Moving, option: Option) -> None:
     if len(option.get("serial")) > SERIAL_LENGTH:
-        words = f"{option.place}: the guest sees {SERIAL_LENGTH} characters of the serial number"
-        moving.notes.append(Note(_STEP, Level.WARNING, words))
+        message = f"{option.place}: the guest sees {SERIAL_LENGTH} characters of the serial number"
+        moving.notes.append(Note(_STEP, Level.WARNING, message))

@@ -60,7 +60,7 @@ class Word:
         return "".join(c.char or "\0" for c in self.chars)
 
     def place(self, start: int, end: int, also: Callable[[str], str] = str) -> Place | None:
-        """Where characters *start* to *end* of the value are written; None where nobody knows.
+        """Where characters *start* to *end* of the value are written; None where it is not known.
 
         *also* is done to a new value before it is quoted for the shell: commas are doubled.
         """

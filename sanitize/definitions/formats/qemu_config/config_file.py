@@ -51,21 +51,21 @@ def read_groups(source: Source) -> Iterator[Option]:
 
     while at < len(text):
         line = _LINE.match(text, at)
-        words = line[0] if line else ""
-        if group := _GROUP.match(words):
+        content = line[0] if line else ""
+        if group := _GROUP.match(content):
             if name:
                 yield option()
             name, identity, start = _NAMES.get(group[1], group[1]), group[2] or "", at
             pairs = [Pair("id", identity, literal(identity, 0))] if identity else []
-        elif pair := _PAIR.match(words):
+        elif pair := _PAIR.match(content):
             if not name or len(pair[2]) > VALUE_LIMIT:
                 raise _unreadable(source, at, "a value outside of any group, or too long")
             word = literal(pair[2], at + pair.start(2), "]")
             key = _KEYS.get((name, pair[1]), pair[1])
             pairs.append(Pair(key, pair[2], word, 0, len(pair[2])))
-        elif not _IGNORED.match(words):
-            raise _unreadable(source, at, f"'{printable(words.strip(), 60)}'")
-        at += len(words)
+        elif not _IGNORED.match(content):
+            raise _unreadable(source, at, f"'{printable(content.strip(), 60)}'")
+        at += len(content)
     if name:
         yield option()
 

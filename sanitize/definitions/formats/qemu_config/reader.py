@@ -13,7 +13,7 @@ from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.definition import Definition
 from unclone.sanitize.definitions.formats.qemu import files
 from unclone.sanitize.definitions.formats.qemu.fields import cards, disks, found
-from unclone.sanitize.definitions.formats.qemu.machine import Machine
+from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
 from unclone.sanitize.definitions.formats.qemu_config import FORMAT
 from unclone.sanitize.definitions.formats.qemu_config.config_file import read_groups
 from unclone.sanitize.definitions.formats.qemu_config.rules import RULES
@@ -35,7 +35,7 @@ _NO_UUID = (
 
 def read(source: Source) -> Definition:
     """The machine in *source*."""
-    machine = Machine(read_groups(source), source.text, starts=False)
+    machine = MachineOptions(read_groups(source), source.text, starts=False)
     if not machine.options:
         raise RefusedError(f"{source.shown} has no group", hint="Is the file complete?")
     fields, notes = found(RULES, machine)

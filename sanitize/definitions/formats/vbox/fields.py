@@ -23,7 +23,7 @@ PREFIX = bytes.fromhex("080027")
 _GUEST_SAID = ("/VirtualBox/GuestInfo/", "/VirtualBox/HostInfo/", "/VirtualBox/GuestAdd/")
 _TYPED = "string:"
 _NUMBER = re.compile(r"[1-9]\d{0,4}")
-_HARDWARE_ROWS = (
+_HARDWARE = (
     (rules.HARDWARE_UUID, "", "uuid"),
     (rules.MAC, "Network/Adapter", "MACAddress"),
     (rules.FORWARDED, "Network/Adapter/NAT/Forwarding", "hostport"),
@@ -94,14 +94,14 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
     hardware = context.first("Hardware")
     if hardware is None:
         return
-    for rule, path, attribute in _HARDWARE_ROWS:
+    for rule, path, attribute in _HARDWARE:
         for element in hardware.find(path) if path else (hardware,):
             if element.tag == "Property" and element.get("name") != "TCP/Ports":
                 continue
             label = _card_label(element) if rule is rules.MAC else ""
             yield from _fields(source, rule, element, attribute, scope=scope, label=label)
     for port in hardware.find("UART/Port"):
-        yield from _fields(source, _serial_row(port), port, "path", scope=scope)
+        yield from _fields(source, _serial_rule(port), port, "path", scope=scope)
     for told in hardware.find("GuestProperties/GuestProperty"):
         if told.get("name").startswith(_GUEST_SAID):
             start, end = with_line(source, told)
@@ -122,7 +122,7 @@ def _card_label(adapter: Element) -> str:
     return f"nic{adapter.get('slot') or adapter.number}"
 
 
-def _serial_row(port: Element) -> Rule:
+def _serial_rule(port: Element) -> Rule:
     mode, is_server = port.get("hostMode"), port.get("server") in ("true", "1")
     if mode == "RawFile":
         return rules.LOG

@@ -1,6 +1,6 @@
 """VirtualBox machines: a .vbox file.
 
-References: see sanitize/definitions/vbox/.
+References: see rules.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from unclone.images.errors import RefusedError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
-from unclone.sanitize.definitions.beside import why_not_copied
 from unclone.sanitize.definitions.definition import Active, Definition, Disk
 from unclone.sanitize.definitions.disks.patching import ManualStep
 from unclone.sanitize.definitions.disks.vdi import vdi_with_own_ids
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
+from unclone.sanitize.definitions.firmware_variables import why_not_copied
 from unclone.sanitize.definitions.formats.vbox import FORMAT, rules
 from unclone.sanitize.definitions.formats.vbox.fields import (
     disk_fields,
@@ -125,8 +125,8 @@ def _with_own_ids(kind: str, original: Path, copy: Path, ids: DiskIds) -> Associ
         case "VMDK":
             return vmdk_with_own_ids(original, copy, ids)
         case _:
-            words = f"run VBoxManage internalcommands sethduuid {shown(copy)} {ids.image}"
-            return ManualStep(copy, words)
+            message = f"run VBoxManage internalcommands sethduuid {shown(copy)} {ids.image}"
+            return ManualStep(copy, message)
 
 
 def _modification(image: str) -> str:
@@ -157,7 +157,7 @@ def _notes(source: Source, machine: Element, names: Sequence[str]) -> Iterator[N
             yield Note("nvram", Level.WARNING, problem)
     for element in machine.walk():
         if element.tag == "Snapshot":
-            words = f"snapshot {element.get('name')}: copy its disks too, each with --disk"
+            message = f"snapshot {element.get('name')}: copy its disks too, each with --disk"
             if state := element.get("stateFile"):
-                words += f", and its saved state, {state}"
-            yield Note("snapshot", Level.WARNING, words)
+                message += f", and its saved state, {state}"
+            yield Note("snapshot", Level.WARNING, message)

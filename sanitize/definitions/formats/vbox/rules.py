@@ -1,4 +1,4 @@
-"""Everything in a .vbox that says who the machine is.
+"""Everything in a .vbox that identifies the machine.
 
 ``where`` is relative to ``<Machine>``; what is in ``<Hardware>`` is repeated in each snapshot.
 

@@ -95,7 +95,7 @@ def _spelling(
         text, name = source.text, used.name
         at = text.index(name, used.whole[0])
         prefix, _, last = name.partition(".")
-        words = (
+        message = (
             text[used.whole[0] : at]
             + (name if last.lower() == "address" else f"{prefix}.address")
             + text[at + len(name) : used.start]
@@ -107,7 +107,7 @@ def _spelling(
             added.append(f'{prefix}.addressType = "static"')
         if not _is_vmwares(new) and _must_say(settings.get(f"{card}.checkmacaddress"), new):
             added.append(f'{prefix}.checkMACAddress = "false"')
-        return line_ending(text).join([words, *added])
+        return line_ending(text).join([message, *added])
 
     return spell
 

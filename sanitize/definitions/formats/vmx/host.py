@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
-from unclone.sanitize.definitions.beside import is_beside
 from unclone.sanitize.definitions.definition import Active
+from unclone.sanitize.definitions.firmware_variables import is_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +35,10 @@ def activity(source: Source, settings: Mapping[str, Setting]) -> Active | None:
     ]
     for name in names:
         if is_beside(path, name):
-            words = f"it is running, or was when its host crashed ({printable(name, 200)} is there)"
-            return Active(words, running=True)
+            message = (
+                f"it is running, or was when its host crashed ({printable(name, 200)} is there)"
+            )
+            return Active(message, running=True)
     for name in (f"{path.stem}.vmss", f"{path.stem}.vmem"):
         if is_beside(path, name):
             return Active(f"{name} beside it holds its saved state", running=False)

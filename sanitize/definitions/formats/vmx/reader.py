@@ -1,6 +1,6 @@
 """VMware .vmx, as Workstation, Fusion, Player and ESXi write it.
 
-References: see sanitize/definitions/vmx/; VMware knowledge base 1002403 for what it asks when a
+References: see rules.py; VMware knowledge base 1002403 for what it asks when a
 machine was moved or copied.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
-from unclone.sanitize.definitions.beside import why_not_copied
 from unclone.sanitize.definitions.definition import Definition, Disk, Field
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
+from unclone.sanitize.definitions.firmware_variables import why_not_copied
 from unclone.sanitize.definitions.formats.vmx import FORMAT, rules
 from unclone.sanitize.definitions.formats.vmx.cards import card_fields, machine_cards
 from unclone.sanitize.definitions.formats.vmx.host import NVRAM_SIGNATURES, activity
@@ -124,11 +124,11 @@ def _applies(rule: Rule, key: str, settings: Mapping[str, Setting]) -> bool:
     if rule in (rules.DISK, rules.REMOVABLE):
         return _is_removable(device, settings) == (rule is rules.REMOVABLE)
     if rule in _SERIAL_RULES:
-        return rule is _serial_row(device, settings)
+        return rule is _serial_rule(device, settings)
     return True
 
 
-def _serial_row(device: str, settings: Mapping[str, Setting]) -> Rule:
+def _serial_rule(device: str, settings: Mapping[str, Setting]) -> Rule:
     kind = _value(settings, f"{device}.filetype").lower()
     is_server = _value(settings, f"{device}.network.endpoint").lower() != "client"
     if kind == "pipe":
@@ -162,19 +162,19 @@ def _disks(settings: Mapping[str, Setting]) -> Iterator[Disk]:
 
 def _notes(source: Source, settings: Mapping[str, Setting]) -> Iterator[Note]:
     if _value(settings, "uuid.action").lower() not in ("keep", "create"):
-        words = "VMware asks at the first start whether the machine was moved or copied: 'moved' "
-        yield Note("uuid-action", Level.INFO, words + "leaves it the new UUID")
+        message = "VMware asks at the first start whether the machine was moved or copied: 'moved' "
+        yield Note("uuid-action", Level.INFO, message + "leaves it the new UUID")
     if _value(settings, "cleanshutdown").lower() == "false":
-        words = "cleanShutdown is FALSE: the source was running, or crashed, when it was written"
-        yield Note("clean-shutdown", Level.WARNING, words)
+        message = "cleanShutdown is FALSE: the source was running, or crashed, when it was written"
+        yield Note("clean-shutdown", Level.WARNING, message)
     if nvram := _value(settings, "nvram"):
         problem = why_not_copied(source.path, nvram, NVRAM_SIGNATURES)
         if problem:
             yield Note("nvram", Level.WARNING, problem)
     for key, setting in settings.items():
         if _DISKS.fullmatch(key) and re.search(r"-\d{6}\.vmdk$", setting.value):
-            words = f"{setting.name}: {setting.value} holds what changed since a snapshot; "
-            yield Note("disk", Level.WARNING, words + "copy the disk as it is now, into one file")
+            message = f"{setting.name}: {setting.value} holds what changed since a snapshot; "
+            yield Note("disk", Level.WARNING, message + "copy the disk as it is now, into one file")
 
 
 def _value(settings: Mapping[str, Setting], name: str) -> str:

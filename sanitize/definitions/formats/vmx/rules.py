@@ -1,4 +1,4 @@
-"""Every setting of a .vmx that says who the machine is.
+"""Every setting of a .vmx that identifies the machine.
 
 ``where`` is the setting's name, ``#`` standing for a number; ``|`` is "or". Names are compared
 without regard to case, as VMware does. Not every match is a field: sanitize/definitions/formats/
@@ -138,7 +138,7 @@ RULES = (
         FieldKind.MACHINE_UUID,
         _RENEW,
         "uuid.bios",
-        "the guest reads it as product_uuid and, in other words, as its serial number",
+        "the guest reads it as product_uuid and, in other message, as its serial number",
         _UUIDS,
     ),
     Rule(
@@ -273,7 +273,7 @@ RULES = (
         FieldKind.OTHER,
         _KEEP,
         "RemoteDisplay.vnc.key | RemoteDisplay.vnc.password",
-        "whoever knows the source's password gets into the new machine too",
+        "the new machine has the same password as the source",
         "https://knowledge.broadcom.com/external/article/311541",
         Level.WARNING,
     ),
@@ -297,5 +297,5 @@ RULES = (
     ),
 )
 
-#: Whose values nobody gets to see: passwords, and what may hold some.
+#: Rules whose values are never shown: passwords, and what may hold some.
 SECRETS = frozenset({"vnc-password", "guest-info"})

@@ -1,4 +1,4 @@
-"""Every field of an xl.cfg that says who the machine is.
+"""Every field of an xl.cfg that identifies the machine.
 
 ``where`` is a setting, and a key within its strings (``vif mac``: ``vif=['mac=...']``).
 
@@ -56,7 +56,7 @@ RULES = (
             FieldKind.OTHER,
             _KEEP,
             ("vncpasswd", "vfb vncpasswd", "spicepasswd"),
-            "whoever knows it for the source can open the new machine's screen",
+            "with the source's password the new machine's screen can be opened",
         ),
         (
             "serial-socket",

@@ -20,7 +20,7 @@ REMOVABLE_SHORTHANDS = ("cdrom", "fda", "fdb")
 _CHAIN_LIMIT = 20
 
 
-class Machine:
+class MachineOptions:
     """The options of one machine."""
 
     def __init__(self, options: Iterable[Option], text: str, *, starts: bool = True) -> None:
