@@ -1,7 +1,7 @@
-"""An image and everything under it, read by ourselves before QEMU sees any of it.
+"""An image and everything under it, read by our own readers before QEMU opens any of it.
 
 Backing files, data files and extents are named by headers, and a header is not to be trusted: a
-name is followed only to a regular file inside the directories the person allows, and only when
+name is followed only to a regular file inside the directories that are allowed, and only when
 the header also says which format it has.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from unclone.images.formats.header import Header
 
-#: More images on top of each other than this are taken for an attack, not a history.
+#: A chain of more images than this is refused.
 MAX_DEPTH = 32
 
 _PROTOCOL = re.compile(r"[^/]*:")  # QEMU's path_has_protocol()
@@ -38,7 +38,7 @@ def read_chain(
 ) -> Image:
     """Read the image at *path* and all that it depends on.
 
-    *format* is what the person said; without it the magic decides (``detect``).
+    *format* is that given by the user; without it the magic decides (``detect``).
     *allow* are further directories in which backing and data files may be; the real directory of
     the image always is one. *repairable* accepts an image that QEMU must repair first, as an
     interrupted commit leaves it.
@@ -55,7 +55,7 @@ def read_chain(
 
 
 class _Role(NamedTuple):
-    """How one file came to name another, for messages."""
+    """Why a file is opened: what it is to *owner*, for messages."""
 
     word: str
     owner: Path
@@ -110,7 +110,7 @@ class _Reader:
             raise RefusedError(
                 f"{shown(path)} does not say which format its backing file {shown(backing)} has "
                 f"(it says {said}), and guessing it is not safe",
-                hint="Write it into the header: qemu-img rebase -u -b FILE -F FORMAT IMAGE",
+                hint="Record it in the header: qemu-img rebase -u -b FILE -F FORMAT IMAGE",
             )
         return self.read(backing, Format(header.backing_format), depth + 1)
 

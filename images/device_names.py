@@ -1,4 +1,4 @@
-r"""What a device is called in a guest's fstab, and which of its file systems that is.
+r"""The names of devices in a guest's fstab, and which of its file systems they mean.
 
 References: fstab(5) "The first field"; systemd ``rules.d/60-persistent-storage.rules.in`` and
 ``src/shared/device-nodes.c`` (``\x20`` for what a file name should not hold); crypttab(5);
@@ -30,7 +30,7 @@ _BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path)/.*?(?:-part(\d+))?")
 
 
 class DeviceNames:
-    """Finds file systems by the names a guest has for them.
+    """Finds file systems by the guest's names for them.
 
     Names that depend on the order of disks (``/dev/vdb1``) go by the order in which the disks were
     given: engines call them ``/dev/sda``, ``/dev/sdb`` ... in that order.

@@ -1,12 +1,12 @@
-"""The one way to fail: an exception with a message, a hint and an exit status.
+"""Failures: an exception with a message, a hint and an exit status.
 
 The message says what happened and to which file; the hint says what to do about it. The command
-line prints both and exits with the status; nobody else needs to know the numbers.
+line prints both and exits with the status.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitStatus(IntEnum):
@@ -18,6 +18,15 @@ class ExitStatus(IntEnum):
     IN_USE = 3
     REFUSED = 4
     RESIDUE = 5
+
+
+class Outcome(StrEnum):
+    """What a run has done to the images, whatever ended it."""
+
+    UNCHANGED = "unchanged"
+    #: The commit has begun and was not completed: ``recover`` finishes it.
+    INCOMPLETE = "incomplete"
+    COMMITTED = "committed"
 
 
 class UncloneError(Exception):
@@ -32,7 +41,7 @@ class UncloneError(Exception):
 
 
 class UsageError(UncloneError):
-    """The request itself makes no sense: a missing file, options that contradict each other."""
+    """The request is invalid: a missing file, options that contradict each other."""
 
     status = ExitStatus.USAGE
 
@@ -56,11 +65,11 @@ class ResidueError(UncloneError):
 
 
 class ToolError(UncloneError):
-    """An external program failed; the message quotes its own words."""
+    """An external program failed; the message quotes its output."""
 
 
 class EngineError(UncloneError):
-    """An engine could not do what it was asked (its words are in the message)."""
+    """An engine failed; the message quotes it."""
 
 
 class UncheckedError(EngineError):

@@ -1,4 +1,4 @@
-"""Making files durable, and telling a file from another one that took its name.
+"""Durable files, and telling a file from another one under the same name.
 
 References: fsync(2) (a directory entry needs an fsync of the directory), stat(1) ``%W``.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Identity(NamedTuple):
-    """What stays with a file when it is renamed and changed, and is not copied with it.
+    """Identifies a file: kept when it is renamed or written to, and not copied with it.
 
     The inode number alone is used again as soon as a file is deleted; with the time of birth
     (seconds, as text; "0..." where the file system does not record it) it is not. The device
@@ -91,7 +91,7 @@ def create_private(path: Path, *, like: Path | None = None) -> None:
 
 @contextmanager
 def explained(doing: str, directory: Path) -> Iterator[None]:
-    """Turn an OSError of the host into an error a person can act on."""
+    """Turn an OSError of the host into an UncloneError with a hint."""
     try:
         yield
     except OSError as error:

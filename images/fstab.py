@@ -1,4 +1,4 @@
-r"""fstab(5), line by line: every line is kept as it is, those that mount something are understood.
+r"""fstab(5), line by line: every line is kept as it is; those that mount something are parsed.
 
 References: fstab(5); util-linux ``libmount/src/tab_parse.c`` (fields are separated by blanks and
 tabs; ``\040`` ``\011`` ``\012`` ``\134`` ``\043`` in them stand for blank, tab, newline,
@@ -60,7 +60,7 @@ class Fstab:
 
 
 def parse(text: str) -> Fstab:
-    """Read a table. Nothing is an error: a line that makes no sense mounts nothing."""
+    """Parse a table. Nothing is an error: an invalid line mounts nothing."""
     return Fstab(tuple(re.findall(r"[^\n]*\n|[^\n]+$", text)))
 
 

@@ -18,10 +18,10 @@ def is_pattern(name: str) -> bool:
 
 
 def matcher(pattern: str) -> Callable[[str], object]:
-    """What tells whether a name matches *pattern*."""
+    """A function that returns something true for a name that matches *pattern*."""
     before, _, after = pattern.partition("*")
     if is_pattern(before + after):
         return re.compile(fnmatch.translate(pattern)).match
-    # Most have one star, and to compile all of those took as long as to use them.
+    # Most have one star, for which compiling an expression takes as long as using it.
     shortest = len(before) + len(after)
     return lambda n: len(n) >= shortest and n.startswith(before) and n.endswith(after)

@@ -73,7 +73,7 @@ def blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
 
 
 def layer(image: Image, *, locked: bool) -> dict[str, Any]:
-    """As :func:`blockdev`, without the backing chain, for what does not look at it."""
+    """As :func:`blockdev`, without the backing chain."""
     node = _node(image, locked=locked)
     if image.format is Format.VMDK and image.data_files and locked:
         node["extents"] = [{"locking": "off"} for _ in image.data_files]
@@ -112,19 +112,19 @@ def _node(image: Image, *, locked: bool) -> dict[str, Any]:
         "file": file_node(image.path, locked=locked),
     }
     if image.format in {Format.QCOW2, Format.VMDK}:
-        node["backing"] = None  # none, whatever the header should say by then
+        node["backing"] = None  # none, whatever the header says when QEMU opens it
     if image.format is Format.QCOW2 and image.data_files:
         node["data-file"] = file_node(image.data_files[0], locked=locked)
     return node
 
 
 def real_path(path: Path) -> Path:
-    """The real path of the image file a person named. Raises UsageError when there is none."""
+    """The real path of the image file that was named. Raises UsageError when there is none."""
     try:
         os.fspath(path).encode("utf-8")
     except UnicodeEncodeError:
         raise UsageError(
-            f"the name {shown(path)} is not valid UTF-8, and QEMU cannot be told it",
+            f"the name {shown(path)} is not valid UTF-8, and QEMU cannot open it",
             hint="Rename the file.",
         ) from None
     try:
@@ -148,7 +148,7 @@ def open_image(path: Path) -> BinaryIO:
     Raises RefusedError when it is something else, or may not be read.
     """
     try:
-        _require_regular(path, path.lstat())  # opening a device can already do something
+        _require_regular(path, path.lstat())  # opening a device can have an effect
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except PermissionError:
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""A stretch of work that Ctrl-C does not cut in half.
+"""Work that Ctrl-C does not interrupt.
 
 References: signal(7) (the signal mask is inherited by children and kept across execve).
 """
@@ -19,7 +19,7 @@ _DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Hold back SIGINT, SIGTERM and SIGHUP until the end; then they take their usual effect.
+    """Defer SIGINT, SIGTERM and SIGHUP to the end of the block; then they take their usual effect.
 
     Blocking them covers the tools started meanwhile, which share the terminal; the handlers cover
     other threads of this process, to which the kernel may give a signal instead.

@@ -3,10 +3,10 @@
 One JSON file beside the first disk lists every disk of the run. Each further disk has a pointer
 to the first beside it, so that the run is found from any of its disks. The marker of the first
 disk alone decides: it appears by rename after the pointers, says "finished" before any overlay is
-removed, and goes last.
+removed, and is removed last.
 
-A marker is only believed about files that it has a right to speak for: disks in its own directory,
-or disks elsewhere whose own pointer names it; and of those only the very files the run began with.
+A marker is trusted only for disks in its own directory, or disks elsewhere whose own pointer names
+it; and of those only for the very files that the run began with (inode and time of birth).
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ def followers(marker: Marker, first: Path) -> list[Path]:
 
 
 def require_rights(entries: Sequence[Entry], first: Path) -> None:
-    """Raise RefusedError unless the journal beside *first* may speak for every one of *entries*.
+    """Raise RefusedError unless the journal beside *first* is to be trusted for all *entries*.
 
-    A journal may lie in a directory that others can write to, or have been copied there with it;
-    it must not get its overlays written into a file that only has the right name.
+    A journal may be in a directory that others can write to, or have been copied there with it;
+    its overlays must not be written into a file that only has the same name.
     """
     journal = shown(journal_path(first))
     if entries[0].image != first:
@@ -188,19 +188,19 @@ def _content(path: Path) -> bytes:
         return file.read(_LIMIT)
 
 
-def _entry(disk: Mapping[str, Any], beside: Path) -> Entry:
+def _entry(disk: Mapping[str, Any], base: Path) -> Entry:
     found = Identity(int(disk["inode"]), str(disk["birth"]))
-    return Entry(_path(disk["image"], beside), Format(disk["format"]), found)
+    return Entry(_path(disk["image"], base), Format(disk["format"]), found)
 
 
-def _spelled(path: Path, beside: Path) -> str:
+def _spelled(path: Path, base: Path) -> str:
     """A bare name where the two are in one directory, so that the directory may be moved."""
-    return path.name if path.parent == beside.parent else str(path)
+    return path.name if path.parent == base.parent else str(path)
 
 
-def _path(spelled: str, beside: Path) -> Path:
+def _path(spelled: str, base: Path) -> Path:
     if "/" not in spelled:
-        return beside.with_name(spelled)  # ValueError for "", "." and the like
+        return base.with_name(spelled)  # ValueError for "", "." and the like
     path = Path(spelled)
     if path != path.resolve() or not path.is_absolute():
         raise ValueError(spelled)

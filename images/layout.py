@@ -1,6 +1,6 @@
 """How a guest mounts itself: its root file system and what its fstab adds.
 
-:func:`unclone.images.layout_inspection.inspect_layout` finds it out.
+:func:`unclone.images.layout_inspection.inspect_layout` determines it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 QEMU guards an image file with open file description locks on single bytes: to use a permission is
 a read lock on byte 100 + p, not to tolerate others using one is a read lock on byte 200 + p. A
-newcomer takes its locks first and then tests whether any of them contradicts somebody else's. A
-VM, ``qemu-img`` and this module exclude each other that way, without knowing of each other.
+newcomer takes its locks first and then tests whether any of them conflicts with another process's.
+A VM, ``qemu-img`` and this module exclude each other that way.
 
 Open file description locks belong to the open file: a child that inherits the descriptor keeps
 the lock when its parent is killed, and nothing is left to clean up when the last one is gone.
@@ -51,7 +51,7 @@ class _Mode(NamedTuple):
 
 
 _EXCLUSIVE = _Mode(uses=frozenset(_Permission), forbids=frozenset(_Permission))
-#: As ``qemu-img convert`` holds its source: others may read too, nobody may change it.
+#: As ``qemu-img convert`` holds its source: others may read it and not change it.
 _SHARED = _Mode(
     uses=frozenset({_Permission.CONSISTENT_READ}),
     forbids=frozenset({_Permission.WRITE, _Permission.RESIZE}),
@@ -67,8 +67,8 @@ class ImageLock:
     def exclusive(self, paths: Iterable[Path]) -> None:
         """Lock *paths* against every other user. A shared lock already held becomes exclusive.
 
-        Raises InUseError when somebody else has one of them open, RefusedError when a file may
-        not be written or its file system knows no such locks.
+        Raises InUseError when another process has one of them open, RefusedError when a file may
+        not be written or its file system does not support such locks.
         """
         self._take(paths, _EXCLUSIVE)
 
@@ -86,7 +86,7 @@ class ImageLock:
         return self._mode(path) is not None
 
     def release(self) -> None:
-        """Let go of everything. Safe to call twice."""
+        """Release every lock. Safe to call twice."""
         while self._held:
             _, (descriptor, _) = self._held.popitem()
             os.close(descriptor)
@@ -111,7 +111,7 @@ class ImageLock:
 
     def _take(self, paths: Iterable[Path], mode: _Mode) -> None:
         for path in paths:
-            # Asked before it is opened here: a descriptor of ours that writes would be found, too.
+            # Looked for before it is opened here: our own writable descriptor would be found, too.
             ours = self._mode(path) is _EXCLUSIVE
             others = () if ours else openers.find(path, writers_only=mode is _SHARED)
             descriptor = _open(path, writable=mode is _EXCLUSIVE)

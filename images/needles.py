@@ -1,8 +1,8 @@
-"""Looking for many byte strings at once.
+"""Searching texts for many byte strings at once.
 
-A text of a megabyte searched for thirty strings is read thirty times. Mostly it holds none of
-them, and one look at its letters tells: a string can only be where enough of the letters are
-together that the strings are made of.
+To search a text for thirty strings is to read it thirty times. One pass with a table of the bytes
+that occur in the strings comes first: a string can only be in a run of such bytes that is at least
+as long as the shortest string, and most texts have few of these.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Bytes; in less, looking for each is as fast.
+#: Bytes; a shorter text is searched for each string.
 _SMALL = 512
-#: Letters; when it takes more of them, they are together everywhere.
+#: Distinct bytes; with more of them, nearly all of a text is one run.
 _FEW = 64
 
 
 class Needles:
-    """*needles*, to be looked for in many texts."""
+    """*needles*, to be searched for in many texts."""
 
     def __init__(self, needles: Iterable[bytes]) -> None:
         self._needles = tuple(needles)
@@ -26,7 +26,7 @@ class Needles:
         self._table = bytes(letter in letters for letter in range(256))
         shortest = min(map(len, self._needles), default=0)
         self._longest = max(map(len, self._needles), default=0)
-        self._together = b"\1" * shortest if len(letters) <= _FEW else b""
+        self._run = b"\1" * shortest if len(letters) <= _FEW else b""
         self._gap = bytes([next((n for n in range(256) if n not in letters), 0)])
 
     def are_in(self, text: bytes) -> bool:
@@ -50,15 +50,15 @@ class Needles:
         return [needle for needle in self._needles if needle in found]
 
     def likely(self, text: bytes) -> bytes:
-        """The parts of *text* in which they can be, with none of their letters between them."""
-        if len(text) < _SMALL or not self._together:
+        """The parts of *text* that can hold one of them, separated by a byte that none has."""
+        if len(text) < _SMALL or not self._run:
             return text
         letters = text.translate(self._table)
         parts = []
-        start = letters.find(self._together)
+        start = letters.find(self._run)
         while start >= 0:
             end = letters.find(0, start)
             end = len(text) if end < 0 else end
             parts.append(text[start:end])
-            start = letters.find(self._together, end)
+            start = letters.find(self._run, end)
         return self._gap.join(parts)

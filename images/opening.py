@@ -1,9 +1,9 @@
-"""Engines: what opens the disks of a guest. All of them answer the same questions the same way.
+"""Opening a guest: an engine is selected by name, its volumes are checked and mounted.
 
 ``with open_guest([Drive(path, "qcow2")], engine=select_engine("auto")) as guest: ...`` finds the
 guest on its disks and mounts it. Leaving the block normally writes everything to the disks;
-leaving it by an exception drops the disks as they are, at once: the transaction around it throws
-the overlay away.
+leaving it by an exception closes the disks as they are, at once: the transaction around it
+discards the overlay.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def open_guest(
     With *read_only* nothing is written to the drives, and file systems are not checked. Otherwise
     every file system of the guest is checked before it is mounted: a dirty journal is replayed.
     Without *force_check* the engine may skip those that say they are clean. *say* gets one line
-    about what a person should know while they wait.
+    when opening will take long, for the user who waits.
 
     Raises RefusedError for disks without exactly one Linux guest, LUKS without a key, or a
     damaged file system; EngineError when the engine itself fails. An EngineError that leaves the

@@ -65,7 +65,7 @@ class ToOutput(Transaction):
         self.images = self._read(writable=False)
         self.check(self.images)
         for target, image in zip(self._targets, self.images, strict=True):
-            if target.is_file() and not target.is_symlink():  # not under the feet of a VM
+            if target.is_file() and not target.is_symlink():  # a VM may be using it
                 self._lock.exclusive([target])
             path = output_overlay_path(target)
             overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
@@ -101,7 +101,7 @@ class ToOutput(Transaction):
         if not self._lock.covers(claim):
             raise InUseError(f"another run has just written {shown(target)}", hint="Try again.")
         self._claimed.append(target)
-        # What a killed run left behind; nobody else holds the claim.
+        # What a killed run left behind: no run that goes on holds the claim.
         remove_durably([output_overlay_path(target), partial_path(target)])
 
     def _commit(self) -> None:
@@ -117,7 +117,7 @@ class ToOutput(Transaction):
                     self._format or image.format,
                     descriptors=self._lock.descriptors,
                 )
-                # Never more open than the source, and its owner can use it.
+                # No permission that the source does not give, except its owner's.
                 partial.chmod(image.path.stat().st_mode & 0o777 | 0o600)
                 sync_file(partial)
         for target in self._targets:
@@ -127,7 +127,7 @@ class ToOutput(Transaction):
                 sync_directory(target.parent)
 
     def _left_overs(self) -> Sequence[Path]:
-        # The claim goes last: while it is there and locked, nobody else touches the others.
+        # The claim goes last: while it exists and is locked, no other run touches the other files.
         return [
             path
             for target in self._claimed

@@ -26,17 +26,17 @@ _OWN = re.compile(r"\..*\.unclone-[a-z.-]+[0-9a-z]+", re.DOTALL)
 
 def overlay_path(image: Path) -> Path:
     """The overlay that holds the changes to the image at *image*."""
-    return _beside(image, "overlay.qcow2")
+    return _hidden(image, "overlay.qcow2")
 
 
 def journal_path(image: Path) -> Path:
     """The commit marker of the image at *image*."""
-    return _beside(image, "journal.json")
+    return _hidden(image, "journal.json")
 
 
 def reserve_path(image: Path) -> Path:
     """The file that holds disk space for the commit."""
-    return _beside(image, "reserve")
+    return _hidden(image, "reserve")
 
 
 def run_files(image: Path) -> tuple[Path, ...]:
@@ -47,17 +47,17 @@ def run_files(image: Path) -> tuple[Path, ...]:
 
 def output_overlay_path(output: Path) -> Path:
     """The overlay of a run that will write *output*."""
-    return _beside(output, "output-overlay.qcow2")
+    return _hidden(output, "output-overlay.qcow2")
 
 
 def partial_path(output: Path) -> Path:
     """What *output* is until it is complete."""
-    return _beside(output, "output-partial")
+    return _hidden(output, "output-partial")
 
 
 def claim_path(output: Path) -> Path:
     """The file that is locked while a run is going to write *output*."""
-    return _beside(output, "output-claim")
+    return _hidden(output, "output-claim")
 
 
 def create(
@@ -70,8 +70,8 @@ def create(
 ) -> None:
     """Make *overlay*, a qcow2 on top of *image*, readable by its owner only.
 
-    *like* gives it an owner when root makes it. With *locked*, QEMU opens *image* without locking
-    it, because this process has. *descriptors* are the locks of this run.
+    *like* is the file whose owner it gets when root makes it. With *locked*, QEMU opens *image*
+    without locking it, because this process has. *descriptors* are the locks of this run.
     """
     with explained("make the temporary overlay", overlay.parent):
         create_private(overlay, like=like)
@@ -95,7 +95,7 @@ def dependents(image: Path) -> Iterator[Path]:
     target = image.stat()
     for path in sorted(image.parent.iterdir()):
         if _OWN.fullmatch(path.name) or not path.is_file():
-            continue  # runs that go on hold a lock on the image; others are left-overs
+            continue  # a run that goes on holds a lock on the image; the others were killed
         for name in _backing_names(path):
             try:
                 found = (path.resolve().parent / name).stat()
@@ -113,7 +113,7 @@ def _backing_names(path: Path) -> Iterator[str]:
             found = probe(file.read(1024))
             header = read_header(file, found, name=shown(path))
     except RefusedError:
-        return  # unreadable, or no image: then nothing can be told from it
+        return  # unreadable, or no image
     name = header.backing
     if name.startswith("json:"):
         try:
@@ -132,5 +132,5 @@ def _file_names(node: object) -> Iterator[str]:
             yield from _file_names(value)
 
 
-def _beside(image: Path, what: str) -> Path:
+def _hidden(image: Path, what: str) -> Path:
     return image.with_name(f".{image.name}.unclone-{what}")

@@ -1,4 +1,4 @@
-"""The one way to run a program: explicit argv, captured output, a time limit, quoted errors."""
+"""Running programs: explicit argv, captured output, a time limit, errors that quote the output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(
     """Run *argv* to its end and return the completed process with its output as bytes.
 
     The child dies with this process, even when this process is killed (``setpriv --pdeathsig``),
-    so that nothing keeps writing to an image behind the back of the next run. File descriptors
+    so that nothing still writes to an image when the next run begins. File descriptors
     in *keep_open* are inherited: an image lock then lives as long as its last user.
 
     Raises :class:`ToolError` when the program is missing, exceeds *timeout* seconds, or exits with
@@ -64,15 +64,15 @@ def run(
     except OSError as error:
         raise UncloneError(f"cannot start {program}: {error.strerror}") from error
     if done.returncode not in ok:
-        raise ToolError(f"{program} failed ({_ending(done.returncode)}): {_words(done)}")
+        raise ToolError(f"{program} failed ({_ending(done.returncode)}): {_output(done)}")
     return done
 
 
 def run_concurrently(here: Callable[[], None], *elsewhere: Callable[[], None]) -> None:
-    """Do all of these, which mostly wait for programs, at the same time.
+    """Call all of these at the same time; they mostly wait for programs.
 
-    Raises what the first of them raised, when all have ended. Ctrl-C reaches the first, and may
-    leave the others behind: they only look at things.
+    Raises what the first of them raised, when all have ended. *here* runs in this thread; Ctrl-C
+    ends the wait for the others, so those must only read.
     """
     errors: list[BaseException | None] = [None] * len(elsewhere)
 
@@ -98,8 +98,8 @@ def run_concurrently(here: Callable[[], None], *elsewhere: Callable[[], None]) -
 def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
     """Start *argv* and return at once, with pipes on its standard input and output.
 
-    As with :func:`run`, it dies with this process; Ctrl-C at the terminal does not reach it. What
-    it says on standard error is dropped. Whoever starts it has to end it.
+    As with :func:`run`, it dies with this process; Ctrl-C at the terminal does not reach it. Its
+    standard error is discarded. The caller has to end it.
 
     Raises :class:`ToolError` when the program is missing.
     """
@@ -138,6 +138,6 @@ def _ending(returncode: int) -> str:
     return f"status {returncode}" if returncode >= 0 else f"killed by signal {-returncode}"
 
 
-def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    spoken = [part.decode("utf-8", "replace").strip() for part in (done.stderr, done.stdout)]
-    return printable(" / ".join(part for part in spoken if part)) or "it said nothing"
+def _output(done: subprocess.CompletedProcess[bytes]) -> str:
+    output = [part.decode("utf-8", "replace").strip() for part in (done.stderr, done.stdout)]
+    return printable(" / ".join(part for part in output if part)) or "no output"

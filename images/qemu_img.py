@@ -1,7 +1,7 @@
-"""What this project asks of ``qemu-img``. Formats are always said, never probed.
+"""The calls of ``qemu-img``. Formats are always given, never probed.
 
 Images are named by their complete block device description (``blockdev``), so
-no name can be taken for an option or a protocol, and no header sends QEMU anywhere.
+no name can be taken for an option or a protocol, and QEMU follows no header to another file.
 
 References: qemu-img(1); exit statuses of ``check``: 0 sound, 2 corrupt, 3 leaks, 63 not supported.
 """
@@ -32,7 +32,7 @@ _MAX_BACKING = 1023
 
 
 def require_readable(image: Image, *, locked: bool) -> None:
-    """Have QEMU itself open *image*, not the chain below it, and see as much as we do.
+    """Have QEMU open *image*, not the chain below it, and compare the virtual sizes.
 
     Raises RefusedError otherwise.
     """
@@ -47,7 +47,7 @@ def require_readable(image: Image, *, locked: bool) -> None:
     size = json.loads(answer.stdout)["virtual-size"]
     if size != image.virtual_size:
         raise RefusedError(
-            f"{shown(image.path)} is not what it seems: its header says {image.virtual_size} "
+            f"{shown(image.path)} is ambiguous: its header says {image.virtual_size} "
             f"bytes, QEMU sees {size}",
             hint="Convert it first: qemu-img convert -O qcow2 IMAGE NEW.qcow2",
         )
@@ -70,8 +70,8 @@ def create_overlay(
 ) -> None:
     """Write a new qcow2 with backing file *image* into the existing empty file *overlay*.
 
-    The child inherits the locks (*descriptors*): when this process is killed, nobody may clear up
-    before the child is gone too.
+    The child inherits the locks (*descriptors*): when this process is killed, no other run may
+    clean up before the child has ended, too.
     """
     backing = qemu_name(short_blockdev(image, locked=locked))
     if len(backing.encode()) > _MAX_BACKING:

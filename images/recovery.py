@@ -1,8 +1,7 @@
 """Finishing or discarding what an interrupted run left beside an image.
 
-With a complete commit marker the run had passed the point of no return: every overlay is whole
-and durable, and writing it into its image again is harmless. Without one the image was never
-touched, and the overlay is thrown away.
+With a complete commit marker every overlay is complete and durable, and writing it into its image
+again is harmless. Without one the image was never changed, and the overlay is removed.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Recovery:
     images: tuple[Path, ...]
 
     def __str__(self) -> str:
-        """One sentence for a person."""
+        """One sentence."""
         names = ", ".join(shown(path) for path in self.images)
         match self.action:
             case Action.FINISHED:
@@ -129,9 +128,9 @@ def complete(
 ) -> None:
     """Write the overlays of *images* into them, and remove the overlays and the marker.
 
-    The marker over *entries* is there and *lock* holds all files. *repair* mends what an earlier,
-    killed attempt left inconsistent. Raises UncloneError and leaves marker and overlays when
-    something fails, so that it can be done again.
+    The marker over *entries* exists and *lock* holds all files. *repair* corrects metadata that an
+    earlier, killed attempt left inconsistent. Raises UncloneError and keeps marker and overlays
+    when something fails, so that it can be repeated.
     """
     try:
         for image in images:
@@ -144,9 +143,9 @@ def complete(
                 sync_file(path)
     except (UncloneError, OSError) as error:
         names = ", ".join(shown(image.path) for image in images)
-        words = error.message if isinstance(error, UncloneError) else str(error)
+        reason = error.message if isinstance(error, UncloneError) else str(error)
         raise UncloneError(
-            f"the changes to {names} could not be written completely: {words}",
+            f"the changes to {names} could not be written completely: {reason}",
             hint="They are safe in the overlay beside the image. Free space or repair the disk, "
             f"then finish with: unclone recover {shown(images[0].path)}",
         ) from error

@@ -1,4 +1,4 @@
-"""A run that is thrown away: overlays of a transaction's images, in a temporary directory.
+"""A run whose changes are discarded: overlays of the images in a temporary directory.
 
 The images and their directories are only read. What the real transaction would refuse before it
 writes anything, this one refuses, too.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images import overlay
+from unclone.images.errors import Outcome
 from unclone.images.files import explained
 from unclone.images.transaction import Transaction
 
@@ -38,6 +39,11 @@ class Rehearsal(Transaction):
             path = self._directory / f"disk-{number}.qcow2"
             overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
             self.overlays += (path,)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Unchanged, always."""
+        return Outcome.UNCHANGED
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
         return self._real.check(images)

@@ -111,7 +111,7 @@ def _roots_on(volumes: Volumes, fs: FileSystem) -> Iterator[Root]:
 def _own_subvolumes(guest: Guest) -> Sequence[str]:
     """The subvolumes that hold a root, without the snapshots of one another.
 
-    A snapshot has the fstab of what it was taken from; only the original bears the name that this
+    A snapshot has the fstab of what it was taken from; only the original has the name that this
     fstab gives the root.
     """
     names = guest.list("/")[:_MANY_SUBVOLUMES]

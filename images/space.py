@@ -1,7 +1,7 @@
-"""Making sure that a commit cannot run out of disk space half-way.
+"""Disk space for the commit, so that it cannot run out in the middle.
 
-The most a commit can need is reserved in a real file before the point of no return, and given
-back at once when that point is reached.
+The most that a commit can need is reserved in a real file before the commit marker is written, and
+freed when it has been.
 """
 
 from __future__ import annotations

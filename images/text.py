@@ -1,4 +1,4 @@
-"""Text that came from a guest or a tool, made safe to show to a person."""
+"""Text from a guest or a tool, made safe to print."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def shown(path: Path | str) -> str:
 
 def _escape(char: str) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte smuggled through by surrogateescape
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape stands for
         return f"\\x{code - 0xDC00:02x}"
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,9 +1,9 @@
-"""The transaction: an image is either untouched or completely done.
+"""The transaction: an image is either unchanged or completely changed.
 
 All changes go to a temporary overlay beside the image; ``commit`` writes them into it. See
-``journal`` for the point of no return and ``recovery`` for what follows an
-interruption. ``with InPlace([Disk(path)]) as transaction: ...; transaction.commit()``; leaving the
-block without a commit throws the changes away.
+``journal`` for the commit marker and ``recovery`` for what follows an interruption. ``with
+InPlace([Disk(path)]) as transaction: ...; transaction.commit()``; leaving the block without a
+commit discards the changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from unclone.images import journal, overlay, qemu_img, space
 from unclone.images.chain import read_chain
-from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
+from unclone.images.errors import InUseError, Outcome, RefusedError, UncloneError, UsageError
 from unclone.images.files import explained, identity, remove_durably, sync_directory, sync_file
 from unclone.images.image import real_path, require_writable
 from unclone.images.interrupts import deferred
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk of the guest, as a person names it: a path, and a format if they gave one."""
+    """A disk of the guest as the user names it: a path, and a format if one is given."""
 
     path: Path
     format: Format | None = None
@@ -48,8 +48,8 @@ class Disk:
 class Transaction(ABC):
     """Overlays to work on, one per disk, and what becomes of them.
 
-    While it is open, nobody else can change the images. Everything up to :meth:`commit` raises
-    with the images bit for bit as they were.
+    While it is open, no other process can change the images. What raises before :meth:`commit`
+    leaves them bit for bit as they were.
     """
 
     def __init__(self, disks: Sequence[Disk], *, allow: Sequence[Path] = ()) -> None:
@@ -59,11 +59,11 @@ class Transaction(ABC):
         self._marked = False
         #: The images as they were read and found sound, in the order of the disks.
         self.images: tuple[Image, ...] = ()
-        #: A qcow2 overlay for each image, readable by its owner only; to be changed at will.
+        #: A qcow2 overlay for each image, readable by its owner only; the engine writes to it.
         self.overlays: tuple[Path, ...] = ()
-        #: What a person should know before the commit.
+        #: For the user to read before the commit.
         self.warnings: tuple[str, ...] = ()
-        #: What was done about earlier, interrupted runs.
+        #: What was done about earlier, interrupted runs on the images.
         self.recovered: tuple[Recovery, ...] = ()
         #: Whether the result is complete and where it belongs.
         self.committed = False
@@ -84,7 +84,7 @@ class Transaction(ABC):
         self._end()
 
     def commit(self) -> None:
-        """Make the result appear. The engine must have let go of the overlays.
+        """Write the result. The engine must have closed the overlays.
 
         Ctrl-C takes effect only afterwards. Raises UncloneError with the images as they were, or,
         when the disk fails in the middle of writing, with a hint how to finish. A second call
@@ -97,6 +97,13 @@ class Transaction(ABC):
                 self._let_go(path)
             self._commit()
             self.committed = True
+
+    @property
+    def outcome(self) -> Outcome:
+        """What has become of the images, whatever was raised since."""
+        if self.committed:
+            return Outcome.COMMITTED
+        return Outcome.INCOMPLETE if self._marked else Outcome.UNCHANGED
 
     @abstractmethod
     def check(self, images: Sequence[Image]) -> Sequence[str]:
@@ -111,7 +118,7 @@ class Transaction(ABC):
 
     @abstractmethod
     def _commit(self) -> None:
-        """Put the result where it belongs."""
+        """Write the result."""
 
     @abstractmethod
     def _left_overs(self) -> Sequence[Path]:
@@ -218,7 +225,7 @@ class InPlace(Transaction):
         self._made += [image.path for image in images]
         self.images = images
         self.overlays = tuple(overlay_path(image.path) for image in images)
-        # QEMU checks the images while it makes the overlays, which go again if one is not sound.
+        # QEMU checks the images while it makes the overlays, which are removed if one is damaged.
         run_concurrently(self._make_overlays, *_checks(images, writable=True))
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
@@ -262,7 +269,9 @@ class InPlace(Transaction):
     def _commit(self) -> None:
         for image in self.images:
             if not self._lock.covers(image.path):
-                raise RefusedError(f"{shown(image.path)} was replaced by another file meanwhile")
+                raise RefusedError(
+                    f"{shown(image.path)} was replaced by another file during the run"
+                )
             # Extents and data files were held for reading, so that the engine could open them.
             self._lock.exclusive(image.files)
         first = self.images[0].path
@@ -289,7 +298,7 @@ class InPlace(Transaction):
         try:
             journal.write(entries)
         except BaseException:
-            # The journal appears by rename: without it, nothing has happened yet.
+            # The journal appears by rename: without it, nothing was committed.
             self._marked = journal_path(entries[0].image).exists()
             raise
 
@@ -307,7 +316,7 @@ def _needed(path: Path, image: Image) -> tuple[Image, int, Path]:
 
 
 def _checks(images: Sequence[Image], *, writable: bool) -> Sequence[Callable[[], None]]:
-    """What QEMU has to say of *images* and everything under them."""
+    """QEMU's checks of *images* and everything under them."""
     return [
         partial(check, link, locked=writable and link is image)
         for image in images
@@ -346,7 +355,7 @@ def _require_changeable(image: Image) -> None:
     renamed = list(journal.renamed_from(image.path))
     if renamed:
         raise RefusedError(
-            f"{shown(image.path)} was renamed in the middle of an interrupted run "
+            f"{shown(image.path)} was renamed after an interrupted run "
             f"(see {shown(renamed[0])}) and may be incomplete",
             hint="Give it its old name back and run unclone recover.",
         )

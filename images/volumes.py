@@ -1,9 +1,8 @@
 """What an engine provides: the volumes of one guest, reached by primitive operations.
 
-:class:`Volumes` is the seam between the engines (``images/engines/``) and everything above. It is
-deliberately small and literal: one inode, one device, one call. Symlink resolution, globbing,
-caching and searching are written once, on top of it, in ``guest``, so that every engine
-answers the same question the same way.
+:class:`Volumes` is the interface between the engines (``images/engines/``) and everything above.
+It is small: one inode, one device, one call. Symlink resolution, globbing and caching are written
+once, on top of it, in ``guest``, so that every engine gives the same answers.
 
 Paths are absolute guest paths as ``str`` (undecodable bytes as PEP 383 surrogates), and
 *physical*: no component before the last is a symlink, and no operation follows a symlink in the
@@ -148,7 +147,7 @@ class Volumes(Protocol):
         What several devices have in common (the UUID of an array, of a volume group, of a btrfs
         on several devices) is set on all of them when it is set on one. Device names stay what
         they are until the volumes are closed. The caller reads back: a tool's exit status proves
-        nothing. Raises EngineError, with the tool's words, when something cannot be set.
+        nothing. Raises EngineError, with the tool's output, when something cannot be set.
         """
 
     def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
@@ -236,4 +235,4 @@ class Volumes(Protocol):
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
-        """Write everything out and let go of the disks. Safe to call twice."""
+        """Write everything out and close the disks. Safe to call twice."""

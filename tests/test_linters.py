@@ -170,6 +170,25 @@ def test_the_import_reader_sees_every_form(source: str, rooms: set[str]) -> None
     assert imported_rooms(ast.parse(source)) == rooms
 
 
+#: What each part of `sanitize` imports from `images`: the guest's part reaches a disk through
+#: `Guest` only. A saved plan records which disks it is for, and is a file of the host.
+FROM_IMAGES = {
+    "sanitize/definitions": {"errors", "text", "image", "files", "formats", "lock"},
+    "sanitize/identities": {"errors", "text"},
+    "sanitize/saved_plan.py": {"errors", "text", "guest", "image", "files", "fingerprint"},
+    "sanitize": {"errors", "text", "guest", "volumes", "layout", "fstab", "needles"},
+}
+
+
+@pytest.mark.parametrize("path", modules("sanitize"), ids=name)
+def test_sanitize_takes_little_from_images(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    part = next(part for part in FROM_IMAGES if path.is_relative_to(ROOT / part))
+    known = {dotted(module) for module in modules("images")} - {"unclone.images"}
+    taken = {module.split(".")[2] for module in imports(tree, known)}
+    assert taken <= FROM_IMAGES[part]
+
+
 #: Circles that are still to be opened.
 KNOWN_CIRCLES: list[set[str]] = [
     {"unclone.sanitize.boot.initrd", "unclone.sanitize.boot.recorded"},

@@ -1,7 +1,7 @@
-"""Turns at starting a virtual machine, for whoever works on several images at once.
+"""Admission of virtual machines: how a process waits until there is memory for one more.
 
-A virtual machine takes a gigabyte. A process that is one of several says here how it asks the
-others for a turn; a process by itself has its turn at once. A turn lasts until the process ends.
+A virtual machine takes a gigabyte. A process that works beside others sets the function that asks
+for admission; without one, admission is immediate. It lasts until the process ends.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Bytes: the appliance's memory, and QEMU's own.
-MACHINE_MEMORY = 1536 * 1024 * 1024
+VM_MEMORY = 1536 * 1024 * 1024
 
-_waiting: list[Callable[[], None]] = []
-
-
-def take_turns(wait: Callable[[], None]) -> None:
-    """Call *wait*, which returns when it is this process's turn, before a machine starts."""
-    _waiting[:] = [wait]
+_admission: list[Callable[[], None]] = []
 
 
-def await_turn() -> None:
+def set_admission(wait: Callable[[], None]) -> None:
+    """Have *wait*, which returns when a virtual machine may be started, called before each."""
+    _admission[:] = [wait]
+
+
+def await_admission() -> None:
     """Return when a virtual machine may be started."""
-    for wait in _waiting:
+    for wait in _admission:
         wait()

@@ -1,4 +1,4 @@
-"""The default: no virtual machine where none is needed."""
+"""The default engine: a virtual machine only where one is needed."""
 
 from __future__ import annotations
 

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from unclone.images.volumes import Volumes
 
 #: Given a printable description of a LUKS container, the keys to try, as bytes. It is called only
-#: when there is such a container, so it may ask a person.
+#: when there is such a container, so it may ask the user.
 Keys = Callable[[str], Iterable[bytes]]
 
-#: Takes one line for the person who is waiting.
+#: Takes one line for the user who is waiting.
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """One disk as it is handed to an engine. ``format`` is QEMU's word and is never guessed.
+    """One disk as it is passed to an engine. ``format`` is QEMU's name for it, never guessed.
 
     ``image`` is what the disk holds until the engine writes to it, when that is known: the image
     under an untouched overlay, or the image itself.
@@ -54,10 +54,10 @@ class Engine(Protocol):
         """Open *drives* with every container on them (LUKS, LVM, MD); nothing is mounted.
 
         Leaving the block normally writes everything to the drives and raises when that fails;
-        leaving it by an exception lets go of them without waiting for anything.
+        leaving it by an exception closes them without waiting for anything.
         """
 
 
 def no_keys(_: str) -> Iterable[bytes]:
-    """The :data:`Keys` of a caller who has none."""
+    """The :data:`Keys` of a caller without any."""
     return ()

@@ -75,11 +75,13 @@ def complete(image: str, listener: Listener, work: Callable[[Listener], R]) -> C
     recorder = PhaseRecorder(listener)
     try:
         return CompletedRun(image, result=work(recorder))
+    except failures.InterruptedRun as interrupted:
+        error: BaseException = interrupted
     except KeyboardInterrupt as interrupt:
-        error: BaseException = interrupt
+        error = interrupt
         if recorder.last_phase == "commit":
-            # The commit itself is never cut in half, but it may have been completed.
-            error = failures.InterruptedCommit(image)
+            # Not said by the run itself: it had returned, or was a recovery.
+            error = failures.InterruptedRun(image)
     except Exception as failure:  # noqa: BLE001 (other images must still be worked on)
         error = failure
     return CompletedRun(image, error=error)

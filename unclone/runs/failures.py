@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from unclone.images.errors import ExitStatus, UncloneError
+from unclone.images.errors import ExitStatus, Outcome, UncloneError
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -41,12 +41,21 @@ INSTALL_IT = (
 )
 
 
-class InterruptedCommit(KeyboardInterrupt):
-    """Ctrl-C once the commit had begun: it is carried to its end, or finished by ``recover``."""
+class InterruptedRun(KeyboardInterrupt):
+    """Ctrl-C, and what had become of *image* by then; None: the commit may have begun."""
 
-    def __init__(self, image: str) -> None:
-        super().__init__(image)
+    def __init__(self, image: str, outcome: Outcome | None = None) -> None:
+        super().__init__(image, outcome)
         self.image = image
+        self.outcome = outcome
+
+
+_INTERRUPTED = {
+    Outcome.UNCHANGED: "interrupted; the image is as it was",
+    Outcome.INCOMPLETE: "interrupted during the commit, which is not complete",
+    Outcome.COMMITTED: "interrupted after the commit: the image is complete",
+    None: "interrupted during the commit or just after it",
+}
 
 
 class Relayed(Exception):  # noqa: N818 (what it relays was an error)
@@ -64,10 +73,8 @@ def describe(error: BaseException) -> str:
         return printable(error.message)
     if isinstance(error, Relayed):
         return error.message
-    if isinstance(error, InterruptedCommit):
-        return (
-            "interrupted when the commit had begun: the image is complete, or recover makes it so"
-        )
+    if isinstance(error, InterruptedRun):
+        return _INTERRUPTED[error.outcome]
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the image is as it was"
     return _unmet_requirement(error) or printable(
@@ -81,8 +88,10 @@ def hint_of(error: BaseException) -> str:
         return printable(error.hint)
     if isinstance(error, Relayed):
         return error.hint
-    if isinstance(error, InterruptedCommit):
-        return f"`unclone recover {printable(error.image)}` leaves no doubt."
+    if isinstance(error, InterruptedRun):
+        if error.outcome in {Outcome.UNCHANGED, Outcome.COMMITTED}:
+            return ""
+        return f"`unclone recover {printable(error.image)}` finishes or discards what is left."
     if isinstance(error, KeyboardInterrupt):
         return ""
     return INSTALL_IT if _unmet_requirement(error) else REPORT_IT

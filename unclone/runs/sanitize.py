@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from threading import Event, Thread
@@ -15,12 +15,13 @@ from unclone.images.output import ToOutput
 from unclone.images.rehearsal import Rehearsal
 from unclone.images.text import shown
 from unclone.images.transaction import InPlace
+from unclone.runs.failures import InterruptedRun
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.runs.opening import opened, summary
 from unclone.sanitize.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.images.image import Image
@@ -189,7 +190,18 @@ class _Loader:
                 loaded.set()
 
 
-def _transaction(request: Request) -> Transaction:
+@contextmanager
+def _transaction(request: Request) -> Iterator[Transaction]:
+    """The transaction for *request*. After Ctrl-C the error says what became of the image."""
+    transaction = _new_transaction(request)
+    try:
+        with transaction:
+            yield transaction
+    except KeyboardInterrupt as interrupt:
+        raise InterruptedRun(str(request.image), transaction.outcome) from interrupt
+
+
+def _new_transaction(request: Request) -> Transaction:
     if request.outputs:
         real: Transaction = ToOutput(
             request.disks,

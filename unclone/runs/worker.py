@@ -129,7 +129,7 @@ def _main(
     status = 1
     try:
         _detach(parent)
-        admission.take_turns(await_admission)
+        admission.set_admission(await_admission)
         done = complete(image, _PipeListener(pipe), partial(_interruptible, work))
         if done.error is not None:
             on_error(done.error)

@@ -87,7 +87,7 @@ class _Pool(Generic[R]):
         self._listener = listener
         self._jobs = jobs
         self._on_error = on_error
-        self._vm_limit = max(1, min(jobs, _available_memory() // admission.MACHINE_MEMORY))
+        self._vm_limit = max(1, min(jobs, _available_memory() // admission.VM_MEMORY))
         self._pending = list(range(len(tasks)))
         #: Tasks whose image was in use, perhaps by another task: done again, one by one.
         self._retries: list[tuple[int, CompletedRun[R]]] = []

@@ -41,4 +41,4 @@ class BlockFile:
             offset, left = offset + done, left[done:]
 
     def close(self) -> None:
-        """Nothing to do: the disk belongs to whoever opened it."""
+        """Nothing to do: the disk belongs to the caller."""

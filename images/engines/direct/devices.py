@@ -29,7 +29,7 @@ class Device:
     start: int
     size: int
     content: Content
-    #: Of a disk that is divided.
+    #: Of a disk with partitions.
     table: Table | None = None
     #: Of a partition, with the disk's table.
     partition: Partition | None = None
@@ -42,17 +42,17 @@ class Device:
 
     @property
     def is_mountable(self) -> bool:
-        """Whether it is something to mount or swap to, rather than a disk that is divided."""
+        """Whether it is something to mount or swap to, rather than a disk with partitions."""
         return self.table is None and not (self.partition and self.partition.extended)
 
     @property
     def for_tools(self) -> str:
-        """How e2fsprogs name it."""
+        """Its name for e2fsprogs."""
         file = self.disk.place.file
         return f"{file}?offset={self.start}" if self.start else file
 
     def lend(self) -> None:
-        """Say that a tool may write to it: from now on it is read from where the tool wrote."""
+        """Mark all of it as dirty before a tool writes to it: QEMU reads it from then on."""
         self.disk.mark(self.start, self.size)
 
     def open(self) -> BlockFile:
@@ -60,7 +60,7 @@ class Device:
         return BlockFile(self.disk, self.start, self.size)
 
     def file_system(self) -> FileSystem:
-        """The same as the rest of the program sees it."""
+        """It as a :class:`FileSystem`."""
         return FileSystem(
             device=self.name,
             type=self.content.type,

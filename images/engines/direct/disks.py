@@ -1,4 +1,4 @@
-"""The disks of a guest while it is open: shown by QEMU, read past it where that is right."""
+"""The disks of a guest while it is open: exported by QEMU, read directly where nothing changed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Disks:
     def settle(self) -> None:
         """From now on read what was written from the images' own files. Nothing is mounted.
 
-        Devices that are known refer to what was before.
+        Devices that were read before refer to the old content.
         """
         for number, disk in enumerate(self._disks):
             if disk.is_dirty:
@@ -51,7 +51,7 @@ class Disks:
 
     @contextmanager
     def alone(self, device: Device) -> Iterator[Device]:
-        """*device*, from the first byte of a file: for a tool that knows no offsets."""
+        """*device* as a file of its own: for a tool that takes no offset."""
         self.await_files()
         if not device.start:
             yield device
@@ -66,14 +66,14 @@ class Disks:
                 disk.close()
 
     def end(self) -> None:
-        """Write everything to the drives and let go of them."""
+        """Write everything to the drives and close them."""
         for disk in self._disks:
             _flush(disk)
             disk.close()
         self._daemon.end()
 
     def drop(self) -> None:
-        """Let go of the drives as they are, at once. Safe to call twice."""
+        """Close the drives as they are, at once. Safe to call twice."""
         for disk in self._disks:
             disk.close()
         self._daemon.kill()

@@ -1,4 +1,4 @@
-"""What the direct engine asks of a mounted file system, whichever program is behind it."""
+"""The operations on a mounted file system, ext or FAT."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: K
 
 
 def as_stat(found: StatTuple) -> Stat:
-    """What a driver found, as the rest of the program sees it."""
+    """What a driver returned, as :class:`Stat`."""
     mode, uid, gid, size, links = found
     return Stat(as_kind(mode), stat.S_IMODE(mode), uid, gid, size, links)
 
 
 def as_kind(mode: int) -> Kind:
-    """What an inode of that mode is."""
+    """The kind of an inode with *mode*."""
     return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)

@@ -1,7 +1,7 @@
 """The engine that needs no virtual machine, no root and no KVM: ext2/3/4, vfat, swap, GPT, MBR.
 
-``qemu-storage-daemon`` shows each disk as a file; libext2fs, in a process of its own, and our own
-FAT code change the file systems in it. What is beyond reach is named before anything is touched.
+``qemu-storage-daemon`` exports each disk as a file; libext2fs, in a process of its own, and our own
+FAT code change the file systems in it. What is not supported is named before anything is changed.
 """
 
 from __future__ import annotations

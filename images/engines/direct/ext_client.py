@@ -1,4 +1,4 @@
-"""The other end of ``worker``: ext file systems, opened in a process of their own."""
+"""The engine's side of ``ext/worker.py``: ext file systems, opened in a process of their own."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class ExtClient:
         self._handle = handle
         self._disk = disk
         self._offset = offset
-        #: What the last scans told besides names, until something changes.
+        #: Inodes that the last scans returned, until something changes.
         self._stats: dict[bytes, StatTuple] = {}
 
     def close(self) -> None:
         self._worker.call("close", self._handle)
 
     def drop(self) -> None:
-        """Nothing to do: it goes with the worker."""
+        """Nothing to do: it ends with the worker."""
 
     def lstat(self, path: bytes) -> StatTuple:
         found: StatTuple = self._stats.get(path) or self._call("lstat", path)
@@ -95,7 +95,7 @@ class ExtClient:
         return bytes(self._call("readlink", path))
 
     def read(self, path: bytes, limit: int) -> bytes:
-        # In pieces, so that no more than one is in memory at the other end and on the way.
+        # In pieces, so that the worker holds one at a time.
         first: bytes = self._call("read", path, min(limit, _PIECE), 0)
         if len(first) < _PIECE or len(first) == limit:
             return first
@@ -113,7 +113,7 @@ class ExtClient:
         return b"".join(pieces)
 
     def _read_here(self, path: bytes, limit: int) -> bytes | None:
-        """A large file, past the other process, where nothing of it has changed."""
+        """A large file, read by this process where nothing of it has changed."""
         size, runs = self._call("runs", path)
         if runs is None:
             return None

@@ -1,10 +1,10 @@
 """``qemu-storage-daemon``: the disks of a guest as plain files, through FUSE, without root.
 
-Each disk is one file in a private directory. The kernel would let go of them only when asked, so a
-run that is killed leaves a dead mount behind; the next run finds it and takes it away.
+Each disk is one file in a private directory. A run that is killed leaves a dead mount behind, which
+the next run unmounts.
 
-Nothing is flushed to the host's disk on the way: the transaction makes the overlay durable when it
-is complete, and throws it away otherwise.
+Nothing is flushed to the host's disk meanwhile: the transaction makes the overlay durable when it
+is complete, and discards it otherwise.
 
 References: qemu-storage-daemon(1); QEMU 7.2 ``qapi/block-export.json`` (BlockExportOptionsFuse),
 ``block/export/fuse.c`` (a writable export takes the RESIZE permission, and so there can be only
@@ -57,7 +57,7 @@ _HINT = "Try --engine guestfs."
 
 
 def missing() -> str:
-    """Why disks cannot be shown as files on this host; "" when they can."""
+    """Why disks cannot be exported as files on this host; "" when they can."""
     if shutil.which("qemu-storage-daemon") is None:
         return "qemu-storage-daemon is not installed (Debian: qemu-system-common)"
     if not os.access(_FUSE, os.R_OK | os.W_OK):
@@ -68,17 +68,17 @@ def missing() -> str:
 
 
 class StorageDaemon:
-    """A running daemon that shows *drives* as :attr:`places`, in the same order.
+    """A running daemon that exports *drives* as :attr:`places`, in the same order.
 
-    With *scratch* the drives are only read: what is written to the files is forgotten at the end.
-    Where the content of a drive is known, its file may appear a little later: :meth:`await_files`
-    returns when all are there.
+    With *scratch* the drives are only read: what is written to the files is discarded at the end.
+    Where the image of a drive can be read without QEMU, its file may appear later:
+    :meth:`await_files` returns when all exist.
     """
 
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         clean_up()
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        # Locked before it has the name by which others know it: they would take it for a left-over.
+        # Locked before it gets its name: another run would take an unlocked one for a left-over.
         draft = self._folder / _DRAFT
         self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -86,7 +86,7 @@ class StorageDaemon:
         self._drives = tuple(drives)
         self._scratch = scratch
         self._nodes: list[str] = []
-        #: Commands whose answers nobody has read yet, in order.
+        #: Commands whose answers have not been read yet, in order.
         self._unanswered: list[str] = []
         self._gone: set[str] = set()
         self._process: HelperProcess | None = None
@@ -98,15 +98,15 @@ class StorageDaemon:
             raise
 
     def await_files(self) -> None:
-        """Return when the files are there. Raises EngineError when a drive cannot be shown."""
+        """Return when the files exist. Raises EngineError when a drive cannot be exported."""
         while self._unanswered:
             self._answer()
 
     def settle(self, place: Place) -> Place:
-        """Where the disk at *place* is to be read from now on: everything written is in its image.
+        """Where the disk at *place* is to be read from now on: what was written is in its overlay.
 
-        Whoever wrote has flushed it. What is read then has been through the image's own file: it
-        is what a commit will find there.
+        The writers have flushed it. What is read from then on comes from the overlay's file, and is
+        what a commit will find there.
         """
         number = self.places.index(place)
         drive = self._drives[number]
@@ -117,7 +117,7 @@ class StorageDaemon:
         if not layers:
             return place
         dirty_map = Path(place.dirty_map)
-        dirty_map.unlink()  # who still has it open reads as before
+        dirty_map.unlink()  # a process that still has it open reads as before
         DirtyMap.make(dirty_map, place.size)
         settled = Place(place.file, place.size, place.dirty_map, layers, place.generation + 1)
         self.places = (*self.places[:number], settled, *self.places[number + 1 :])
@@ -125,10 +125,10 @@ class StorageDaemon:
 
     @contextmanager
     def partition(self, place: Place, start: int, size: int) -> Iterator[Path]:
-        """Show *size* bytes from *start* of the disk at *place* as a file, in the disk's stead.
+        """Export *size* bytes from *start* of the disk at *place* as a file, instead of the disk.
 
-        For a program that cannot be told where a partition begins. There can be one writable
-        export on a drive, so nobody may have the disk's file open meanwhile.
+        For a program that takes no offset. A drive can have one writable export, so the disk's
+        file must not be open meanwhile.
         """
         self.await_files()
         number = self.places.index(place)
@@ -166,7 +166,7 @@ class StorageDaemon:
             self.kill()
 
     def kill(self) -> None:
-        """Let go of the drives at once. Safe to call twice."""
+        """Kill the daemon. Safe to call twice."""
         if self._process is not None:
             self._process.kill()
             self._process = None
@@ -245,8 +245,8 @@ class StorageDaemon:
             pass
         name = self._unanswered.pop(0)
         if "error" in answer:
-            words = printable(answer["error"]["desc"])
-            raise EngineError(f"qemu-storage-daemon cannot {name}: {words}", hint=_HINT)
+            reason = printable(answer["error"]["desc"])
+            raise EngineError(f"qemu-storage-daemon cannot {name}: {reason}", hint=_HINT)
         return answer.get("return")
 
     def _receive(self, limit: float) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class StorageDaemon:
 
 
 def clean_up() -> None:
-    """Take away what runs of this user that were killed have left behind."""
+    """Remove what killed runs of this user have left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             found = folder.lstat()
@@ -273,7 +273,7 @@ def clean_up() -> None:
             name = _DRAFT if given_up else _LOCK
             lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
-            continue  # it is just being made, or being taken away
+            continue  # it is just being made or removed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(folder)

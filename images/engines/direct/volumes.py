@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class DirectVolumes:
-    """The guest on *drives*, each shown as a file by ``qemu-storage-daemon``.
+    """The guest on *drives*, each exported as a file by ``qemu-storage-daemon``.
 
     With *read_only* the drives stay as they are: replayed journals go to a temporary file.
     """
@@ -106,7 +106,7 @@ class DirectVolumes:
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         """Mount *device* at *mount_point* of the guest root ("/" first)."""
         if subvolume:
-            raise EngineError("the direct engine knows no subvolumes")
+            raise EngineError("the direct engine does not support subvolumes")
         if mount_point != "/" and self.lstat(mount_point).kind is not Kind.DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "is not a directory", mount_point)
         shared = [driver for name, driver in self._mounts.values() if name == device]
@@ -276,7 +276,7 @@ class DirectVolumes:
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
-        """Write everything out and let go of the drives."""
+        """Write everything out and close the drives."""
         try:
             self._checks.end()
             self.unmount_all()
@@ -285,7 +285,7 @@ class DirectVolumes:
             self.drop()
 
     def drop(self) -> None:
-        """Let go of the drives as they are, at once. Safe to call twice."""
+        """Close the drives as they are, at once. Safe to call twice."""
         self._checks.end()
         for _, driver in self._mounts.values():
             driver.drop()
@@ -312,8 +312,8 @@ class DirectVolumes:
 
     @contextmanager
     def _checkable(self, device: Device) -> Iterator[Device]:
-        # e2fsck 1.47 forgets the offset it was given when it has replayed a journal and opens the
-        # file system again: that one has to be a file from its first byte.
+        # e2fsck 1.47 loses the offset it was given when it has replayed a journal and opens the
+        # file system again: it needs a file that begins with the file system.
         if device.content.ext and device.content.ext.needs_check:
             with self._disks.alone(device) as alone:
                 yield alone

@@ -1,8 +1,8 @@
-"""Does KVM really work on this host? Found out once by running code in it, and remembered.
+"""Whether KVM works on this host: tested once by running code in it, and remembered.
 
 ``/dev/kvm`` can exist and be useless: nested virtualisation that is only half there makes QEMU
-abort, or hang in the firmware, and libguestfs does not fall back by itself. So the smallest
-machine there is gets started: a 64 KiB ROM whose reset vector writes to QEMU's debug-exit port.
+abort, or hang in the firmware, and libguestfs does not fall back by itself. So a minimal machine
+is started: a 64 KiB ROM whose reset vector writes to QEMU's debug-exit port.
 Code that ran ends QEMU with its own exit status in some 40 ms; anything else does not.
 
 References: QEMU ``hw/misc/debugexit.c`` (status is ``(value << 1) | 1``); Intel SDM volume 3,
@@ -42,14 +42,14 @@ _ROM = _CODE.rjust(0x10000 - 16 + len(_CODE), b"\x90").ljust(0x10000, b"\x90")
 
 @dataclass(frozen=True, slots=True)
 class Acceleration:
-    """Whether KVM works here; ``reason`` says why not, in words for a person."""
+    """Whether KVM works here; ``reason`` says why not."""
 
     kvm: bool
     reason: str = ""
 
     @property
-    def words(self) -> str:
-        """The one line for a person who is about to wait."""
+    def message(self) -> str:
+        """One line for the user who is about to wait."""
         if self.kvm:
             return "KVM works on this host"
         return (

@@ -1,7 +1,7 @@
 """The libguestfs appliance: a small Linux in QEMU that has the disks, and nothing else, attached.
 
-This is the only module that imports the binding. It owns what libguestfs leaves to its callers:
-whether to use KVM, time limits, an end that leaves no process behind, and words for failures.
+This is the only module that imports the binding. It does what libguestfs leaves to its callers:
+whether to use KVM, time limits, an end that leaves no process behind, and explained failures.
 
 Every call runs in one worker thread, because it is a C function that waits: the thread that asked
 stays free to notice Ctrl-C or a time limit, kills QEMU, and the call returns at once. The worker
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 try:
     import guestfs
-except ImportError as error:  # said when an appliance is wanted, not when this is imported
+except ImportError as error:  # reported when an appliance is started, not on import
     guestfs = None
     _MISSING = str(error)
 
@@ -52,12 +52,12 @@ LAUNCH_LIMITS = {True: 120.0, False: 600.0}
 CALL_LIMIT = 600.0
 
 #: Kernel arguments that make the start shorter. Nothing but this project's own requests runs in
-#: the appliance, so there is nobody to mitigate against or to confine; and each udev worker is a
+#: the appliance, so mitigations and confinement protect nothing there; and each udev worker is a
 #: fork, which is what costs most under software emulation.
 KERNEL_ARGUMENTS = "mitigations=off lsm= udev.children_max=2"
 
-#: Report what the host cannot write to the guest instead of pausing the machine until somebody
-#: makes room, which is QEMU's default for a full disk and would look like a hang for ever.
+#: Report a write error of the host to the guest. QEMU's default for a full disk is to pause the
+#: machine until there is room, which would look like a hang.
 QEMU_OPTIONS = (
     ("-global", "scsi-hd.werror=report"),
     ("-global", "scsi-hd.rerror=report"),
@@ -68,11 +68,11 @@ QEMU_OPTIONS = (
 #: Bytes; a host file system with less than this left is full.
 ROOM = 1024 * 1024
 
-#: Where people configure libguestfs' accelerator themselves; what they set is respected.
+#: Where users configure libguestfs' accelerator themselves; their setting is respected.
 SETTINGS_VARIABLE = "LIBGUESTFS_BACKEND_SETTINGS"
 
 
-#: The kernel's words for something that it could not write.
+#: The kernel's messages about something that it could not write.
 _WRITE_ERRORS = (
     r"op 0x[0-9a-f]+:\(WRITE|lost a?sync page write|critical space allocation error"
     "|Remounting filesystem read-only|Aborting journal|forced readonly|log I/O error"
@@ -90,7 +90,7 @@ class Appliance:
     """
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool, kvm: bool | None) -> None:
-        """Prepare it. *kvm* None leaves the accelerator to the person's own settings.
+        """Prepare it. *kvm* None leaves the accelerator to the user's own settings.
 
         With *read_only* libguestfs puts an overlay of its own over each drive.
         """
@@ -143,8 +143,8 @@ class Appliance:
                     ) from None
                 raise
             if isinstance(error, RuntimeError):  # how the binding reports every failure
-                spoken = EngineError(f"libguestfs: {printable(str(error))}")
-                raise self._full_host() or spoken from error
+                failure = EngineError(f"libguestfs: {printable(str(error))}")
+                raise self._full_host() or failure from error
             if isinstance(error, EngineError | OSError):
                 raise self._full_host() or error from None
             raise
@@ -240,17 +240,17 @@ class Appliance:
 
     # -- explaining ------------------------------------------------------------------------
     def _explanation(self, error: EngineError) -> EngineError | InUseError:
-        """Say why it did not start, with QEMU's or the kernel's own words where there are any."""
+        """Why it did not start, with QEMU's or the kernel's message where there is one."""
         console = b"".join(self._console).decode("utf-8", "replace")
         lines = [line.strip() for line in console.splitlines() if line.strip()]
-        spoken = [line for line in lines if re.match(r"\S*qemu-(system|kvm)\S*: ", line)]
-        if isinstance(error, _TooSlowError) and not spoken:
+        messages = [line for line in lines if re.match(r"\S*qemu-(system|kvm)\S*: ", line)]
+        if isinstance(error, _TooSlowError) and not messages:
             return error
-        words = printable(" / ".join(spoken or lines[-3:])) or error.message
-        if " lock" in words and "Failed to get" in words:
+        reason = printable(" / ".join(messages or lines[-3:])) or error.message
+        if " lock" in reason and "Failed to get" in reason:
             drives = ", ".join(printable(os.fspath(drive.path)) for drive in self.drives)
             return InUseError(
-                f"{drives}: in use by another process: {words}",
+                f"{drives}: in use by another process: {reason}",
                 hint="Shut down the virtual machine that uses it.",
             )
         hint = "libguestfs-test-tool says more about what is missing."
@@ -259,7 +259,7 @@ class Appliance:
                 "The appliance is built from this host's kernel: one must be installed "
                 "(apt-get install linux-image-amd64) and readable (chmod a+r /boot/vmlinuz-*)."
             )
-        return EngineError(f"the libguestfs appliance did not start: {words}", hint=hint)
+        return EngineError(f"the libguestfs appliance did not start: {reason}", hint=hint)
 
     def _full_host(self) -> EngineError | None:
         """The real reason of a failure when the host has no room left for what the guest writes."""
@@ -287,11 +287,11 @@ def start(drives: Sequence[Drive], *, read_only: bool, say: Say) -> Appliance:
             return _started(drives, read_only=read_only, kvm=True)
         except EngineError as error:
             failure = Acceleration(kvm=False, reason=f"with it, {error.message}")
-        say(failure.words)
+        say(failure.message)
         appliance = _started(drives, read_only=read_only, kvm=False)
         remember(failure)  # only now is it known that KVM was to blame
         return appliance
-    say(found.words)
+    say(found.message)
     return _started(drives, read_only=read_only, kvm=False)
 
 

@@ -1,8 +1,8 @@
 """Stopping an MD array, with everything on top of it, and bringing all of it back as it was.
 
-What is on top are device-mapper devices: logical volumes, opened LUKS containers. Their tables are
-kept in the appliance's memory meanwhile, and nothing outside it sees them; with the same tables
-the same devices come back, under the same names, without asking for a key again.
+What is on top are device-mapper devices: logical volumes, opened LUKS containers. Their tables stay
+in the appliance's memory meanwhile; with the same tables the same devices come back, under the same
+names, without asking for a key again.
 
 References: Linux ``Documentation/ABI/testing/sysfs-block`` (``holders``), dmsetup(8) ``table
 --showkeys``, mdadm(8) ``--assemble``.

@@ -1,4 +1,4 @@
-"""What has to be opened before the file systems inside it can be seen: LUKS, LVM, MD.
+"""Opening the containers that file systems can be inside of: LUKS, LVM, MD.
 
 The appliance's own start assembles MD arrays and activates volume groups that it finds on plain
 disks. What is inside LUKS, and what is inside that, is opened here, layer by layer.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
 
-#: Containers within containers that are opened; more than that is not a machine but a trap.
+#: Containers within containers that are opened; a guest with more is refused.
 MAX_DEPTH = 8
 
 _KEY_FILE = "/run/unclone-key"
@@ -57,18 +57,18 @@ def open_containers(
 def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> None:
     uuid = device.tags.get("UUID", "")
     tried = 0
-    words = ""
+    reason = ""
     for key in keys(f"{device.name} (LUKS {printable(uuid)})"):
         tried += 1
         try:
             _upload(appliance, key)
-            # Which volume is wrong is for cryptsetup to say; status 2 is "no such key".
+            # cryptsetup's message says what is wrong; status 2 is "no such key".
             appliance.shell(
                 f"cryptsetup open --type luks --tries 1 --disable-keyring --key-file {_KEY_FILE} "
                 f"{device.node} {name} 2>&1"
             )
         except EngineError as error:
-            words = error.message
+            reason = error.message
         else:
             return
         finally:
@@ -79,7 +79,7 @@ def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> N
             hint="Give the passphrase with --key-file FILE, or start unclone on a terminal.",
         )
     raise RefusedError(
-        f"none of the {tried} keys opens {device.name} (LUKS {printable(uuid)}): {words}",
+        f"none of the {tried} keys opens {device.name} (LUKS {printable(uuid)}): {reason}",
         hint="A key file is used byte for byte, a newline at its end included.",
     )
 

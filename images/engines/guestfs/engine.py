@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from unclone.images.engines.admission import await_turn
+from unclone.images.engines.admission import await_admission
 from unclone.images.engines.guestfs.appliance import start
 from unclone.images.engines.guestfs.containers import open_containers
 from unclone.images.engines.guestfs.volumes import GuestfsVolumes
@@ -32,7 +32,7 @@ class GuestfsEngine:
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> Iterator[Volumes]:
         """Open *drives* with every container on them; nothing is mounted."""
-        await_turn()
+        await_admission()
         appliance = start(drives, read_only=read_only, say=say)
         try:
             volumes = GuestfsVolumes(appliance, open_containers(appliance, keys))

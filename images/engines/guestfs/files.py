@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _KINDS = {b"r": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
 
-#: What ``rm``, ``ln`` and ``setfattr`` say, and the error that is. libguestfs gives only words.
-_SPOKEN = {
+#: Messages of ``rm``, ``ln`` and ``setfattr``, and their errno. libguestfs gives only the text.
+_ERRNO_OF_MESSAGE = {
     "Operation not permitted": errno.EPERM,
     "No such file or directory": errno.ENOENT,
     "Not a directory": errno.ENOTDIR,
@@ -166,12 +166,12 @@ class FileOperations:
         """Set one extended attribute."""
         # libguestfs' own call takes the value as a C string; values with null bytes are common.
         self.lstat(path)
-        words = f"-v 0s{base64.b64encode(value).decode('ascii')}" if value else ""
+        option = f"-v 0s{base64.b64encode(value).decode('ascii')}" if value else ""
         try:
             self._appliance.shell(
                 shell_value("path", b"/sysroot" + encode(path))
                 + shell_value("name", encode(name))
-                + f'setfattr -h -n "$name" {words} -- "$path"'
+                + f'setfattr -h -n "$name" {option} -- "$path"'
             )
         except EngineError as error:
             raise _as_os_error(error, path) from error
@@ -225,8 +225,8 @@ def _kind(mode: int) -> Kind:
 
 
 def _as_os_error(error: EngineError, path: str) -> Exception:
-    """The ``OSError`` behind a program's last words; *error* itself when they name none."""
-    for words, number in _SPOKEN.items():
-        if error.message.endswith(words):
+    """The ``OSError`` that a program's message stands for; *error* itself when it is none."""
+    for message, number in _ERRNO_OF_MESSAGE.items():
+        if error.message.endswith(message):
             return OSError(number, f"{os.strerror(number)} (in the guest: {error.message})", path)
     return error

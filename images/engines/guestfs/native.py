@@ -1,9 +1,9 @@
 """libguestfs' C functions on paths, called with the exact bytes of a path.
 
 The Python binding takes ``str`` and encodes it strictly as UTF-8, and raises UnicodeDecodeError
-on results that are not: half of what a guest may call its files cannot be said in it. It also
-keeps ``guestfs_last_errno`` to itself. This module calls the same library, on the same handle,
-with bytes; only for what takes or gives guest paths and names.
+on results that are not, so many names of guest files cannot be passed through it. It also does not
+expose ``guestfs_last_errno``. This module calls the same library, on the same handle, with bytes;
+only for what takes or gives guest paths and names.
 
 References: guestfs(3), "ABI guarantee" (soname libguestfs.so.0) and the signature of each
 function there; ``struct guestfs_statns`` and the others under "Structures".
@@ -212,8 +212,8 @@ class Native:
         number = self._library.guestfs_last_errno(self._handle)
         if number > 0 and path:
             return OSError(number, f"{os.strerror(number)} (in the guest)", path)
-        spoken = self._library.guestfs_last_error(self._handle) or b"no reason given"
-        return EngineError(f"libguestfs: {printable(spoken.decode('utf-8', 'replace'))}")
+        message = self._library.guestfs_last_error(self._handle) or b"no reason given"
+        return EngineError(f"libguestfs: {printable(message.decode('utf-8', 'replace'))}")
 
     def _taken_strings(self, found: Any) -> list[bytes]:  # noqa: ANN401  (char **)
         strings: list[bytes] = []

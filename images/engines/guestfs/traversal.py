@@ -115,14 +115,14 @@ def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
 
 
 def _pruning(exclude: Sequence[str]) -> tuple[str, str]:
-    """Shell commands to run first, and the words for find that leave the trees *exclude* out."""
+    """Shell commands to run first, and the arguments of find that leave out the trees *exclude*."""
     values, tests = [], []
     for number, folder in enumerate(exclude):
         pattern = re.sub(rb"([\\*?\[\]])", rb"\\\1", b"/sysroot" + encode(folder.rstrip("/")))
         values.append(shell_value(f"e{number}", pattern))
         tests.append(f'-path "$e{number}"')
-    words = rf"\( {' -o '.join(tests)} \) -prune -o " if tests else ""
-    return "".join(values), words
+    prune = rf"\( {' -o '.join(tests)} \) -prune -o " if tests else ""
+    return "".join(values), prune
 
 
 def _fields(listing: bytes) -> Iterator[Sequence[bytes]]:

@@ -39,7 +39,7 @@ class GuestfsVolumes(FileOperations):
         super().__init__(appliance)
         self._drives = tuple(drives)
         self._known: dict[str, Device] = {device.name: device for device in devices}
-        self._stale = False  # what blkid said may no longer be so; the devices are the same
+        self._stale = False  # what blkid reported may have changed; the devices are the same
         self._written = False  # and not yet known to have reached the drives
 
     # -- devices ---------------------------------------------------------------------------
@@ -90,8 +90,8 @@ class GuestfsVolumes(FileOperations):
             if not _can_be_an_option(subvolume):
                 raise EngineError(f"cannot mount a subvolume named '{printable(subvolume)}'")
             options.append(f"subvol={subvolume}")
-        words = [",".join(options), found.type, found.name]
-        arguments = [encode(word) for word in [*words, mount_point]]
+        values = [",".join(options), found.type, found.name, mount_point]
+        arguments = [encode(value) for value in values]
         self._appliance.call(lambda: self._native.status("mount_vfs", *arguments))
 
     def unmount_all(self) -> None:
@@ -108,7 +108,7 @@ class GuestfsVolumes(FileOperations):
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
-        """Write everything out and let go of the drives."""
+        """Write everything out and close the drives."""
         if self._written and not self._appliance.closed:
             self.unmount_all()
         self._appliance.close()

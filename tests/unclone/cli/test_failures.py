@@ -24,6 +24,7 @@ from unclone.images.errors import (
     EngineError,
     ExitStatus,
     InUseError,
+    Outcome,
     RefusedError,
     ResidueError,
     ToolError,
@@ -31,7 +32,7 @@ from unclone.images.errors import (
     UsageError,
 )
 from unclone.runs import failures
-from unclone.runs.failures import InterruptedCommit, worst
+from unclone.runs.failures import InterruptedRun, worst
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -61,6 +62,9 @@ def raising(error: BaseException, *arguments: str) -> Result:
         (ToolError("qemu-img failed"), 1, ["qemu-img failed"]),
         (EngineError("no answer"), 1, ["no answer"]),
         (KeyboardInterrupt(), 1, ["interrupted; the image is as it was"]),
+        (InterruptedRun("a", Outcome.UNCHANGED), 1, ["interrupted; the image is as it was"]),
+        (InterruptedRun("a", Outcome.COMMITTED), 1, ["the image is complete"]),
+        (InterruptedRun("a", Outcome.INCOMPLETE), 1, ["not complete", "`unclone recover a`"]),
         (ZeroDivisionError("by zero"), 1, ["internal error: ZeroDivisionError: by zero", "report"]),
         (OSError(28, "No space left on device"), 1, ["internal error", "No space left"]),
         (RecursionError("deep"), 1, ["internal error"]),
@@ -133,7 +137,7 @@ def test_ctrl_c_tells_before_the_commit_from_after(
         done = execute(ctx, tmp_path / "a.qcow2", progress, work)
     assert (done.interrupted, done.status) == (True, ExitStatus.FAILED)
     assert words in capsys.readouterr().err
-    assert isinstance(done.error, InterruptedCommit) is (phase == "commit")
+    assert isinstance(done.error, InterruptedRun) is (phase == "commit")
     assert done.to_json()["status"] == "failed"
 
 

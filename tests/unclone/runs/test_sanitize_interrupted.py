@@ -128,8 +128,29 @@ def test_ctrl_c_in_the_commit_is_whole(golden: Path, tmp_path: Path) -> None:
     said = interrupted(run, "committing")
     assert run.returncode in {0, 1}, said
     assert "Traceback" not in said
+    if "the image is as it was" in said:
+        assert digest(image) == digest(golden)
+    if "the image is complete" in said:
+        assert identity(image) == "new"
     assert unclone("recover", image).returncode == 0
     assert identity(image) in {"old", "new"}
+    assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
+
+
+def test_ctrl_c_while_the_image_is_written_says_that_it_is_complete(
+    golden: Path, tmp_path: Path
+) -> None:
+    image = copied(golden, tmp_path / "images")
+    tool = shutil.which("qemu-img")
+    wrapper = tmp_path / "bin" / "qemu-img"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\n[ "$1" != commit ] || kill -INT $PPID\nexec {tool} "$@"\n')
+    wrapper.chmod(0o755)
+    path = os.pathsep.join((str(wrapper.parent), os.environ["PATH"]))
+    done = unclone("sanitize", "--engine", "direct", image, env={**os.environ, "PATH": path})
+    assert done.returncode == 1, done.stderr
+    assert "interrupted after the commit: the image is complete" in done.stderr
+    assert identity(image) == "new"
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
 

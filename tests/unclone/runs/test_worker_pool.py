@@ -156,11 +156,11 @@ def test_an_image_in_use_by_somebody_else_is_in_use() -> None:
 def test_virtual_machines_take_turns_and_hold_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MACHINE_MEMORY", 2**60)  # room for one, as always
+    monkeypatch.setattr(admission, "VM_MEMORY", 2**60)  # room for one, as always
     running = tmp_path / "running"
 
     def machine(_: Listener) -> Said:
-        admission.await_turn()
+        admission.await_admission()
         running.mkdir()  # fails when there is another
         await_file(tmp_path / "light")
         running.rmdir()

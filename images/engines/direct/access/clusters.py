@@ -1,7 +1,7 @@
 """The content of an image at rest, read straight from its files.
 
-An image is a stack of layers, the topmost first: what one does not hold, the next one does. Nobody
-may change any of them meanwhile, and each was found sound by QEMU before (``qemu-img check``).
+An image is a stack of layers, the topmost first: what one does not hold is read from the next. None
+of them may change meanwhile, and each was checked by QEMU before (``qemu-img check``).
 
 References: QEMU ``docs/interop/qcow2.txt`` ("Cluster mapping"), QEMU 7.2 ``block/qcow2.h``
 (qcow2_get_cluster_type), ``block/qcow2-threads.c`` (raw deflate, window of 4 KiB),
@@ -22,7 +22,7 @@ _COMPRESSED, _COPIED, _ZERO = 1 << 62, 1 << 63, 1
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _SECTOR = 512
 _DEFLATE_WINDOW = -12
-#: Bytes of decompressed clusters that are kept: what is read next is often beside what was.
+#: Bytes of decompressed clusters that are cached: the next read is often of the same cluster.
 _KEPT = 4 * 1024 * 1024
 
 
@@ -55,11 +55,11 @@ class Layer:
 
 
 class UnreadableError(Exception):
-    """There is something that only QEMU can read."""
+    """Only QEMU can read this part."""
 
 
 class Clusters:
-    """The content of *layers*, as long as nobody writes to any of them."""
+    """The content of *layers*, which must not change."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._open: list[_Raw | _Qcow2] = []
@@ -73,7 +73,7 @@ class Clusters:
     def read(self, offset: int, count: int) -> bytes:
         """*count* bytes at *offset*, which lie on the disk.
 
-        Raises UnreadableError when QEMU has to be asked, OSError when a file cannot be read.
+        Raises UnreadableError when only QEMU can read it, OSError when a file cannot be read.
         """
         found = self._read(offset, count)
         if len(found) == count:
@@ -86,12 +86,12 @@ class Clusters:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Let go of the files. Safe to call twice."""
+        """Close the files. Safe to call twice."""
         while self._open:
             self._open.pop().close()
 
     def _read(self, offset: int, count: int) -> bytes:
-        """As many of *count* bytes at *offset* as one layer holds together, at least one."""
+        """As many of *count* bytes at *offset* as one layer holds in a row, at least one."""
         for layer in self._open:
             if offset >= layer.size:
                 break  # a shorter image hides what is below it
@@ -143,13 +143,13 @@ class _Qcow2:
         if kind == "compressed":
             count = min(count, self._cluster - inside)
             return self._inflate(entries[0])[inside : inside + count], count
-        together = 1
+        clusters = 1
         for entry in entries[1:]:
             more, at = self._kind(entry)
-            if more != kind or (kind == "here" and at != place + (together << self._bits)):
+            if more != kind or (kind == "here" and at != place + (clusters << self._bits)):
                 break
-            together += 1
-        count = min(count, (together << self._bits) - inside)
+            clusters += 1
+        count = min(count, (clusters << self._bits) - inside)
         if kind == "below":
             return None, count
         if kind == "zeros":

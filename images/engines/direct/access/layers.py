@@ -1,4 +1,4 @@
-"""Which layers an image is made of, for reading it without QEMU."""
+"""The layers of an image, for reading it without QEMU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def layers_of(image: Image) -> tuple[Layer, ...]:
-    """The layers of *image*, the topmost first; none when one is of a kind that only QEMU reads."""
+    """The layers of *image*, the topmost first; none when only QEMU can read one of them."""
     found = [_layer(link) for link in image.chain]
     return tuple(layer for layer in found if layer) if all(found) else ()
 

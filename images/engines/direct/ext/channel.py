@@ -1,8 +1,8 @@
 """How libext2fs reads and writes: through an I/O manager of ours in front of its own.
 
-Its own (``unix_io``) keeps doing what it does to the file that QEMU shows. In front of it, blocks
-that nobody has written yet are read from the image itself (``disk``), what is
-written is remembered as changed, and nothing is written outside the file system.
+Its own (``unix_io``) works on the file that QEMU exports. In front of it, blocks that have not been
+written to are read from the image itself (``disk``), blocks are marked as dirty before they are
+written, and nothing is written outside the file system.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/ext2_io.h`` (``struct_io_manager``, ``struct_io_channel``),
 ``lib/ext2fs/unix_io.c`` (a negative count is of bytes, not of blocks).
@@ -57,7 +57,7 @@ class _Manager(ctypes.Structure):
 
 
 class _Channel(ctypes.Structure):
-    """The beginning of ``struct_io_channel``: what is behind it is the library's own business."""
+    """The beginning of ``struct_io_channel``: the rest is not needed here."""
 
     _fields_ = (
         ("magic", c_long),

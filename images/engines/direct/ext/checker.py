@@ -1,10 +1,10 @@
 """Becomes ``e2fsck -fn``, on a copy of the file system without the contents of its files.
 
 A check reads thousands of single blocks one after the other, each a round trip where QEMU shows
-the disk. The same blocks read in runs take a tenth of the time. What the copy lacks are zeros,
-which are no structure of a file system: if the check asks for something that was not copied, it
-complains, and whoever started this checks the disk itself. It cannot be content with the copy of
-a damaged file system, because all it has seen is what is on the disk.
+the disk. The same blocks read in runs take a tenth of the time. What was not copied is zeros in the
+copy, which are no valid structure: if e2fsck reads such a part, it reports an error, and the engine
+checks the disk itself. It cannot find a damaged file system clean, because all it has read that is
+not zeros is what is on the disk.
 
 A program of its own, like the worker: what is read was written by a guest.
 """
@@ -35,7 +35,7 @@ def main() -> None:
     """Become e2fsck, on the copy that is made or, where none can be made, on the disk itself.
 
     Standard input has the disk's place, the offset of the file system, and what e2fsprogs call
-    it, marshalled; it may take its time to come.
+    it, marshalled; it may come late.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     place, offset, target = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 (our own)

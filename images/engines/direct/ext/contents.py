@@ -2,7 +2,7 @@
 
 libext2fs reads block by block. Where a file is mapped by extents and nothing of it was written in
 this session, its pieces are where they always were, and are read as such; everything else, and
-everything that looks odd, is left to the library.
+everything that looks invalid, is left to the library.
 
 References: Linux ``Documentation/filesystems/ext4/ifork.rst`` (extent tree).
 """
@@ -35,7 +35,7 @@ _MANY = 10_000
 
 
 class _OddError(Exception):
-    """Something is not as it should be, or has changed."""
+    """Something is invalid, or has changed."""
 
 
 def runs_of(inode: Inode, superblock: Superblock, unchanged: Unchanged) -> list[Run] | None:
@@ -75,7 +75,7 @@ def read_runs(runs: list[Run], start: int, end: int, unchanged: Unchanged) -> by
 
 
 class _Runs:
-    """One walk through the extents of a file; a tree that bites its tail comes to an end."""
+    """One walk through the extents of a file; a tree with a loop ends at the limit."""
 
     def __init__(self, superblock: Superblock, unchanged: Unchanged) -> None:
         self._size, self._blocks = superblock.block_size, superblock.blocks_count

@@ -1,10 +1,10 @@
 """libext2fs, called in this process: the few functions and numbers this engine uses.
 
-Only scalars, handles and raw inode bytes cross this border. No structure of the library is
+Only scalars, handles and raw inode bytes are passed. No structure of the library is
 declared here: inodes are read by their on-disk layout (:mod:`.inode`), which cannot change.
 
 The library trusts what it reads more than a host should: run this in the worker
-(``ext/worker.py``), where a crash is an error message and not the end.
+(``ext/worker.py``), where a crash is an error message.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/ext2fs.h``, ``ext2_err.et.in`` (error numbers),
 ``ext2_fs.h``; libcom_err ``com_err.h``.
@@ -82,13 +82,13 @@ XattrCallback = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t, c_void_p)
 
 
 class Ext2Error(OSError):
-    """A call failed; ``code`` is libext2fs' number, ``errno`` the kernel's word for it."""
+    """A call failed; ``code`` is libext2fs' number, ``errno`` the kernel's number for it."""
 
     def __init__(self, code: int, call: str) -> None:
         number = _errno_of(code)
         damaged = number == errno.EUCLEAN
-        words = f"{error_text(code)} ({call})" if damaged else os.strerror(number)
-        super().__init__(number, words)
+        text = f"{error_text(code)} ({call})" if damaged else os.strerror(number)
+        super().__init__(number, text)
         self.code = code
 
     @property
@@ -105,7 +105,7 @@ def call(name: str, *arguments: object) -> None:
 
 
 def error_text(code: int) -> str:
-    """The library's own words for *code*."""
+    """The library's text for *code*."""
     return str(_com_err.error_message(code).decode("utf-8", "replace"))
 
 

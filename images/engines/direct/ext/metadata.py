@@ -1,7 +1,7 @@
 """Where an ext file system keeps what a check reads: everything but the contents of files.
 
-Nothing is judged here. What looks wrong is left out or raises :class:`UnusualError`; whoever reads
-it all by itself finds the same, and has the words for it.
+Nothing is checked here. What looks wrong is left out or raises :class:`UnusualError`; e2fsck, on
+the disk itself, finds and reports it.
 
 References: Linux ``Documentation/filesystems/ext4/`` (super.rst, group_descr.rst, inodes.rst,
 ifork.rst, blockmap.rst); e2fsprogs 1.47 ``e2fsck/pass1.c``, ``e2fsck/super.c`` (what is read).
@@ -38,12 +38,12 @@ _EXTENT = struct.Struct("<IHHI")
 _INDEX = struct.Struct("<IIH")
 #: Bytes of inode tables that are read at once.
 _PIECE = 1 << 20
-#: Places; with more, nobody wants a copy.
+#: Places; with more, a copy would take too long.
 _MANY = 1 << 18
 
 
 class UnusualError(Exception):
-    """There is something that this module does not know."""
+    """Something that this module does not support."""
 
 
 class Metadata:

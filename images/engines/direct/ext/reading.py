@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Met = tuple[bytes, StatTuple, bytes | None, bytes]
 
 NAME_MAX = 255
-#: Entries of a directory about which everything is told at once.
+#: Entries of a directory whose inodes are returned with the names.
 _FEW = 100
 #: Directory entry type to st_mode type; 0 (the feature is off) has to be looked up.
 _MODES = {
@@ -49,7 +49,7 @@ class Reading:
     def scan(self, path: bytes) -> tuple[list[tuple[bytes, int]], list[StatTuple]]:
         """The names in a directory, each with the type bits of its mode; and all about each.
 
-        The latter only where there are few: whoever asks for the names will mostly ask for more.
+        The latter only where there are few: the caller will mostly ask for the inodes next.
         """
         entries = self._volume.entries(self._directory(path).number)
         names = [
@@ -61,7 +61,7 @@ class Reading:
         try:
             return names, [_stat(self._volume.inode(number)) for number, _ in entries.values()]
         except OSError:
-            return names, []  # who asks for that one, is told
+            return names, []  # reported when that inode is asked for
 
     def readlink(self, path: bytes) -> bytes:
         inode = self._inode(path)
@@ -123,7 +123,7 @@ class Reading:
         return self._volume.inode(self._number(path))
 
     def _below(self, path: bytes, exclude: Sequence[bytes]) -> Iterator[tuple[bytes, Inode]]:
-        """Every inode below directory *path*; a damaged tree that bites its tail is an error."""
+        """Every inode below directory *path*; a damaged tree with a loop is an error."""
         left_out = frozenset(exclude)
         pending = [(path.rstrip(b"/"), self._directory(path).number)]
         seen = {pending[0][1]}

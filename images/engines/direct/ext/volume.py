@@ -1,6 +1,6 @@
-"""An open ext file system by inode number: what libext2fs does, with its gaps closed.
+"""An open ext file system by inode number: libext2fs, with the kernel's checks and updates.
 
-libext2fs does what it is told. What the kernel would check first (reserved inodes, deleted ones,
+libext2fs checks little. What the kernel would check first (reserved inodes, deleted ones,
 types), and what it would update besides (times, reference counts), is done here.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/*.c``; Linux ``fs/ext4/inode.c`` (ext4_iget's checks).
@@ -91,7 +91,7 @@ class Volume:
             raise
 
     def close(self) -> None:
-        """Write everything to the file and let go of it."""
+        """Write everything to the file and close it."""
         if self._fs:
             call("close_free", byref(self._fs))
 

@@ -1,11 +1,11 @@
 """The worker: carries out calls on ext file systems for the engine that started it.
 
-Started as a program of its own, because libext2fs reads what a hostile guest wrote: a crash or an
-endless loop in here is an error there, and the image is thrown away with the transaction.
+It is a process of its own, because libext2fs reads what a hostile guest wrote: a crash or an
+endless loop here is an error in the engine, and the transaction discards the overlay.
 
 A message is its length (4 bytes, little-endian) and a marshalled tuple. Requests: ``(method,
-handle, arguments)``. Answers: ``("done", value)``, ``("os", errno, words)`` for what a local file
-system would have raised, ``("failed", words)`` for everything else.
+handle, arguments)``. Answers: ``("done", value)``, ``("os", errno, text)`` for what a local file
+system would have raised, ``("failed", text)`` for everything else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
         body = marshal.dumps(answer)
         answers.write(_LENGTH.pack(len(body)) + body)
         answers.flush()
-    # Whoever started this is gone, or has closed every file system: nothing to save.
+    # The engine has ended, or has closed every file system: nothing to save.
     os._exit(0)
 
 

@@ -1,6 +1,6 @@
 """A check of a FAT file system: whether its chains and directories are what they should be.
 
-Lost clusters and copies of the table that differ harm nobody, and are left to ``fsck.fat``.
+Lost clusters and copies of the table that differ do no harm, and are left to ``fsck.fat``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def find_damage(volume: BlockFile, boot: BootSector) -> str:
-    """What is wrong with *volume*, in words; "" when nothing is."""
+    """A description of what is wrong with *volume*; "" when nothing is."""
     fat = Allocation(volume, boot)
     used: set[int] = set()
     try:

@@ -73,7 +73,7 @@ def test_a_kvm_that_fails_is_no_kvm_and_qemu_says_why(
     found = probe(fake_qemu(tmp_path, script), device=Path("/dev/null"))
     assert not found.kvm
     assert words in found.reason
-    assert words in found.words
+    assert words in found.message
 
 
 def test_a_kvm_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
