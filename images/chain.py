@@ -7,6 +7,7 @@ the header also says which format it has.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -145,7 +146,7 @@ class _Reader:
                 hint=role.hint,
             )
         try:
-            real = (role.owner.parent / name).resolve()
+            real = _resolved(role.owner.parent / name)
             there = real.exists()
         except (OSError, RuntimeError) as error:  # a name too long, a symlink loop
             raise RefusedError(
@@ -161,3 +162,11 @@ class _Reader:
                 f"the {role.word} of {owner} is missing: {shown(real)}", hint=role.hint
             )
         return real
+
+
+def _resolved(path: Path) -> Path:
+    """``path.resolve()`` with an error for a symlink loop, which Python 3.13 does not raise."""
+    real = path.resolve()
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return real

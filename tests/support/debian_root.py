@@ -32,9 +32,9 @@ PACKAGES = (
     *("python3-click", "python3-cryptography", "python3-jsonschema", "python3-lz4"),
     *("python3-pycdlib", "python3-rich", "python3-yaml", "python3-zstandard"),
     *("python3-pytest", "python3-pytest-timeout", "python3-pytest-xdist", "python3-hypothesis"),
-    *("qemu-utils", "qemu-system-common", "fuse3"),
+    *("qemu-utils", "qemu-system-common", "qemu-system-x86", "fuse3"),
     *("e2fsprogs", "dosfstools", "fdisk", "mtools", "openssh-client", "openssl", "procps"),
-    *("xfsprogs", "btrfs-progs", "exfatprogs"),
+    *("xfsprogs", "btrfs-progs", "exfatprogs", "f2fs-tools", "lvm2", "cryptsetup-bin"),
     *("bzip2", "cpio", "lz4", "xz-utils", "zstd", "binutils", "initramfs-tools-core"),
     *("grub-common", "grub-pc-bin", "sbsigntool", "systemd", "systemd-boot-efi", "u-boot-tools"),
     *("cloud-image-utils", "cloud-init", "genisoimage", "xorriso", "7zip"),
@@ -42,13 +42,14 @@ PACKAGES = (
 )
 
 #: $1 the tarball, $2 an empty folder; then pairs "host folder" "folder in the root" up to "--",
-#: then the command. Devices are the host's; the folders are copied, not written to.
+#: then the command. Devices and /sys are the host's; the folders are copied, not written to.
 _ENTER = """
 set -e
 tarball=$1 root=$2
 shift 2
 leave() {
     umount --recursive --lazy "$root/dev"
+    umount --recursive --lazy "$root/sys"
     umount --lazy "$root/proc"
     rm -rf --one-file-system "$root"
 }
@@ -56,6 +57,7 @@ trap leave EXIT
 tar --extract --file="$tarball" --directory="$root" --numeric-owner --exclude='./dev/*'
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
 while [ "$1" != -- ]; do
     mkdir -p "$root$2"
     cp -a "$1/." "$root$2"

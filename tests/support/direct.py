@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 from typing import TYPE_CHECKING
@@ -36,6 +37,15 @@ EXT_VARIANTS: Mapping[str, tuple[str, ...]] = {
 
 #: Those that differ most in how things are stored; for tests that take a while.
 TYPICAL = ("ext4", "ext2", "ext4-inline-data", "ext4-small-inodes")
+
+
+def revision_0() -> tuple[str, ...]:
+    """The mke2fs options for the oldest ext2. Since e2fsprogs 1.47.1 they have another name."""
+    said = subprocess.run(["mke2fs", "-V"], capture_output=True, text=True, check=True).stderr
+    version = re.match(r"mke2fs (\d+)\.(\d+)\.(\d+)", said)
+    assert version is not None, said
+    new = tuple(map(int, version.groups())) > (1, 47, 0)
+    return ("-E", "revision=0") if new else ("-r", "0")
 
 
 def make_ext(path: Path, variant: str = "ext4", *, mib: int = 48) -> Path:

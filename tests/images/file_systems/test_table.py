@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.direct import revision_0
 from tests.support.disks import FileBlocks, Part, make_file_system
 from unclone.images.file_systems.table import TABLE, UNKNOWN, recognise, type_of
 from unclone.images.process import run
@@ -20,7 +21,7 @@ PARTS: Mapping[str, Part] = {
     "ext3": Part("ext3", label="three"),
     "ext4": Part("ext4", label="f\N{LATIN SMALL LETTER U WITH DIAERESIS}nf"),
     "ext4-without-journal": Part("ext4", options=("-O", "^has_journal")),
-    "ext2-revision-0": Part("ext2", options=("-r", "0")),
+    "ext2-revision-0": Part("ext2", options=revision_0()),
     "xfs": Part("xfs", label="twelve chars"),
     "btrfs": Part("btrfs", label="a label"),
     "f2fs": Part("f2fs", label="fl\N{LATIN SMALL LETTER A WITH DIAERESIS}sh"),
