@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from unclone.images.errors import UsageError
 from unclone.images.formats.header import Format
 from unclone.images.text import printable
-from unclone.sanitize.identities.derivation import IdentityGenerator
+from unclone.runs.options import MACHINE_IDS, make_options, parse_machine_id
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
 from unclone.sanitize.options import SSH_HOST_KEYS, UUIDS, Options, Profile
 
@@ -26,22 +26,15 @@ Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 FORMATS = [str(each) for each in Format]
 
 
-_MACHINE_IDS = ("auto", "remove", "empty", "uninitialized", "random")
-
-
 def machine_id(text: str) -> str:
-    """``auto``, a way of having none, or an id of the user's own, for ``--machine-id``.
+    """The type of ``--machine-id``.
 
     A function, and not a ``click.ParamType``: that is generic in click 8.4, and not before.
     """
-    if text in _MACHINE_IDS:
-        return text
-    if not re.fullmatch(r"[0-9a-fA-F]{32}", text) or set(text) == {"0"}:
-        words = ", ".join(_MACHINE_IDS)
-        raise click.BadParameter(
-            f"'{printable(text)}' is none of {words}, nor 32 hexadecimal digits"
-        )
-    return text.lower()
+    try:
+        return parse_machine_id(text)
+    except UsageError as error:
+        raise click.BadParameter(error.message) from error
 
 
 def image_argument(*, several: bool = False) -> Callable[[Decorated], Decorated]:
@@ -131,7 +124,7 @@ def step_options(function: Decorated) -> Decorated:
         click.option(
             "--machine-id",
             type=machine_id,
-            metavar=f"[{'|'.join(_MACHINE_IDS)}|ID]",
+            metavar=f"[{'|'.join(MACHINE_IDS)}|ID]",
             default="auto",
             show_default=True,
             help="What becomes of the machine-id; auto: removed or emptied, as the guest can boot.",
@@ -193,30 +186,12 @@ def complete_step(
 
 
 def options_from(given: Mapping[str, Any]) -> Options:
-    """The options for the steps. Raises a usage error for a step that does not exist."""
-    catalogues = tuple(given["catalogues"])
-    enable, disable = frozenset(given["enable"]), frozenset(given["disable"])
-    if enable or disable:
-        from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
-
-        known = [step.info.id for step in all_steps(Options(catalogues=catalogues))]
-        for option, names in (("--enable", enable), ("--disable", disable)):
-            for name in sorted(names - set(known)):
-                raise click.BadOptionUsage(option, unknown_step(name, known))
-    for name in sorted(enable & disable):
-        raise click.UsageError(f"{name} cannot be enabled and disabled at once")
-    return Options(
-        profile=Profile(given["profile"]),
-        enable=enable,
-        disable=disable,
-        machine_id=given["machine_id"],
-        ssh_host_keys=given["ssh_host_keys"],
-        uuids=given["uuids"],
-        identities=IdentityGenerator(
-            key=read_key(given["derive_from"]) if given["derive_from"] else b""
-        ),
-        strict=given["strict"],
-        catalogues=catalogues,
+    """The options for the steps. Raises UsageError for a step that does not exist."""
+    names = ("profile", "enable", "disable", "machine_id", "ssh_host_keys", "uuids", "strict")
+    return make_options(
+        **{name: given[name] for name in names},
+        catalogues=given["catalogues"],
+        key=read_key(given["derive_from"]) if given["derive_from"] else b"",
     )
 
 
@@ -252,16 +227,6 @@ def _named(options: Options, machine: str) -> Options:
     if not options.identities.key:
         return options
     return replace(options, identities=replace(options.identities, machine=machine))
-
-
-def unknown_step(name: str, known: list[str]) -> str:
-    """The message for a step that does not exist, with the nearest that do."""
-    import difflib  # noqa: PLC0415 (only for who mistypes)
-
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    near += [each for each in known if name and name in each and each not in near]
-    guess = f"did you mean {' or '.join(near[:3])}?" if near else "`unclone steps` lists them."
-    return f"there is no step called '{printable(name)}'; {guess}"
 
 
 def _asking(progress: Progress) -> Callable[[str], bytes]:

@@ -118,16 +118,13 @@ class Defined:
 
 def request_from(source: Path, given: Mapping[str, Any]) -> Request:
     """The request that the options of ``unclone define`` add up to. Raises UsageError."""
-    uuid = given["uuid"] or ""
-    if uuid and not (is_uuid(uuid) and set(hexadecimal(uuid)) - {"0"}):
-        raise UsageError(f"--uuid: '{printable(uuid, 80)}' is not a UUID")
     return Request(
         source,
         given["name"],
         output=given["output"],
         format=given["format_id"] or "",
         oui=addresses.parse_prefix(given["oui"]) if given["oui"] else b"",
-        uuid=canonical_uuid(uuid),
+        uuid=parse_uuid(given["uuid"] or ""),
         macs=_pairs("--mac", given["macs"], nameless=True),
         disks=_pairs("--disk", given["disks"]),
         networks=tuple(given["networks"]),
@@ -137,6 +134,13 @@ def request_from(source: Path, given: Mapping[str, Any]) -> Request:
         dry_run=given["dry_run"],
         overwrite=given["overwrite"],
     )
+
+
+def parse_uuid(text: str) -> str:
+    """A UUID for the machine, as it is written canonically; "" stays "". Raises UsageError."""
+    if text and not (is_uuid(text) and set(hexadecimal(text)) - {"0"}):
+        raise UsageError(f"--uuid: '{printable(text, 80)}' is not a UUID")
+    return canonical_uuid(text)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Here files are opened and stdin is read; what they mean is the business of ``see
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from unclone.images.errors import ExitStatus, RefusedError, UncloneError, UsageE
 from unclone.images.text import printable
 from unclone.seeds.blueprint import Blueprint, Row
 from unclone.seeds.errors import SeedError
+from unclone.seeds.findings import blocking
+from unclone.seeds.fleet import write_fleet
 from unclone.seeds.mime import Part
 from unclone.seeds.nic_option import parse_option
 from unclone.seeds.output import Format
@@ -21,8 +24,10 @@ from unclone.seeds.ssh_keys import looks_like_a_key, public_keys
 from unclone.seeds.template import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
 
+    from unclone.seeds.fleet import Result
     from unclone.seeds.machine import Machine
     from unclone.seeds.nic_option import Description
 
@@ -122,6 +127,47 @@ def output_folder(given: Mapping[str, Any]) -> Iterator[None]:
         for each in made:
             with suppress(OSError):  # it is not empty
                 each.rmdir()
+
+
+def seed_for(
+    hostname: str,
+    *,
+    output: str | PathLike[str] | None,
+    overwrite: bool,
+    dry_run: bool,
+    instance_id: str,
+    users: Iterable[str],
+    ssh_keys: Iterable[str],
+    nics: Iterable[str],
+    user_data: Iterable[str | PathLike[str]],
+    network_config: str | PathLike[str] | None,
+    strict: bool,
+) -> Result:
+    """The seed of one machine, as :func:`unclone.seed` describes it. Raises UncloneError."""
+    source = Source()
+    try:
+        network = None if network_config is None else source.read(os.fspath(network_config))
+        blueprint = Blueprint(
+            users=tuple(users),
+            ssh_keys=tuple(key for text in ssh_keys for key in _keys(text, source)),
+            nics=tuple(parse_option("nic", text) for text in nics),
+            user_data=source.parts([os.fspath(each) for each in user_data]),
+            network_config=network,
+        )
+        (result,) = write_fleet(
+            blueprint,
+            [Row(hostname=hostname, instance_id=instance_id)],
+            lambda machine: Path(output or f"{_file_name(machine)}{_SUFFIXES[Format.ISO]}"),
+            strict=strict,
+            dry_run=dry_run,
+            overwrite=overwrite,
+        )
+    except SeedError as error:
+        raise as_unclone_error(error) from error
+    if result.refused:
+        first = blocking(result.findings, strict=strict)[0]
+        raise RefusedError(f"the seed of {printable(hostname)} is refused: {first}", first.hint)
+    return result
 
 
 class Source:

@@ -197,10 +197,8 @@ def test_a_short_command_loads_only_what_it_needs(
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    loaded = [
-        n for n in done.stdout.split() if any(f"{n}.".startswith(f"{m}.") for m in not_loaded)
-    ]
-    assert loaded == []
+    loaded = {*done.stdout.split()} - {"unclone.sanitize"}  # the package, which is empty
+    assert [n for n in loaded if any(f"{n}.".startswith(f"{m}.") for m in not_loaded)] == []
 
 
 def test_help_loads_no_engine() -> None:

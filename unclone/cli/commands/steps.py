@@ -10,6 +10,7 @@ from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.images.errors import ExitStatus
+from unclone.runs.options import unknown_step
 from unclone.sanitize.options import Options, Profile
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def command(
     if step_id is not None:
         known = [step.info.id for step in steps]
         if step_id not in known:
-            raise click.UsageError(options.unknown_step(step_id, known))
+            raise click.UsageError(unknown_step(step_id, known))
         steps = [step for step in steps if step.info.id == step_id]
     runs = {step.info.id: is_selected(step, chosen) for step in steps}
     if as_json:
