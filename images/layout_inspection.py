@@ -34,7 +34,7 @@ _ELSEWHERE = re.compile(
     r"|iso9660|udf|udf,iso9660|squashfs"
 )
 
-#: Where identity is kept. Without these an image cannot be said to be a machine of its own.
+#: Where identity is kept. Without these an image is not a machine of its own.
 _NEEDED = re.compile(r"/(usr|var|etc|boot|efi|home|root|opt|srv)(/.*)?")
 
 _HINT_DISK = "Add the disk it is on with --add-disk; or, if it is gone for good, mark it nofail."

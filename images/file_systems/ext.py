@@ -1,6 +1,6 @@
 """ext2, ext3, ext4: the UUID seeds the checksums of all metadata, so ``tune2fs`` writes it.
 
-References: e2fsprogs 1.47 ``misc/tune2fs.c`` (``-U`` wants a fresh ``e2fsck -f``, and refuses
+References: e2fsprogs 1.47 ``misc/tune2fs.c`` (``-U`` needs a fresh ``e2fsck -f``, and refuses
 ``stable_inodes``); e2fsck(8) "EXIT CODE".
 """
 
@@ -67,6 +67,8 @@ def _label(blocks: Blocks) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+CHECKER = Checker(("e2fsck", "-fn"), ("e2fsck", "-fp"), repaired=(0, 1))
+
 TYPE = FileSystemType(
     ("ext2", "ext3", "ext4"),
     detect=_detect,
@@ -75,5 +77,5 @@ TYPE = FileSystemType(
     read=read,
     unsettable=unsettable,
     commands=commands,
-    checker=Checker(("e2fsck", "-fn"), ("e2fsck", "-fp"), repaired=(0, 1)),
+    checker=CHECKER,
 )

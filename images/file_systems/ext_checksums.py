@@ -10,10 +10,10 @@ File systems with anything that is not listed here are left to ``tune2fs``, whic
 checksums block by block.
 
 Why not always ``tune2fs``, on a copy of the metadata in memory such as ``direct/ext/checker.py``
-makes: tried, and the file systems were the same but for times in the superblock. Those make two
-runs differ. It took twice the CPU time (30,000 files: 0.19 s instead of 0.09 s; 200,000 files:
-1.3 s instead of 0.65 s), for ``tune2fs`` wants an ``e2fsck`` first, and memory that grows with the
-metadata: 300 MiB instead of 24 MiB for 200,000 files, whose copy of 150 MiB is beyond the checker's
+makes: it was tried, and the file systems were the same but for times in the superblock. Those make
+two runs differ. ``tune2fs`` needs an ``e2fsck`` first, so that it took twice the CPU time (30,000
+files: 0.19 s instead of 0.09 s; 200,000 files: 1.3 s instead of 0.65 s). Its memory grows with the
+metadata: 320 MiB instead of 24 MiB for 200,000 files, whose copy of 150 MiB is beyond the checker's
 limit of 64 MiB.
 
 References: Linux ``Documentation/filesystems/ext4/checksums.rst`` (what each covers) and the files
@@ -258,7 +258,7 @@ class _Change:
             # A block of the index of a directory: what is covered depends on its fill.
             limit, used = struct.unpack_from("<HH", piece, at + count)
             if used > limit or count + 8 * limit + 8 > self.size:
-                return  # damaged: a check says so
+                return  # damaged: a check finds it
             offset, delta = count + 8 * limit + 4, self.delta(16 + count + 8 * used)
         elif block in self.directories and not _has_tail(piece[at : at + self.size]):
             return  # damaged as well

@@ -147,7 +147,7 @@ class BootSector:
         return sector * self.BPB_BytsPerSec if sector < self.BPB_RsvdSecCnt else 0
 
     def is_sane(self, volume_size: int) -> bool:
-        """Whether everything it says fits together, and into a volume of *volume_size* bytes."""
+        """Whether its fields fit each other, and a volume of *volume_size* bytes."""
         per_cluster = self.BPB_SecPerClus
         if not per_cluster or per_cluster & (per_cluster - 1):
             return False

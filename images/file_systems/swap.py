@@ -32,7 +32,7 @@ def unsettable(blocks: Blocks) -> str:
     """Why the UUID has to stay; "" when it can be set."""
     signature = _signature(blocks)
     if signature in _HIBERNATED:
-        return "it holds a hibernated system, which the next boot wants to wake up"
+        return "it holds a hibernated system, which the next boot resumes"
     return "" if signature else "there is no swap area on it"
 
 

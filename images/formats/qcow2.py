@@ -42,7 +42,7 @@ _MAX_NAME = 1023
 
 
 class _Fields(NamedTuple):
-    """The fields of the header in the words of the specification, without the magic."""
+    """The fields of the header by their names in the specification, without the magic."""
 
     version: int
     backing_file_offset: int

@@ -38,7 +38,7 @@ _LOCATION = struct.Struct("<QQII")
 _FIRST_LOCATION = 40
 #: LVM's CRC32 starts from here and is not inverted.
 _CRC_START = 0xF597A6CF
-#: Bytes; an area is 1 MiB unless somebody asked for more.
+#: Bytes; an area is 1 MiB by default.
 _AREA_LIMIT = 64 << 20
 #: As the label has room for; a longer list is damage.
 _MANY_AREAS = 16
@@ -57,7 +57,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class PhysicalVolume:
-    """What one device says; ``group`` is None without metadata (it may be on other members)."""
+    """What one device holds; ``group`` is None without metadata (it may be on other members)."""
 
     uuid: str
     label: int  # bytes from the start of the device

@@ -1,4 +1,4 @@
-"""Volume groups among the devices of a guest: :mod:`.lvm` wants all their members at once."""
+"""Volume groups among the devices of a guest: :mod:`.lvm` needs all their members at once."""
 
 from __future__ import annotations
 

@@ -166,6 +166,7 @@ def _identifiers(path: Path) -> None:
         *(Part("ext4"), Part("xfs"), Part("btrfs"), Part("swap"), Part("vfat")),
         *(Part("vfat", size=16, options=fat16), Part("vfat", size=4, options=fat12)),
         *(Part("exfat"), Part("xfs", options=xfs_4), Part("ext4", options=seeded), Part("ext2")),
+        Part("f2fs"),
     ]
     make_disk(path, parts)
 

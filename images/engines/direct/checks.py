@@ -14,12 +14,13 @@ from unclone.images import process
 from unclone.images.engines.direct.helpers import CHECKER, end, start
 from unclone.images.engines.direct.vfat.damage import find_damage
 from unclone.images.errors import EngineError
+from unclone.images.file_systems import ext
 from unclone.images.file_systems.fat_boot_sector import parse_sane
 from unclone.images.file_systems.table import UNKNOWN
 from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from subprocess import CompletedProcess, Popen
 
     from unclone.images.engines.direct.devices import Device
@@ -85,14 +86,14 @@ class _Check:
         try:
             checker.stdin.write(marshal.dumps(message))
             checker.stdin.close()
-            checker.stdin = None  # nobody writes to it any more
+            checker.stdin = None  # it is closed: communicate() must not flush it
         except OSError as error:
             raise EngineError("the file system check did not start") from error
 
     def result(self) -> CheckResult:
         """Its result, when it has one."""
         try:
-            words, _ = self._process.communicate(timeout=_LIMIT)
+            output, _ = self._process.communicate(timeout=_LIMIT)
         except subprocess.TimeoutExpired:
             raise EngineError(
                 f"e2fsck did not finish within {_LIMIT:.0f} s and was stopped"
@@ -100,8 +101,8 @@ class _Check:
         finally:
             self.end()
         if self._process.returncode:
-            return check(self._device, repair=False)  # the disk itself, with all of its words
-        return _result(self._device, CheckState.CLEAN, _condensed(self._device, words))
+            return check(self._device, repair=False)  # the disk itself, with all of the output
+        return _result(self._device, CheckState.CLEAN, _condensed(self._device, output))
 
     def end(self) -> None:
         """Stop it. Safe to call twice."""
@@ -114,27 +115,27 @@ def replay(device: Device) -> None:
     Raises EngineError when it is damaged.
     """
     device.lend()
-    found = _e2fsck(device, "-p")
+    found = _run(device, ("e2fsck", "-p"))
     if found.returncode not in {0, 1}:
-        words = _condensed(device, found.stdout + found.stderr)
-        raise EngineError(f"the file system on {device.name} is damaged: {words}")
+        output = _condensed(device, found.stdout + found.stderr)
+        raise EngineError(f"the file system on {device.name} is damaged: {output}")
 
 
 def _check_ext(device: Device, *, repair: bool) -> CheckResult:
     assert device.content.ext is not None  # noqa: S101
     # A look changes nothing, and mostly it is enough.
     look = not repair or not device.content.ext.needs_check
-    found = _e2fsck(device, "-fn") if look else _repair(device)
+    found = _run(device, ext.CHECKER.check) if look else _repair(device)
     if repair and look and found.returncode:
         found = _repair(device)
-    clean = found.returncode in ({0, 1} if repair else {0})
+    clean = found.returncode in (ext.CHECKER.repaired if repair else (0,))
     state = CheckState.CLEAN if clean else CheckState.DAMAGED
     return _result(device, state, _condensed(device, found.stdout + found.stderr))
 
 
 def _repair(device: Device) -> CompletedProcess[bytes]:
     device.lend()
-    return _e2fsck(device, "-fp")
+    return _run(device, ext.CHECKER.repair)
 
 
 def _check_fat(device: Device) -> CheckResult:
@@ -154,13 +155,13 @@ def _result(device: Device, state: CheckState, output: str) -> CheckResult:
     return CheckResult(device.name, device.type, state, output)
 
 
-def _e2fsck(device: Device, mode: str) -> CompletedProcess[bytes]:
-    return process.run(["e2fsck", mode, device.for_tools], timeout=_LIMIT, ok=_ANY)
+def _run(device: Device, checker: Sequence[str]) -> CompletedProcess[bytes]:
+    return process.run([*checker, device.for_tools], timeout=_LIMIT, ok=_ANY)
 
 
-def _condensed(device: Device, words: bytes) -> str:
-    """The last lines of what a checker said, without its banner."""
-    text = words.decode("utf-8", "replace").replace(device.for_tools, device.name)
+def _condensed(device: Device, output: bytes) -> str:
+    """The last lines of a checker's output, without its banner."""
+    text = output.decode("utf-8", "replace").replace(device.for_tools, device.name)
     lines = [
         line.strip() for line in text.replace(device.disk.place.file, device.name).splitlines()
     ]

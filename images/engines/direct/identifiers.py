@@ -1,6 +1,7 @@
 """Identifiers that live on devices: read from the disk, written in place.
 
-What each kind is made of, and when it must not be changed, is said in ``identifiers``.
+What each kind is made of, and when it must not be changed, is in ``images/file_systems/`` and
+``images/identifiers/``.
 
 References: the partition tables as in :mod:`.tables`; tune2fs(8), xfs_admin(8), btrfstune(8).
 """
@@ -112,15 +113,15 @@ def _set_with_tools(
     device: Device, value: str, alone: Callable[[Device], AbstractContextManager[Device]]
 ) -> None:
     if device.content.ext is not None and _set_ext_uuid(device, value):
-        words = "the checksums were changed"
+        output = "the checksums were changed"
     elif device.content.ext is not None and not device.content.ext.needs_check:
-        words = _run(device, device.for_tools, value)
+        output = _run(device, device.for_tools, value)
     else:
         with alone(device) as shown:
-            words = _run(shown, shown.for_tools, value)
+            output = _run(shown, shown.for_tools, value)
     found = identified.read(device)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
-        raise EngineError(f"{device.name}: the UUID is still {found}: {words}")
+        raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
 
 
 def _set_ext_uuid(device: Device, value: str) -> bool:
@@ -132,9 +133,9 @@ def _set_ext_uuid(device: Device, value: str) -> bool:
 
 
 def _run(device: Device, target: str, value: str) -> str:
-    spoken = []
+    output = []
     device.lend()
     for command in identified.commands(device, target, value):
         done = process.run(command.argv, timeout=_LIMIT, ok=command.ok)
-        spoken.append((done.stdout + done.stderr).decode("utf-8", "replace"))
-    return printable(" ".join(" ".join(spoken).split()))
+        output.append((done.stdout + done.stderr).decode("utf-8", "replace"))
+    return printable(" ".join(" ".join(output).split()))

@@ -39,21 +39,21 @@ def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
     if repair and checker.mount_first:
         mount = mount_command(kind, device.node, _MOUNT_POINT)
         command = f"{mount} && umount {_MOUNT_POINT} && {command}"
-    spoken = appliance.shell(
+    output = appliance.shell(
         f"{{ {command}; printf '\\nstatus=%s' $?; }} </dev/null 2>&1 | tail -c {WORDS}", limit=LIMIT
     )
-    output, _, status = spoken.decode("utf-8", "replace").rpartition("\nstatus=")
+    text, _, status = output.decode("utf-8", "replace").rpartition("\nstatus=")
     state = CheckState.DAMAGED
     if int(status) == _NOT_FOUND:
         state = CheckState.NOT_CHECKED
     elif int(status) in (checker.repaired if repair else (0,)):
         state = CheckState.CLEAN
-    return CheckResult(device.name, device.type, state, _condensed(output))
+    return CheckResult(device.name, device.type, state, _condensed(text))
 
 
-def _condensed(words: str) -> str:
-    """The first lines of what a checker said, without its banner, and the last."""
-    lines = [line.strip() for line in words.splitlines()]
+def _condensed(text: str) -> str:
+    """The first lines of a checker's output, without its banner, and the last."""
+    lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not re.match(r"e2fsck \d|fsck.fat \d", line)]
     shown = kept if len(kept) <= _LINES else [*kept[: _LINES - 3], "...", *kept[-2:]]
     return "; ".join(shown)

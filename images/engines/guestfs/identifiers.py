@@ -1,8 +1,8 @@
 """Identifiers that live on devices: read as blkid sees them, set with tools or byte by byte.
 
-What each kind is made of, and when it must not be changed, is said in ``identifiers``.
-What a tool said is not taken as proof; ``Guest.identifiers`` reads back what is
-on the disk. LUKS and LVM need not be closed for it: the kernel knows nothing of their UUIDs.
+What each kind is made of, and when it must not be changed, is in ``images/file_systems/`` and
+``images/identifiers/``. An exit status is no proof; ``Guest.identifiers`` reads back what is on the
+disk. LUKS and LVM need not be closed for it: the kernel knows nothing of their UUIDs.
 
 References: tune2fs(8), xfs_admin(8) (its log must be clean, which a mount makes it), btrfstune(8),
 btrfs-device(8) ``scan``, sfdisk(8) ``--part-uuid`` ``--disk-id``; UEFI 2.10, 5.2.1 "Legacy Master
@@ -59,7 +59,7 @@ def unsettable(appliance: Appliance, identifier: Identifier, devices: Sequence[D
 def set_identifier(appliance: Appliance, identifier: Identifier, devices: Sequence[Device]) -> None:
     """Set one identifier of one of *devices*, none of which is mounted.
 
-    Raises EngineError, naming the kind, for what cannot be set, and with the tool's words when it
+    Raises EngineError, naming the kind, for what cannot be set, and with the tool's output when it
     fails.
     """
     require_form(identifier)
@@ -130,10 +130,10 @@ def _set_with_tools(appliance: Appliance, device: Device, value: str) -> None:
         _tool(appliance, f"{mount} && umount {_MOUNT_POINT}")
     seen = _Seen(appliance, device)
     commands = identified.commands(seen, device.node, value)
-    words = _tool(appliance, "".join(map(_script, commands)))
+    output = _tool(appliance, "".join(map(_script, commands)))
     found = identified.read(seen)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
-        raise EngineError(f"{device.name}: the UUID is still {found}: {words}")
+        raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
     if kind.device_scan:  # the kernel knows all its devices by the old UUID
         scan = " ".join(kind.device_scan)
         _tool(appliance, f"{scan} --forget && {scan}")
@@ -145,9 +145,9 @@ def _script(command: Command) -> str:
 
 
 def _tool(appliance: Appliance, script: str) -> str:
-    # Some tools (tune2fs) say on stdout why they refuse; this way it is in the error's words.
-    spoken = appliance.shell(f"exec 2>&1 </dev/null; {script}", limit=_LIMIT)
-    return printable(" ".join(spoken.decode("utf-8", "replace").split()))
+    # Some tools (tune2fs) say on stdout why they refuse; this way the error quotes it.
+    output = appliance.shell(f"exec 2>&1 </dev/null; {script}", limit=_LIMIT)
+    return printable(" ".join(output.decode("utf-8", "replace").split()))
 
 
 # -- bytes ---------------------------------------------------------------------------------
