@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.direct import revision_0
 from tests.support.disks import FileBlocks, Part, make_file_system
+from unclone.images import file_systems
+from unclone.images.file_systems.file_system_type import FileSystemType
 from unclone.images.file_systems.table import TABLE, UNKNOWN, recognise, type_of
 from unclone.images.process import run
 
@@ -61,6 +65,16 @@ def test_zeros_are_nothing(tmp_path: Path, size: int) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(size))
     assert recognise(FileBlocks(image)) == UNKNOWN
+
+
+def test_every_type_that_is_defined_is_in_the_table() -> None:
+    defined = {
+        kind
+        for module in iter_modules(file_systems.__path__)
+        for kind in vars(import_module(f"{file_systems.__name__}.{module.name}")).values()
+        if isinstance(kind, FileSystemType)
+    }
+    assert defined <= {*TABLE}
 
 
 def test_no_name_is_twice_in_the_table() -> None:
