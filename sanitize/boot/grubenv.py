@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SIGNATURE = "# GRUB Environment Block\n"
-
 
 def refit(text: str, size: int) -> str:
     """*text* with its filling cut or grown so that it takes *size* bytes again.

@@ -253,7 +253,7 @@ class _Surveyor:
             self._member(header, reader.contents())
             header = reader.next()
         if pieces.skip_zeros():
-            raise DamagedError(f"the {compression} part holds more than a cpio archive")
+            raise DamagedError(f"the {compression} part is not a cpio archive to its end")
         self._unpacked += pieces.position
         self._close(Segment(offset, stream.end, compression, ours), pieces.position)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.boot.zipl import BOOTMAPS, CONFIGURATIONS
 from unclone.sanitize.files import files_at
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unclone.sanitize.step import PlanningContext
+
+#: zipl's configuration, and where the bootmap is by default (``target=/boot``).
+CONFIGURATIONS = ("/etc/zipl.conf",)
+BOOTMAPS = ("/boot/bootmap", "/boot/zipl/bootmap")
 
 _LIMIT = 64 * 1024 * 1024
 #: What zipl makes its bootmap from.

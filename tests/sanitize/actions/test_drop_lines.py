@@ -90,7 +90,7 @@ def test_a_file_too_big_for_memory_is_an_error_not_a_cut(tmp_path: Path) -> None
     plant(tmp_path, {PATH: "x\n"})
     with (tmp_path / PATH[1:]).open("r+b") as file:
         file.truncate(READ_LIMIT + 1)
-    with pytest.raises(OSError, match="too big") as caught:
+    with pytest.raises(OSError, match="too large") as caught:
         DROP.apply(guest_at(tmp_path), change("x"))
     assert caught.value.errno == errno.EFBIG
     assert (tmp_path / PATH[1:]).stat().st_size == READ_LIMIT + 1

@@ -77,7 +77,7 @@ def test_a_damaged_script_is_noticed(tmp_path: Path) -> None:
     plant(tmp_path / "guest", {"/boot/f": a_script(tmp_path)[:-1] + b"!"})
     guest = guest_at(tmp_path / "guest")
     told = ACTIONS["rewrite-uimage"].verify(guest, change("rewrite-uimage"), "")
-    assert "no image that U-Boot accepts" in told
+    assert "not an image that U-Boot accepts" in told
 
 
 @pytest.mark.parametrize("action", ["patch-efi-program", "rewrite-uimage"])

@@ -177,7 +177,7 @@ def test_every_drop_lines_row_has_its_lines_here() -> None:
 
 
 def test_every_kind_of_action_is_met() -> None:
-    # clear is for people's own rows: tests/sanitize/catalogue/test_step.py meets it.
+    # clear is for people's own rows: test_row.py meets it.
     assert {step.row.action for step in STEPS} | {"clear"} == {
         "clear",
         "drop-lines",
