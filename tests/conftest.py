@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import signal
 from functools import partialmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
 from tests.support.bench import SharedBench
+from tests.support.documents import check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.bench import Bench
 
@@ -45,3 +46,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # not know the option.
 if "mix_stderr" in inspect.signature(CliRunner.__init__).parameters:
     CliRunner.__init__ = partialmethod(CliRunner.__init__, mix_stderr=False)  # type: ignore[method-assign, assignment]
+
+
+def _checked(invoke: Callable[..., Any]) -> Callable[..., Any]:
+    """*invoke* that fails when a document on stdout is not as its schema says."""
+
+    def checked(runner: CliRunner, cli: object, args: object = None, **given: object) -> Any:
+        result = invoke(runner, cli, args, **given)
+        if isinstance(args, list | tuple):
+            check_output(args, result.stdout)
+        return result
+
+    return checked
+
+
+CliRunner.invoke = _checked(CliRunner.invoke)  # type: ignore[method-assign]
