@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
 
-#: Opened by name at the next boot, or when the next kernel is installed.
+#: Opened by name at the next boot, or when the next kernel is installed. Globs are allowed.
 _OPENED = (
     "/etc/fstab",
     "/etc/crypttab",
@@ -32,7 +32,25 @@ _OPENED = (
     "/var/lib/dbus/machine-id",
     "/etc/default/grub",
     "/etc/default/grub.d",
+    "/etc/default/flash-kernel",
+    "/etc/default/limine",
+    "/etc/default/u-boot",
     "/etc/default/zipl",
+    "/etc/sysconfig/bootloader",
+    "/etc/sysconfig/grub",
+    "/etc/sysconfig/grub2",
+    "/etc/sysconfig/kernel",
+    "/etc/tuned/bootcmdline",
+    "/etc/update-extlinux.conf",
+    "/etc/update-extlinux.d",
+    "/etc/kernelstub",
+    "/etc/elilo.conf",
+    "/etc/lilo.conf",
+    "/etc/grub.conf",
+    "/etc/booster.yaml",
+    "/etc/cryptsetup-initramfs",
+    "/etc/suspend.conf",
+    "/etc/uswsusp.conf",
     "/etc/cmdline",
     "/etc/cmdline.d",
     "/etc/grub.d",
@@ -42,6 +60,7 @@ _OPENED = (
     "/etc/initramfs-tools",
     "/etc/initramfs.conf",
     "/etc/mkinitcpio.conf",
+    "/etc/mkinitcpio.conf.d",
     "/etc/mkinitcpio.d",
     "/etc/mkinitfs",
     "/etc/dracut.conf",
@@ -56,6 +75,12 @@ _OPENED = (
     "/boot/extlinux",
     "/boot/syslinux",
     "/boot/EFI",
+    "/extlinux.conf",
+    "/syslinux.cfg",
+    "/usr/local/lib/systemd",
+    "/usr/local/lib/udev/rules.d",
+    "/etc/udev/hwdb.d",
+    *(f"/ostree/deploy/*/deploy/*/etc/{name}" for name in ("fstab", "crypttab", "grub.d")),
 )
 #: Of a boot file system, whatever it is called.
 _ON_BOOT = ("EFI", "loader", "grub", "grub2", "extlinux", "syslinux")
@@ -84,8 +109,10 @@ def files_read(guest: Guest) -> Sequence[str]:
     Symlinks are followed, those to directories included.
     """
     found: dict[str, None] = {}
-    for path in (*_OPENED, *(f"{top}/{name}" for top in boot_roots(guest) for name in _ON_BOOT)):
-        _collect(guest, path, found, set(), _DEPTH)
+    on_boot = [f"{top}/{name}" for top in boot_roots(guest) for name in _ON_BOOT]
+    for pattern in (*_OPENED, *on_boot):
+        for path in guest.glob(pattern):
+            _collect(guest, path, found, set(), _DEPTH)
     pending = [path for path in found if path.endswith((".cfg", ".conf", ".lst"))]
     while pending and len(found) < _MOST:
         for path in _included(guest, pending.pop()):
