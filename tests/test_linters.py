@@ -99,7 +99,7 @@ def sanitize_part(dotted: str) -> str:
 
 @pytest.mark.parametrize("path", modules("sanitize"), ids=name)
 def test_the_parts_of_sanitize_meet_only_in_identities(path: Path) -> None:
-    own = sanitize_part(dotted_name(path))
+    own = sanitize_part(dotted(path))
     for imported in imported_names(ast.parse(path.read_text())):
         part = sanitize_part(imported)
         assert part in {"", own} | SANITIZE_ARROWS[own], (
@@ -120,12 +120,6 @@ def test_the_parts_of_sanitize_meet_only_in_identities(path: Path) -> None:
 )
 def test_parts_of_sanitize_are_told_by_name(dotted: str, part: str) -> None:
     assert sanitize_part(dotted) == part
-
-
-def dotted_name(path: Path) -> str:
-    """The name that the module at *path* is imported by."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(("unclone", *parts)).removesuffix(".__init__")
 
 
 def imported_names(tree: ast.AST) -> set[str]:
@@ -189,23 +183,10 @@ def test_sanitize_takes_little_from_images(path: Path) -> None:
     assert taken <= FROM_IMAGES[part]
 
 
-#: Circles that are still to be opened.
-KNOWN_CIRCLES: list[set[str]] = [
-    {"unclone.sanitize.boot.initrd", "unclone.sanitize.boot.recorded"},
-    {
-        "unclone.sanitize.definitions.definition",
-        "unclone.sanitize.definitions.left_over",
-        "unclone.sanitize.definitions.renewal",
-    },
-    {"unclone.sanitize.renewal", "unclone.sanitize.rewriting"},
-]
-
-
 def test_no_import_circle() -> None:
     graph = {dotted(path): ast.parse(path.read_text()) for path in modules(*ROOMS)}
     circles = circles_in({module: imports(tree, graph) for module, tree in graph.items()})
-    new = [circle for circle in circles if not any(circle <= known for known in KNOWN_CIRCLES)]
-    assert [" <-> ".join(sorted(circle)) for circle in new] == []
+    assert [" <-> ".join(sorted(circle)) for circle in circles] == []
 
 
 def dotted(path: Path) -> str:
