@@ -11,7 +11,7 @@ export UNCLONE_TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/unclone-test
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format fuzz bench system-packages venv clean distclean
+.PHONY: help demo test test-fast test-packaging lint format fuzz bench system-packages venv clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: venv ## Every test: real guests, real boots (about half an hour without KV
 
 test-fast: venv ## The tests that start no virtual machine, on all processors (two minutes on two)
 	@$(PYTEST) -n auto -m "not appliance and not guest and not boot and not slow"
+
+test-packaging: venv ## Wheel, sdist, README's commands, lowest versions, Debian 13 (minutes)
+	@$(PYTEST) -m packaging
 
 lint: venv ## ruff and strict mypy (the tests run them too)
 	@$(BIN)/ruff check .
@@ -59,5 +62,5 @@ clean: ## Remove what was generated here (not the cached guest)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## Remove the cached guest and the demo's images as well
-	rm -rf "$(UNCLONE_TEST_CACHE)"/debian-12-* "$(UNCLONE_TEST_CACHE)"/demo
+distclean: clean ## Remove the cached guests and roots and the demo's images as well
+	rm -rf "$(UNCLONE_TEST_CACHE)"/debian-1[23]-* "$(UNCLONE_TEST_CACHE)"/demo
