@@ -154,7 +154,8 @@ def encode(key: PrivateKey, form: KeyFormat) -> bytes:
     blob = public_half(key).blob
     if isinstance(key, ed25519.Ed25519PrivateKey):
         name, point = _fields(blob)
-        return _string(name) + _string(key.private_bytes_raw() + point)
+        seed = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        return _string(name) + _string(seed + point)
     if isinstance(key, rsa.RSAPrivateKey):
         numbers = key.private_numbers()
         return blob + b"".join(_mpint(n) for n in (numbers.d, numbers.p, numbers.q))
@@ -227,6 +228,10 @@ def _read_pem(content: bytes) -> PublicKey:
 
 def _read_dropbear(content: bytes) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: PLC0415 (slow to load, seldom needed)
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 (slow to load, seldom needed)
+        Encoding,
+        PublicFormat,
+    )
 
     reader = _Reader(content)
     name = reader.string()
@@ -235,7 +240,7 @@ def _read_dropbear(content: bytes) -> PublicKey:
         if len(pair) != len(point) * 2:
             raise NotAKeyError("is not a dropbear key")
         made = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key()
-        if made.public_bytes_raw() != point:
+        if made.public_bytes(Encoding.Raw, PublicFormat.Raw) != point:
             raise NotAKeyError("is a dropbear key whose halves do not fit")
         return parse_blob(_string(name) + _string(point))
     fields = {b"ssh-rsa": 2, b"ssh-dss": 4}.get(name, 2)

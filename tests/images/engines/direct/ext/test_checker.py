@@ -31,7 +31,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "ext4-large-inodes": ("-t", "ext4", "-I", "512"),
     "ext4-all-backups": ("-t", "ext4", "-O", "^sparse_super,^metadata_csum,^resize_inode"),
     "ext4-quota": ("-t", "ext4", "-O", "quota"),
-    "ext2-revision-0": ("-t", "ext2", *revision_0(), "-O", "none"),
+    "ext2-revision-0": ("-t", "ext2", *revision_0()),
     "ext4-many-groups": ("-t", "ext4", "-g", "2048", "-b", "1024"),
 }
 #: Whose group descriptors are spread over the disk.
