@@ -259,7 +259,7 @@ class Guest:
         return self._volumes.identifiers()
 
     def unsettable(self, identifier: Identifier) -> str:
-        """Why *identifier* cannot be set to another value, for a person; "" when it can.
+        """Why *identifier* cannot be set to another value, as text; "" when it can.
 
         Changes nothing; file systems stay mounted.
         """

@@ -73,7 +73,7 @@ class ImageLock:
         self._take(paths, _EXCLUSIVE)
 
     def shared(self, paths: Iterable[Path]) -> None:
-        """Lock *paths* against every writer; others may go on reading. Raises as above."""
+        """Lock *paths* against every writer; others may still read. Raises as above."""
         self._take(paths, _SHARED)
 
     @property
@@ -173,7 +173,7 @@ def _lock(descriptor: int, path: Path, byte: int) -> None:
             ) from error
         raise RefusedError(
             f"{shown(path)} cannot be locked ({error.strerror}): its file system does not "
-            "support the locks that tell a running VM from a resting image",
+            "support the locks by which a running VM is recognised",
             hint="Copy the image to a local file system first.",
         ) from error
 

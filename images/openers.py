@@ -1,10 +1,10 @@
-"""Who else on this host has an image file open: what QEMU's locks (``lock.py``) do not tell.
+"""Other users of an image file on this host, which QEMU's locks (``lock.py``) do not show.
 
 A loop device, a server without QEMU's locks, or a QEMU with ``file.locking=off`` takes no lock on
 the file. The kernel knows all the same: a read lease (fcntl(2), ``F_SETLEASE``) is granted only
 while nothing on this host has the file open for writing, a kernel driver and another container
 included. Where there are no leases (the file is someone else's, or its file system has none),
-``/proc`` and ``/sys`` are asked, and show what this user may see.
+``/proc`` and ``/sys`` are read, which show what this user may see.
 
 References: Linux 6.1 ``fs/locks.c`` (check_conflicting_open), ``drivers/block/loop.c``
 (loop_attr_backing_file_show); proc(5), ``/proc/PID/fdinfo``.
@@ -33,7 +33,7 @@ class _Opener(NamedTuple):
 
 
 def find(path: Path, *, writers_only: bool) -> Sequence[str]:
-    """What else on this host has *path* open for writing, in words for a person.
+    """Descriptions of what else on this host has *path* open for writing.
 
     Without *writers_only* also a loop device that only reads: what is mounted from it would change
     under the host's kernel. Other readers (a backup) are no reason to stop. Empty when there is
@@ -90,7 +90,7 @@ def _open_for_writing(descriptor: int, path: Path) -> bool:
 def _loop_devices(wanted: os.stat_result) -> Iterator[str]:
     for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError, ValueError):
-            # The path is as whoever set the device up spelled it; the kernel escapes as in mounts.
+            # The path is spelled as it was given to losetup; the kernel escapes it as in mounts.
             text = re.sub(
                 rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), entry.read_bytes().rstrip(b"\n")
             )

@@ -2,7 +2,7 @@
 
 Everything temporary is beside the output, because the directory of the source may be read-only.
 A claim file there, locked for as long as the run lasts, keeps two runs from the same output and
-tells a run that goes on from one that was killed.
+distinguishes an active run from one that was killed.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class ToOutput(Transaction):
         if not self._lock.covers(claim):
             raise InUseError(f"another run has just written {shown(target)}", hint="Try again.")
         self._claimed.append(target)
-        # What a killed run left behind: no run that goes on holds the claim.
+        # What a killed run left behind: no active run holds the claim.
         remove_durably([output_overlay_path(target), partial_path(target)])
 
     def _commit(self) -> None:

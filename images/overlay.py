@@ -95,7 +95,7 @@ def dependents(image: Path) -> Iterator[Path]:
     target = image.stat()
     for path in sorted(image.parent.iterdir()):
         if _OWN.fullmatch(path.name) or not path.is_file():
-            continue  # a run that goes on holds a lock on the image; the others were killed
+            continue  # an active run holds a lock on the image; the others were killed
         for name in _backing_names(path):
             try:
                 found = (path.resolve().parent / name).stat()

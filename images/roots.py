@@ -1,4 +1,4 @@
-"""Which file system is the guest's root: each one is mounted read-only once and looked at.
+"""Finding the guest's root file system: each one is mounted read-only once.
 
 References: file-hierarchy(7); os-release(5); ``btrfs-subvolume(8)`` (the default subvolume is what
 a mount without ``subvol=`` shows).
@@ -32,7 +32,7 @@ _TABLE_LIMIT = 1024 * 1024
 #: In the order of systemd-gpt-auto-generator(8); the last is where installers mount it.
 _ESP_PLACES = ("/efi", "/boot", "/boot/efi")
 
-#: Top-level directories of a btrfs file system that are looked at for a root.
+#: Top-level directories of a btrfs file system that are searched for a root.
 _MANY_SUBVOLUMES = 200
 
 

@@ -107,7 +107,7 @@ class Transaction(ABC):
 
     @abstractmethod
     def check(self, images: Sequence[Image]) -> Sequence[str]:
-        """Refuse *images* that this cannot work on; return what a person should know of them.
+        """Refuse *images* that this cannot work on; return warnings about them.
 
         Reads only. Raises UncloneError.
         """

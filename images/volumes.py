@@ -136,7 +136,7 @@ class Volumes(Protocol):
         """Every device-level identifier, read now from the device."""
 
     def unsettable(self, identifier: Identifier) -> str:
-        """Why *identifier* cannot be set to another value, for a person; "" when it can.
+        """Why *identifier* cannot be set to another value, as text; "" when it can.
 
         Only reads, and little: file systems may be mounted. The value does not matter.
         """

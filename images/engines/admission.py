@@ -1,6 +1,6 @@
 """Admission of virtual machines: how a process waits until there is memory for one more.
 
-A virtual machine takes a gigabyte. A process that works beside others sets the function that asks
+A virtual machine takes a gigabyte. A process that is one of several sets the function that waits
 for admission; without one, admission is immediate. It lasts until the process ends.
 """
 

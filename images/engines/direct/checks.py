@@ -114,7 +114,7 @@ def replay(device: Device) -> None:
 
     Raises EngineError when it is damaged.
     """
-    device.lend()
+    device.mark_dirty()
     found = _run(device, ("e2fsck", "-p"))
     if found.returncode not in {0, 1}:
         output = _condensed(device, found.stdout + found.stderr)
@@ -134,7 +134,7 @@ def _check_ext(device: Device, *, repair: bool) -> CheckResult:
 
 
 def _repair(device: Device) -> CompletedProcess[bytes]:
-    device.lend()
+    device.mark_dirty()
     return _run(device, ext.CHECKER.repair)
 
 

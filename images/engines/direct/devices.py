@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.partition_tables import read_table
 from unclone.images.engines.direct.probing import Content, probe
-from unclone.images.engines.direct.tables import read_table
 from unclone.images.volumes import FileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.engines.direct.access.disk import Disk
-    from unclone.images.engines.direct.tables import Partition, Table
+    from unclone.images.engines.direct.partition_tables import Partition, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Device:
     content: Content
     #: Of a disk with partitions.
     table: Table | None = None
-    #: Of a partition, with the disk's table.
+    #: Of a partition, with the table that it is in.
     partition: Partition | None = None
-    of: Table | None = None
+    parent_table: Table | None = None
 
     @property
     def type(self) -> str:
@@ -51,7 +51,7 @@ class Device:
         file = self.disk.place.file
         return f"{file}?offset={self.start}" if self.start else file
 
-    def lend(self) -> None:
+    def mark_dirty(self) -> None:
         """Mark all of it as dirty before a tool writes to it: QEMU reads it from then on."""
         self.disk.mark(self.start, self.size)
 
@@ -92,7 +92,7 @@ def _on(disk: Disk, index: int) -> Iterator[Device]:
             partition.size,
             Content() if partition.extended else probe(part),
             partition=partition,
-            of=table,
+            parent_table=table,
         )
 
 

@@ -50,13 +50,13 @@ class Disks:
                 disk.close()
 
     @contextmanager
-    def alone(self, device: Device) -> Iterator[Device]:
+    def as_file(self, device: Device) -> Iterator[Device]:
         """*device* as a file of its own: for a tool that takes no offset."""
         self.await_files()
         if not device.start:
             yield device
             return
-        device.lend()
+        device.mark_dirty()
         device.disk.release()
         with self._daemon.partition(device.disk.place, device.start, device.size) as file:
             disk = Disk(Place(str(file), device.size))

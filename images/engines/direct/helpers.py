@@ -1,4 +1,4 @@
-"""The programs that work for the direct engine: started before they are needed, asked, ended.
+"""The helper programs of the direct engine: starting them ahead, requests, ending them.
 
 Two are of our own and read what a guest wrote: interpreters that load little. Starting one takes
 as long as a large part of a run, and meanwhile this process has other work.

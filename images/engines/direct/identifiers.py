@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images import process
 from unclone.images.engines.direct.block_file import BlockFile
-from unclone.images.engines.direct.tables import set_gpt_guid, set_mbr_id
+from unclone.images.engines.direct.partition_tables import set_gpt_guid, set_mbr_id
 from unclone.images.errors import EngineError
 from unclone.images.file_systems import ext_checksums
 from unclone.images.file_systems.table import type_of
@@ -55,11 +55,11 @@ def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
 def set_identifier(
     identifier: Identifier,
     devices: Sequence[Device],
-    alone: Callable[[Device], AbstractContextManager[Device]],
+    as_file: Callable[[Device], AbstractContextManager[Device]],
 ) -> None:
     """Set one identifier of one of *devices*, none of which is mounted.
 
-    *alone* shows a partition as a file of its own, for tools that know no offsets. Raises
+    *as_file* exports a partition as a file, for tools that take no offset. Raises
     EngineError when it cannot.
     """
     require_form(identifier)
@@ -72,13 +72,13 @@ def set_identifier(
     elif identified.is_bytes(identifier, devices):
         identified.write(identifier, devices)
     else:
-        _set_with_tools(_device(identifier, devices), identifier.value, alone)
+        _set_with_tools(_device(identifier, devices), identifier.value, as_file)
 
 
 def _of(device: Device) -> Iterator[Identifier]:
     if device.content.uuid:
         yield Identifier(type_of(device.type).identifier, device.name, device.content.uuid)
-    if device.partition and device.of and device.of.kind == "gpt":
+    if device.partition and device.parent_table and device.parent_table.kind == "gpt":
         yield Identifier(IdentifierKind.PARTITION_GUID, device.name, device.partition.uuid)
     if device.table and device.table.id:
         gpt = device.table.kind == "gpt"
@@ -110,15 +110,15 @@ def _set_in_table(device: Device, identifier: Identifier) -> None:
 
 
 def _set_with_tools(
-    device: Device, value: str, alone: Callable[[Device], AbstractContextManager[Device]]
+    device: Device, value: str, as_file: Callable[[Device], AbstractContextManager[Device]]
 ) -> None:
     if device.content.ext is not None and _set_ext_uuid(device, value):
         output = "the checksums were changed"
     elif device.content.ext is not None and not device.content.ext.needs_check:
         output = _run(device, device.for_tools, value)
     else:
-        with alone(device) as shown:
-            output = _run(shown, shown.for_tools, value)
+        with as_file(device) as exported:
+            output = _run(exported, exported.for_tools, value)
     found = identified.read(device)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
         raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
@@ -134,7 +134,7 @@ def _set_ext_uuid(device: Device, value: str) -> bool:
 
 def _run(device: Device, target: str, value: str) -> str:
     output = []
-    device.lend()
+    device.mark_dirty()
     for command in identified.commands(device, target, value):
         done = process.run(command.argv, timeout=_LIMIT, ok=command.ok)
         output.append((done.stdout + done.stderr).decode("utf-8", "replace"))

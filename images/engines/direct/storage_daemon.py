@@ -278,7 +278,7 @@ def clean_up() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(folder)
         except BlockingIOError:
-            continue  # its run goes on
+            continue  # its run has not ended
         finally:
             os.close(lock)
 

@@ -68,9 +68,9 @@ class DirectVolumes:
         for identifier in wanted:
             if self._mounts:
                 raise EngineError(f"{identifier.device}: something is still mounted")
-            # Devices are looked at again: each change may be of what the next one depends on.
+            # The devices are read again: a change may affect the next one.
             devices, self._devices = self._read(), ()
-            identifiers.set_identifier(identifier, devices, self._disks.alone)
+            identifiers.set_identifier(identifier, devices, self._disks.as_file)
 
     def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first.
@@ -85,8 +85,8 @@ class DirectVolumes:
             return CheckResult(device, found.type, state, output, skipped=True)
         if repair:
             self._devices = ()
-        with self._checkable(found) as alone:
-            return checks.check(alone, repair=repair)
+        with self._checkable(found) as target:
+            return checks.check(target, repair=repair)
 
     def begin_check(self, device: str) -> Callable[[], CheckResult]:
         """As :meth:`unclone.images.volumes.Volumes.begin_check`.
@@ -315,8 +315,8 @@ class DirectVolumes:
         # e2fsck 1.47 loses the offset it was given when it has replayed a journal and opens the
         # file system again: it needs a file that begins with the file system.
         if device.content.ext and device.content.ext.needs_check:
-            with self._disks.alone(device) as alone:
-                yield alone
+            with self._disks.as_file(device) as target:
+                yield target
         else:
             self._disks.await_files()
             yield device
@@ -327,8 +327,8 @@ class DirectVolumes:
             raise EngineError(f"{device.name} holds {content.beyond}")
         if content.ext is not None:
             if content.ext.needs_check:
-                with self._checkable(device) as alone:
-                    checks.replay(alone)
+                with self._checkable(device) as target:
+                    checks.replay(target)
                 self._devices = ()
             ext = self._device(device.name).content.ext
             if ext is None:

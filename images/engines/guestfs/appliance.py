@@ -126,7 +126,7 @@ class Appliance:
         """Run *function* in the worker and return what it returns, within *limit* seconds.
 
         When the limit passes, or the waiting thread is interrupted, the appliance is killed: it
-        is in the middle of something, and its drives are going to be thrown away.
+        is in the middle of an operation, and its drives are going to be discarded.
         """
         if self.closed:
             raise EngineError("the libguestfs appliance has been closed")
@@ -161,7 +161,7 @@ class Appliance:
     def require_written(self) -> None:
         """Write everything to the drives. Raises EngineError when the kernel could not.
 
-        sync(2) and umount(2) succeed all the same when it could not, so its log is asked.
+        sync(2) and umount(2) succeed even when it could not, so its log is read.
         """
         counted = int(self.shell(f"sync; dmesg | grep -cE '{_WRITE_ERRORS}'; true"))
         before, self._write_errors = self._write_errors, counted

@@ -77,10 +77,10 @@ class Device:
 
 def read_devices(appliance: Appliance, drives: Sequence[str] = ()) -> Sequence[Device]:
     """Every device on *drives* (all when empty) as it is now: drives, partitions, containers."""
-    spoken = appliance.shell(_PROBE).decode("utf-8", "surrogateescape")
+    printed = appliance.shell(_PROBE).decode("utf-8", "surrogateescape")
     # libguestfs takes the last newline away; what blkid quotes from the disks comes last.
-    links, listed, mapped, probed = f"{spoken}\n".split(_SEPARATOR, 3)
-    sizes = {f"/dev/{words[3]}": int(words[2]) * 1024 for words in _rows(listed, 4)}
+    links, listed, mapped, probed = f"{printed}\n".split(_SEPARATOR, 3)
+    sizes = {f"/dev/{fields[3]}": int(fields[2]) * 1024 for fields in _rows(listed, 4)}
     found: list[Device] = []
     for name, node in _drives(links, len(appliance.drives)):
         if not drives or name in drives:
@@ -158,9 +158,9 @@ def _mapped(listed: str) -> Iterator[tuple[str, str]]:
 
 def _rows(text: str, width: int) -> Iterator[list[str]]:
     for line in text.splitlines():
-        words = line.split()
-        if len(words) == width and words[0] != "major":
-            yield words
+        fields = line.split()
+        if len(fields) == width and fields[0] != "major":
+            yield fields
 
 
 def _tags(text: str) -> dict[str, Mapping[str, str]]:

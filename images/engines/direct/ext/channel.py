@@ -1,4 +1,4 @@
-"""How libext2fs reads and writes: through an I/O manager of ours in front of its own.
+"""The I/O manager through which libext2fs reads and writes, in front of the library's own.
 
 Its own (``unix_io``) works on the file that QEMU exports. In front of it, blocks that have not been
 written to are read from the image itself (``disk``), blocks are marked as dirty before they are

@@ -6,7 +6,7 @@ copy, which are no valid structure: if e2fsck reads such a part, it reports an e
 checks the disk itself. It cannot find a damaged file system clean, because all it has read that is
 not zeros is what is on the disk.
 
-A program of its own, like the worker: what is read was written by a guest.
+It is a process of its own, like the worker, because what it reads was written by a guest.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _MODES = {
 
 
 class Reading:
-    """What can be asked of a file system by absolute paths as bytes."""
+    """Read operations on a file system, by absolute paths as bytes."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume

@@ -64,7 +64,7 @@ _ENTRY_TYPE = {
     stat.S_IFLNK: 7,
 }
 _CHUNK = 1024 * 1024
-#: Bytes of a file whose blocks are not looked at one by one.
+#: Bytes; the blocks of a larger file are not iterated over one by one.
 _MANY_BYTES = 4 * 1024**3
 
 

@@ -64,7 +64,7 @@ def main() -> None:
 
 
 class Worker:
-    """File systems by number, and walks that go on."""
+    """Open file systems and walks, by number."""
 
     def __init__(self) -> None:
         self._disks: dict[tuple[Any, ...], Disk] = {}

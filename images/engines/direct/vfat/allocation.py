@@ -162,7 +162,7 @@ class Allocation:
 
 
 def _runs(clusters: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The stretches of *clusters* in which each is the neighbour of the one before, as indices."""
+    """The runs of consecutive clusters in *clusters*, as indices."""
     start = 0
     for index in range(1, len(clusters) + 1):
         if index == len(clusters) or clusters[index] != clusters[index - 1] + 1:

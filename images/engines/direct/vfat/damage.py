@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct.vfat.allocation import Allocation
-from unclone.images.engines.direct.vfat.folder import Directory
+from unclone.images.engines.direct.vfat.directory import Directory
 from unclone.images.text import printable
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from unclone.images.engines.direct.vfat.directory import (
     ENTRY,
     FREE,
     READ_ONLY,
+    Directory,
     Entry,
     dot_entry,
     make_entries,
@@ -24,7 +25,6 @@ from unclone.images.engines.direct.vfat.directory import (
     short_entry,
     stamp,
 )
-from unclone.images.engines.direct.vfat.folder import Directory
 from unclone.images.needles import Needles
 
 if TYPE_CHECKING:
