@@ -92,7 +92,7 @@ class Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition that was read. Subclasses override the three methods where they have to."""
+    """A definition that was read. Subclasses override the methods that differ in their format."""
 
     format: Format
     source: Source
@@ -105,7 +105,7 @@ class Definition:
 
     def associated_files(
         self,
-        plan: DefinitionPlan,  # noqa: ARG002 (for those who have some)
+        plan: DefinitionPlan,  # noqa: ARG002 (for formats that have some)
         output: Path,  # noqa: ARG002
     ) -> Sequence[AssociatedFile]:
         """Other files that the new machine needs: copied, or given an id that agrees.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.identities.allocation import Allocator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-#: What serial numbers begin with to say whose they are: WD-, VMware-, S3Z.
+#: What serial numbers begin with to name their maker: WD-, VMware-, S3Z.
 _MAKER = re.compile(r"[A-Za-z]+[ _-]?(?=.*\d)")
 _HEX = string.digits + "abcdef"
 

@@ -7,7 +7,8 @@ A format is the folder ``formats/ID/`` (dashes of the id are underscores) and it
   loaded for every file that is read, so it imports nothing that detection does not need, and
   compiles its regular expressions when they are used.
 - ``rules.py``: ``RULES``, one for each kind of field that identifies the machine.
-- ``reader.py``: ``read(source)``, which finds those fields in the text and changes nothing.
+- ``reader.py``: ``read(source)``, which finds those fields, the disks and the network cards in the
+  text, and changes nothing.
 - whatever else only this format needs: its parser, what its hypervisor keeps on the host.
 
 A format may use another one's modules where its files contain the other's (an OVA holds an OVF, an

@@ -1,7 +1,7 @@
 """JSON read for editing: each value knows its place, and numbers stay as they are written.
 
-The standard library's parser tells no places and lets the last of two equal keys win; here a key
-that is there twice is refused, and so are depth and size that no definition has.
+The standard library's parser gives no places, and takes the last of two equal keys. Here a key that
+is there twice is refused, and so are depth and size that no definition has.
 
 References: RFC 8259.
 """

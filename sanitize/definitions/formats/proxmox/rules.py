@@ -18,7 +18,7 @@ _KEEP, _MOVE = Treatment.KEEP, Treatment.MOVE
 _DOC = "https://pve.proxmox.com/pve-docs/qm.conf.5.html"
 _DISKS = "scsi# | virtio# | sata# | ide#"
 
-NAME = Rule("name", FieldKind.NAME, Treatment.NAME, "name", "people tell machines by it", _DOC)
+NAME = Rule("name", FieldKind.NAME, Treatment.NAME, "name", "people know machines by it", _DOC)
 UUID = Rule(
     "smbios-uuid",
     FieldKind.MACHINE_UUID,

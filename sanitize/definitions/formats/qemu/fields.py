@@ -147,7 +147,7 @@ def _field(
 ) -> Field:
     spell = place.spell
     if rule.kind is FieldKind.WWN and value.isdigit():
-        value = f"0x{int(value):016x}"  # it stays decimal in the text: JSON knows nothing else
+        value = f"0x{int(value):016x}"  # it stays decimal in the text: JSON has no other numbers
         spell = _decimal(place)
     labelled = rule.kind is FieldKind.MAC or rule.treatment is Treatment.MOVE
     label = machine.label(option) if labelled else ""
