@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import shutil
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,9 +42,8 @@ def damaged(path: Path, seed: int) -> Path:
         unfinished = pristine.with_suffix(".unfinished")
         _make(unfinished, variant)
         unfinished.rename(pristine)
-    shutil.copyfile(pristine, path)
-    raw = bytearray(path.read_bytes())
-    used = [n for n in range(0, _SIZE, 512) if any(raw[n : n + 512])]
+    raw = bytearray(pristine.read_bytes())
+    used = [n for n in range(0, _SIZE, 512) if raw[n : n + 512] != bytes(512)]
     first = [n for n in used if n < 64 * 1024]
     for _ in range(chosen.choice([1, 2, 8, 40])):
         at = chosen.choice(chosen.choice([first, used])) + chosen.randrange(512)

@@ -6,7 +6,6 @@ that is bit for bit as it was (docs/exit-status.md).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command import unclone
+from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, poke
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 ID = "0123456789abcdef0123456789abcdef"
 ROOT = {**BARE_ROOT, "/etc/machine-id": f"{ID}\n", "/usr/lib/systemd/systemd": "ELF"}
 GUEST = Part("ext4", tree=ROOT)
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def refused(image: Path, *options: str | Path, status: int, names: str = "") -> str:

@@ -5,7 +5,6 @@ What a boot-time check mends is mended; everything else leaves the image as it w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support.command import unclone
 from tests.support.direct import make_huge_directory, mounted_direct, require_sound
+from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk
 
 if TYPE_CHECKING:
@@ -47,10 +47,6 @@ def complaints(image: Path) -> str:
     argv = ["e2fsck", "-fn", f"{image}?offset={MIB}"]
     done = subprocess.run(argv, check=False, capture_output=True)
     return (done.stdout + done.stderr).decode() if done.returncode else ""
-
-
-def digest(image: Path) -> str:
-    return hashlib.sha256(image.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.volumes import DirectVolumes
 
+
 #: ``benchmarks/fuzz_direct.py`` does thousands.
-IMAGES = 60
-
-
-def test_damaged_metadata_is_an_error_and_nothing_worse(tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [12, pytest.param(60, marks=pytest.mark.slow)])
+def test_damaged_metadata_is_an_error_and_nothing_worse(tmp_path: Path, images: int) -> None:
     outcomes = []
-    for seed in range(IMAGES):
+    for seed in range(images):
         image = damaged(tmp_path / "image", seed)
         outcomes.append(exercise(image, random.Random(seed)))
     assert set(outcomes) <= set(Outcome)

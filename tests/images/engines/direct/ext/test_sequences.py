@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.direct import EXT_VARIANTS, complaints, make_ext, mounted_direct
+from tests.support.direct import EXT_VARIANTS, TYPICAL, complaints, make_ext, mounted_direct
 from tests.support.tree import TreeVolumes
 from unclone.images.volumes import Kind
 
@@ -59,7 +59,10 @@ PRELUDE = [
 ]
 
 
-@pytest.mark.parametrize("variant", EXT_VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    [v if v in TYPICAL else pytest.param(v, marks=pytest.mark.slow) for v in EXT_VARIANTS],
+)
 @settings(
     max_examples=int(os.environ.get("UNCLONE_EXAMPLES", "6")),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
