@@ -38,14 +38,14 @@ class Layer:
         path: str,
         size: int,
         cluster_bits: int = 0,
-        l1_offset: int = 0,
+        l1_table_offset: int = 0,
         version: int = 3,
         data: str = "",
     ) -> None:
         self.path = path
         self.size = size
         self.cluster_bits = cluster_bits
-        self.l1_offset = l1_offset
+        self.l1_table_offset = l1_table_offset
         self.version = version
         self.data = data
 
@@ -123,7 +123,7 @@ class _Qcow2:
         self.size = layer.size
         self._bits = layer.cluster_bits
         self._cluster = 1 << layer.cluster_bits
-        self._l1 = layer.l1_offset
+        self._l1 = layer.l1_table_offset
         self._external = bool(layer.data)
         self._zero = _ZERO if layer.version >= 3 else 0
         self._inflated: dict[int, bytes] = {}

@@ -147,7 +147,7 @@ def entries(path: Path) -> Sequence[int]:
 def test_a_table_beyond_the_end_of_the_file_is_not_believed(tmp_path: Path) -> None:
     path = make(tmp_path, "image", "compat=1.1")
     layers = layers_of(read_chain(path))
-    poke(path, layers[0].l1_offset, (1 << 40).to_bytes(8, "big"))
+    poke(path, layers[0].l1_table_offset, (1 << 40).to_bytes(8, "big"))
     with pytest.raises(UnreadableError):
         Clusters(layers).read(0, 512)
 
