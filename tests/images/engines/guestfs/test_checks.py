@@ -28,6 +28,19 @@ def test_what_has_no_checker_is_said_to_have_none(bench: Bench) -> None:
     assert (result.state, result.output) == ("not-checked", "no checker")
 
 
+def test_without_its_checker_a_file_system_is_not_checked(bench: Bench) -> None:
+    checker = bench.shell("command -v fsck.vfat").strip()
+    volumes, device = bench.volumes("vfat"), bench.devices["vfat"]
+    bench.shell(f"mv {checker} {checker}.away")
+    try:
+        result = volumes.check(device, repair=False)
+    finally:
+        bench.shell(f"mv {checker}.away {checker}")
+    assert (result.type, result.state) == ("vfat", "not-checked")
+    assert "fsck.vfat: " in result.output
+    assert volumes.check(device, repair=False).state == "clean"
+
+
 @pytest.mark.parametrize("repair", [False, True], ids=["look", "repair"])
 def test_a_damaged_ext4_is_not_clean(bench: Bench, repair: bool) -> None:
     result = bench.volumes("corrupt").check(f"{bench.devices['corrupt']}1", repair=repair)
