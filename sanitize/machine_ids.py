@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
-from unclone.sanitize.boot.kernel_arguments import ArgumentKind, values
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind, read_uki, values
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
@@ -103,7 +103,7 @@ def retiring(context: PlanningContext) -> tuple[str, ...]:
     stays = {new}
     found = [read_systemd(guest).id, read_dbus(guest).id]
     for file, text in context.facts.kernel_argument_texts:
-        fixed = file.kind is ArgumentKind.UKI or KERNEL_STEP in disable
+        fixed = KERNEL_STEP in disable or is_signed(guest, file)
         (stays.add if fixed else found.append)(baked_id(file, text))
     return tuple(dict.fromkeys(old for old in found if old and old not in stays))
 
@@ -117,6 +117,12 @@ def baked_id(file: KernelArgumentFile, text: str) -> str:
     """The first valid id that one file gives on a kernel command line, or ""."""
     ids = (_parse(value)[1] for value in baked(file, text))
     return next((one for one in ids if one), "")
+
+
+def is_signed(guest: Guest, file: KernelArgumentFile) -> bool:
+    """Whether *file* is an EFI program in which nothing can be changed."""
+    inside = read_uki(guest, file.path) if file.kind is ArgumentKind.UKI else None
+    return inside is not None and inside.signed
 
 
 def is_id(text: str) -> bool:

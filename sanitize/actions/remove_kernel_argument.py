@@ -10,8 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
-from unclone.sanitize.boot import grubenv
-from unclone.sanitize.boot.kernel_arguments import ArgumentKind, values, without
+from unclone.sanitize.boot import grubenv, pe
+from unclone.sanitize.boot.efi_programs import SIZE_LIMIT
+from unclone.sanitize.boot.kernel_arguments import (
+    ArgumentKind,
+    KernelArgumentFile,
+    blanked,
+    read,
+    values,
+    without,
+)
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
@@ -22,8 +30,11 @@ class RemoveKernelArgument:
     """Afterwards no line of the file has the argument. Everything else is as it was."""
 
     def apply(self, guest: Guest, change: Change) -> str:
-        """Edit the text; a GRUB environment block keeps its size."""
+        """Edit the text; a GRUB environment block and an EFI program keep their size."""
         kind = ArgumentKind(change.details["kind"])
+        if kind is ArgumentKind.UKI:
+            _blank(guest, change)
+            return ""
         text = guest.read_text(change.target)
         changed = without(text, kind, change.details["name"], keep=change.details["keep"])
         if kind is ArgumentKind.GRUBENV:
@@ -37,5 +48,21 @@ class RemoveKernelArgument:
         path = change.details.get("later") or change.target
         kind = ArgumentKind(change.details["kind"])
         name = change.details["name"]
-        left = set(values(guest.read_text(path), kind, name)) - set(change.details["keep"])
+        text = read(guest, KernelArgumentFile(path, kind))
+        left = set(values(text, kind, name)) - set(change.details["keep"])
         return f"{printable(path)} still has {name}=" if left else ""
+
+
+def _blank(guest: Guest, change: Change) -> None:
+    """In an EFI program nothing may move. Raises RefusedError for one that is signed."""
+    name, keep = change.details["name"], change.details["keep"]
+
+    def rewrite(section: bytes) -> bytes:
+        text = section.decode("utf-8", "surrogateescape")
+        changed = blanked(text, ArgumentKind.UKI, name, keep=keep)
+        return changed.encode("utf-8", "surrogateescape")
+
+    before = guest.read(change.target, SIZE_LIMIT)
+    after = pe.patched(before, ".cmdline", rewrite)
+    if after != before:
+        guest.write(change.target, after)

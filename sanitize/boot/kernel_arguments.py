@@ -33,7 +33,7 @@ class ArgumentKind(StrEnum):
     FIRMWARE = "firmware"  # the whole file is what the kernel gets (Raspberry Pi)
     TEMPLATE = "template"  # the whole file is what the next kernel's entry will get
     ASSIGNMENTS = "assignments"  # `GRUB_CMDLINE_LINUX="ARGS"`
-    UKI = "uki"  # section .cmdline of a unified kernel image; read, never edited here
+    UKI = "uki"  # sections .cmdline of a unified kernel image or an add-on; their length stays
 
 
 #: Boot partitions' usual places. The same file system may be reachable under two of them.
@@ -78,7 +78,15 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         "/etc/default/flash-kernel",
         "/etc/update-extlinux.conf",
     ),
-    ArgumentKind.UKI: tuple(f"{root}/EFI/Linux/*.efi" for root in BOOT_ROOTS),
+    ArgumentKind.UKI: tuple(
+        f"{root}/{path}"
+        for root in BOOT_ROOTS
+        for path in (
+            "EFI/*/*.[Ee][Ff][Ii]",
+            "EFI/*/*.[Ee][Ff][Ii].extra.d/*.[Ee][Ff][Ii]",
+            "loader/addons/*.[Ee][Ff][Ii]",
+        )
+    ),
 }
 
 #: No file of arguments is larger; what is, is not one.
@@ -109,7 +117,7 @@ _REGIONS: Mapping[ArgumentKind, tuple[re.Pattern[str], ...]] = {
             re.DOTALL,
         ),
     ),
-    ArgumentKind.UKI: (re.compile(r"(?P<arguments>[^\0]*)", re.DOTALL),),
+    ArgumentKind.UKI: (re.compile(r"(?P<arguments>[^\0]+)", re.DOTALL),),
 }
 _GROUPS = ("arguments", "double", "single", "bare")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -130,7 +138,10 @@ class CommandLine(NamedTuple):
 
 
 class UkiCommandLine(NamedTuple):
-    """The command line inside a unified kernel image."""
+    """The command lines inside a unified kernel image, each ended by a NUL.
+
+    ``signed`` says that nothing in it can change: it is signed, or carries signed measurements.
+    """
 
     text: str
     signed: bool
@@ -159,13 +170,19 @@ def read(guest: Guest, file: KernelArgumentFile) -> str:
 
 
 def read_uki(guest: Guest, path: str) -> UkiCommandLine | None:
-    """The command line inside the UKI at *path*; None when it has none."""
+    """The command lines inside the UKI or add-on at *path*; None when it has none."""
     image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
-    section = image.sections.get(".cmdline") if image else None
-    if image is None or section is None or section.offset + section.size > UKI_LIMIT:
+    if image is None or ".cmdline" not in image.sections:
         return None
-    content = guest.read(path, section.offset + section.size)[section.offset :]
-    return UkiCommandLine(content.rstrip(b"\0").decode("utf-8", "surrogateescape"), image.signed)
+    sections = [section for name, section in image.all_sections if name == ".cmdline"]
+    end = max(section.offset + section.size for section in sections)
+    if end > UKI_LIMIT:
+        return None
+    lines = pe.contents(guest.read(path, end), ".cmdline")
+    text = b"\0".join(bytes(line).rstrip(b"\0") for line in lines)
+    return UkiCommandLine(
+        text.decode("utf-8", "surrogateescape"), image.signed or image.has_pcr_signature
+    )
 
 
 def arguments(text: str, kind: ArgumentKind) -> list[list[str]]:
@@ -201,6 +218,21 @@ def without(text: str, kind: ArgumentKind, name: str, *, keep: Collection[str] =
         cuts += [_with_blank(text, start, end, match) for match in doomed]
     for cut_start, cut_end in reversed(_merged(cuts)):
         text = text[:cut_start] + text[cut_end:]
+    return text
+
+
+def blanked(text: str, kind: ArgumentKind, name: str, *, keep: Collection[str] = ()) -> str:
+    """As :func:`without`, with blanks in place of the argument: the length in bytes stays."""
+    doomed = [
+        match
+        for start, end, _ in _regions(text, kind)
+        for match in _WORD.finditer(text, start, end)
+        if _is_named(plain := _unquoted(match.group()), name)
+        and plain.partition("=")[2] not in keep
+    ]
+    for match in reversed(doomed):
+        blank = " " * len(match.group().encode("utf-8", "surrogateescape"))
+        text = text[: match.start()] + blank + text[match.end() :]
     return text
 
 

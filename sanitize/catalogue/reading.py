@@ -71,6 +71,7 @@ def _row(item: Mapping[str, Any]) -> CatalogueRow:
         off_because=_folded(item.get("off_because", "")),
         when=When(**{key: tuple(value) for key, value in when.items()}),
         excepts=tuple(item.get("except", ())),
+        containing=tuple(item.get("containing", {}).items()),
         lines=tuple(item.get("lines", ())),
         content=item.get("content", ""),
     )
@@ -105,6 +106,11 @@ def _more_problems(item: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             re.compile(line)
         except re.error as error:
             yield f"lines[{number}]", f"is not a regular expression: {error}"
+    for path, expression in item.get("containing", {}).items():
+        try:
+            re.compile(expression)
+        except re.error as error:
+            yield f"containing.{path}", f"is not a regular expression: {error}"
     for field in ("paths", "except"):
         for number, pattern in enumerate(item.get(field, ())):
             deep = [part for part in pattern.split("/") if "**" in part]

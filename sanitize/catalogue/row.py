@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from unclone.images.volumes import Stat
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.step import PlanningContext
+
+#: Bytes of a file in which ``containing`` is looked for.
+CONTAINING_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class CatalogueRow:
     off_because: str = ""
     when: When = When()
     excepts: tuple[str, ...] = ()
+    #: Patterns, and what the files that match them have to hold to be this row's.
+    containing: tuple[tuple[str, str], ...] = ()
     lines: tuple[str, ...] = ()
     content: str = ""
 
@@ -115,7 +122,7 @@ class CatalogueStep:
 
     def _decide(self, guest: Guest, target: str) -> Change | Note | None:
         found = guest.lstat(target)
-        if found is None:
+        if found is None or not self._holds(guest, target):
             return None
         if self.row.action == "remove":
             return self._change(target, _described(guest, target, found))
@@ -141,6 +148,14 @@ class CatalogueStep:
             return self._left_alone(target, "is too large to be edited")
         _, dropped = split(read_whole(guest, target), self.row.lines)
         return self._change(target, _count(dropped, "line")) if dropped else None
+
+    def _holds(self, guest: Guest, target: str) -> bool:
+        """Whether *target* holds what ``containing`` says of it."""
+        return all(
+            re.search(expression, guest.text_or_empty(target, CONTAINING_LIMIT)) is not None
+            for pattern, expression in self.row.containing
+            if fnmatch.fnmatchcase(target, pattern)
+        )
 
     def _change(self, target: str, old: str) -> Change:
         row = self.row

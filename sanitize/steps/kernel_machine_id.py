@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.sanitize import machine_ids
-from unclone.sanitize.boot import kernel_arguments
-from unclone.sanitize.boot.kernel_arguments import ArgumentKind
-from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.change import Change, StepPlan
 from unclone.sanitize.step import StepInfo
 from unclone.sanitize.steps import boot_entries
 
 if TYPE_CHECKING:
-    from unclone.images.guest import Guest
+    from collections.abc import Mapping
+
     from unclone.sanitize.step import PlanningContext
 
 
@@ -39,25 +39,28 @@ class KernelMachineId:
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:
-        """One change per file; a note per unified kernel image, which is not edited yet."""
+        """One change per file.
+
+        Raises RefusedError for a signed unified kernel image: nothing in it can change, and the
+        machine would go on booting with the old id.
+        """
         if machine_ids.STEP in context.options.disable:
             return StepPlan()
         later = boot_entries.renamed_entries(context)
-        changes, notes = [], []
+        changes = []
         for file, text in context.facts.kernel_argument_texts:
             baked = machine_ids.baked(file, text)
             if not baked:
                 continue
-            if file.kind is ArgumentKind.UKI:
-                notes.append(_kept(context.guest, file.path))
-                continue
+            if machine_ids.is_signed(context.guest, file):
+                raise _refused(file.path)
             details = {
                 "kind": file.kind.value,
                 "name": machine_ids.ARGUMENT,
                 "keep": list(machine_ids.HARMLESS),
             }
-            if file.path in later:
-                details["later"] = later[file.path]
+            if (moved := _moved(file.path, later)) != file.path:
+                details["later"] = moved
             changes.append(
                 Change(
                     step=self.info.id,
@@ -68,15 +71,21 @@ class KernelMachineId:
                     details=details,
                 )
             )
-        return StepPlan(tuple(changes), tuple(notes))
+        return StepPlan(tuple(changes))
 
 
-def _kept(guest: Guest, path: str) -> Note:
-    inside = kernel_arguments.read_uki(guest, path)
-    signed = "is signed and " if inside and inside.signed else ""
-    return Note(
-        machine_ids.KERNEL_STEP,
-        Level.KEPT,
-        f"{printable(path)} {signed}has {machine_ids.ARGUMENT}= inside, which overrides "
-        "/etc/machine-id at every boot: rebuild it in the guest without that argument",
+def _moved(path: str, renamed: Mapping[str, str]) -> str:
+    """Where *path* will be when it, or a folder that it is in, was renamed."""
+    for old, new in renamed.items():
+        if path == old or path.startswith(f"{old}/"):
+            return new + path.removeprefix(old)
+    return path
+
+
+def _refused(path: str) -> RefusedError:
+    return RefusedError(
+        f"{printable(path)} is signed and has {machine_ids.ARGUMENT}= inside: the machine would "
+        "boot with the old machine-id whatever /etc/machine-id says",
+        hint="Rebuild and sign it in the guest without that argument, or keep the old machine-id "
+        f"in force with --disable {machine_ids.KERNEL_STEP}.",
     )

@@ -63,9 +63,13 @@ class MachineId:
         mode, notes = _decide(guest, facts, asked)
         if asked is Mode.AUTO and etc.state is State.ABSENT and not _needs_file(facts):
             mode, notes = Mode.REMOVE, [_info(f"{SYSTEMD} does not exist, and none is made")]
+        if asked is Mode.AUTO and etc.state is State.UNINITIALIZED:
+            # The image asks for a first boot; an emptied file would prevent it.
+            why = f"{SYSTEMD} stays `uninitialized`: the next boot is a first boot"
+            mode, notes = Mode.UNINITIALIZED, [_info(why)]
         return StepPlan(
             changes=(*_dbus_changes(dbus), *_systemd_changes(etc, dbus, mode, new)),
-            notes=(*notes, *_warnings(guest, facts, etc, dbus, mode)),
+            notes=(*notes, *_warnings(guest, facts, etc, dbus, mode), *_in_force(context)),
             retired=tuple(
                 Retired(self.info.id, "machine-id", old) for old in machine_ids.retiring(context)
             ),
@@ -186,6 +190,20 @@ def _warnings(
             found = guest.stat(path)
             if found is not None and found.size:
                 yield _warning(f"{printable(path)} belongs to a nested machine and is not changed")
+
+
+def _in_force(context: PlanningContext) -> Iterator[Note]:
+    """What keeps an old id in force, because the step that would remove it is disabled."""
+    if machine_ids.KERNEL_STEP not in context.options.disable:
+        return
+    for file, text in context.facts.kernel_argument_texts:
+        if baked := machine_ids.baked_id(file, text):
+            yield Note(
+                machine_ids.STEP,
+                Level.KEPT,
+                f"{printable(file.path)} has {machine_ids.ARGUMENT}={baked}, and the machine boots "
+                f"with this id, whatever {SYSTEMD} says: {machine_ids.KERNEL_STEP} is disabled",
+            )
 
 
 def _done(mode: Mode) -> str:

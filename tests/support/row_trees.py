@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HOMES = ("/home/ada", "/root", "/var/lib/jenkins")
 PASSWD = "".join(f"u{n}:x:{n}:{n}::{home}:/bin/sh\n" for n, home in enumerate(HOMES))
 
+#: For each expression of ``containing``, a text that matches it.
+HELD = {r"""(?m)^kind:\s*["']?Config["']?\s*$""": "kind: Config\n"}
+
 _CLASSES = {"[0-9]": "7", "[0-3]": "3", "[01]": "1", "[12]": "2"}
 
 
@@ -65,9 +68,15 @@ def plant_row(folder: Path, row: CatalogueRow, content: str) -> list[str]:
     # Where one path is the folder of another, the other makes it one.
     files = [t for t in targets if not any(o != t and within(o, t) for o in targets)]
     plant(folder, {"/etc/passwd": PASSWD, "/etc/os-release": _os_release(row)})
-    plant(folder, dict.fromkeys(files, content))
+    plant(folder, {file: held(row, file) or content for file in files})
     plant(folder, dict.fromkeys(asked_for(row), "asked for"))
     return sorted(set(targets))
+
+
+def held(row: CatalogueRow, path: str) -> str:
+    """What the file at *path* has to hold for *row* to mean it; "" when anything will do."""
+    asked = (text for pattern, text in row.containing if matches([pattern], path))
+    return next((HELD[text] for text in asked), "")
 
 
 def asked_for(row: CatalogueRow) -> list[str]:

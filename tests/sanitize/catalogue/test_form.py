@@ -25,6 +25,7 @@ FIELDS = (
     "action",
     "paths",
     "except",
+    "containing",
     "lines",
     "content",
     "sources",

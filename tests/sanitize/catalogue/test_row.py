@@ -12,6 +12,7 @@ from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.guest import READ_LIMIT
 from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.catalogue import load
 from unclone.sanitize.catalogue.row import CatalogueRow, CatalogueStep, When
 from unclone.sanitize.change import Level
 from unclone.sanitize.options import Profile
@@ -328,3 +329,27 @@ def test_conditions(tmp_path: Path, when: When, *, applies: bool) -> None:
     plant(tmp_path, {"/a/x": "", "/etc/os-release": 'ID=ubuntu\nID_LIKE="debian"\n'})
     of = dataclasses.replace(row("remove", "/a/x"), when=when)
     assert bool(plan(tmp_path, of).changes) == applies
+
+
+# -- what a file holds -----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("content", "removed"),
+    [
+        ("apiVersion: v1\nkind: Config\nusers: []\n", True),
+        ('kind: "Config"\n', True),
+        ("kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\n", False),
+        ("", False),
+    ],
+)
+def test_only_a_kubeconfig_is_a_credential(tmp_path: Path, content: str, removed: bool) -> None:
+    (step,) = [step for step in load() if step.info.id == "kubelet-node"]
+    plant(tmp_path, {"/etc/kubernetes/kubelet.conf": content, "/var/lib/kubelet/pki/x.pem": "x"})
+    changed = [change.target for change in step.plan(context(guest_at(tmp_path))).changes]
+    assert ("/etc/kubernetes/kubelet.conf" in changed) is removed
+    assert "/var/lib/kubelet/pki/x.pem" in changed
+
+
+def test_what_no_pattern_of_containing_matches_needs_to_hold_nothing(tmp_path: Path) -> None:
+    plant(tmp_path, {"/a/x": "1", "/a/y": "2", "/a/z": "3"})
+    of = row("remove", "/a/*", containing=(("/a/x", "1"), ("/a/[xy]", "[13]")))
+    assert targets(tmp_path, of) == ["/a/x", "/a/z"]

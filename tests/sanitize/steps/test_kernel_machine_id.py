@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.boot_images import unified_kernel
 from tests.support.families import ARCH, DEBIAN_12, OLD, OTHER, Tree, carry_out, grubenv, snapshot
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import RefusedError
+from unclone.sanitize.boot import pe
 from unclone.sanitize.change import Level, StepPlan
 from unclone.sanitize.options import Options
 from unclone.sanitize.steps.boot_entries import BootEntries
@@ -101,21 +104,66 @@ def test_when_the_argument_stays_its_id_stays(tmp_path: Path) -> None:
     assert {p for p, c in before.items() if snapshot(tmp_path).get(p) != c} == {"/etc/machine-id"}
 
 
-def uki(command_line: str) -> bytes:
-    """A PE file with one section, .cmdline."""
-    head = b"MZ" + bytes(0x3A) + (0x40).to_bytes(4, "little")
-    coff = b"PE\0\0" + b"\x64\x86" + (1).to_bytes(2, "little") + bytes(12) + b"\x02\0" + bytes(2)
-    size = len(command_line).to_bytes(4, "little")
-    offset = (0x40 + 24 + 2 + 40).to_bytes(4, "little")
-    section = b".cmdline" + size + bytes(4) + size + offset + bytes(16)
-    return head + coff + b"\x0b\x02" + section + command_line.encode()
+IMAGE = f"/boot/efi/EFI/Linux/{OLD}-6.1.efi"
+PLAIN = "/boot/efi/EFI/Linux/arch.efi"
 
 
-def test_inside_a_unified_kernel_image_it_is_kept_and_said(tmp_path: Path) -> None:
-    image = "/boot/efi/EFI/Linux/arch.efi"
-    plant(tmp_path, {"/etc/machine-id": OLD, image: uki(f"rw {X}")})
-    plan = carry_out(guest_at(tmp_path), ALL, Options())
+def kernel(folder: Path, *, signed: bool = False) -> bytes:
+    return unified_kernel(folder, {".cmdline": f"rw {X} quiet\0".encode()}, signed=signed)
+
+
+def test_inside_a_unified_kernel_image_it_is_blanked(tmp_path: Path) -> None:
+    before = kernel(tmp_path)
+    root = tmp_path / "guest"
+    plant(root, {"/etc/machine-id": OLD, PLAIN: before})
+    plan = carry_out(guest_at(root), ALL, Options())
+    after = (root / PLAIN[1:]).read_bytes()
+    (line,) = pe.contents(after, ".cmdline")
+    assert bytes(line).rstrip(b"\0") == b"rw " + b" " * len(X) + b" quiet"
+    assert (len(after), OLD.encode() in after) == (len(before), False)
+    assert [retired.value for retired in plan.retired] == [OLD]
+
+
+def test_an_image_called_by_the_id_its_add_ons_and_profiles_too(tmp_path: Path) -> None:
+    root = tmp_path / "guest"
+    addon = kernel(tmp_path)
+    plant(
+        root,
+        {
+            "/etc/machine-id": OLD,
+            "/etc/kernel/entry-token": f"{OLD}\n",
+            IMAGE: addon,
+            f"{IMAGE}.extra.d/id.addon.efi": addon,
+            "/boot/efi/loader/addons/id.addon.efi": addon,
+        },
+    )
+    carry_out(guest_at(root), ALL, Options())
+    left = {path: content for path, content in snapshot(root).items() if OLD in path}
+    assert left == {}
+    assert not [path for path, content in snapshot(root).items() if OLD.encode() in _bytes(content)]
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def test_in_a_signed_image_it_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "guest"
+    plant(root, {"/etc/machine-id": OLD, PLAIN: kernel(tmp_path, signed=True)})
+    before = snapshot(root)
+    with pytest.raises(RefusedError, match="boot with the old machine-id") as refused:
+        carry_out(guest_at(root), ALL, Options())
+    assert "--disable kernel-machine-id" in refused.value.hint
+    assert snapshot(root) == before
+
+
+def test_in_a_signed_image_it_stays_when_asked_and_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "guest"
+    signed = kernel(tmp_path, signed=True)
+    plant(root, {"/etc/machine-id": OLD, PLAIN: signed})
+    options = Options(disable=frozenset({"kernel-machine-id"}))
+    plan = carry_out(guest_at(root), (MachineId(), BootEntries()), options)
     (note,) = [note for note in plan.notes if note.level is Level.KEPT]
-    assert note.text.startswith(f"{image} has systemd.machine_id= inside")
-    assert plan.retired == ()  # it stays in the image, and so it is no residue
-    assert (tmp_path / image[1:]).read_bytes() == uki(f"rw {X}")
+    assert f"{PLAIN} has systemd.machine_id={OLD}, and the machine boots with this id" in note.text
+    assert plan.retired == ()  # it stays in force, and so it is no residue
+    assert (root / PLAIN[1:]).read_bytes() == signed

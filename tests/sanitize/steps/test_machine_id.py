@@ -316,3 +316,8 @@ def test_unknown_modes_are_usage_errors(tmp_path: Path, mode: str) -> None:
     guest = guest_at(tmp_path)
     with pytest.raises(UsageError, match="is not a machine-id mode"):
         MachineId().plan(context(guest, Options(machine_id=mode)))
+
+
+def test_an_image_that_asks_for_a_first_boot_keeps_asking(tmp_path: Path) -> None:
+    tree: Tree = {**systemd(252), ETC: "uninitialized\n", DBUS: f"{OLD}\n"}
+    assert done_to(tmp_path, tree, "auto") == {DBUS: None}
