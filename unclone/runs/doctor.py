@@ -8,6 +8,7 @@ libguestfs-test-tool(1); package names of Debian 12, Fedora 40, openSUSE Tumblew
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -16,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unclone.images.engines.guestfs.acceleration import default_hypervisor, probe
+from unclone.images.engines.direct import storage_daemon
+from unclone.images.engines.guestfs.acceleration import KVM, default_hypervisor, probe
 from unclone.images.errors import UncloneError
 from unclone.images.process import run
 from unclone.images.text import printable
@@ -27,15 +29,25 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "missing", "optional"]
 
+#: What only the guestfs engine opens.
+GUESTFS_ONLY = "XFS, btrfs, LVM, LUKS and MD"
+
 #: Bytes that the appliance, built once and cached, and a run's scratch files need.
 SCRATCH_SPACE = 1024**3
 
 _ROOT = Path("/")
 
+#: Where Debian has e2fsck, and an ordinary user's PATH does not look.
+_SYSTEM_FOLDERS = "/usr/sbin:/sbin"
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked for. ``optional``: it is not there, and unclone works without it."""
+    """One thing looked for.
+
+    ``missing``: the direct engine does not work without it. ``optional``: it is not there, and
+    guests with ext2/3/4 and FAT can be sanitised all the same.
+    """
 
     id: str
     title: str
@@ -44,10 +56,38 @@ class Check:
     needed_for: str
     #: A command or a sentence; empty when there is nothing to do.
     fix: str = ""
+    #: The engine that does not work without it; empty when both do.
+    engine: Literal["", "direct", "guestfs"] = ""
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
         return asdict(self)
+
+
+def verdict(found: Sequence[Check]) -> str:
+    """What works on this host, in one line."""
+    direct, guestfs = lacking(found, "direct"), lacking(found, "guestfs")
+    if not direct and not guestfs:
+        return f"ready: direct engine (ext2/3/4, FAT) and guestfs engine ({GUESTFS_ONLY})"
+    if not direct:
+        need = ", ".join(guestfs)
+        return f"direct engine ready (ext2/3/4, FAT); {GUESTFS_ONLY} need: {need}"
+    if not guestfs:
+        return (
+            f"guestfs engine ready; the direct engine, which is faster, needs: {', '.join(direct)}"
+        )
+    return f"not ready: the direct engine needs: {', '.join(direct)}"
+
+
+def is_ready(found: Sequence[Check]) -> bool:
+    """Whether images can be sanitised here at all."""
+    return not (lacking(found, "direct") and lacking(found, "guestfs"))
+
+
+def lacking(found: Sequence[Check], engine: str) -> list[str]:
+    """What *engine* does not work without, and is not there."""
+    both = [check for check in found if check.engine in ("", engine) and check.state != "ok"]
+    return [check.title for check in both if check.engine or check.state == "missing"]
 
 
 def checks(root: Path = _ROOT) -> Sequence[Check]:
@@ -56,15 +96,17 @@ def checks(root: Path = _ROOT) -> Sequence[Check]:
     looks: tuple[Callable[[str, Path], Check], ...] = (
         _python,
         _qemu_img,
-        _qemu_system,
         _setpriv,
+        _e2fsck,
+        _libext2fs,
+        _fuse,
+        _qemu_system,
         _binding,
         _appliance,
         _kernel,
         _xfs,
         _kvm,
         _space,
-        _fuse,
     )
     return tuple(look(family, root) for look in looks)
 
@@ -129,7 +171,19 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "arch": "linux",
     },
     "xfs": {"debian": "libguestfs-xfs", "fedora": "libguestfs-xfs", "suse": "", "arch": ""},
-    "fuse": {"debian": "fuse3", "fedora": "fuse3", "suse": "fuse3", "arch": "fuse3"},
+    "fuse": {
+        "debian": "qemu-system-common fuse3",
+        "fedora": "qemu-img fuse3",
+        "suse": "qemu-tools fuse3",
+        "arch": "qemu-img fuse3",
+    },
+    "e2fsck": dict.fromkeys(("debian", "fedora", "suse", "arch"), "e2fsprogs"),
+    "libext2fs": {
+        "debian": "libext2fs2",
+        "fedora": "e2fsprogs-libs",
+        "suse": "libext2fs2",
+        "arch": "e2fsprogs",
+    },
 }
 
 _FAMILIES = {
@@ -153,36 +207,75 @@ def _python(family: str, root: Path) -> Check:  # noqa: ARG001 (every look takes
 
 def _qemu_img(family: str, root: Path) -> Check:  # noqa: ARG001
     fix = install(family, "qemu-img")
-    return _program("qemu-img", "qemu-img", "qemu-img", "every change to an image", fix)
+    return _program("qemu-img", "qemu-img", "qemu-img", "every change to an image", fix, "")
 
 
 def _qemu_system(family: str, root: Path) -> Check:  # noqa: ARG001
     fix = install(family, "qemu-system")
     hypervisor = default_hypervisor()
-    return _program("qemu-system", "QEMU", hypervisor, "the libguestfs appliance", fix)
+    return _program("qemu-system", "QEMU", hypervisor, "the libguestfs appliance", fix, "guestfs")
 
 
 def _setpriv(family: str, root: Path) -> Check:  # noqa: ARG001
     fix = install(family, "setpriv")
     purpose = "ending every tool together with unclone"
-    return _program("setpriv", "setpriv", "setpriv", purpose, fix)
+    return _program("setpriv", "setpriv", "setpriv", purpose, fix, "")
 
 
-def _program(identifier: str, title: str, program: str, needed_for: str, fix: str) -> Check:
-    path = shutil.which(program)
-    if path is None:
-        return Check(identifier, title, "missing", f"no {program} in PATH", needed_for, fix)
+def _e2fsck(family: str, root: Path) -> Check:  # noqa: ARG001
+    fix = install(family, "e2fsck")
+    purpose = "checking ext2/3/4 file systems"
+    return _program("e2fsck", "e2fsck", "e2fsck", purpose, fix, "direct", version="-V")
+
+
+def _libext2fs(family: str, root: Path) -> Check:  # noqa: ARG001
+    title, purpose = "libext2fs", "reading and changing ext2/3/4 file systems"
+    name = "libext2fs.so.2"
     try:
-        said = run([program, "--version"], timeout=20).stdout.decode("utf-8", "replace")
+        ctypes.CDLL(name)
+    except OSError as error:
+        fix, reason = install(family, "libext2fs"), printable(str(error), 200)
+        return Check("libext2fs", title, "missing", reason, purpose, fix, "direct")
+    return Check("libext2fs", title, "ok", name, purpose, engine="direct")
+
+
+def _fuse(family: str, root: Path) -> Check:  # noqa: ARG001
+    title, purpose = "FUSE", "the direct engine, which gives tools the disks as files"
+    reason = storage_daemon.missing()
+    if reason:
+        fix = install(family, "fuse")
+        return Check("fuse", title, "missing", printable(reason), purpose, fix, "direct")
+    return Check("fuse", title, "ok", "qemu-storage-daemon, /dev/fuse", purpose, engine="direct")
+
+
+def _program(
+    identifier: str,
+    title: str,
+    program: str,
+    needed_for: str,
+    fix: str,
+    engine: Literal["", "direct", "guestfs"],
+    *,
+    version: str = "--version",
+) -> Check:
+    absent: State = "optional" if engine == "guestfs" else "missing"
+    # As tools are started: where an ordinary user's PATH has no /usr/sbin, that is looked in, too.
+    path = shutil.which(program) or shutil.which(program, path=_SYSTEM_FOLDERS)
+    if path is None:
+        reason = f"no {program} in PATH"
+        return Check(identifier, title, absent, reason, needed_for, fix, engine)
+    try:
+        done = run([path, version], timeout=20)
     except UncloneError as error:
-        return Check(identifier, title, "missing", error.message, needed_for, fix)
-    version = printable(said.split("\n", 1)[0].strip(), 80)
-    return Check(identifier, title, "ok", f"{version} ({path})", needed_for)
+        return Check(identifier, title, absent, error.message, needed_for, fix, engine)
+    said = (done.stdout or done.stderr).decode("utf-8", "replace")
+    found = printable(said.split("\n", 1)[0].strip(), 80)
+    return Check(identifier, title, "ok", f"{found} ({path})", needed_for, engine=engine)
 
 
 def _binding(family: str, root: Path) -> Check:  # noqa: ARG001
     """Import it as this interpreter would, in a process of its own: a broken library can abort."""
-    needed_for = "the engine that opens guests (guestfs)"
+    needed_for = f"guests with {GUESTFS_ONLY}"
     program = "import guestfs; v = guestfs.GuestFS(python_return_dict=True).version(); "
     program += "print(v['major'], v['minor'], v['release'], sep='.')"
     try:
@@ -192,19 +285,21 @@ def _binding(family: str, root: Path) -> Check:  # noqa: ARG001
         if family == "debian":
             fix += "; use /usr/bin/python3, or a venv of it with --system-site-packages"
         found = f"{printable(sys.executable)} cannot import guestfs"
-        return Check("guestfs", "libguestfs binding", "missing", found, needed_for, fix)
-    return Check("guestfs", "libguestfs binding", "ok", f"libguestfs {said}", needed_for)
+        return Check("guestfs", "libguestfs binding", "optional", found, needed_for, fix, "guestfs")
+    found = f"libguestfs {said}"
+    return Check("guestfs", "libguestfs binding", "ok", found, needed_for, engine="guestfs")
 
 
 def _appliance(family: str, root: Path) -> Check:
-    title, needed_for = "libguestfs appliance", "opening guests"
+    title, needed_for = "libguestfs appliance", f"guests with {GUESTFS_ONLY}"
     fixed = os.environ.get("LIBGUESTFS_PATH", "")
     folders = [Path(each) for each in fixed.split(":") if each] or _appliance_folders(root)
     for folder in folders:
         if (folder / "supermin.d").is_dir() or (folder / "root").is_file():
-            return Check("appliance", title, "ok", printable(str(folder)), needed_for)
-    fix = install(family, "appliance")
-    return Check("appliance", title, "missing", "no supermin.d was found", needed_for, fix)
+            found = printable(str(folder))
+            return Check("appliance", title, "ok", found, needed_for, engine="guestfs")
+    fix, found = install(family, "appliance"), "no supermin.d was found"
+    return Check("appliance", title, "optional", found, needed_for, fix, "guestfs")
 
 
 def _appliance_folders(root: Path) -> list[Path]:
@@ -219,20 +314,20 @@ def _appliance_folders(root: Path) -> list[Path]:
 
 def _kernel(family: str, root: Path) -> Check:
     """A kernel that supermin can read, with its modules: Ubuntu's is for root alone."""
-    title, needed_for = "kernel for the appliance", "opening guests"
+    title, needed_for = "kernel for the appliance", f"guests with {GUESTFS_ONLY}"
     own = os.environ.get("SUPERMIN_KERNEL", "")
     kernels = [Path(own)] if own else sorted((root / "boot").glob("vmlinuz-*"))
     kernels += [] if own else sorted((root / "usr/lib/modules").glob("*/vmlinuz"))
     readable = [kernel for kernel in kernels if os.access(kernel, os.R_OK)]
     if readable:
         found = printable(str(readable[-1]))
-        return Check("kernel", title, "ok", found, needed_for)
+        return Check("kernel", title, "ok", found, needed_for, engine="guestfs")
     if kernels:
         found = f"{printable(str(kernels[-1]))} is not readable for this user"
         fix = f"sudo chmod 0644 {printable(str(kernels[-1]))} (again after each kernel update)"
-        return Check("kernel", title, "missing", found, needed_for, fix)
+        return Check("kernel", title, "optional", found, needed_for, fix, "guestfs")
     fix = install(family, "kernel")
-    return Check("kernel", title, "missing", "no kernel in /boot", needed_for, fix)
+    return Check("kernel", title, "optional", "no kernel in /boot", needed_for, fix, "guestfs")
 
 
 def _xfs(family: str, root: Path) -> Check:
@@ -247,15 +342,26 @@ def _xfs(family: str, root: Path) -> Check:
 
 
 def _kvm(family: str, root: Path) -> Check:  # noqa: ARG001
-    title, needed_for = "KVM", "speed (without it, opening a guest takes several times as long)"
+    title = "KVM"
+    needed_for = "speed of the guestfs engine (without KVM it takes several times as long)"
     if shutil.which(default_hypervisor()) is None:
         return Check("kvm", title, "optional", "cannot be tried without QEMU", needed_for)
     found = probe(default_hypervisor())
     if found.kvm:
         return Check("kvm", title, "ok", "code runs in it", needed_for)
-    fix = ""
-    if "permission" in found.reason:
+    if not KVM.exists():
+        fix = (
+            "sudo modprobe kvm_intel (or kvm_amd); in a virtual machine, first switch on nested "
+            "virtualisation on its host"
+        )
+    elif "permission" in found.reason:
         fix = "sudo usermod -aG kvm $USER, then log in again"
+    else:
+        fix = (
+            "unclone uses software emulation here by itself. KVM in a virtual machine depends on "
+            "its host: switch on nested virtualisation there, or use another host. Other tools "
+            "that use libguestfs need LIBGUESTFS_BACKEND_SETTINGS=force_tcg"
+        )
     return Check("kvm", title, "optional", printable(found.reason, 300), needed_for, fix)
 
 
@@ -268,19 +374,9 @@ def _space(family: str, root: Path) -> Check:  # noqa: ARG001
     except OSError as error:
         found = f"{printable(named)}: {error.strerror}"
         fix = "make the folder, or set LIBGUESTFS_CACHEDIR to another"
-        return Check("space", title, "missing", found, needed_for, fix)
+        return Check("space", title, "optional", found, needed_for, fix, "guestfs")
     found = f"{free / 2**30:.1f} GiB in {printable(named)}"
     if free >= SCRATCH_SPACE:
-        return Check("space", title, "ok", found, needed_for)
+        return Check("space", title, "ok", found, needed_for, engine="guestfs")
     fix = "make room, or set LIBGUESTFS_CACHEDIR to a folder with more"
-    return Check("space", title, "missing", found, needed_for, fix)
-
-
-def _fuse(family: str, root: Path) -> Check:
-    title, needed_for = "FUSE", "editing without an appliance, in a later version"
-    lacking = [] if os.access(root / "dev/fuse", os.R_OK | os.W_OK) else ["/dev/fuse"]
-    lacking += [] if shutil.which("fusermount3") else ["fusermount3"]
-    if not lacking:
-        return Check("fuse", title, "ok", "/dev/fuse and fusermount3", needed_for)
-    found = f"cannot use {' and '.join(lacking)}"
-    return Check("fuse", title, "optional", found, needed_for, install(family, "fuse"))
+    return Check("space", title, "optional", found, needed_for, fix, "guestfs")

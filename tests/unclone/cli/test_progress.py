@@ -7,12 +7,18 @@ import os
 import pty
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command import unclone
+from tests.support.disks import BARE_ROOT, Part, make_disk
 from unclone.cli.phases import PHASES
 from unclone.cli.progress import LineProgress, Progress, SilentProgress, progress_for
 from unclone.cli.progress_bar import BarProgress
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: What a run says, with a name that would colour the terminal or forge a line.
 SCRIPT = """
@@ -79,6 +85,12 @@ def test_silence_keeps_failures() -> None:
         "it broke",
         "mend /a/very/long/path" + "/x" * 60,
     ]
+
+
+def test_a_quiet_run_without_a_terminal_writes_nothing_to_stderr(tmp_path: Path) -> None:
+    image = make_disk(tmp_path / "a.qcow2", [Part("ext4", tree=BARE_ROOT)], form="qcow2")
+    done = unclone("sanitize", "-q", "--engine", "direct", image)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def on_terminal(**env: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from tests.support.tree import plant
 from unclone.cli.main import cli
+from unclone.images.engines.guestfs.acceleration import Acceleration
 from unclone.runs import doctor as host
 
 RELEASES = {
@@ -23,8 +25,8 @@ RELEASES = {
     "arch": "ID=arch\n",
     "": "ID=plan9\n",
 }
-IDS = ["python", "qemu-img", "qemu-system", "setpriv", "guestfs", "appliance", "kernel", "xfs",
-       "kvm", "space", "fuse"]  # fmt: skip
+IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "fuse", "qemu-system", "guestfs",
+       "appliance", "kernel", "xfs", "kvm", "space"]  # fmt: skip
 
 
 def by_id(root: Path) -> dict[str, host.Check]:
@@ -37,6 +39,7 @@ def by_id(root: Path) -> dict[str, host.Check]:
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A host without any program or file of use."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setattr(host, "_SYSTEM_FOLDERS", str(tmp_path / "nothing"))
     for name in ("LIBGUESTFS_PATH", "SUPERMIN_KERNEL", "LIBGUESTFS_CACHEDIR", "TMPDIR"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "root"
@@ -49,12 +52,80 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
     plant(bare, {"/etc/os-release": RELEASES[family]})
     assert host.distribution_family(bare) == family
     found = by_id(bare)
-    needed = {"qemu-img", "qemu-system", "setpriv", "guestfs", "appliance", "kernel"}
-    assert {name for name, check in found.items() if check.state == "missing"} - {"space"} == needed
-    for name in needed:
+    needed = {"qemu-img", "setpriv", "e2fsck", "fuse"}
+    assert {name for name, check in found.items() if check.state == "missing"} == needed
+    optional = {"qemu-system", "guestfs", "appliance", "kernel"}
+    assert {found[name].state for name in optional} == {"optional"}
+    for name in needed | optional:
         words = {"debian": "apt-get", "fedora": "dnf", "suse": "zypper", "arch": "pacman"}
         assert words.get(family, "install ") in found[name].fix
-    assert found["kvm"].state == found["fuse"].state == "optional"
+    assert found["kvm"].state == "optional"
+    assert host.verdict([*found.values()]) == (
+        "not ready: the direct engine needs: qemu-img, setpriv, e2fsck, FUSE"
+    )
+    assert not host.is_ready([*found.values()])
+
+
+@pytest.mark.parametrize(
+    ("absent", "ready", "line"),
+    [
+        ((), True, "ready: direct engine (ext2/3/4, FAT) and guestfs engine (XFS, btrfs, "),
+        (("kvm", "xfs"), True, "ready: direct engine (ext2/3/4, FAT) and guestfs engine ("),
+        (
+            ("guestfs", "kernel"),
+            True,
+            "direct engine ready (ext2/3/4, FAT); XFS, btrfs, LVM, LUKS and MD need: libguestfs b",
+        ),
+        (
+            ("fuse", "e2fsck"),
+            True,
+            "guestfs engine ready; the direct engine, which is faster, needs: e2fsck, FUSE",
+        ),
+        (("qemu-img",), False, "not ready: the direct engine needs: qemu-img"),
+        (("fuse", "guestfs"), False, "not ready: the direct engine needs: FUSE"),
+    ],
+)
+def test_the_first_line_says_what_works(absent: tuple[str, ...], ready: bool, line: str) -> None:
+    """What is in *absent* has the state that it has on a bare host."""
+    optional = {"kvm", "xfs", "guestfs", "kernel"}
+    found = [
+        dataclasses.replace(
+            check,
+            state="ok"
+            if check.id not in absent
+            else "optional"
+            if check.id in optional
+            else "missing",
+        )
+        for check in host.checks()
+    ]
+    assert host.is_ready(found) is ready
+    assert host.verdict(found).startswith(line)
+
+
+def test_quiet_is_the_first_line_alone() -> None:
+    long, short = (CliRunner().invoke(cli, ["doctor", *extra]) for extra in ([], ["-q"]))
+    assert short.stdout == long.stdout.splitlines(keepends=True)[0]
+    assert "direct engine" in short.stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "exists", "fix"),
+    [
+        ("there is no /dev/kvm", False, "sudo modprobe kvm_intel"),
+        ("no permission to use /dev/kvm; ...", True, "sudo usermod -aG kvm"),
+        ("qemu-system-x86_64 failed (killed by signal 6)", True, "nested virtualisation"),
+        ("qemu-system-x86_64 did not end within 10 s", True, "software emulation"),
+    ],
+)
+def test_kvm_that_does_not_work_has_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str, exists: bool, fix: str
+) -> None:
+    monkeypatch.setattr(host, "probe", lambda _: Acceleration(kvm=False, reason=reason))
+    monkeypatch.setattr(host, "KVM", tmp_path if exists else tmp_path / "kvm")
+    (check,) = [each for each in host.checks(tmp_path) if each.id == "kvm"]
+    assert (check.state, check.found) == ("optional", reason)
+    assert fix in check.fix
 
 
 def test_every_package_is_named_for_every_family() -> None:
@@ -68,7 +139,7 @@ def test_every_package_is_named_for_every_family() -> None:
     [
         ({"/boot/vmlinuz-6.1.0": "elf"}, "kernel", "ok", "vmlinuz-6.1.0"),
         ({"/usr/lib/modules/6.9/vmlinuz": "elf"}, "kernel", "ok", "6.9/vmlinuz"),
-        ({}, "kernel", "missing", "no kernel in /boot"),
+        ({}, "kernel", "optional", "no kernel in /boot"),
         ({"/usr/lib/x86_64-linux-gnu/guestfs/supermin.d/base": ""}, "appliance", "ok", "guestfs"),
         ({"/usr/lib64/guestfs/root": ""}, "appliance", "ok", "lib64"),
         ({"/usr/lib64/guestfs/supermin.d/packages-xfs": ""}, "xfs", "ok", "packages-xfs"),
@@ -98,7 +169,7 @@ def test_a_kernel_for_root_alone_is_no_kernel_for_others() -> None:
         Path(folder, "boot/vmlinuz-6.8-generic").chmod(0)
         argv = [sys.executable, "-c", program, folder]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd="/")
-    assert done.stdout.startswith("missing sudo chmod 0644")
+    assert done.stdout.startswith("optional sudo chmod 0644")
 
 
 def test_space_is_judged_where_the_appliance_goes(
@@ -106,7 +177,7 @@ def test_space_is_judged_where_the_appliance_goes(
 ) -> None:
     monkeypatch.setenv("LIBGUESTFS_CACHEDIR", "/nonexistent/cache")
     check = by_id(bare)["space"]
-    assert (check.state, "No such file" in check.found) == ("missing", True)
+    assert (check.state, "No such file" in check.found) == ("optional", True)
 
 
 def test_a_fixed_appliance_and_an_own_kernel_count(
@@ -123,9 +194,9 @@ def test_the_command_says_the_same_in_json() -> None:
     text, document = (CliRunner().invoke(cli, ["doctor", *extra]) for extra in ([], ["--json"]))
     results = json.loads(document.stdout)["results"]
     assert [entry["id"] for entry in results] == IDS
-    assert set(results[0]) == {"id", "title", "state", "found", "needed_for", "fix"}
-    missing = any(entry["state"] == "missing" for entry in results)
-    assert text.exit_code == document.exit_code == int(missing)
+    assert set(results[0]) == {"id", "title", "state", "found", "needed_for", "fix", "engine"}
+    ready = host.is_ready([host.Check(**entry) for entry in results])
+    assert text.exit_code == document.exit_code == int(not ready)
     for entry in results:
         assert re.search(
             rf"^{entry['state']} +{re.escape(entry['title'])}: ", text.stdout, re.MULTILINE
@@ -136,5 +207,5 @@ def test_this_host_can_run_the_tests() -> None:
     argv = [sys.executable, "-m", "unclone", "doctor", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     states = {entry["id"]: entry["state"] for entry in json.loads(done.stdout)["results"]}
-    assert {name for name, state in states.items() if state == "missing"} == set()
+    assert {name for name, state in states.items() if state != "ok"} <= {"kvm"}
     assert done.returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from unclone.cli.document import print_document
+from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.images.errors import ExitStatus
 
@@ -26,9 +27,9 @@ def command(
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
     quiet: bool,  # noqa: FBT001
 ) -> None:
-    """Look at what unclone needs on this host. Exit status 1: something needed is missing.
+    """Look at what unclone needs on this host, and say what works now.
 
-    With --quiet, only what is missing is shown.
+    Exit status 1: no image can be sanitised here. With --quiet, only the first line is shown.
     """
     from unclone.runs import doctor as host  # noqa: PLC0415 (an engine comes with it: not for --help)
 
@@ -36,9 +37,10 @@ def command(
     if as_json:
         print_document("unclone.doctor/1", [check.to_json() for check in found])
     else:
-        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
-        from unclone.cli.render.checks import show_checks  # noqa: PLC0415 (slow to load, and of no use to --json)
+        print_line(plain(host.verdict(found), bold=True))
+        if not quiet:
+            from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
+            from unclone.cli.render.checks import show_checks  # noqa: PLC0415 (likewise)
 
-        show_checks(render.console(), [c for c in found if c.state == "missing" or not quiet])
-    missing = any(check.state == "missing" for check in found)
-    ctx.exit(ExitStatus.FAILED if missing else ExitStatus.DONE)
+            show_checks(render.console(), found)
+    ctx.exit(ExitStatus.DONE if host.is_ready(found) else ExitStatus.FAILED)
