@@ -76,7 +76,7 @@ def _sanitize(
 
             initrds.look_ahead(guest)
             loader.wait("unclone.sanitize.planning")
-            plan, shown_plan = _plan(request, saved, transaction.images, guest, timer.listener)
+            plan, shown_plan, saving = _plan(request, saved, transaction.images, guest)
             report = Report(
                 image=str(request.image),
                 result=str(request.outputs[0] if request.outputs else request.image),
@@ -102,6 +102,9 @@ def _sanitize(
             verification = verify(guest, plan, outcomes, strict=request.options.strict)
             found = take_inventory(guest, request.options)
             if request.dry_run:  # a rehearsal: what was made is thrown away
+                if saving is not None and request.save_plan is not None:
+                    saving.write(request.save_plan, overwrite=request.overwrite)
+                    timer.listener.say(f"the plan is in {shown(request.save_plan)}")
                 found = found.without_new_values(shown_plan.changes)
                 return report.proven((), verification, (), found).finished(timer.stop())
             identifiers = tuple(guest.identifiers())
@@ -128,11 +131,11 @@ def _plan(
     saved: SavedPlan | None,
     images: Sequence[Image],
     guest: Guest,
-    listener: Listener,
-) -> tuple[Plan, Plan]:
-    """The plan for this run, and as a person is shown it: without values that will be others.
+) -> tuple[Plan, Plan, SavedPlan | None]:
+    """The plan for this run; as a person is shown it; and as it is saved, if it is.
 
-    It is that of *saved*, or one with new values of its own.
+    It is that of *saved*, or one with new values of its own. What is shown has no values that
+    another run draws anew.
     """
     from unclone.sanitize.new_values import NewValues, mask_random  # noqa: PLC0415 (imported while the image is opened)
     from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (imported while the image is opened)
@@ -141,18 +144,16 @@ def _plan(
         saved.require_identifiers(guest)
         plan = make_plan(guest, request.options, saved.new_values)
         saved.require_plan(plan)
-        return plan, plan
+        return plan, plan, None
     new_values = NewValues()
     plan = make_plan(guest, request.options, new_values)
     if request.save_plan is not None:
         from unclone.sanitize.saved_plan import SavedPlan  # noqa: PLC0415 (only needed here)
 
-        saving = SavedPlan.of(images, guest, request.options, new_values, plan)
-        saving.write(request.save_plan, overwrite=request.overwrite)
-        listener.say(f"the plan is in {shown(request.save_plan)}")
-        return plan, plan
+        # Now: afterwards the devices have other identifiers.
+        return plan, plan, SavedPlan.of(images, guest, request.options, new_values, plan)
     masked = mask_random(plan, request.options, new_values) if request.dry_run else plan
-    return plan, masked
+    return plan, masked, None
 
 
 class _Loader:
