@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from unclone.seeds import fat, iso
+from unclone.seeds import iso
 from unclone.seeds.errors import FAILED, SeedError
 from unclone.seeds.iso_layout import SECTOR, VOLUME_ID
 
@@ -59,12 +59,18 @@ def image(files: Mapping[str, bytes], kind: Format, when: int) -> bytes:
     """The image of *files* as *kind*, every date in it *when*."""
     if kind is Format.FOLDER:
         raise SeedError("a folder cannot be written to a stream", hint="Use --format iso or vfat.")
-    return iso.iso_image(files, when) if kind is Format.ISO else fat.vfat_image(files, when)
+    if kind is Format.ISO:
+        return iso.iso_image(files, when)
+    from unclone.seeds import fat  # noqa: PLC0415 (most seeds are ISO images)
+
+    return fat.vfat_image(files, when)
 
 
 def read_image(content: bytes) -> dict[str, bytes]:
     """The files in a seed image of either kind; :class:`SeedError` when it is none."""
     if content[54:62] == b"FAT12   ":
+        from unclone.seeds import fat  # noqa: PLC0415 (as above)
+
         return fat.read_vfat_image(content)
     return iso.read_iso_image(content)
 
@@ -203,7 +209,7 @@ def _is_seed(path: Path) -> bool:
         head = file.read(17 * SECTOR)
     volume = head[16 * SECTOR :]
     is_iso = volume[1:6] == b"CD001" and volume[VOLUME_ID].strip() == iso.LABEL.encode()
-    is_fat = head[54:62] == b"FAT12   " and head[43:54].strip() == fat.LABEL.encode()
+    is_fat = head[54:62] == b"FAT12   " and head[43:54].strip() == iso.LABEL.upper().encode()
     return not head or is_iso or is_fat
 
 
