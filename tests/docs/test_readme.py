@@ -51,6 +51,7 @@ def outcomes(home: Path, tmp_path_factory: pytest.TempPathFactory) -> list[conso
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("XDG_")},
         "HOME": str(home),
+        "COLUMNS": "80",
         "PATH": f"{home}/stand-ins:/usr/bin:/bin",
     }
     scripts = tmp_path_factory.mktemp("scripts")
@@ -62,8 +63,25 @@ def outcomes(home: Path, tmp_path_factory: pytest.TempPathFactory) -> list[conso
 @pytest.mark.timeout(1800)
 def test_every_command_works(outcomes: list[console.Outcome]) -> None:
     failed = [each for each in outcomes if each.status != 0]
-    assert not failed, "\n".join(f"$ {each.command.text}\n{each.output}" for each in failed)
+    assert not failed, "\n".join(
+        f"$ {each.command.text}\n{each.output}{each.errors}" for each in failed
+    )
     assert len(outcomes) >= 20
+
+
+@pytest.mark.packaging
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_output_is_as_shown(outcomes: list[console.Outcome]) -> None:
+    shown = [each for each in outcomes if each.command.output is not None]
+    assert shown
+    for each in shown:
+        assert each.command.output is not None
+        assert without_time(each.output) == without_time(each.command.output)
+
+
+def without_time(text: str) -> str:
+    return re.sub(r"\b\d+\.\d s\b", "N s", text)
 
 
 @pytest.mark.packaging

@@ -17,7 +17,7 @@ _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN_ALL = """
 number=0
 while [ -e "$1/$number.sh" ]; do
-    . "$1/$number.sh" >"$1/$number.out" 2>&1 </dev/null
+    . "$1/$number.sh" >"$1/$number.out" 2>"$1/$number.err" </dev/null
     echo $? >"$1/$number.status"
     number=$((number + 1))
 done
@@ -34,11 +34,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended, and what it printed on stdout and stderr together."""
+    """How a command ended, and what it printed on stdout and on stderr."""
 
     command: Command
     status: int
     output: str
+    errors: str
 
 
 def commands(markdown: str) -> list[Command]:
@@ -81,5 +82,6 @@ def run_all(
         status = scripts / f"{number}.status"
         assert status.exists(), f"never came to its end: {command.text}"
         output = (scripts / f"{number}.out").read_text()
-        outcomes.append(Outcome(command, int(status.read_text()), output))
+        errors = (scripts / f"{number}.err").read_text()
+        outcomes.append(Outcome(command, int(status.read_text()), output, errors))
     return outcomes
