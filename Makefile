@@ -22,7 +22,7 @@ demo: venv ## Build a real Debian guest, copy it twice, sanitise both, show the 
 test: venv ## Every test: real guests, real boots (about half an hour without KVM)
 	@$(PYTEST)
 
-test-fast: venv ## The tests that start no virtual machine, on all processors (two minutes on two)
+test-fast: venv ## The tests that start no virtual machine and are not slow, on all processors
 	@$(PYTEST) -n auto -m "not appliance and not guest and not boot and not slow"
 
 test-packaging: venv ## Wheel, sdist, README's commands, lowest versions, Debian 13 (minutes)

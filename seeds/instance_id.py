@@ -2,7 +2,7 @@
 
 It depends on the machine's name and on nothing that is in the seed: a rebuilt or corrected seed is
 still the same machine, and cloud-init does not run its per-instance modules (new SSH host keys, new
-users) a second time. Who wants that raises the generation.
+users) a second time. A higher generation makes it do so.
 """
 
 from __future__ import annotations

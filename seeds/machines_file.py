@@ -138,7 +138,7 @@ def _items(where: str, key: str, value: object) -> Sequence[str]:
 
 
 def _text(where: str, key: str, value: object) -> str:
-    """Text as it is written. YAML may have made something else of it, and nobody would notice."""
+    """Text as it is written. YAML may have made something else of it without a message."""
     if isinstance(value, str):
         return value
     if type(value) is int:  # 010 and 1:30 were something else: see the type-change check

@@ -28,7 +28,7 @@ _EXAMPLES = {
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """An interface as somebody wrote it. ``where`` begins the message when it makes no sense."""
+    """An interface as it was described. ``where`` begins the message when it makes no sense."""
 
     kind: str  # nic, bond or vlan
     where: str
