@@ -36,6 +36,8 @@ class Guest:
         self.layout = layout
         self._stats: dict[str, Stat | OSError] = {}
         self._scans: dict[str, Mapping[str, Kind]] = {}
+        #: The same by the path that was asked for, with nothing for what is no directory.
+        self._listings: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
         self._links: dict[str, str] = {}
 
@@ -291,6 +293,7 @@ class Guest:
     def _forget(self) -> None:
         self._stats.clear()
         self._scans.clear()
+        self._listings.clear()
         self._resolved.clear()
         self._links.clear()
 
@@ -315,6 +318,12 @@ class Guest:
         return self._scans.get(above or "/", {}).get(name) or self._lstat(physical).kind
 
     def _scan(self, path: str) -> Mapping[str, Kind]:
+        known = self._listings.get(path)
+        if known is None:
+            known = self._listings[path] = self._scan_physical(path)
+        return known
+
+    def _scan_physical(self, path: str) -> Mapping[str, Kind]:
         if not self.is_dir(path or "/"):
             return {}
         physical = self.resolve(path or "/")

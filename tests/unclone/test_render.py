@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.tree import guest_at, plant
+from unclone.cli.main import cli
 from unclone.cli.render.inspection import show_inspection
-from unclone.cli.render.page import Page
+from unclone.cli.render.page import Page, columns
 from unclone.cli.render.report import show_report
 from unclone.images.layout import Layout, Mount
 from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, IdentifierKind
@@ -232,3 +234,12 @@ def test_a_real_run_over_a_tree_is_rendered(
     for made in plan.changes:
         assert made.target in text
     assert f"{len(plan.changes)} changes read back, 1 file system clean" in text
+
+
+@pytest.mark.parametrize("arguments", [["steps"], ["steps", "random-seed"], ["doctor"]])
+def test_lists_in_a_pipe_are_80_columns_wide_and_end_in_no_blanks(arguments: list[str]) -> None:
+    text = CliRunner(env={"COLUMNS": ""}).invoke(cli, arguments).stdout
+    listed = text.splitlines()[1:]  # the first line says what it all comes to
+    assert listed
+    assert [line for line in listed if columns(line) > 80] == []
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []

@@ -191,7 +191,10 @@ def test_a_fixed_appliance_and_an_own_kernel_count(
 
 
 def test_the_command_says_the_same_in_json() -> None:
-    text, document = (CliRunner().invoke(cli, ["doctor", *extra]) for extra in ([], ["--json"]))
+    text, document = (
+        CliRunner(env={"COLUMNS": "300"}).invoke(cli, ["doctor", *extra])
+        for extra in ([], ["--json"])
+    )
     results = json.loads(document.stdout)["results"]
     assert [entry["id"] for entry in results] == IDS
     assert set(results[0]) == {"id", "title", "state", "found", "needed_for", "fix", "engine"}

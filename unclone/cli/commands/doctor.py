@@ -39,8 +39,8 @@ def command(
     else:
         print_line(plain(host.verdict(found), bold=True))
         if not quiet:
-            from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
-            from unclone.cli.render.checks import show_checks  # noqa: PLC0415 (likewise)
+            from unclone.cli.render.checks import show_checks  # noqa: PLC0415 (slow to load, and of no use to --json)
+            from unclone.cli.render.tables import console  # noqa: PLC0415 (likewise)
 
-            show_checks(render.console(), found)
+            show_checks(console(), found)
     ctx.exit(ExitStatus.DONE if host.is_ready(found) else ExitStatus.FAILED)

@@ -270,8 +270,8 @@ def _check(
 ) -> ExitStatus:
     from unclone.cli.execute import execute  # noqa: PLC0415
     from unclone.cli.progress import progress_for  # noqa: PLC0415 (as above)
-    from unclone.cli.render import console  # noqa: PLC0415
     from unclone.cli.render.readiness import show_readiness  # noqa: PLC0415
+    from unclone.cli.render.tables import console  # noqa: PLC0415
     from unclone.runs import seed_check as readiness  # noqa: PLC0415
     from unclone.runs.request import Request  # noqa: PLC0415 (the engines come with it: not for --help)
 

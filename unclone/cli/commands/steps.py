@@ -71,13 +71,13 @@ def command(
             if runs[step.info.id]:
                 click.echo(step.info.id)
     else:
-        from unclone.cli import render  # noqa: PLC0415 (slow to load, and of no use to --json)
         from unclone.cli.render.steps import show_step, show_steps  # noqa: PLC0415 (slow to load, and of no use to --json)
+        from unclone.cli.render.tables import console  # noqa: PLC0415 (slow to load, and of no use to --json)
 
         if step_id is not None:
-            show_step(render.console(), steps[0], _row_fields(steps[0]))
+            show_step(console(), steps[0], _row_fields(steps[0]))
         else:
-            show_steps(render.console(), [(s.info, runs[s.info.id]) for s in steps])
+            show_steps(console(), [(s.info, runs[s.info.id]) for s in steps])
     ctx.exit(ExitStatus.DONE)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from unclone.cli.render import new_grid, plain
+from unclone.cli.render.tables import new_grid, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from unclone.cli.render import plain
+from unclone.cli.render.tables import plain
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from unclone.cli.render import new_grid, new_table, plain
+from unclone.cli.render.tables import new_grid, new_table, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
