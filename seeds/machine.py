@@ -3,7 +3,7 @@
 What an image may have set against a seed is set back in vendor-data: where a host name is given,
 ``preserve_hostname`` is off and the name's line in /etc/hosts is kept right; ``ssh_deletekeys`` is
 on, because a copied image carries another's host keys. Vendor-data beats the image and loses to
-user-data: who wants it otherwise says so there.
+user-data, where it can be set otherwise.
 
 References: cloud-init ``doc/rtd/reference/modules.rst`` (Set Hostname, Users and Groups, SSH, Set
 Passwords, Package Update Upgrade Install, Runcmd, Timezone, Growpart, Resizefs).
