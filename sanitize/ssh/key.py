@@ -206,6 +206,7 @@ def _read_container(text: bytes) -> PublicKey:
 
 def _read_pem(content: bytes) -> PublicKey:
     """Keys as ssh-keygen wrote them before OpenSSH 7.8 (PKCS #1, SEC 1), and PKCS #8."""
+    from cryptography import __version__ as version  # noqa: PLC0415 (slow to load, seldom needed)
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 (slow to load, seldom needed)
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 (slow to load, seldom needed)
         Encoding,
@@ -213,13 +214,16 @@ def _read_pem(content: bytes) -> PublicKey:
         load_pem_private_key,
     )
 
+    # Version 38 validates RSA keys always, and does not know the option.
+    new = int(version.partition(".")[0]) >= 39
+    options = {"unsafe_skip_rsa_key_validation": True} if new else {}
     if b"ENCRYPTED" in content:
         raise EncryptedKeyError("is protected by a passphrase")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # A hostile modulus must not be tested for primality: that can take hours.
-            key = load_pem_private_key(content, None, unsafe_skip_rsa_key_validation=True)
+            key = load_pem_private_key(content, None, **options)
             line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise NotAKeyError("is a private key that cannot be read") from error
