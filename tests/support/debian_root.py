@@ -36,7 +36,15 @@ PACKAGES = (
     *("e2fsprogs", "dosfstools", "fdisk", "mtools", "openssh-client", "openssl", "procps"),
     *("xfsprogs", "btrfs-progs", "exfatprogs", "f2fs-tools", "lvm2", "cryptsetup-bin"),
     *("bzip2", "cpio", "lz4", "xz-utils", "zstd", "binutils", "initramfs-tools-core"),
-    *("grub-common", "grub-pc-bin", "sbsigntool", "systemd", "systemd-boot-efi", "u-boot-tools"),
+    *(
+        "grub-common",
+        "grub-pc-bin",
+        "grub-efi-amd64-bin",
+        "sbsigntool",
+        "systemd",
+        "systemd-boot-efi",
+        "u-boot-tools",
+    ),
     *("cloud-image-utils", "cloud-init", "genisoimage", "xorriso", "7zip"),
     *("libvirt-clients", "libxml2-utils"),
 )
@@ -48,13 +56,12 @@ set -e
 tarball=$1 root=$2
 shift 2
 leave() {
-    umount --recursive --lazy "$root/dev"
-    umount --recursive --lazy "$root/sys"
-    umount --lazy "$root/proc"
+    umount --recursive --lazy "$root"
     rm -rf --one-file-system "$root"
 }
 trap leave EXIT
 tar --extract --file="$tarball" --directory="$root" --numeric-owner --exclude='./dev/*'
+mount --bind "$root" "$root"  # so that the root is in its own table of mounts
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
