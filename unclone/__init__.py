@@ -8,7 +8,9 @@ those of the command. Runs with every option are in :mod:`unclone.runs`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+# As typing.TYPE_CHECKING: helper programs load this module, and typing takes long to load.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

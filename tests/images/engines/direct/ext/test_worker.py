@@ -36,6 +36,7 @@ def test_a_helper_loads_only_what_it_needs(name: str) -> None:
     structures = "unclone.images.file_systems"
     assert others - packages <= {
         "unclone.images.needles",
+        "unclone.sanitize",  # an empty package: its name is also that of a function
         structures,
         f"{structures}.ext_superblock",
     }
