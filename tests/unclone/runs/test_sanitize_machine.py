@@ -117,6 +117,7 @@ def test_a_person_reads_where_it_is_and_which_address(folder: Path) -> None:
     assert "definition of web-01 written:" in said
     assert str(folder / "web-01.xml") in "".join(said.split())  # a long path takes several lines
     assert f"MAC addresses  {OLD} -> 52:54:00:" in said
+    assert said.count("MAC address 52:54:00:") == 0  # the new one is not kept
 
 
 def test_a_dry_run_writes_nothing(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,9 @@ def show_report(page: Page, report: Report, *, verbose: bool) -> None:
         _show_summary(page, report, verbose=verbose)
     kept = [note.text for note in report.notes if note.level is Level.KEPT]
     kept = kept if verbose else _by_reason(kept)
-    inventory.show_kept(page, report.inventory, kept)
+    new = " ".join(c.new.lower() for c in report.plan.changes if c.step == _MACS)
+    macs = tuple(mac for mac in report.inventory.macs if mac.value not in new)  # new is not kept
+    inventory.show_kept(page, replace(report.inventory, macs=macs), kept)
     inventory.show_optional_steps(page, report.inventory, verbose=verbose)
     notes = [note for note in report.notes if note not in _decisions(report.notes)]
     hidden = show_notes(page, notes, report.warnings, verbose=verbose)
