@@ -47,10 +47,13 @@ class Layout:
     def mount(self, volumes: Volumes, *, read_only: bool) -> None:
         """Mount everything where it belongs.
 
-        Raises RefusedError when a mount point is not a directory of the guest's own tree.
+        A mount point that does not exist is made, as systemd does at boot; with *read_only* what
+        belongs there is left out. Raises RefusedError when a mount point is not a directory of
+        the guest's own tree.
         """
         for mount in self.mounts_in_order:
-            _require_directory(volumes, mount)
+            if not _has_directory(volumes, mount, make=not read_only):
+                continue
             volumes.mount(
                 mount.device,
                 mount.mount_point,
@@ -59,13 +62,21 @@ class Layout:
             )
 
 
-def _require_directory(volumes: Volumes, mount: Mount) -> None:
-    """Every component must be a directory itself: a symlink could lead out of the guest's tree."""
+def _has_directory(volumes: Volumes, mount: Mount, *, make: bool) -> bool:
+    """Whether the mount point is there, or was made.
+
+    Every component must be a directory itself: a symlink could lead out of the guest's tree.
+    """
     path = ""
     for name in mount.mount_point.split("/")[1:]:
         path = f"{path}/{name}"
         try:
             kind = volumes.lstat(path).kind if name else Kind.DIRECTORY
+        except FileNotFoundError:
+            if not make:
+                return False
+            volumes.make_directory(path, mode=0o755, uid=0, gid=0)
+            kind = Kind.DIRECTORY
         except OSError as error:
             raise RefusedError(
                 f"{mount.device} cannot be mounted at {printable(path)}: {error.strerror}",
@@ -77,3 +88,4 @@ def _require_directory(volumes: Volumes, mount: Mount) -> None:
                 f"{printable(path)} is a {kind}, not a directory",
                 hint="The guest's fstab names it; correct it in the guest.",
             )
+    return True

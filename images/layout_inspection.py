@@ -70,6 +70,7 @@ class _Inspection:
         self._mount_unlisted_esp()
         in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
         self._mention_unmounted()
+        self._mention_missing()
         return Layout((self.root.mount, *in_order), tuple(self.warnings))
 
     def _place(self, entry: Entry) -> str:
@@ -130,6 +131,15 @@ class _Inspection:
             for place in self.root.empty_boot_places
             if place not in taken and not any(place.startswith(f"{other}/") for other in taken)
         ][:1]
+
+    def _mention_missing(self) -> None:
+        for place, mount in self.mounts.items():
+            below = any(place.startswith(f"{other}/") for other in self.mounts)
+            if place in self.root.missing and not below:  # else it shows when that is mounted
+                self.warnings.append(
+                    f"the mount point {printable(place)} of {mount.device} does not exist: a run "
+                    "makes it, as the guest does at boot"
+                )
 
     def _mention_unmounted(self) -> None:
         mounted = {self.root.mount.device, *(mount.device for mount in self.mounts.values())}

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: File systems that a root of Linux or of Windows can be on.
 LINUX, WINDOWS = names_with_root_of("linux"), names_with_root_of("windows")
 
-#: Bytes; more than that is not an fstab.
-_TABLE_LIMIT = 1024 * 1024
+#: Bytes. A larger table is refused: what it mounts would be missed.
+_TABLE_LIMIT = 16 * 1024 * 1024
 
 #: In the order of systemd-gpt-auto-generator(8); the last is where installers mount it.
 _ESP_PLACES = ("/efi", "/boot", "/boot/efi")
@@ -42,7 +42,7 @@ class Root:
 
     ``places`` gives the physical path of each mount point in ``fstab``; an ``OSError`` where that
     is no place to mount anything. ``empty_boot_places`` are folders in which systemd mounts an EFI
-    system partition that no fstab names.
+    system partition that no fstab names. ``missing`` are those of ``places`` that are not there.
     """
 
     mount: Mount
@@ -50,6 +50,7 @@ class Root:
     crypttab: str
     places: Mapping[str, str | OSError]
     empty_boot_places: tuple[str, ...] = ()
+    missing: frozenset[str] = frozenset()
 
 
 def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
@@ -135,7 +136,7 @@ def _is_root(guest: Guest, base: str) -> bool:
 
 
 def _read(guest: Guest, mount: Mount) -> Root:
-    fstab = parse(guest.text_or_empty("/etc/fstab", _TABLE_LIMIT))
+    fstab = parse(_table(guest, "/etc/fstab"))
     places: dict[str, str | OSError] = {}
     for entry in fstab.entries:
         if entry.mount_point.startswith("/"):
@@ -143,9 +144,21 @@ def _read(guest: Guest, mount: Mount) -> Root:
                 places[entry.mount_point] = _place(guest, entry.mount_point)
             except OSError as error:
                 places[entry.mount_point] = error
-    crypttab = guest.text_or_empty("/etc/crypttab", _TABLE_LIMIT)
+    crypttab = _table(guest, "/etc/crypttab")
     empty = (place for place in _ESP_PLACES if _is_empty_folder(guest, place))
-    return Root(mount, fstab, crypttab, places, tuple(empty))
+    missing = (p for p in places.values() if isinstance(p, str) and guest.stat(p) is None)
+    return Root(mount, fstab, crypttab, places, tuple(empty), frozenset(missing))
+
+
+def _table(guest: Guest, path: str) -> str:
+    """The whole text of *path*; "" when there is none. Raises RefusedError when it is too large."""
+    stat = guest.stat(path)
+    if stat is not None and stat.size > _TABLE_LIMIT:
+        raise RefusedError(
+            f"the guest's {path} has {stat.size} bytes; no more than {_TABLE_LIMIT} are read",
+            hint="Make it smaller in the guest.",
+        )
+    return guest.text_or_empty(path, _TABLE_LIMIT)
 
 
 def _is_empty_folder(guest: Guest, path: str) -> bool:

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
 
+#: Boot partitions' usual places. The same file system may be reachable under two of them.
+BOOT_ROOTS = ("/boot", "/boot/efi", "/efi", "/boot/firmware")
+
+#: Of these the one below which patterns are written that hold for every EFI system partition.
+ESP = "/boot/efi"
+
 #: Bytes of a text file that is searched and edited. A larger one is never read in part: what may
 #: be in it keeps its identifiers (:func:`too_large`).
 TEXT_LIMIT = 16 * 1024 * 1024
@@ -32,13 +38,33 @@ def too_large(guest: Guest, patterns: Iterable[str], limit: int) -> Sequence[str
 
 def dangling(guest: Guest, patterns: Iterable[str]) -> Sequence[str]:
     """Every symlink that *patterns* match and that leads to nothing in the mounted guest."""
-    found = (path for pattern in patterns for path in guest.glob(pattern))
+    found = (path for pattern in on_every_esp(guest, patterns) for path in guest.glob(pattern))
     return list(dict.fromkeys(path for path in found if guest.stat(path) is None))
+
+
+def on_every_esp(guest: Guest, patterns: Iterable[str]) -> Sequence[str]:
+    """*patterns*, and those below ``/boot/efi`` for each FAT file system mounted elsewhere."""
+    given = tuple(patterns)
+    return [
+        *given,
+        *(
+            esp + p.removeprefix(ESP)
+            for esp in other_esps(guest)
+            for p in given
+            if p.startswith(f"{ESP}/")
+        ),
+    ]
+
+
+def other_esps(guest: Guest) -> Sequence[str]:
+    """Where FAT file systems are mounted, but for the usual places of boot file systems."""
+    mounts = guest.layout.mounts_in_order
+    return [m.mount_point for m in mounts if m.type == "vfat" and m.mount_point not in BOOT_ROOTS]
 
 
 def _files(guest: Guest, patterns: Iterable[str]) -> Iterator[tuple[str, int]]:
     seen: set[str] = set()
-    for pattern in patterns:
+    for pattern in on_every_esp(guest, patterns):
         for path in guest.glob(pattern):
             stat = guest.stat(path)
             if stat is None or stat.kind is not Kind.FILE:

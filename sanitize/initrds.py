@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.boot.archives import Recorder
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.boot.initrd import survey
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
 from unclone.sanitize.boot.named_files import named_files
-from unclone.sanitize.files import files_at
+from unclone.sanitize.files import BOOT_ROOTS, files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

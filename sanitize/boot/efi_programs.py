@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.sanitize.boot import grub_core, pe
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
-from unclone.sanitize.files import files_at
+from unclone.sanitize.files import BOOT_ROOTS, files_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

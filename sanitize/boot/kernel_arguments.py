@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.sanitize.boot import grubenv, pe
+from unclone.sanitize.files import BOOT_ROOTS, on_every_esp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,9 +36,6 @@ class ArgumentKind(StrEnum):
     ASSIGNMENTS = "assignments"  # `GRUB_CMDLINE_LINUX="ARGS"`
     UKI = "uki"  # sections .cmdline of a unified kernel image or an add-on; their length stays
 
-
-#: Boot partitions' usual places. The same file system may be reachable under two of them.
-BOOT_ROOTS = ("/boot", "/boot/efi", "/efi", "/boot/firmware")
 
 #: Where each kind is found. Paths that lead to the same file count once.
 PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
@@ -151,7 +149,7 @@ def find(guest: Guest) -> tuple[KernelArgumentFile, ...]:
     """Every regular file in :data:`PLACES`, each once however many paths lead to it."""
     found: dict[str, KernelArgumentFile] = {}
     for kind, patterns in PLACES.items():
-        for pattern in patterns:
+        for pattern in on_every_esp(guest, patterns):
             for path in guest.glob(pattern):
                 if guest.is_file(path):
                     found.setdefault(guest.resolve(path), KernelArgumentFile(path, kind))

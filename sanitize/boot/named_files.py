@@ -14,8 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
-from unclone.sanitize.files import TEXT_LIMIT, files_at
+from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT, files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

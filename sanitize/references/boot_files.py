@@ -5,7 +5,7 @@ To add a kind of text, copy a row.
 
 from __future__ import annotations
 
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
+from unclone.sanitize.files import BOOT_ROOTS
 from unclone.sanitize.references.reference import TextReference
 from unclone.sanitize.step import StepInfo
 

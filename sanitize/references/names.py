@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
 from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.files import TEXT_LIMIT
+from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT
 from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.step import StepInfo
 

@@ -12,9 +12,8 @@ from unclone.images.text import printable
 from unclone.sanitize import initrds
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.actions.rewrite_uimage import refers, rewritten
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS
 from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.files import files_at
+from unclone.sanitize.files import BOOT_ROOTS, files_at
 from unclone.sanitize.references.reference import summary
 from unclone.sanitize.renewal import Blocker, Renewals
 from unclone.sanitize.step import StepInfo

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.sanitize import machine_ids
-from unclone.sanitize.boot.kernel_arguments import BOOT_ROOTS, ArgumentKind
+from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.files import BOOT_ROOTS, other_esps
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _naming(context: PlanningContext, olds: Sequence[str]) -> Naming:
 def _carriers(guest: Guest, olds: Sequence[str]) -> Iterator[str]:
     """Every file and folder of the boot file systems whose own name carries an old id."""
     seen: set[str] = set()
-    for root in BOOT_ROOTS:
+    for root in (*BOOT_ROOTS, *other_esps(guest)):
         for folder in (root, f"{root}/loader/entries", f"{root}/EFI/Linux"):
             if not guest.is_dir(folder) or (physical := guest.resolve(folder)) in seen:
                 continue

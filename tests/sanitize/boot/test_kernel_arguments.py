@@ -11,7 +11,6 @@ from tests.support.families import OLD
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.boot import grubenv, pe
 from unclone.sanitize.boot.kernel_arguments import (
-    BOOT_ROOTS,
     PLACES,
     ArgumentKind,
     arguments,
@@ -21,6 +20,7 @@ from unclone.sanitize.boot.kernel_arguments import (
     values,
     without,
 )
+from unclone.sanitize.files import BOOT_ROOTS
 
 if TYPE_CHECKING:
     from pathlib import Path
