@@ -189,6 +189,10 @@ def _show(
     quiet: bool,
 ) -> None:
     """The results, and with several images or ``quiet`` a total. Failures are on stderr already."""
+    if any(each.interrupted for each in runs) and not any(each.result for each in runs):
+        # Ctrl-C in the middle of an import leaves locks behind (CPython 3.11): what was to be
+        # loaded by the run must not be loaded now, and there is nothing to show.
+        return
     from unclone.cli.render.page import Page  # noqa: PLC0415 (of no use to --json)
     from unclone.cli.render.report import show_definition, show_line, show_report, show_total  # noqa: PLC0415 (likewise)
     from unclone.sanitize.report import Report  # noqa: PLC0415 (likewise)
