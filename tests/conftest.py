@@ -41,6 +41,7 @@ settings.load_profile("any-host")
 # A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that: the
 # tests that press it must find it working.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup starts what it runs with this one ignored
 
 # click before 8.2 mixes what goes to stderr into stdout unless it is told not to; later versions do
 # not know the option.
