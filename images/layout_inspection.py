@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from unclone.images.device_names import DeviceNames
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
-from unclone.images.roots import LINUX, find_root
+from unclone.images.roots import GROUP_HINT, LINUX, closed_groups, find_root
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ def inspect_layout(volumes: Volumes) -> Layout:
     """
     file_systems = volumes.file_systems()
     root = find_root(volumes, file_systems)
-    return _Inspection(root, file_systems).layout()
+    return _Inspection(volumes, root, file_systems).layout()
 
 
 @dataclass
 class _Inspection:
+    volumes: Volumes
     root: Root
     file_systems: Sequence[FileSystem]
     warnings: list[str] = field(default_factory=list)
@@ -105,7 +106,10 @@ class _Inspection:
             f"{printable(entry.mount_point)}: {why}"
         )
         if _NEEDED.fullmatch(entry.mount_point) and not entry.optional:
-            raise RefusedError(named, hint=_HINT_DISK)
+            closed = closed_groups(self.volumes)
+            raise RefusedError(
+                "; ".join([named, *closed]), hint=GROUP_HINT if closed else _HINT_DISK
+            )
         self.warnings.append(f"{named}; left out")
 
     def _mount_unlisted_esp(self) -> None:

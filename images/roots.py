@@ -15,7 +15,7 @@ from unclone.images.fstab import parse
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
 from unclone.images.text import printable
-from unclone.images.volumes import CheckState, Kind
+from unclone.images.volumes import CheckState, IdentifierKind, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -204,11 +204,33 @@ def _nothing_found(
                 f"the {fs.type} file system on {fs.device} cannot be mounted: {printable(state)}",
                 hint="Repair it first (its fsck, on a copy of the disk) and try again.",
             )
+    if closed := closed_groups(volumes):
+        return RefusedError(f"no operating system was found: {'; '.join(closed)}", hint=GROUP_HINT)
     seen = ", ".join(f"{fs.device} ({printable(fs.type)})" for fs in file_systems)
     return RefusedError(
         f"no operating system was found; on the disk: {seen}",
         hint="If the root file system is on another disk, add that with --add-disk.",
     )
+
+
+#: What to do about what :func:`closed_groups` says.
+GROUP_HINT = (
+    'In the original run `vgchange --systemid "" GROUP` where it has a system ID, or '
+    "`vgimport GROUP` where it is exported, and copy its disks again; add disks that are missing "
+    "with --add-disk."
+)
+
+
+def closed_groups(volumes: Volumes) -> Sequence[str]:
+    """Why LVM does not open the volume groups that it does not open, a sentence for each."""
+    names = [fs.device for fs in volumes.file_systems()]
+    return [
+        why
+        for found in volumes.identifiers()
+        if found.kind is IdentifierKind.LVM_VG_UUID
+        and not any(name.startswith(f"{found.device}/") for name in names)
+        and (why := volumes.unsettable(found))
+    ]
 
 
 def _just(fs: FileSystem) -> Layout:

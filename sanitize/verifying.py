@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import EngineError, ResidueError
 from unclone.images.text import printable
-from unclone.images.volumes import CheckState
+from unclone.images.volumes import CheckState, IdentifierKind
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.report import Verification
 from unclone.sanitize.residue import find_residue
@@ -51,8 +51,9 @@ def verify(
         raise ResidueError(
             f"the old {blocking[0].kind} is still in {len(blocking)} places: "
             + ", ".join(_place(found) for found in blocking[:5]),
-            hint="No step changes it there. Correct it in the guest, or disable the "
-            "step to keep the identifier.",
+            hint="No step changes it there. Correct it in the guest, or keep the old "
+            f"{blocking[0].kind} with {_keeping(plan, blocking[0])}"
+            + ("." if blocking[0].read_at_boot else "; without --strict this is a warning."),
         )
     return Verification(checks, residue)
 
@@ -63,6 +64,13 @@ def _problem(guest: Guest, outcome: Outcome) -> str:
         return ACTIONS[change.action].verify(guest, change, outcome.learned)
     except OSError as error:
         return f"{printable(change.target)}: {error.strerror or error}"
+
+
+def _keeping(plan: Plan, found: Residue) -> str:
+    """The option that leaves the identifier as it is."""
+    step = next(old.step for old in plan.retired if old.value == found.value)
+    on_a_device = found.kind in {kind.value for kind in IdentifierKind}
+    return f"--disable {step}" + (" (all of devices: --uuids keep)" if on_a_device else "")
 
 
 def _place(found: Residue) -> str:

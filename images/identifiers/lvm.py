@@ -217,6 +217,8 @@ def _why_not(group: Group, members: Sequence[str], volumes: Mapping[str, Physica
         return f"{named} is shared by a cluster"
     if group.is_exported:
         return f"{named} is exported"
+    if group.system_id:
+        return f"{named} belongs to the host with the LVM system ID {printable(group.system_id)}"
     if len(members) > len(there):
         return f"{named} has two devices with the same UUID"
     if len(there) < len(group.members):

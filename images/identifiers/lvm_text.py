@@ -31,6 +31,8 @@ class Group:
     members: frozenset[str]
     is_shared: bool
     is_exported: bool
+    #: The one host that may open the group (lvmsystemid(7)); "" when any may.
+    system_id: str = ""
 
 
 class _DamagedError(Exception):
@@ -68,6 +70,7 @@ def _group(name: str, group: Mapping[str, object]) -> Group | None:
         members=frozenset(members),
         is_shared="CLUSTERED" in status or _word(group.get("lock_type")) not in {"", "none"},
         is_exported="EXPORTED" in status,
+        system_id=_word(group.get("system_id")),
     )
 
 

@@ -39,13 +39,19 @@ def plan_definition(
 ) -> DefinitionPlan:
     """Decide about every field of *definition*. *disks*: old path or label to new path.
 
+    A disk whose new path is the old one has been made the new machine's where it is.
+
     Raises RefusedError for addresses that are wrong or used twice, UsageError for a disk that the
     definition has not got.
     """
     moves = dict(disks or {})
     _require_sound(definition)
     _require_known_disks(definition, moves)
-    moved = {f.label for f in _moving(definition) if moves.keys() & {f.value, f.label}}
+    moved = {
+        f.label
+        for f in _moving(definition)
+        if any(moves.get(name, f.value) != f.value for name in (f.value, f.label))
+    }
     planned: dict[int, PlannedField] = {}
     notes = list(definition.notes)
     # Paths follow names and ids, so they come last.
@@ -63,7 +69,11 @@ def plan_definition(
         else:
             new = _decide(definition, field, identities, moves)
         planned[number] = PlannedField(field, new)
-        notes += _remarks(field, new)
+        if field.rule.treatment is not Treatment.MOVE or field.value not in (
+            moves.get(field.value),
+            moves.get(field.label),
+        ):
+            notes += _remarks(field, new)
     done = tuple(planned[n] for n in sorted(planned))
     notes += residue_notes(definition, done, identities)
     return DefinitionPlan(definition, done, tuple(notes))

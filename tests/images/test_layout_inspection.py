@@ -12,7 +12,7 @@ from tests.support.forest import ForestVolumes
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
 from unclone.images.layout_inspection import inspect_layout
-from unclone.images.volumes import FileSystem, Volumes
+from unclone.images.volumes import FileSystem, Identifier, IdentifierKind, Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,6 +208,42 @@ def test_a_missing_disk_that_matters_is_refused(forest: ForestVolumes, place: st
     ) as refused:
         inspect(forest)
     assert "--add-disk" in refused.value.hint
+
+
+# -- volume groups that LVM does not open --------------------------------------------------
+FOREIGN = "its volume group vg belongs to the host with the LVM system ID 0123"
+MEMBER = FileSystem("/dev/sda7", "LVM2_member", "pv-uuid")
+
+
+def add_group(forest: ForestVolumes, *volumes: str, why: str = FOREIGN) -> None:
+    """A volume group that cannot be renewed, with its logical *volumes* as far as they are open."""
+    forest.add(MEMBER, {})
+    for name in volumes:
+        forest.add(FileSystem(f"/dev/vg/{name}", "xfs", name), {})
+    forest.identified[Identifier(IdentifierKind.LVM_VG_UUID, "/dev/vg", "uuid")] = why
+
+
+@pytest.mark.parametrize("has_root", [False, True], ids=["the root", "a part of it"])
+def test_a_volume_group_of_another_host_is_named(forest: ForestVolumes, has_root: bool) -> None:
+    if has_root:
+        forest.add(ROOT, root("/dev/vg/var /var xfs defaults 0 2\n"))
+    add_group(forest)
+    with pytest.raises(RefusedError, match=FOREIGN) as refused:
+        inspect(forest)
+    assert 'vgchange --systemid ""' in refused.value.hint
+
+
+def test_a_volume_group_that_is_open_is_not_to_blame(forest: ForestVolumes) -> None:
+    add_group(forest, "data", why="its LVM metadata is damaged")
+    with pytest.raises(RefusedError, match="no operating system was found; on the disk") as refused:
+        inspect(forest)
+    assert "vgchange" not in refused.value.hint
+
+
+def test_a_sound_volume_group_is_not_to_blame(forest: ForestVolumes) -> None:
+    add_group(forest, why="")
+    with pytest.raises(RefusedError, match="no operating system was found; on the disk"):
+        inspect(forest)
 
 
 @pytest.mark.parametrize(

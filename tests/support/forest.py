@@ -26,6 +26,8 @@ class ForestVolumes:
         self._folder = folder
         self._systems: list[FileSystem] = []
         self._broken: set[str] = set()
+        #: Identifiers, and why each cannot be set.
+        self.identified: dict[Identifier, str] = {}
         self.mounted: dict[str, str] = {}
 
     def add(
@@ -43,10 +45,10 @@ class ForestVolumes:
         return tuple(self._systems)
 
     def identifiers(self) -> Sequence[Identifier]:
-        return ()
+        return tuple(self.identified)
 
     def unsettable(self, identifier: Identifier) -> str:
-        raise AssertionError("inspection changes nothing")
+        return self.identified[identifier]
 
     def set_identifiers(self, identifiers: Sequence[Identifier]) -> None:
         raise AssertionError("inspection changes nothing")

@@ -14,6 +14,7 @@ from unclone.images.errors import UsageError
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.sanitize import sanitize
+from unclone.sanitize.definitions.rule import Treatment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,10 @@ def _moves(request: Request, wanted: defining.Request, definition: Definition) -
     results = request.outputs or given
     folder = definition.source.path.parent
     moves = dict(wanted.disks)
+    moving = {f.value for f in definition.fields if f.rule.treatment is Treatment.MOVE}
     for disk, result in zip(own, results, strict=True):
         if (folder / disk.path).absolute() != result.absolute():
             moves.setdefault(disk.path, str(result.absolute()))
+        elif disk.path in moving:
+            moves.setdefault(disk.path, disk.path)  # changed in place: no longer the source's
     return moves

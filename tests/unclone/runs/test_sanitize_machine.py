@@ -97,6 +97,14 @@ def test_disks_and_definition_get_one_new_address(folder: Path) -> None:
     assert "<name>web-01</name>" in (folder / "web-01.xml").read_text()
 
 
+def test_a_disk_that_is_changed_in_place_is_not_called_the_originals(folder: Path) -> None:
+    """The advice was to give --disk, which this command does not have."""
+    for arguments in ([], [folder / "golden.raw"]):
+        (result,) = json.loads(run(folder, "--json", "--dry-run", *arguments))["results"]
+        notes = [note["text"] for note in result["definition"]["notes"]]
+        assert [text for text in notes if "still the source's" in text or "--disk" in text] == []
+
+
 def test_the_new_definition_points_to_the_result(folder: Path) -> None:
     run(folder, folder / "golden.raw", "--output", folder / "web-01.raw")
     text = (folder / "web-01.xml").read_text()

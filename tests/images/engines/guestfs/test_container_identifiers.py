@@ -28,10 +28,10 @@ pytestmark = pytest.mark.appliance
 KEY = b"of the stack"
 #: Partitions: 1 LUKS1, 2 LUKS2, 3+4 a volume group, 5+6 an array with LUKS2 on it, 7 an array of
 #: version 0.90, 8 one of version 1.0, 9 a physical volume without a group, 10 an exported group,
-#: 11 a group that has lost its other half (12).
+#: 11 a group that has lost its other half (12), 13 a group of another host.
 MAKE = r"""
 set -e; exec 2>&1
-(echo label: gpt; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo size=6MiB; done) | sfdisk -q NODE
+(echo label: gpt; for n in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo size=6MiB; done) | sfdisk -q NODE
 udevadm settle
 printf 'of the stack' >/run/key
 luks="cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /run/key"
@@ -39,7 +39,7 @@ small="--type luks2 --luks2-metadata-size 16k --luks2-keyslots-size 256k"
 $luks --type luks1 NODE1
 $luks $small NODE2
 lvm="lvm pvcreate -q -q -y"
-for n in 3 4 9 10 11 12; do $lvm NODE$n; done
+for n in 3 4 9 10 11 12 13; do $lvm NODE$n; done
 lvm vgcreate -q -q -s 256k twin-vg NODE3 NODE4
 lvm lvcreate -q -q -y -W n -l 100%FREE -n data twin-vg
 udevadm settle
@@ -51,6 +51,7 @@ lvm vgcreate -q -q gone-vg NODE10
 lvm vgexport -q -q gone-vg
 lvm vgcreate -q -q half-vg NODE11 NODE12
 dd if=/dev/zero of=NODE12 bs=1M count=1
+lvm vgcreate -q -q --systemid other-host host-vg NODE13
 mdadm="mdadm --quiet --create --run --assume-clean --level=1 --raid-devices=2"
 $mdadm --metadata=1.2 --bitmap=internal /dev/md21 NODE5 NODE6
 $mdadm --metadata=0.90 --bitmap=internal /dev/md22 NODE7 missing
@@ -122,8 +123,11 @@ def kept(volumes: Volumes | Guest) -> Values:
 def expected_reasons(disk: str) -> Values:
     exported = "its volume group gone-vg is exported"
     partial = "of its volume group half-vg, only 1 of 2 devices are there"
+    foreign = "its volume group host-vg belongs to the host with the LVM system ID other-host"
     return {
         (IdentifierKind.LVM_PV_UUID, f"{disk}10"): exported,
+        (IdentifierKind.LVM_PV_UUID, f"{disk}13"): foreign,
+        (IdentifierKind.LVM_VG_UUID, "/dev/host-vg"): foreign,
         (IdentifierKind.LVM_PV_UUID, f"{disk}11"): partial,
         (IdentifierKind.LVM_VG_UUID, "/dev/gone-vg"): exported,
         (IdentifierKind.LVM_VG_UUID, "/dev/half-vg"): partial,
