@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.text import printable
+from unclone.sanitize import credentials
 from unclone.sanitize.boot import efi_programs, kernel_arguments
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.efi_programs import EfiProgram
     from unclone.sanitize.boot.kernel_arguments import CommandLine, KernelArgumentFile
+    from unclone.sanitize.credentials import Credential
 
 #: An os-release is a few hundred bytes; a hostile one may be anything.
 OS_RELEASE_LIMIT = 64 * 1024
@@ -113,6 +115,11 @@ class Facts:
     def kernel_command_lines(self) -> tuple[CommandLine, ...]:
         """Every command line a boot loader of this guest hands to a kernel."""
         return kernel_arguments.command_lines(self.kernel_argument_texts)
+
+    @cached_property
+    def credentials(self) -> tuple[Credential, ...]:
+        """Every file that is a credential of systemd."""
+        return tuple(credentials.find(self._guest))
 
     @cached_property
     def efi_programs(self) -> Mapping[str, EfiProgram]:

@@ -1,10 +1,11 @@
 """The machine-ids of a guest as they are now, and what the person wants instead.
 
-They are in two files, and may be baked into a kernel command line as well. Every step around the
-machine-id asks here which ids this run takes away, so that all of them agree.
+They are in two files, and may be on a kernel command line or in a credential of systemd as well.
+Every step around the machine-id asks here which ids this run takes away, so that all of them agree.
 
-References: machine-id(5); kernel-command-line(7); systemd src/shared/machine-id-setup.c (the order
-in which PID 1 looks for an id); dbus-uuidgen(1).
+References: machine-id(5); kernel-command-line(7); systemd.system-credentials(7); systemd
+src/shared/machine-id-setup.c (the order in which PID 1 looks for an id; since v254 a credential
+fills a file that is empty, ``uninitialized`` or missing); dbus-uuidgen(1).
 """
 
 from __future__ import annotations
@@ -17,21 +18,28 @@ from typing import TYPE_CHECKING, NamedTuple
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
+from unclone.sanitize import credentials
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind, read_uki, values
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.kernel_arguments import KernelArgumentFile
+    from unclone.sanitize.credentials import Credential
+    from unclone.sanitize.facts import Facts
     from unclone.sanitize.step import PlanningContext
 
 STEP = "machine-id"
 KERNEL_STEP = "kernel-machine-id"
+CREDENTIAL_STEP = "credential-machine-id"
 SYSTEMD = "/etc/machine-id"
 DBUS = "/var/lib/dbus/machine-id"
 
 #: On the kernel command line it overrides a valid file; ``firmware`` (systemd 257) names no id.
 ARGUMENT = "systemd.machine_id"
 HARMLESS = ("firmware",)
+
+#: The credential that fills ``/etc/machine-id`` when that holds no id.
+CREDENTIAL = "system.machine_id"
 
 #: A valid file has 33 bytes. What is larger is something else and is never read.
 SIZE_LIMIT = 4096
@@ -104,19 +112,56 @@ def retiring(context: PlanningContext) -> tuple[str, ...]:
     found = [read_systemd(guest).id, read_dbus(guest).id]
     for file, text in context.facts.kernel_argument_texts:
         fixed = KERNEL_STEP in disable or is_signed(guest, file)
-        (stays.add if fixed else found.append)(baked_id(file, text))
+        (stays.update if fixed else found.extend)(baked_ids(file, text))
+    (stays.update if CREDENTIAL_STEP in disable else found.extend)(
+        credential_id(one) for one in credential_files(context.facts)
+    )
     return tuple(dict.fromkeys(old for old in found if old and old not in stays))
 
 
-def baked(file: KernelArgumentFile, text: str) -> list[str]:
-    """The values of ``systemd.machine_id=`` in one file, but for those that name no id."""
-    return [v for v in values(text, file.kind, ARGUMENT) if v not in HARMLESS]
+class Baked(NamedTuple):
+    """A kernel argument that gives an id. *id* is "" when it is not a valid one."""
+
+    name: str
+    prefix: str  # what its value begins with, before the id
+    value: str
+    id: str
 
 
-def baked_id(file: KernelArgumentFile, text: str) -> str:
-    """The first valid id that one file gives on a kernel command line, or ""."""
-    ids = (_parse(value)[1] for value in baked(file, text))
-    return next((one for one in ids if one), "")
+def baked(file: KernelArgumentFile, text: str) -> list[Baked]:
+    """The arguments of one file that give a machine-id, but for those that leave it to firmware."""
+    return [
+        Baked(name, prefix, value, _parse(given)[1])
+        for name, prefix in (
+            (ARGUMENT, ""),
+            (credentials.ARGUMENT, f"{CREDENTIAL}:"),
+            (credentials.BINARY_ARGUMENT, f"{CREDENTIAL}:"),
+        )
+        for value in values(text, file.kind, name)
+        if value.startswith(prefix)
+        and (given := credentials.decoded(name, value) if prefix else value) not in HARMLESS
+    ]
+
+
+def baked_ids(file: KernelArgumentFile, text: str) -> list[str]:
+    """The valid ids that one file gives on a kernel command line."""
+    return [one.id for one in baked(file, text) if one.id]
+
+
+def credential_files(facts: Facts) -> list[Credential]:
+    """The credentials that give a machine-id, or may: what is encrypted is not known."""
+    return [
+        one for one in facts.credentials if one.name.lower() == CREDENTIAL and not _is_harmless(one)
+    ]
+
+
+def credential_id(credential: Credential) -> str:
+    """The valid id that a credential gives, or ""."""
+    return _parse(credential.text)[1]
+
+
+def _is_harmless(credential: Credential) -> bool:
+    return credential.text.strip() in HARMLESS
 
 
 def is_signed(guest: Guest, file: KernelArgumentFile) -> bool:

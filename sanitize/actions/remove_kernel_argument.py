@@ -1,8 +1,8 @@
 """Take one argument out of every kernel command line in a file.
 
-Details: ``kind`` (an ``ArgumentKind``), ``name`` of the argument,
-``keep`` (values it may have), ``later`` (the file's path at the end of the run, when a later
-change renames it).
+Details: ``kind`` (an ``ArgumentKind``), ``name`` of the argument, ``prefix`` (only where its value
+begins with this), ``keep`` (values it may have), ``later`` (the file's path at the end of the run,
+when a later change renames it).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class RemoveKernelArgument:
             _blank(guest, change)
             return ""
         text = guest.read_text(change.target)
-        changed = without(text, kind, change.details["name"], keep=change.details["keep"])
+        name, prefix, keep = _argument(change)
+        changed = without(text, kind, name, prefix=prefix, keep=keep)
         if kind is ArgumentKind.GRUBENV:
             changed = grubenv.refit(changed, len(text.encode("utf-8", "surrogateescape")))
         if changed != text:
@@ -47,19 +48,24 @@ class RemoveKernelArgument:
         """Parse the file again."""
         path = change.details.get("later") or change.target
         kind = ArgumentKind(change.details["kind"])
-        name = change.details["name"]
+        name, prefix, keep = _argument(change)
         text = read(guest, KernelArgumentFile(path, kind))
-        left = set(values(text, kind, name)) - set(change.details["keep"])
-        return f"{printable(path)} still has {name}=" if left else ""
+        left = {value for value in values(text, kind, name) if value.startswith(prefix)}
+        return f"{printable(path)} still has {name}={prefix}" if left - set(keep) else ""
+
+
+def _argument(change: Change) -> tuple[str, str, list[str]]:
+    details = change.details
+    return details["name"], details.get("prefix", ""), details["keep"]
 
 
 def _blank(guest: Guest, change: Change) -> None:
     """In an EFI program nothing may move. Raises RefusedError for one that is signed."""
-    name, keep = change.details["name"], change.details["keep"]
+    name, prefix, keep = _argument(change)
 
     def rewrite(section: bytes) -> bytes:
         text = section.decode("utf-8", "surrogateescape")
-        changed = blanked(text, ArgumentKind.UKI, name, keep=keep)
+        changed = blanked(text, ArgumentKind.UKI, name, prefix=prefix, keep=keep)
         return changed.encode("utf-8", "surrogateescape")
 
     before = guest.read(change.target, SIZE_LIMIT)

@@ -6,6 +6,7 @@ itself and one neighbouring blank stays byte for byte.
 
 References: UAPI Group, "Boot Loader Specification" (type 1 entries) and "Unified Kernel Image";
 GRUB manual (grub.cfg, Environment block, /etc/default/grub); kernel-install(8); SYSLINUX manual;
+rEFInd, "Methods of Booting Linux"; Limine ``CONFIG.md``; dracut.conf(5);
 Documentation/admin-guide/kernel-parameters.rst (quoting, ``-`` equals ``_`` in names).
 """
 
@@ -28,9 +29,12 @@ class ArgumentKind(StrEnum):
     """How a file holds kernel arguments."""
 
     GRUB_CFG = "grub.cfg"  # `linux /vmlinuz ARGS`, `set default_kernelopts="ARGS"`
+    GRUB_SCRIPT = "grub script"  # lines of a future grub.cfg
     GRUBENV = "grubenv"  # `kernelopts=ARGS` in a block of fixed size
     ENTRY = "entry"  # Boot Loader Specification type 1: `options ARGS`
     EXTLINUX = "extlinux"  # `APPEND ARGS`
+    REFIND = "refind"  # `"TITLE" "ARGS"`, and `options "ARGS"`
+    LIMINE = "limine"  # `cmdline: ARGS`, `CMDLINE=ARGS`
     FIRMWARE = "firmware"  # the whole file is what the kernel gets (Raspberry Pi)
     TEMPLATE = "template"  # the whole file is what the next kernel's entry will get
     ASSIGNMENTS = "assignments"  # `GRUB_CMDLINE_LINUX="ARGS"`
@@ -47,6 +51,7 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         "/boot/grub2/user.cfg",
         *(f"{root}/EFI/*/{name}" for root in BOOT_ROOTS for name in ("grub.cfg", "custom.cfg")),
     ),
+    ArgumentKind.GRUB_SCRIPT: ("/etc/grub.d/*",),
     ArgumentKind.GRUBENV: (
         "/boot/grub/grubenv",
         "/boot/grub2/grubenv",
@@ -59,6 +64,16 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         "/boot/syslinux/*.cfg",
         "/boot/syslinux.cfg",
         *(f"{root}/EFI/syslinux/*.cfg" for root in BOOT_ROOTS),
+    ),
+    ArgumentKind.REFIND: tuple(
+        f"{root}/{path}"
+        for root in BOOT_ROOTS
+        for path in ("refind_linux.conf", "EFI/*/refind_linux.conf", "EFI/*/refind*.conf")
+    ),
+    ArgumentKind.LIMINE: tuple(
+        f"{root}/{path}"
+        for root in BOOT_ROOTS
+        for path in ("limine.c*", "limine/limine.c*", "EFI/*/limine.c*")
     ),
     ArgumentKind.FIRMWARE: ("/boot/cmdline.txt", "/boot/firmware/cmdline.txt"),
     ArgumentKind.TEMPLATE: (
@@ -75,6 +90,10 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         "/etc/sysconfig/bootloader",
         "/etc/default/flash-kernel",
         "/etc/update-extlinux.conf",
+        "/etc/default/limine",
+        "/etc/sdboot-manage.conf",
+        "/etc/dracut.conf",
+        "/etc/dracut.conf.d/*.conf",
     ),
     ArgumentKind.UKI: tuple(
         f"{root}/{path}"
@@ -98,24 +117,39 @@ _WORD = re.compile(r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|\\[^\r\n]|[^\s"'\\]|["'\\])+""
 
 _LINE = r"(?P<arguments>(?:\\\r?\n|[^\r\n])*)"
 _QUOTED = r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"';]*))"""
+_LINUX = re.compile(rf"(?m)^[ \t]*(?:linux|linux16|linuxefi|kernel)[ \t]+(?P<image>\S+){_LINE}")
+#: A title and arguments, or ``options``; a quote inside is doubled.
+_REFIND = re.compile(
+    r'(?m)^[ \t]*(?:options|"(?:""|[^"\r\n])*")[ \t]+"(?P<arguments>(?:""|[^"\r\n])*)"'
+)
 _REGIONS: Mapping[ArgumentKind, tuple[re.Pattern[str], ...]] = {
+    ArgumentKind.GRUB_SCRIPT: (_LINUX,),
     ArgumentKind.GRUB_CFG: (
-        re.compile(rf"(?m)^[ \t]*(?:linux|linux16|linuxefi|kernel)[ \t]+(?P<image>\S+){_LINE}"),
+        _LINUX,
         re.compile(rf"(?m)^[ \t]*(?:set[ \t]+)?(?:default_)?kernelopts={_QUOTED}", re.DOTALL),
     ),
     ArgumentKind.GRUBENV: (re.compile(r"(?m)^(?:kernelopts|tuned_params)=(?P<arguments>[^\n]*)"),),
     ArgumentKind.ENTRY: (re.compile(rf"(?m)^[ \t]*options(?=[ \t]){_LINE}"),),
     ArgumentKind.EXTLINUX: (re.compile(rf"(?mi)^[ \t]*append(?=[ \t]){_LINE}"),),
+    ArgumentKind.REFIND: (_REFIND,),
+    ArgumentKind.LIMINE: (re.compile(rf"(?mi)^[ \t]*(?:kernel_)?cmdline[ \t]*[:=]{_LINE}"),),
     ArgumentKind.FIRMWARE: (re.compile(r"(?m)^(?![ \t]*#)(?P<arguments>[^\r\n]+)"),),
     ArgumentKind.TEMPLATE: (re.compile(r"(?m)^(?![ \t]*#)(?P<arguments>[^\r\n]+)"),),
     ArgumentKind.ASSIGNMENTS: (
         re.compile(
             r"(?m)^[ \t]*(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|\w*_APPEND|LINUX_KERNEL_CMDLINE\w*"
-            rf"|default_kernel_opts)\+?={_QUOTED}",
+            r"|default_kernel_opts|KERNEL_CMDLINE(?:\[[^]\s]*\])?|LINUX_OPTIONS"
+            rf"|kernel_cmdline)[ \t]*\+?=[ \t]*{_QUOTED}",
             re.DOTALL,
         ),
     ),
     ArgumentKind.UKI: (re.compile(r"(?P<arguments>[^\0]+)", re.DOTALL),),
+}
+_NOT_BOOTED = {
+    ArgumentKind.TEMPLATE,
+    ArgumentKind.ASSIGNMENTS,
+    ArgumentKind.GRUBENV,
+    ArgumentKind.GRUB_SCRIPT,
 }
 _GROUPS = ("arguments", "double", "single", "bare")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -198,16 +232,16 @@ def values(text: str, kind: ArgumentKind, name: str) -> list[str]:
     ]
 
 
-def without(text: str, kind: ArgumentKind, name: str, *, keep: Collection[str] = ()) -> str:
-    """*text* without the argument *name*, unless its value is in *keep*. Idempotent."""
+def without(
+    text: str, kind: ArgumentKind, name: str, *, prefix: str = "", keep: Collection[str] = ()
+) -> str:
+    """*text* without the argument *name* whose value begins with *prefix*. Idempotent.
+
+    What has a value in *keep* stays.
+    """
     cuts: list[tuple[int, int]] = []
     for start, end, line_start in _regions(text, kind):
-        doomed = [
-            match
-            for match in _WORD.finditer(text, start, end)
-            if _is_named(plain := _unquoted(match.group()), name)
-            and plain.partition("=")[2] not in keep
-        ]
+        doomed = _doomed(text, (start, end), name, prefix, keep)
         alone = len(doomed) == len(_words(text[start:end]))
         if doomed and alone and kind is ArgumentKind.ENTRY:
             # A key without a value ends the parsing of an entry in some versions of GRUB.
@@ -219,14 +253,14 @@ def without(text: str, kind: ArgumentKind, name: str, *, keep: Collection[str] =
     return text
 
 
-def blanked(text: str, kind: ArgumentKind, name: str, *, keep: Collection[str] = ()) -> str:
+def blanked(
+    text: str, kind: ArgumentKind, name: str, *, prefix: str = "", keep: Collection[str] = ()
+) -> str:
     """As :func:`without`, with blanks in place of the argument: the length in bytes stays."""
     doomed = [
         match
         for start, end, _ in _regions(text, kind)
-        for match in _WORD.finditer(text, start, end)
-        if _is_named(plain := _unquoted(match.group()), name)
-        and plain.partition("=")[2] not in keep
+        for match in _doomed(text, (start, end), name, prefix, keep)
     ]
     for match in reversed(doomed):
         blank = " " * len(match.group().encode("utf-8", "surrogateescape"))
@@ -256,7 +290,7 @@ def command_lines(texts: Iterable[tuple[KernelArgumentFile, str]]) -> tuple[Comm
 # -- helpers -------------------------------------------------------------------------------
 def _booted_lines(text: str, kind: ArgumentKind) -> Iterator[str]:
     """The raw command lines that reach a kernel; templates and variables do not by themselves."""
-    if kind in {ArgumentKind.TEMPLATE, ArgumentKind.ASSIGNMENTS, ArgumentKind.GRUBENV}:
+    if kind in _NOT_BOOTED:
         return
     if kind is ArgumentKind.ENTRY:
         yield " ".join(text[start:end] for start, end, _ in _regions(text, kind))
@@ -283,6 +317,20 @@ def _words(text: str) -> list[str]:
 
 def _unquoted(word: str) -> str:
     return re.sub(r"""\\(.)|["']""", r"\1", word)
+
+
+def _doomed(
+    text: str, region: tuple[int, int], name: str, prefix: str, keep: Collection[str]
+) -> Sequence[re.Match[str]]:
+    """The words of a region that give *name* a value with *prefix* that is not in *keep*."""
+    found = ((match, _unquoted(match.group())) for match in _WORD.finditer(text, *region))
+    return [
+        match
+        for match, word in found
+        if _is_named(word, name)
+        and (value := word.partition("=")[2]).startswith(prefix)
+        and value not in keep
+    ]
 
 
 def _is_named(word: str, name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize import identifiers
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.steps.boot_entries import BootEntries
+from unclone.sanitize.steps.credential_machine_id import CredentialMachineId
 from unclone.sanitize.steps.initrd_machine_id import InitrdMachineId
 from unclone.sanitize.steps.journal import Journal
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
@@ -27,6 +28,7 @@ STEPS: tuple[Step, ...] = (
     *REFERENCES,
     MachineId(),
     KernelMachineId(),
+    CredentialMachineId(),
     InitrdMachineId(),
     BootEntries(),
     MacPins(),

@@ -55,6 +55,9 @@ _STATEMENT = (
     r"(?:\r?\n|\Z)"
 )
 
+#: A kernel argument that ``kernel-machine-id`` takes away.
+_OTHER_STEP = re.compile(r"systemd?\.machine[_-]id[=:]")
+
 #: What a token may be made of, so that it fits into names on FAT and into GRUB's splitting.
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -209,7 +212,7 @@ def _replacements(text: str, olds: Sequence[str], token: str, new: str) -> list[
     """Every word of *text* with an old id in it, and what takes its place.
 
     Lines that state the machine-id itself are dropped when the *new* one is not known. The kernel
-    argument ``systemd.machine_id=`` belongs to another step.
+    arguments that give the machine an id belong to another step.
     """
     if not _id_in(text, olds):
         return []
@@ -220,7 +223,7 @@ def _replacements(text: str, olds: Sequence[str], token: str, new: str) -> list[
     words = Counter(
         word
         for word in text.split()
-        if token and _id_in(word, olds) and not re.search(r"systemd\.machine[_-]id=", word)
+        if token and _id_in(word, olds) and not _OTHER_STEP.search(word)
     )
     found: list[Replacement] = []
     for line, count in dropped.items():

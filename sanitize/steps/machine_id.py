@@ -94,7 +94,7 @@ def _decide(guest: Guest, facts: Facts, asked: Mode) -> tuple[Mode, list[Note]]:
 def _auto(guest: Guest, facts: Facts) -> tuple[Mode, str]:
     """Remove the file where the guest can live without it, else empty it."""
     if facts.init == "unknown":
-        return Mode.EMPTY, "what starts this guest is not known, and an empty file is always safe"
+        return Mode.EMPTY, "what starts this guest is not known, and systemd may need the file"
     if facts.init != "systemd":
         return Mode.REMOVE, f"this guest starts with {facts.init}, which does not need it"
     start = facts.root_start
@@ -185,6 +185,11 @@ def _warnings(
             "on KVM and some other hypervisors the next id is made from the UUID of the virtual "
             "machine: give each clone's definition a UUID of its own"
         )
+    if facts.init != "systemd" and mode is Mode.EMPTY:
+        yield _warning(
+            f"without systemd nothing fills an empty {SYSTEMD}, and `dbus-uuidgen --ensure` fails "
+            "on it; if this guest has no systemd, use --machine-id remove"
+        )
     for pattern in NESTED:
         for path in guest.glob(pattern):
             found = guest.stat(path)
@@ -194,15 +199,24 @@ def _warnings(
 
 def _in_force(context: PlanningContext) -> Iterator[Note]:
     """What keeps an old id in force, because the step that would remove it is disabled."""
-    if machine_ids.KERNEL_STEP not in context.options.disable:
-        return
-    for file, text in context.facts.kernel_argument_texts:
-        if baked := machine_ids.baked_id(file, text):
-            yield Note(
-                machine_ids.STEP,
-                Level.KEPT,
-                f"{printable(file.path)} has {machine_ids.ARGUMENT}={baked}, and the machine boots "
-                f"with this id, whatever {SYSTEMD} says: {machine_ids.KERNEL_STEP} is disabled",
+    disable, facts = context.options.disable, context.facts
+    if machine_ids.KERNEL_STEP in disable:
+        for file, text in facts.kernel_argument_texts:
+            for one in machine_ids.baked(file, text):
+                effect = f"the machine boots with this id, whatever {SYSTEMD} says"
+                if one.prefix:
+                    effect = f"an empty or missing {SYSTEMD} is filled with this id"
+                if one.id:
+                    given = f"{one.name}={one.prefix}{one.id}"
+                    yield _kept(
+                        f"{printable(file.path)} has {given}, and {effect}: "
+                        f"{machine_ids.KERNEL_STEP} is disabled"
+                    )
+    if machine_ids.CREDENTIAL_STEP in disable:
+        for credential in machine_ids.credential_files(facts):
+            yield _kept(
+                f"{printable(credential.path)} fills an empty or missing {SYSTEMD} with the old "
+                f"id: {machine_ids.CREDENTIAL_STEP} is disabled"
             )
 
 
@@ -223,6 +237,10 @@ def _listed(changes: Sequence[UnitChange]) -> str:
             more = f" and {len(units) - NAMED_UNITS} more" if len(units) > NAMED_UNITS else ""
             parts.append(f"{verb} {', '.join(units[:NAMED_UNITS])}{more}")
     return " and ".join(parts)
+
+
+def _kept(text: str) -> Note:
+    return Note(machine_ids.STEP, Level.KEPT, text)
 
 
 def _info(text: str) -> Note:

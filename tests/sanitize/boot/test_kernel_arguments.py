@@ -115,6 +115,19 @@ CASES = {
         f"LABEL a\n  KERNEL /v\n  append root=/dev/a {X} ro\n",
         "LABEL a\n  KERNEL /v\n  append root=/dev/a ro\n",
     ),
+    "grub script": (
+        K.GRUB_SCRIPT,
+        f"#!/bin/sh\ntail -n +3 $0\nlinux /v ro {X}\n",
+        "#!/bin/sh\ntail -n +3 $0\nlinux /v ro\n",
+    ),
+    "refind, a quote inside": (
+        K.REFIND,
+        f'"a ""b""" "ro {X} c=""d e"""\n',
+        '"a ""b""" "ro c=""d e"""\n',
+    ),
+    "refind, options": (K.REFIND, f'  options "{X} rw"\n', '  options "rw"\n'),
+    "limine": (K.LIMINE, f"/A\n  CMDLINE: ro {X}\n", "/A\n  CMDLINE: ro\n"),
+    "dracut": (K.ASSIGNMENTS, f'kernel_cmdline+=" {X} "\n', 'kernel_cmdline+=" "\n'),
     "dash for underscore": (K.TEMPLATE, f"ro systemd.machine-id={OLD}\n", "ro\n"),
     "firmware as value": (
         K.TEMPLATE,

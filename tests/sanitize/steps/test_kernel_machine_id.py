@@ -1,7 +1,8 @@
-"""``systemd.machine_id=`` is stripped wherever kernel arguments are kept."""
+"""What gives a machine-id on a kernel command line is stripped wherever that is kept."""
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +36,14 @@ PLACES: Tree = {
     "/etc/default/grub.d/50-id.cfg": f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {X}"\n',
     "/boot/extlinux/extlinux.conf": f"  APPEND root=/dev/a {X}\n",
     "/boot/firmware/cmdline.txt": f"root=/dev/a {X} rootwait\n",
+    "/boot/refind_linux.conf": f'"Boot" "root=/dev/a rw {X}"\n"A" "ro {X} initrd=\\i"\n',
+    "/boot/efi/EFI/refind/refind.conf": f'menuentry "x" {{\n  options "rw {X}"\n}}\n',
+    "/boot/limine.conf": f"/Arch\n    protocol: linux\n    cmdline: root=/dev/a {X} rw\n",
+    "/boot/limine.cfg": f":Arch\nPROTOCOL=linux\nCMDLINE=root=/dev/a {X}\n",
+    "/etc/default/limine": f'KERNEL_CMDLINE[default]+="rw {X}"\n',
+    "/etc/grub.d/40_custom": f"#!/bin/sh\ntail -n +3 $0\nlinux /v ro {X}\n",
+    "/etc/dracut.conf.d/cmdline.conf": f'kernel_cmdline="ro {X}"\n',
+    "/etc/sdboot-manage.conf": f'LINUX_OPTIONS="rw {X}"\n',
 }
 STRIPPED: Tree = {
     "/etc/machine-id": "",
@@ -47,7 +56,24 @@ STRIPPED: Tree = {
     "/etc/default/grub.d/50-id.cfg": 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX"\n',
     "/boot/extlinux/extlinux.conf": "  APPEND root=/dev/a\n",
     "/boot/firmware/cmdline.txt": "root=/dev/a rootwait\n",
+    "/boot/refind_linux.conf": '"Boot" "root=/dev/a rw"\n"A" "ro initrd=\\i"\n',
+    "/boot/efi/EFI/refind/refind.conf": 'menuentry "x" {\n  options "rw"\n}\n',
+    "/boot/limine.conf": "/Arch\n    protocol: linux\n    cmdline: root=/dev/a rw\n",
+    "/boot/limine.cfg": ":Arch\nPROTOCOL=linux\nCMDLINE=root=/dev/a\n",
+    "/etc/default/limine": 'KERNEL_CMDLINE[default]+="rw"\n',
+    "/etc/grub.d/40_custom": "#!/bin/sh\ntail -n +3 $0\nlinux /v ro\n",
+    "/etc/dracut.conf.d/cmdline.conf": 'kernel_cmdline="ro"\n',
+    "/etc/sdboot-manage.conf": 'LINUX_OPTIONS="rw"\n',
 }
+
+#: What else gives the id: a credential as it is, quoted, as Base64, and with dashes.
+BASE64 = base64.b64encode(OLD.encode()).decode()
+CREDENTIALS = (
+    f"systemd.set_credential=system.machine_id:{OLD}",
+    f"systemd.set-credential=system.machine_id:{OLD}",
+    f"systemd.set_credential_binary=system.machine_id:{BASE64}",
+    f"systemd.set_credential_binary=system.machine_id:{BASE64.rstrip('=')}",
+)
 
 
 def plan_for(folder: Path, tree: Tree, options: Options | None = None) -> StepPlan:
@@ -56,8 +82,11 @@ def plan_for(folder: Path, tree: Tree, options: Options | None = None) -> StepPl
     return KernelMachineId().plan(context(guest, options))
 
 
-def test_everywhere(tmp_path: Path) -> None:
-    plant(tmp_path, PLACES)
+@pytest.mark.parametrize("argument", [X, *CREDENTIALS])
+def test_everywhere(tmp_path: Path, argument: str) -> None:
+    places: Tree = {path: str(text).replace(X, argument) for path, text in PLACES.items()}
+    places["/boot/grub2/grubenv"] = grubenv(kernelopts=f"root=/dev/a {argument} ro")
+    plant(tmp_path, places)
     carry_out(guest_at(tmp_path), ALL, Options(machine_id="empty"))
     found = {p: c.decode() for p, c in snapshot(tmp_path).items() if isinstance(c, bytes)}
     assert found == STRIPPED
@@ -74,9 +103,15 @@ def test_an_entry_that_is_renamed_later_is_verified_under_its_new_name(tmp_path:
     [
         (DEBIAN_12, Options()),
         ({"/etc/kernel/cmdline": "ro systemd.machine_id=firmware\n"}, Options()),
+        ({"/etc/kernel/cmdline": "systemd.set_credential=system.hostname:a\n"}, Options()),
+        ({"/etc/kernel/cmdline": "systemd.set_credential=system.machine_id:firmware"}, Options()),
+        (
+            {"/etc/kernel/cmdline": "systemd.set_credential_binary=system.machine_id:ZmlybXdhcmU="},
+            Options(),
+        ),
         (PLACES, Options(disable=frozenset({"machine-id"}))),
     ],
-    ids=["not baked in", "firmware", "the id stays"],
+    ids=["not baked in", "firmware", "another", "as credential", "in Base64", "the id stays"],
 )
 def test_nothing_to_do(tmp_path: Path, tree: Tree, options: Options) -> None:
     assert plan_for(tmp_path, tree, options) == StepPlan()
@@ -167,3 +202,39 @@ def test_in_a_signed_image_it_stays_when_asked_and_is_named(tmp_path: Path) -> N
     assert f"{PLAIN} has systemd.machine_id={OLD}, and the machine boots with this id" in note.text
     assert plan.retired == ()  # it stays in force, and so it is no residue
     assert (root / PLAIN[1:]).read_bytes() == signed
+
+
+def test_every_argument_of_one_line_goes_and_each_id_is_retired(tmp_path: Path) -> None:
+    line = " ".join(["ro", f"systemd.machine_id={OTHER}", *CREDENTIALS, "x"])
+    plant(tmp_path, {"/etc/kernel/cmdline": f"{line} systemd.machine_id=firmware\n"})
+    plan = carry_out(guest_at(tmp_path), ALL, Options())
+    left = (tmp_path / "etc/kernel/cmdline").read_text()
+    assert left == "ro x systemd.machine_id=firmware\n"
+    assert {retired.value for retired in plan.retired} == {OLD, OTHER}
+
+
+@pytest.mark.parametrize("argument", CREDENTIALS)
+def test_a_credential_inside_a_unified_kernel_image(tmp_path: Path, argument: str) -> None:
+    root = tmp_path / "guest"
+    image = unified_kernel(tmp_path, {".cmdline": f"rw {argument} quiet\0".encode()})
+    plant(root, {"/etc/machine-id": OLD, PLAIN: image})
+    carry_out(guest_at(root), ALL, Options())
+    (line,) = pe.contents((root / PLAIN[1:]).read_bytes(), ".cmdline")
+    assert bytes(line).rstrip(b"\0") == b"rw " + b" " * len(argument) + b" quiet"
+
+
+def test_a_credential_inside_a_signed_image_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "guest"
+    sections = {".cmdline": f"rw {CREDENTIALS[2]}\0".encode()}
+    plant(root, {"/etc/machine-id": OLD, PLAIN: unified_kernel(tmp_path, sections, signed=True)})
+    with pytest.raises(RefusedError, match="would get the old id back"):
+        carry_out(guest_at(root), ALL, Options())
+
+
+def test_a_credential_that_stays_is_named(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/machine-id": OLD, "/etc/kernel/cmdline": f"ro {CREDENTIALS[0]}\n"})
+    options = Options(disable=frozenset({"kernel-machine-id"}))
+    plan = carry_out(guest_at(tmp_path), (MachineId(),), options)
+    (note,) = [note for note in plan.notes if note.level is Level.KEPT]
+    assert "an empty or missing /etc/machine-id is filled with this id" in note.text
+    assert plan.retired == ()
