@@ -18,6 +18,8 @@ class ExitStatus(IntEnum):
     IN_USE = 3
     REFUSED = 4
     RESIDUE = 5
+    HUNG_UP = 129  # 128 + SIGHUP, as shells say it
+    TERMINATED = 143
 
 
 class Outcome(StrEnum):

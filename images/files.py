@@ -8,14 +8,15 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import UncloneError
+from unclone.images.interrupts import deferred
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 
 class Identity(NamedTuple):
@@ -87,6 +88,20 @@ def create_private(path: Path, *, like: Path | None = None) -> None:
             os.fchown(descriptor, pattern.st_uid, pattern.st_gid)
     finally:
         os.close(descriptor)
+
+
+def temporary_directory() -> Path:
+    """Where temporary files go. Raises UncloneError when they cannot go anywhere."""
+    import tempfile  # noqa: PLC0415 (rarely needed)
+
+    try:
+        with deferred():  # the first call writes a file there, and removes it
+            return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise UncloneError(
+            "no temporary directory can be written",
+            hint="Free some space in /tmp, or name another directory in TMPDIR.",
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from unclone.images import overlay
 from unclone.images.errors import Outcome
-from unclone.images.files import explained
+from unclone.images.files import explained, temporary_directory
+from unclone.images.interrupts import deferred
 from unclone.images.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Rehearsal(Transaction):
     def _begin(self) -> None:
         self.images = self._read(writable=False)
         self.warnings = tuple(self._real.check(self.images))
-        with explained("make the temporary overlay", Path(tempfile.gettempdir())):
+        with explained("make the temporary overlay", temporary_directory()), deferred():
             self._directory = Path(tempfile.mkdtemp(prefix="unclone-"))
         for number, image in enumerate(self.images):
             path = self._directory / f"disk-{number}.qcow2"
@@ -55,6 +56,7 @@ class Rehearsal(Transaction):
         return self.overlays
 
     def _end(self) -> None:
-        super()._end()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        with deferred():
+            super()._end()
+            if self._directory is not None:
+                shutil.rmtree(self._directory, ignore_errors=True)

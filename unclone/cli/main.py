@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +11,7 @@ import click
 
 from unclone import __version__
 from unclone.cli.group import CommandGroup
+from unclone.images import interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ ALIASES = {"sanitise": "sanitize"}
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status."""
     sys.unraisablehook = _again_if_interrupted
+    interrupts.raise_terminated()
     for stream in (sys.stdout, sys.stderr):
         # A locale that cannot encode a character gets an escape of it, not an error.
         if hasattr(stream, "reconfigure"):
@@ -51,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _again_if_interrupted(lost: sys.UnraisableHookArgs) -> None:
     """Raise Ctrl-C again: one that comes in a finalizer is printed by Python, and then ignored."""
-    if lost.exc_type is KeyboardInterrupt:
-        again = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        number = interrupts.interrupt_number(lost.exc_value)
+        interrupts.expect_again(number)
+        again = threading.Timer(0.01, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
     else:

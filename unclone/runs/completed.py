@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from unclone.images.errors import ExitStatus
+from unclone.images.interrupts import interrupt_number
 from unclone.runs import failures
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class CompletedRun(Generic[R]):
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was ended with Ctrl-C."""
+        """Whether Ctrl-C, SIGTERM or SIGHUP ended it."""
         return isinstance(self.error, KeyboardInterrupt)
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def complete(image: str, listener: Listener, work: Callable[[Listener], R]) -> C
         error = interrupt
         if recorder.last_phase == "commit":
             # Not said by the run itself: it had returned, or was a recovery.
-            error = failures.InterruptedRun(image)
+            error = failures.InterruptedRun(image, number=interrupt_number(interrupt))
     except Exception as failure:  # noqa: BLE001 (other images must still be worked on)
         error = failure
     return CompletedRun(image, error=error)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ExitStatus, Outcome, UncloneError
+from unclone.images.interrupts import interrupt_number
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ SEVERITY = (
     ExitStatus.REFUSED,
     ExitStatus.FAILED,
     ExitStatus.RESIDUE,
+    ExitStatus.HUNG_UP,
+    ExitStatus.TERMINATED,
 )
 
 #: The ``status`` of an image in JSON, by exit status.
@@ -29,6 +33,8 @@ STATUS_NAMES = {
     ExitStatus.IN_USE: "in-use",
     ExitStatus.REFUSED: "refused",
     ExitStatus.RESIDUE: "residue",
+    ExitStatus.HUNG_UP: "failed",
+    ExitStatus.TERMINATED: "failed",
 }
 
 REPORT_IT = (
@@ -42,20 +48,28 @@ INSTALL_IT = (
 
 
 class InterruptedRun(KeyboardInterrupt):
-    """Ctrl-C, and what had become of *image* by then; None: the commit may have begun."""
+    """Ctrl-C or signal *number*, and what had become of *image* by then.
 
-    def __init__(self, image: str, outcome: Outcome | None = None) -> None:
-        super().__init__(image, outcome)
+    Without *outcome* the commit may have begun.
+    """
+
+    def __init__(
+        self, image: str, outcome: Outcome | None = None, number: int = signal.SIGINT
+    ) -> None:
+        super().__init__(image, outcome, number)
         self.image = image
         self.outcome = outcome
+        self.number = number
 
 
 _INTERRUPTED = {
-    Outcome.UNCHANGED: "interrupted; the image is as it was",
-    Outcome.INCOMPLETE: "interrupted during the commit, which is not complete",
-    Outcome.COMMITTED: "interrupted after the commit: the image is complete",
-    None: "interrupted during the commit or just after it",
+    Outcome.UNCHANGED: "; the image is as it was",
+    Outcome.INCOMPLETE: " during the commit, which is not complete",
+    Outcome.COMMITTED: " after the commit: the image is complete",
+    None: " during the commit or just after it",
 }
+
+_STATUSES = {signal.SIGTERM: ExitStatus.TERMINATED, signal.SIGHUP: ExitStatus.HUNG_UP}
 
 
 class Relayed(Exception):  # noqa: N818 (what it relays was an error)
@@ -73,10 +87,11 @@ def describe(error: BaseException) -> str:
         return printable(error.message)
     if isinstance(error, Relayed):
         return error.message
-    if isinstance(error, InterruptedRun):
-        return _INTERRUPTED[error.outcome]
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the image is as it was"
+        number = interrupt_number(error)
+        by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        outcome = error.outcome if isinstance(error, InterruptedRun) else Outcome.UNCHANGED
+        return f"interrupted{by}{_INTERRUPTED[outcome]}"
     return _unmet_requirement(error) or printable(
         f"internal error: {type(error).__name__}: {error}", 500
     )
@@ -105,6 +120,8 @@ def _unmet_requirement(error: BaseException) -> str:
 
 def status_of(error: BaseException) -> ExitStatus:
     """The exit status for *error*."""
+    if isinstance(error, KeyboardInterrupt):
+        return _STATUSES.get(signal.Signals(interrupt_number(error)), ExitStatus.FAILED)
     return error.status if isinstance(error, UncloneError) else ExitStatus.FAILED
 
 

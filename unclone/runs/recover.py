@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unclone.images import recovery
+from unclone.images.engines.direct.storage_daemon import clean_up
 from unclone.runs.listener import NullListener
 
 if TYPE_CHECKING:
@@ -37,5 +38,9 @@ def recover(
     image: Path, listener: Listener | None = None, *, allow: tuple[Path, ...] = ()
 ) -> Recovered:
     """Finish or discard what an interrupted run left beside *image*, whichever is safe."""
-    (listener or NullListener()).phase("commit")
-    return Recovered(os.fspath(image), recovery.recover(image, allow=allow))
+    listener = listener or NullListener()
+    listener.phase("commit")
+    found = recovery.recover(image, allow=allow)
+    if removed := clean_up():
+        listener.say(f"removed the temporary files and mounts of {removed} killed run(s)")
+    return Recovered(os.fspath(image), found)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncheckedError, UncloneError, UsageError
 from unclone.images.formats.header import Format
+from unclone.images.interrupts import interrupt_number
 from unclone.images.opening import select_engine
 from unclone.images.output import ToOutput
 from unclone.images.rehearsal import Rehearsal
@@ -193,13 +194,14 @@ class _Loader:
 
 @contextmanager
 def _transaction(request: Request) -> Iterator[Transaction]:
-    """The transaction for *request*. After Ctrl-C the error says what became of the image."""
+    """The transaction for *request*. After a signal the error says what became of the image."""
     transaction = _new_transaction(request)
     try:
         with transaction:
             yield transaction
     except KeyboardInterrupt as interrupt:
-        raise InterruptedRun(str(request.image), transaction.outcome) from interrupt
+        number = interrupt_number(interrupt)
+        raise InterruptedRun(str(request.image), transaction.outcome, number) from interrupt
 
 
 def _new_transaction(request: Request) -> Transaction:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from unclone.images.engines import admission
 from unclone.images.errors import UncloneError
+from unclone.images.interrupts import INTERRUPTS, raise_terminated
 from unclone.runs import failures
 from unclone.runs.completed import CompletedRun, Result, complete
 
@@ -58,8 +59,8 @@ class Worker:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        # Ctrl-C before the child has a handler of its own would be lost, or end it half set up.
-        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A signal before the child has a handler of its own would be lost, or end it half set up.
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
             self.pid = os.fork()
             if not self.pid:
@@ -90,9 +91,9 @@ class Worker:
         with suppress(OSError):  # it has ended: receive() says so
             self._pipe.send_bytes(b"admitted")
 
-    def interrupt(self) -> None:
-        """As Ctrl-C: it leaves the image as it was, or completes it, and ends."""
-        os.kill(self.pid, signal.SIGINT)
+    def interrupt(self, number: int) -> None:
+        """Send it signal *number*: it leaves the image as it was, or completes it, and ends."""
+        os.kill(self.pid, number)
 
     def close(self) -> None:
         """Close the pipe."""
@@ -153,15 +154,16 @@ def _detach(parent: int) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_terminated()
 
 
 def _interruptible(work: Callable[[Listener], Result], listener: Listener) -> Result:
-    """*work*, with Ctrl-C let through as long as it lasts."""
+    """*work*, with signals let through as long as it lasts."""
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
         return work(listener)
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
 
 
 def _portable(error: BaseException) -> BaseException:

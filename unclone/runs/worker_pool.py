@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from unclone.images.engines import admission
 from unclone.images.errors import InUseError, UncloneError
+from unclone.images.interrupts import INTERRUPTS
 from unclone.runs import failures
 from unclone.runs.completed import CompletedRun, Result
 from unclone.runs.worker import Worker
@@ -66,9 +67,9 @@ def run_all(
 ) -> Sequence[CompletedRun[R]]:
     """Do *tasks*, up to *jobs* at a time. What is returned is in the order of *tasks*.
 
-    The failure of one stops no other. Ctrl-C stops them all: each image is then as it was or
-    complete, and those that were not begun are left out. *on_error* is called with what was
-    raised, in the process that raised it.
+    The failure of one stops no other. Ctrl-C, SIGTERM or SIGHUP stops them all: each image is then
+    as it was or complete, and those that were not begun are left out. *on_error* is called with
+    what was raised, in the process that raised it.
     """
     listener.expect(len(tasks))
     gc.freeze()  # objects that exist now stay in memory pages that the workers share
@@ -107,9 +108,9 @@ class _Pool(Generic[R]):
                     self._listener.tick()
                     if interrupted and not stopping:
                         stopping = True
-                        self._interrupt_workers()
+                        self._interrupt_workers(interrupted[0])
             except BaseException:
-                self._interrupt_workers()
+                self._interrupt_workers(signal.SIGINT)
                 raise
             for number, done in self._retries:
                 self._conclude(number, done)
@@ -182,25 +183,29 @@ class _Pool(Generic[R]):
             self._listener.fail(failures.describe(done.error), failures.hint_of(done.error))
         self._listener.finish()
 
-    def _interrupt_workers(self) -> None:
+    def _interrupt_workers(self, number: int) -> None:
         for worker in self._workers.values():
-            worker.interrupt()
+            worker.interrupt(number)
 
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C in the list yielded instead of being interrupted by it."""
+    """Collect Ctrl-C, SIGTERM and SIGHUP in the list yielded instead of being interrupted."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         del frame
         received.append(number)
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    wanted = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     try:
+        for number in wanted:
+            signal.signal(number, remember)
         yield received
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in wanted:
+            signal.signal(number, before[number])
 
 
 def _lost(image: str, status: int) -> UncloneError:

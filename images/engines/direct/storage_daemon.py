@@ -31,6 +31,8 @@ from unclone.images.engines.direct.access.disk import Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
 from unclone.images.engines.direct.helpers import STORAGE_DAEMON, HelperProcess
 from unclone.images.errors import EngineError, UncloneError
+from unclone.images.files import temporary_directory
+from unclone.images.interrupts import deferred
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -77,12 +79,8 @@ class StorageDaemon:
 
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         clean_up()
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        # Locked before it gets its name: another run would take an unlocked one for a left-over.
-        draft = self._folder / _DRAFT
-        self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        draft.rename(self._folder / _LOCK)
+        with deferred():
+            self._folder, self._lock = _new_folder()
         self._drives = tuple(drives)
         self._scratch = scratch
         self._nodes: list[str] = []
@@ -167,13 +165,14 @@ class StorageDaemon:
 
     def kill(self) -> None:
         """Kill the daemon. Safe to call twice."""
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
-        if self._lock >= 0:
-            _remove(self._folder)
-            os.close(self._lock)
-            self._lock = -1
+        with deferred():  # what is mounted would stay
+            if self._process is not None:
+                self._process.kill()
+                self._process = None
+            if self._lock >= 0:
+                _remove(self._folder)
+                os.close(self._lock)
+                self._lock = -1
 
     # -- helpers ---------------------------------------------------------------------------
     def _start(self, drives: Sequence[Drive], *, scratch: bool) -> None:
@@ -258,34 +257,56 @@ class StorageDaemon:
         return {} if "event" in message else message
 
 
-def clean_up() -> None:
-    """Remove what killed runs of this user have left behind."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        try:
-            found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-                continue
-            old = time.time() - found.st_mtime > _AGE
-            if old and not any(folder.iterdir()):
-                folder.rmdir()
-                continue
-            given_up = old and (folder / _DRAFT).exists()
-            name = _DRAFT if given_up else _LOCK
-            lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            continue  # it is just being made or removed
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def clean_up() -> int:
+    """Remove what killed runs of this user have left behind; return how many there were."""
+    temporary = temporary_directory().glob(f"{_PREFIX}*")
+    # The run may have had another temporary directory.
+    mounted = (place.parent for place in _mounts() if place.parent.name.startswith(_PREFIX))
+    return sum(_clean_up(folder) for folder in {*temporary, *mounted})
+
+
+def _clean_up(folder: Path) -> bool:
+    """Remove *folder* if its run was killed."""
+    try:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            return False
+        old = time.time() - found.st_mtime > _AGE
+        if old and not any(folder.iterdir()):
+            folder.rmdir()
+            return True
+        given_up = old and (folder / _DRAFT).exists()
+        name = _DRAFT if given_up else _LOCK
+        lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False  # it is just being made or removed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with deferred():
             _remove(folder)
-        except BlockingIOError:
-            continue  # its run has not ended
-        finally:
-            os.close(lock)
+    except BlockingIOError:
+        return False  # its run has not ended
+    finally:
+        os.close(lock)
+    return True
+
+
+def _new_folder() -> tuple[Path, int]:
+    """A private folder, and its lock."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    # Locked before it gets its name: another run would take an unlocked one for a left-over.
+    draft = folder / _DRAFT
+    lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    draft.rename(folder / _LOCK)
+    return folder, lock
 
 
 def _remove(folder: Path) -> None:
     """Unmount what is mounted in *folder* and remove it."""
-    for mounted in _mounts_in(folder):
+    for mounted in _mounts():
+        if mounted.parent != folder:
+            continue
         command = ["umount", "-l"] if shutil.which("fusermount3") is None else []
         try:
             process.run([*(command or ["fusermount3", "-u", "-z"]), mounted])
@@ -301,12 +322,11 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def _mounts_in(folder: Path) -> Iterator[Path]:
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        place = line.split(" ")[4]  # blanks in it are written as \040
-        mounted = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), place))
-        if mounted.parent == folder:
-            yield mounted
+def _mounts() -> Iterator[Path]:
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        place = line.split(b" ")[4]  # blanks in it are written as \040
+        plain = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), place)
+        yield Path(os.fsdecode(plain))
 
 
 def _export(name: str, node: str, file: Path) -> dict[str, Any]:

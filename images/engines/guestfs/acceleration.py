@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ToolError
+from unclone.images.files import temporary_directory
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def cache_file() -> Path:
         return Path(configured, "unclone", "acceleration.json")
     with suppress(RuntimeError):  # no home directory
         return Path.home() / ".cache" / "unclone" / "acceleration.json"
-    return Path(tempfile.gettempdir(), f"unclone-{os.geteuid()}", "acceleration.json")
+    return Path(temporary_directory(), f"unclone-{os.geteuid()}", "acceleration.json")
 
 
 def default_hypervisor() -> str:

@@ -77,9 +77,16 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def started(image: Path, engine: str = "direct") -> subprocess.Popen[str]:
-    argv = [os.fspath(each) for each in (PROGRAM, "sanitize", "--engine", engine, image)]
-    return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def started(
+    *images: Path, engine: str = "direct", temporary: Path | None = None, before: str = ""
+) -> subprocess.Popen[str]:
+    """A run on *images* by the program *before*, if one is given."""
+    argv = [before] if before else []
+    argv += [os.fspath(PROGRAM), "sanitize", "--engine", engine, *map(os.fspath, images)]
+    environment = {**os.environ, "TMPDIR": str(temporary)} if temporary else None
+    return subprocess.Popen(
+        argv, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
 
 
 @pytest.mark.slow
@@ -154,10 +161,92 @@ def test_ctrl_c_while_the_image_is_written_says_that_it_is_complete(
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
 
+STATUSES = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("taking the lock", signal.SIGTERM),
+        ("opening the image", signal.SIGHUP),
+        ("changing", signal.SIGTERM),
+    ],
+)
+def test_sigterm_and_sighup_end_a_run_as_ctrl_c_does(
+    golden: Path, tmp_path: Path, phase: str, number: signal.Signals
+) -> None:
+    image, temporary = copied(golden, tmp_path / "images"), tmp_path / "temporary"
+    temporary.mkdir()
+    run = started(image, temporary=temporary)
+    said = interrupted(run, phase, number, process_group=False)
+    assert run.returncode == STATUSES[number], said
+    assert f"interrupted by {number.name}; the image is as it was" in said
+    assert "Traceback" not in said
+    assert digest(image) == digest(golden)
+    assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
+    assert list(temporary.iterdir()) == []
+    assert not mounts_below(tmp_path)
+
+
+def test_sighup_does_not_end_what_nohup_started(golden: Path, tmp_path: Path) -> None:
+    image = copied(golden, tmp_path / "images")
+    run = started(image, before="nohup")
+    said = interrupted(run, "changing", signal.SIGHUP)
+    assert run.returncode == 0, said
+    assert identity(image) == "new"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(MOMENTS + MOMENTS // 2))
+def test_sigterm_at_any_moment(
+    golden: Path, complete: tuple[str, float], tmp_path: Path, moment: int
+) -> None:
+    """With one image, and with two worked on by two processes."""
+    images = [copied(golden, tmp_path / name) for name in ("one", "two")[: 1 + moment % 2]]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    number = [*STATUSES][moment // 2 % 2]
+    run = started(*images, temporary=temporary)
+    time.sleep(complete[1] * 1.1 * random.Random(moment).random())
+    os.kill(run.pid, number)
+    _, said = run.communicate(timeout=60)
+    # Before the program has a handler, the signal ends it by itself.
+    assert run.returncode in {0, STATUSES[number], -number}, said
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    assert not mounts_below(tmp_path)
+    for image in images:
+        assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
+        found = identity(image)
+        assert found in ({"new"} if run.returncode == 0 else {"old", "new"}), said
+        if found == "old":
+            assert digest(image) == digest(golden)
+        elif run.returncode and len(images) == 1:
+            assert "as it was" not in said
+
+
+def test_recover_takes_away_what_a_killed_run_has_mounted(golden: Path, tmp_path: Path) -> None:
+    image = copied(golden, tmp_path / "images")
+    # The temporary directory of that run, and a folder with such a name that it did not make.
+    temporary, other = tmp_path / "temporary", tmp_path / "temporary/unclone-direct-other"
+    other.mkdir(parents=True)
+    (other / "notes").touch()
+    run = started(image, temporary=temporary)
+    interrupted(run, "changing", signal.SIGKILL)
+    assert mounts_below(tmp_path)
+    recovered = unclone("recover", image)  # with another temporary directory
+    assert recovered.returncode == 0, recovered.stderr
+    assert "1 killed run" in recovered.stderr
+    assert not mounts_below(tmp_path)
+    assert [p.name for p in temporary.iterdir()] == [other.name]
+    assert (other / "notes").exists()
+    assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
+
+
 @pytest.mark.appliance
 def test_ctrl_c_while_the_appliance_starts(golden: Path, tmp_path: Path) -> None:
     image = copied(golden, tmp_path / "images")
-    run = started(image, "guestfs")
+    run = started(image, engine="guestfs")
     assert run.stderr is not None
     for line in run.stderr:
         if "opening the image" in line:
@@ -172,17 +261,28 @@ def test_ctrl_c_while_the_appliance_starts(golden: Path, tmp_path: Path) -> None
     assert not processes_with(image)
 
 
-def interrupted(run: subprocess.Popen[str], phase: str) -> str:
+def interrupted(
+    run: subprocess.Popen[str],
+    phase: str,
+    number: signal.Signals = signal.SIGINT,
+    *,
+    process_group: bool = True,
+) -> str:
     """Send Ctrl-C to the whole foreground, as a terminal does, when *phase* is announced."""
     assert run.stderr is not None
     said = ""
     for line in run.stderr:
         said += line
         if phase in line:
-            os.killpg(run.pid, signal.SIGINT)
+            (os.killpg if process_group else os.kill)(run.pid, number)
             break
     said += run.communicate(timeout=120)[1]
     return said
+
+
+def mounts_below(folder: Path) -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if f" {folder}/" in line]
 
 
 def processes_with(image: Path) -> list[str]:
