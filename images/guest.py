@@ -95,6 +95,10 @@ class Guest:
         """The sorted names in the directory at *path*; empty when it is not a directory."""
         return sorted(self._scan(path))
 
+    def kinds(self, path: str) -> Mapping[str, Kind]:
+        """What each name in the directory at *path* is; empty when it is not a directory."""
+        return self._scan(path)
+
     def glob(self, pattern: str) -> Sequence[str]:
         """The sorted guest paths that match *pattern*: ``*``, ``?``, ``[...]`` per component.
 

@@ -5,7 +5,9 @@ which files do GRUB, systemd, the initrd's makers and udev open, through whateve
 what do those files include? The residue scan looks for old identifiers there, so that a rule which
 looked in the wrong place is found out. It shares nothing with the rules.
 
-References: systemd-fstab-generator(8), systemd-cryptsetup-generator(8), systemd.unit(5); udev(7);
+References: systemd-fstab-generator(8), systemd-cryptsetup-generator(8), systemd.unit(5) ("Unit File
+Load Path", ``.d``, ``.wants``), systemd.exec(5) (``EnvironmentFile=``), systemctl(1) (``link``);
+veritytab(5), integritytab(5); udev(7); auto.master(5); lvm.conf(5), lvmdevices(8); modprobe.d(5);
 GRUB manual (``configfile``, ``source``, ``load_env``; variables of the environment block);
 kernel-install(8); initramfs.conf(5); dracut.conf(5); mkinitcpio(8); bootctl(1).
 """
@@ -13,6 +15,7 @@ kernel-install(8); initramfs.conf(5); dracut.conf(5); mkinitcpio(8); bootctl(1).
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from unclone.images.volumes import Kind
@@ -27,19 +30,14 @@ if TYPE_CHECKING:
 #: Opened by name at the next boot, or when the next kernel is installed. Globs are allowed.
 _OPENED = (
     "/etc/fstab",
+    "/etc/fstab.d",
     "/etc/crypttab",
+    "/etc/veritytab",
+    "/etc/integritytab",
     "/etc/machine-id",
     "/var/lib/dbus/machine-id",
-    "/etc/default/grub",
-    "/etc/default/grub.d",
-    "/etc/default/flash-kernel",
-    "/etc/default/limine",
-    "/etc/default/u-boot",
-    "/etc/default/zipl",
-    "/etc/sysconfig/bootloader",
-    "/etc/sysconfig/grub",
-    "/etc/sysconfig/grub2",
-    "/etc/sysconfig/kernel",
+    "/etc/default",
+    "/etc/sysconfig",
     "/etc/tuned/bootcmdline",
     "/etc/update-extlinux.conf",
     "/etc/update-extlinux.d",
@@ -49,15 +47,15 @@ _OPENED = (
     "/etc/grub.conf",
     "/etc/booster.yaml",
     "/etc/cryptsetup-initramfs",
+    "/etc/cryptsetup-keys.d",
     "/etc/suspend.conf",
     "/etc/uswsusp.conf",
     "/etc/cmdline",
     "/etc/cmdline.d",
     "/etc/grub.d",
     "/etc/kernel",
-    "/etc/systemd/system",
-    "/etc/udev/rules.d",
     "/etc/initramfs-tools",
+    "/etc/initcpio",
     "/etc/initramfs.conf",
     "/etc/mkinitcpio.conf",
     "/etc/mkinitcpio.conf.d",
@@ -80,11 +78,52 @@ _OPENED = (
     "/boot/EFI",
     "/extlinux.conf",
     "/syslinux.cfg",
-    "/usr/local/lib/systemd",
-    "/usr/local/lib/udev/rules.d",
-    "/etc/udev/hwdb.d",
+    "/usr/lib/dracut/dracut.conf.d",
+    "/usr/lib/kernel",
+    "/etc/lvm/devices",
+    "/etc/lvm/profile",
+    "/etc/lvm/lvm*.conf",
+    "/etc/modprobe.d",
+    "/etc/tmpfiles.d",
+    "/etc/repart.d",
+    "/usr/lib/repart.d",
+    "/etc/zfs",
+    "/etc/auto.*",
+    "/etc/auto.master.d",
+    "/etc/autofs*",
+    "/etc/kdump.conf",
+    "/etc/smartd.conf",
+    "/etc/smartmontools",
+    "/etc/multipath.conf",
+    "/etc/multipath",
+    "/etc/inittab",
+    "/etc/rc.conf",
+    "/etc/rc.local",
+    "/etc/rc.d",
+    "/etc/init.d",
+    "/etc/init",
+    "/etc/conf.d",
+    "/etc/local.d",
+    "/etc/runit",
+    "/etc/sv/*/run",
     *(f"/ostree/deploy/*/deploy/*/etc/{name}" for name in ("fstab", "crypttab", "grub.d")),
 )
+#: Directories that the residue scan searches, each file whole. Here, what their links lead to.
+FOLDERS = (
+    "/etc/systemd",
+    "/etc/systemd/system",
+    "/etc/udev/hwdb.d",
+    "/etc/udev/rules.d",
+    "/usr/lib/systemd/system",
+    "/usr/lib/udev/rules.d",
+    "/usr/local/lib/systemd",
+    "/usr/local/lib/udev/rules.d",
+    "/lib/systemd/system",
+    "/lib/udev/rules.d",
+)
+#: Directories in them in which files are opened, and those of which names alone count.
+_OPENED_BELOW = (".d", "system", "user", "network")
+_OF_LINKS = (".wants", ".requires", ".upholds")
 #: Of a boot file system, whatever it is called.
 _ON_BOOT = ("EFI", "loader", "grub", "grub2", "extlinux", "syslinux")
 _BOOT = re.compile(r"/(boot|efi)(/.*)?")
@@ -94,22 +133,35 @@ _INCLUDE = re.compile(
     r"|load_env[ \t]+(?:-f|--file(?:=|[ \t]))|syslinux_configfile|INCLUDE|include)"
     r"[ \t]*(?P<path>[^\s;]+)"
 )
+#: What a unit runs, or takes variables from; what an automounter's master map leads to.
+_NAMED = re.compile(
+    r"(?m)^[ \t]*(?:Exec\w+|EnvironmentFile)[ \t]*=[ \t]*(?P<unit>[^\n]+)"
+    r"|^[ \t]*/\S*[ \t]+(?:file[,:])?(?P<map>/\S+)"
+)
+_PATH = re.compile(r"(?<![\w/.])/[^\s'\";|&()<>]+")
+#: What packages bring is the same on every machine, and what the kernel makes is no file.
+_OF_PACKAGES = re.compile(r"/(usr/)?(s?bin|lib\w*|share)/|/(dev|proc|sys|run)/")
 _DEVICE = re.compile(r"""^["']?(?:\([^)]*\)|\$\{?\w+\}?)?""")
 
 #: Bytes that are read of one file; a larger one is named by the rules' own limit.
 READ_LIMIT = 64 * 1024 * 1024
 #: Bytes of a compressed file that show what it begins with, and of what it has to begin with.
 _START, _MAGIC = 64 * 1024, 6
+#: Bytes of what a unit names: scripts and variables, and no programs.
+_NAMED_LIMIT = 1024 * 1024
 #: Directories below one that is opened; no guest nests them deeper.
 _DEPTH = 6
 #: Files in all; a hostile guest is not followed further.
 _MOST = 20_000
+#: Names in a directory that a link among units leads to.
+_MOST_LINKED = 1000
 
 
 def files_read(guest: Guest) -> Sequence[str]:
     """The physical path of every file that the next boot opens, each once, in no order.
 
-    Symlinks are followed, those to directories included.
+    Symlinks are followed, those to directories included. In a linked directory of units, links
+    are given, too.
     """
     found: dict[str, None] = {}
     on_boot = [f"{top}/{name}" for top in boot_roots(guest) for name in _ON_BOOT]
@@ -122,6 +174,11 @@ def files_read(guest: Guest) -> Sequence[str]:
             if path not in found:
                 found[path] = None
                 pending.append(path)
+    folders = {_resolved(guest, each): each for each in reversed(FOLDERS) if guest.is_dir(each)}
+    units = [unit for pair in folders.items() for unit in _units(guest, *pair, found, _DEPTH)]
+    for path in (*units, *(path for path in found if path.startswith("/etc/auto"))):
+        for named in _named(guest, path):
+            _collect(guest, named, found, set(), 0)
     return list(found)
 
 
@@ -159,8 +216,8 @@ def _may_be_initrd(start: bytes) -> bool:
 
 
 def _collect(guest: Guest, path: str, found: dict[str, None], seen: set[str], depth: int) -> None:
-    stat = guest.stat(path)
-    if stat is None or depth < 0 or len(found) >= _MOST:
+    stat = guest.stat(path) if depth >= 0 and len(found) < _MOST else None
+    if stat is None:
         return
     physical = guest.resolve(path)
     if stat.kind is Kind.FILE:
@@ -169,6 +226,49 @@ def _collect(guest: Guest, path: str, found: dict[str, None], seen: set[str], de
         seen.add(physical)
         for name in guest.list(physical):
             _collect(guest, f"{physical.rstrip('/')}/{name}", found, seen, depth - 1)
+
+
+def _units(
+    guest: Guest, folder: str, called: str, found: dict[str, None], depth: int
+) -> Iterator[str]:
+    """The machine's own units in *folder*, which is reached as *called*.
+
+    What links in it lead to outside of it is added to *found*.
+    """
+    local = called.startswith(("/etc/", "/usr/local/")) and "/system/" in f"{called}/"
+    for name, kind in sorted(guest.kinds(folder).items()) if depth else ():
+        path = f"{folder}/{name}"
+        if kind is Kind.DIRECTORY and name.endswith(_OPENED_BELOW):
+            yield from _units(guest, path, f"{called}/{name}", found, depth - 1)
+        elif kind is Kind.FILE and local:
+            yield path
+        elif kind is Kind.SYMLINK:
+            behind = _resolved(guest, path)
+            if behind and not behind.startswith(tuple(f"{each}/" for each in FOLDERS)):
+                before = len(found)
+                of_names = name.endswith((".d", *_OF_LINKS))
+                for inside in islice(guest.list(behind) if of_names else (), _MOST_LINKED):
+                    found[f"{behind}/{inside}"] = None  # also a link, whose name is what counts
+                    _collect(guest, f"{behind}/{inside}", found, set(), 0)
+                _collect(guest, behind, found, set(), 0)
+                yield from list(found)[before:]
+
+
+def _resolved(guest: Guest, path: str) -> str:
+    """The physical path of *path*; "" when there is none."""
+    try:
+        return guest.resolve(path)
+    except OSError:
+        return ""
+
+
+def _named(guest: Guest, path: str) -> Iterator[str]:
+    """What the unit or master map at *path* names, but for what packages bring."""
+    for match in _NAMED.finditer(guest.text_or_empty(path, READ_LIMIT)):
+        for named in _PATH.findall(match["unit"] or match["map"]):
+            stat = None if _OF_PACKAGES.match(named) else guest.stat(named)
+            if stat is not None and stat.size <= _NAMED_LIMIT:
+                yield named
 
 
 def _included(guest: Guest, config: str) -> Iterator[str]:

@@ -31,8 +31,11 @@ ROOTS = (
     "/root",
     "/usr/lib/kernel",
     "/usr/lib/systemd",
+    "/usr/local/bin",
     "/usr/local/etc",
     "/usr/local/lib/systemd",
+    "/usr/local/libexec",
+    "/usr/local/sbin",
     "/var/lib",
     "/var/spool",
 )
@@ -92,15 +95,18 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
         found[Residue(old.kind, old.value, path, line, at_boot)] = None
 
     opened = dict.fromkeys(boot_view.files_read(guest))
+    for path in guest.search(boot_view.FOLDERS, finder.needles, limit=boot_view.READ_LIMIT):
+        for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
+            add(spelled, path, line, at_boot=True)
     roots = (*ROOTS, *boot_view.boot_roots(guest))
-    scanned = guest.search(roots, finder.needles, exclude=EXCLUDED, limit=CONTENT_LIMIT)
-    for path in scanned:
+    exclude = (*EXCLUDED, *boot_view.FOLDERS)
+    for path in guest.search(roots, finder.needles, exclude=exclude, limit=CONTENT_LIMIT):
         at_boot = path in opened or READ_AT_BOOT.match(path) is not None
-        for spelled, line in _matches(guest, path, finder):
+        for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT):
             add(spelled, path, line, at_boot=at_boot)
     for path in opened:
         if not _is_scanned(guest, path, roots):
-            for spelled, line in _in_content(guest, path, finder, boot_view.READ_LIMIT):
+            for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
                 add(spelled, path, line, at_boot=True)
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         for spelled, member in _inside(guest, path, finder):
@@ -127,7 +133,7 @@ def _inside(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, st
                     yield spelled, hit.path
 
 
-def _matches(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, int]]:
+def _matches(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:
     """Spelling and line of everything that *finder* finds in what *path* is."""
     kind = stat.kind if (stat := guest.lstat(path)) else Kind.OTHER
     name = path.rsplit("/", 1)[-1]
@@ -136,7 +142,7 @@ def _matches(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, i
         for _, spelled in finder.matches(text.encode("utf-8", "surrogateescape")):
             yield spelled, 0
     if kind is Kind.FILE:
-        yield from _in_content(guest, path, finder, CONTENT_LIMIT)
+        yield from _in_content(guest, path, finder, limit)
 
 
 def _in_content(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:

@@ -11,6 +11,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unclone.images.guest import MAX_SYMLINKS
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.change import Change, StepPlan
@@ -19,19 +20,25 @@ from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.renewal import Blocker, Rewriter
     from unclone.sanitize.step import PlanningContext
+
+#: Directories of units that are often links: drop-ins, and those of which names alone count.
+_DIRECTORIES = (".d", ".wants", ".requires", ".upholds")
+#: How deep directories of units are nested; what a directory behind a link may hold.
+_DEPTH, _MOST = 6, 1000
 
 
 @dataclass(frozen=True, slots=True)
 class NameReference:
     """Places whose names follow: everything below ``folders``, and what the globs ``names`` match.
 
-    Below ``folders``, links' texts and files' contents follow as well. They come first, while
-    everything still has its old path; then the names, from the bottom up.
+    Below ``folders``, links' texts and files' contents follow as well, and what the links lead to
+    elsewhere. Texts come first, while everything still has its old path; then the names, from the
+    bottom up.
     """
 
     info: StepInfo
@@ -47,7 +54,8 @@ class NameReference:
         guest, rewriter = context.guest, context.renewals.rewriter
         if not rewriter.needles:
             return StepPlan()
-        paths = guest.search(self.folders, rewriter.needles, limit=TEXT_LIMIT)
+        inside = guest.search(self.folders, rewriter.needles, limit=TEXT_LIMIT)
+        paths = tuple(dict.fromkeys((*inside, *_behind_links(guest, self.folders))))
         named = [*paths, *(path for pattern in self.names for path in guest.glob(pattern))]
         return StepPlan(
             (
@@ -61,8 +69,11 @@ class NameReference:
             stat = guest.lstat(path)
             kind = stat.kind if stat else Kind.OTHER
             if kind is Kind.SYMLINK:
-                content = guest.readlink(path).encode("utf-8", "surrogateescape")
-            elif kind is Kind.FILE:
+                text = guest.readlink(path)
+                if not _leads_on(path, text, rewriter, self.folders):
+                    continue
+                content = text.encode("utf-8", "surrogateescape")
+            elif kind is Kind.FILE and stat and stat.size <= TEXT_LIMIT:
                 content = guest.read(path, TEXT_LIMIT)
             else:
                 continue
@@ -86,6 +97,60 @@ class NameReference:
                 )
 
 
+def _leads_on(link: str, text: str, rewriter: Rewriter, folders: Sequence[str]) -> bool:
+    """Whether *link* still leads somewhere once its *text* has followed.
+
+    A directory elsewhere is not renamed, whatever it is called: the residue scan names the link.
+    """
+    above = posixpath.normpath(posixpath.join(posixpath.dirname(link), posixpath.dirname(text)))
+    return f"{above}/".startswith(_inside(folders)) or rewriter.rewritten_text(above) == above
+
+
+def _behind_links(guest: Guest, folders: Sequence[str]) -> Iterator[str]:
+    """What the links in *folders* lead to elsewhere, each step of the way, as physical paths.
+
+    In a directory that is a link itself, what is in it.
+    """
+    tops = {guest.resolve(folder): None for folder in folders if guest.is_dir(folder)}
+    for link in (link for top in tops for link in _links(guest, top, _DEPTH)):
+        steps = [step for step in _steps(guest, link) if not step.startswith(_inside(tops))]
+        yield from steps
+        if steps and link.endswith(_DIRECTORIES) and guest.is_dir(link):
+            for name in guest.list(link)[:_MOST]:
+                entry = f"{guest.resolve(link)}/{name}"
+                yield from (entry, *_steps(guest, entry))
+
+
+def _inside(tops: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{top}/" for top in tops)
+
+
+def _links(guest: Guest, folder: str, depth: int) -> Iterator[str]:
+    """The links below *folder* whose content systemd reads: of a link in ``.wants``, the name."""
+    for name, kind in sorted(guest.kinds(folder).items()):
+        if kind is Kind.SYMLINK:
+            yield f"{folder}/{name}"
+        elif kind is Kind.DIRECTORY and depth and not name.endswith(_DIRECTORIES[1:]):
+            yield from _links(guest, f"{folder}/{name}", depth - 1)
+
+
+def _steps(guest: Guest, link: str) -> Iterator[str]:
+    """The physical path of what *link* leads to directly, and, while that is a link, of the next.
+
+    Empty for what is no link, or leads to nothing.
+    """
+    for _ in range(MAX_SYMLINKS):
+        stat = guest.lstat(link)
+        if stat is None or stat.kind is not Kind.SYMLINK or guest.stat(link) is None:
+            return
+        text = guest.readlink(link)
+        folder, name = posixpath.split(posixpath.join(posixpath.dirname(link), text))
+        if name in {"", ".", ".."}:
+            return
+        link = posixpath.join(guest.resolve(folder), name)
+        yield link
+
+
 def _depth(path: str) -> int:
     return path.count("/")
 
@@ -104,8 +169,26 @@ REFERENCES = (
         ),
         folders=(
             "/etc/systemd",
+            "/etc/systemd/system",
             "/usr/lib/systemd/system",
             "/usr/local/lib/systemd",
+            "/lib/systemd/system",
+        ),
+    ),
+    # udev rules, also those of packages: an image builder's own package may bring some.
+    NameReference(
+        info=StepInfo(
+            id="udev-rules",
+            title="udev rules",
+            why="a rule that matches by ID_FS_UUID no longer does",
+            sources=("udev(7)", "hwdb(7)"),
+        ),
+        folders=(
+            "/etc/udev/rules.d",
+            "/etc/udev/hwdb.d",
+            "/usr/local/lib/udev/rules.d",
+            "/usr/lib/udev/rules.d",
+            "/lib/udev/rules.d",
         ),
     ),
     # Pop!_OS: kernels on the EFI system partition lie in a folder called after the root's

@@ -23,17 +23,20 @@ REFERENCES = (
             "/ostree/deploy/*/deploy/*/etc/fstab",
         ),
     ),
-    # ``/etc/crypttab``: containers by their UUID, and mappings called ``luks-<uuid>``.
+    # ``/etc/crypttab``: containers by their UUID, and mappings called ``luks-<uuid>``; and the
+    # tables of the same form for dm-verity and dm-integrity.
     TextReference(
         info=StepInfo(
             id="crypttab",
             title="crypttab",
             why="encrypted containers are found by UUID here, and often named after it",
-            sources=("crypttab(5)",),
+            sources=("crypttab(5)", "veritytab(5)", "integritytab(5)"),
         ),
         paths=(
             "/etc/crypttab",
             "/etc/crypttab.initramfs",
+            "/etc/veritytab",
+            "/etc/integritytab",
             "/ostree/deploy/*/deploy/*/etc/crypttab",
         ),
     ),
@@ -72,20 +75,6 @@ REFERENCES = (
             "/etc/lvm/profile/*",
         ),
     ),
-    # udev rules of the machine's own that match a file system or partition.
-    TextReference(
-        info=StepInfo(
-            id="udev-rules",
-            title="udev rules",
-            why="a rule that matches by ID_FS_UUID no longer does",
-            sources=("udev(7)",),
-        ),
-        paths=(
-            "/etc/udev/rules.d/*",
-            "/etc/udev/hwdb.d/*",
-            "/usr/local/lib/udev/rules.d/*",
-        ),
-    ),
     # Services that mount, export, watch or back up file systems.
     TextReference(
         info=StepInfo(
@@ -98,6 +87,8 @@ REFERENCES = (
                 "exports(5)",
                 "pam_mount.conf(5)",
                 "smartd.conf(5)",
+                "multipath.conf(5)",
+                "repart.d(5)",
             ),
         ),
         paths=(
@@ -121,6 +112,12 @@ REFERENCES = (
             "/etc/zfs/*",
             "/etc/stratis/*",
             "/etc/snapraid.conf",
+            "/etc/multipath.conf",
+            "/etc/multipath/*",
+            "/etc/multipath/conf.d/*",
+            "/etc/modprobe.d/*",
+            "/etc/repart.d/*",
+            "/usr/lib/repart.d/*",
             "/etc/tmpfiles.d/*",
             "/etc/sysctl.d/*",
             "/etc/default/zramswap",

@@ -58,6 +58,56 @@ LINKS = {
         "/etc/kernel/cmdline": "-> /opt/cmdline",
         "/opt/cmdline": f"root=UUID={OLD} ro\n",
     },
+    "a linked unit": {
+        "/etc/systemd/system/srv-data.mount": "-> /srv/units/data.mount",
+        "/srv/units/data.mount": f"[Mount]\nWhat=/dev/disk/by-uuid/{OLD}\nWhere=/srv/data\n",
+    },
+    "a unit of a package that is a link": {
+        "/usr/lib/systemd/system/c.mount": "-> /opt/c.mount",
+        "/opt/c.mount": f"[Mount]\nWhat=UUID={OLD}\n",
+    },
+    "a unit behind two links": {
+        "/etc/systemd/system/c.mount": "-> /usr/lib/systemd/system/c.mount",
+        "/usr/lib/systemd/system/c.mount": "-> ../../../../srv/c",
+        "/srv/c": f"[Mount]\nWhat=UUID={OLD}\n",
+    },
+    "a linked drop-in directory": {
+        "/etc/systemd/system/c.mount.d": "-> /opt/c.d",
+        "/opt/c.d/device.conf": f"[Mount]\nWhat=UUID={OLD}\n",
+    },
+    "a linked drop-in": {
+        "/usr/lib/systemd/system/c.mount.d/device.conf": "-> /opt/device.conf",
+        "/opt/device.conf": f"[Mount]\nWhat=UUID={OLD}\n",
+    },
+    "all units of the machine": {
+        "/etc/systemd/system": "-> /srv/units",
+        "/srv/units/data.mount": f"[Mount]\nWhat=UUID={OLD}\n",
+    },
+    "the units of a system before the merge of /usr": {
+        "/lib/systemd/system/c.mount": "-> /opt/c.mount",
+        "/opt/c.mount": f"[Mount]\nWhat=UUID={OLD}\n",
+    },
+    "a linked udev rule": {
+        "/usr/lib/udev/rules.d/99-data.rules": "-> /opt/data.rules",
+        "/opt/data.rules": f'ENV{{ID_FS_UUID}}=="{OLD}", SYMLINK+="data"\n',
+    },
+    "a script that a unit runs": {
+        "/etc/systemd/system/data.service": "[Service]\nExecStartPre=-/srv/bin/mount-data -v\n",
+        "/srv/bin/mount-data": f"#!/bin/sh\nmount UUID={OLD} /srv/data\n",
+    },
+    "a script that a linked unit runs through a shell": {
+        "/etc/systemd/system/data.service": "-> /srv/data.service",
+        "/srv/data.service": "[Service]\nExecStart=/bin/sh -c 'exec /opt/mount-data'\n",
+        "/opt/mount-data": f"#!/bin/sh\nmount UUID={OLD} /srv/data\n",
+    },
+    "variables of a unit": {
+        "/etc/systemd/system/data.service": "[Service]\nEnvironmentFile=-/srv/data.env\n",
+        "/srv/data.env": f"DEVICE=/dev/disk/by-uuid/{OLD}\n",
+    },
+    "an automounter's map": {
+        "/etc/auto.master": "/- /srv/maps/direct --timeout=60\n",
+        "/srv/maps/direct": f"/srv/data -fstype=ext4 :/dev/disk/by-uuid/{OLD}\n",
+    },
     "an initrd's settings": {
         "/etc/initramfs-tools/conf.d/resume": "-> /srv/resume",
         "/srv/resume": f"RESUME=UUID={OLD}\n",
@@ -79,7 +129,7 @@ def left(folder: Path) -> list[tuple[str, bool]]:
 
 
 def real_file(tree: dict[str, str]) -> str:
-    return next(path for path, content in tree.items() if not content.startswith("-> "))
+    return next(path for path, content in tree.items() if OLD in content)
 
 
 @each_link

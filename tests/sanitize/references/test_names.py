@@ -9,7 +9,9 @@ from tests.support.identified import ESP, RENEWALS, ROOT, SWAP
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.change import Retired
 from unclone.sanitize.references import names
+from unclone.sanitize.residue import find_residue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +93,45 @@ def test_nothing_is_renamed_over_something(tmp_path: Path) -> None:
     guest = guest_at(tmp_path)
     decided = context(guest, renewals=RENEWALS)
     assert EFI_FOLDERS.plan(decided).changes == ()
+
+
+def linked(root: str, swap: str) -> dict[str, str]:
+    """Units and their directories that are links to a folder which no rule names."""
+    swap_unit = f"dev-disk-by\\x2duuid-{escaped(swap)}.swap"
+    root_unit = f"dev-disk-by\\x2duuid-{escaped(root)}.device"
+    system = "etc/systemd/system"
+    return {
+        f"{system}/{swap_unit}": f"-> /srv/units/{swap_unit}",
+        f"srv/units/{swap_unit}": f"-> ../current/{swap_unit}",
+        f"srv/current/{swap_unit}": f"[Swap]\nWhat=/dev/disk/by-uuid/{swap}\n",
+        f"{system}/multi-user.target.wants": "-> ../../../opt/wants",
+        f"opt/wants/{swap_unit}": f"-> /etc/systemd/system/{swap_unit}",
+        f"usr/lib/systemd/system/{root_unit}.d": "-> /opt/dropins",
+        "opt/dropins/slow.conf": f"[Unit]\n# {root}\nJobTimeoutSec=5\n",
+    }
+
+
+def test_what_links_lead_to_elsewhere_is_renamed_with_them(tmp_path: Path) -> None:
+    plant(tmp_path, {f"/{path}": text for path, text in linked(ROOT.old, SWAP.old).items()})
+    follow(guest_at(tmp_path), SYSTEMD_UNITS)
+    assert listed(tmp_path) == linked(ROOT.new, SWAP.new)
+
+
+def test_names_behind_a_linked_directory_are_found_when_they_stay(tmp_path: Path) -> None:
+    plant(tmp_path, {f"/{path}": text for path, text in linked(ROOT.old, SWAP.old).items()})
+    retired = [Retired("swap", "swap-uuid", SWAP.old)]
+    found = {each.path for each in find_residue(guest_at(tmp_path), retired) if each.read_at_boot}
+    assert f"/opt/wants/dev-disk-by\\x2duuid-{escaped(SWAP.old)}.swap" in found
+
+
+def test_a_link_through_a_folder_of_that_name_is_not_broken(tmp_path: Path) -> None:
+    """The folder may be anyone's; that the link still has the old name fails the run."""
+    link = "/etc/systemd/system/data.mount"
+    unit = f"/srv/{ROOT.old}/data.mount"
+    plant(tmp_path, {link: f"-> {unit}", unit: f"[Mount]\nWhat=UUID={ROOT.old}\n"})
+    guest = guest_at(tmp_path)
+    assert follow(guest, SYSTEMD_UNITS) == [unit]
+    assert guest.read_text(link) == f"[Mount]\nWhat=UUID={ROOT.new}\n"
+    retired = [Retired("root", "file-system-uuid", ROOT.old)]
+    found = [(each.path, each.read_at_boot) for each in find_residue(guest, retired)]
+    assert found == [(link, True)]

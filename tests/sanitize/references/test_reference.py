@@ -37,7 +37,6 @@ LINES = {
     "raspberry-pi": "console=tty1 root=PARTUUID=0a1b2c3d-02 rootwait\n",
     "mdadm-conf": "ARRAY /dev/md/0 metadata=1.2 UUID=00000001:00000002:00000003:0000000a\n",
     "proxmox-boot": f"{ESP.old}\n",
-    "udev-rules": f'ENV{{ID_FS_UUID}}=="{ROOT.old}", SYMLINK+="backup"\n',
     "lvm-settings": "IDTYPE=devname PVID=abcdef0123ABCD4567efghijklMNOPQR\n",
 }
 ANYTHING = f'# kept\noptions root=UUID={ROOT.old} resume="UUID={SWAP.old}" quiet\n'
