@@ -87,14 +87,29 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
         notes=tuple(note for part in parts for note in part.notes),
         retired=tuple(dict.fromkeys(retired for part in parts for retired in part.retired)),
     )
-    kept = [note for note in plan.notes if note.level is Level.KEPT]
-    if options.strict and kept:
-        raise RefusedError(
-            f"{len(kept)} identities cannot be changed safely: {kept[0].text}",
-            hint="Without --strict they are kept and the report names them.",
-        )
+    if options.strict:
+        _refuse_to_keep(plan, context)
     return plan
 
+
+def _refuse_to_keep(plan: Plan, context: PlanningContext) -> None:
+    from unclone.sanitize.inventory.optional_steps import undecided  # noqa: PLC0415 (asks for the steps of this module)
+
+    left = [note.text for note in plan.notes if note.level is Level.KEPT]
+    left += undecided(context.guest, context.facts, context.options)
+    if left:
+        more = f"; and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        raise RefusedError(
+            f"{len(left)} identities would stay (they cannot be changed safely, or are yours to "
+            f"decide): {'; '.join(left[:_NAMED])}{more}",
+            hint="`unclone steps ID` describes a step. --enable ID changes what is off by default, "
+            "--disable ID keeps it as it is. Without --strict all of them stay, and the report "
+            "names them.",
+        )
+
+
+#: Identities that a refusal names.
+_NAMED = 10
 
 #: What two steps may plan for one path, where once is enough.
 _ONCE = {"remove", "replace-identifiers"}

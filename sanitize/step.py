@@ -8,6 +8,7 @@ the rest of the program, and ``unclone steps`` lists both.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from unclone.sanitize.new_values import NewValues
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from unclone.sanitize.facts import Facts
 
 
+class StepKind(StrEnum):
+    """What a step does with what it finds."""
+
+    REMOVE = "remove"  # it goes: the machine makes its own, or is right without
+    RENEW = "renew"  # it is changed in place, or made anew
+    KEEP = "keep"  # it stays and is named; what has an `off_because` goes with --enable
+    TELL = "tell"  # it stays, and the report says what gives a clone its own
+
+
 @dataclass(frozen=True, slots=True)
 class StepInfo:
     """What ``unclone steps`` says about a step."""
@@ -34,6 +44,7 @@ class StepInfo:
     profile: Profile = Profile.IDENTITY
     #: Why the step is off unless enabled by name; empty when it is on.
     off_because: str = ""
+    kind: StepKind = StepKind.RENEW
 
 
 @dataclass(frozen=True, slots=True)

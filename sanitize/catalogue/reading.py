@@ -74,6 +74,7 @@ def _row(item: Mapping[str, Any]) -> CatalogueRow:
         containing=tuple(item.get("containing", {}).items()),
         lines=tuple(item.get("lines", ())),
         content=item.get("content", ""),
+        remedy=_folded(item.get("remedy", "")),
     )
 
 
@@ -169,4 +170,7 @@ _GOES_WITH = {
     "content": "write takes it",
     "except": "remove FOLDER/* takes exceptions",
     "lines": "drop-lines takes it",
+    "off_because": "what is told is never off",
+    "profile": "what is told is told with every profile",
+    "remedy": "tell takes it",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.guest import READ_LIMIT, parent
@@ -14,7 +15,7 @@ from unclone.sanitize.actions.drop_lines import read_whole, split
 from unclone.sanitize.catalogue.paths import any_exists, around, find, outermost
 from unclone.sanitize.change import Change, Level, Note, StepPlan
 from unclone.sanitize.options import Profile
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 #: Bytes of a file in which ``containing`` is looked for.
 CONTAINING_LIMIT = 64 * 1024
+
+#: Stands in place of an action: what the row finds is named, and never changed.
+TELL = "tell"
+
+#: Places of one row that are named.
+PLACES_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,17 @@ class CatalogueRow:
     containing: tuple[tuple[str, str], ...] = ()
     lines: tuple[str, ...] = ()
     content: str = ""
+    #: With ``tell``: what gives a clone an identity of its own.
+    remedy: str = ""
+
+    @property
+    def kind(self) -> StepKind:
+        """What happens to what the row finds, unless it is enabled by name."""
+        if self.action == TELL:
+            return StepKind.TELL
+        if self.off_because:
+            return StepKind.KEEP
+        return StepKind.RENEW if self.action == "write" else StepKind.REMOVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +93,14 @@ class CatalogueStep:
     def info(self) -> StepInfo:
         """What ``unclone steps`` says about it."""
         row = self.row
-        return StepInfo(row.id, row.title, row.why, row.sources, row.profile, row.off_because)
+        return StepInfo(
+            row.id, row.title, row.why, row.sources, row.profile, row.off_because, row.kind
+        )
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change per path, sorted; a note for each match that is not changed."""
         guest = context.guest
-        if not self.row.when.holds(guest, context.facts):
+        if self.row.action == TELL or not self.row.when.holds(guest, context.facts):
             return StepPlan()
         spared = find(guest, self.row.excepts).targets
         found = find(guest, self.row.paths, spared)
@@ -94,27 +114,28 @@ class CatalogueStep:
                 changes[decided.target] = decided  # a link and its target are one file
         return StepPlan(tuple(changes.values()), tuple(notes))
 
-    def first_place(self, guest: Guest, facts: Facts) -> str:
-        """A path that :meth:`plan` would change; "" when there is none.
+    def places(self, guest: Guest, facts: Facts, limit: int = PLACES_LIMIT) -> tuple[str, ...]:
+        """The paths that :meth:`plan` would change, or that are named; at most *limit*.
 
-        Of a pattern with ``**`` only the two upper levels of folders are looked at: a whole tree
-        takes long, and this is asked of rows that are not part of the run.
+        Those behind a symlinked folder are among them. Of a pattern with ``**`` only the two upper
+        levels of folders are looked at: a whole tree takes long, and this is asked of rows that
+        change nothing in the run.
         """
         row = self.row
         if not row.when.holds(guest, facts):
-            return ""
+            return ()
         patterns = [one for pattern in row.paths for one in _upper_levels(pattern)]
         spared = find(guest, row.excepts).targets
-        for target in self._targets(guest, find(guest, patterns, spared).targets, spared):
-            decided = self._decide(guest, target)
-            if isinstance(decided, Change):
-                return decided.target
-        return ""
+        found = find(guest, patterns, spared)
+        targets = self._targets(guest, sorted((*found.targets, *found.astray)), spared)
+        decided = (self._decide(guest, target) for target in targets)
+        places = (change.target for change in decided if isinstance(change, Change))
+        return tuple(islice(places, limit))
 
     def _targets(
         self, guest: Guest, targets: Iterable[str], spared: tuple[str, ...]
     ) -> Iterator[str]:
-        if self.row.action != "remove":
+        if self.row.action not in {"remove", TELL}:
             yield from (t for t in targets if not _inside(t, spared))
             return
         for target in outermost(t for t in targets if not _inside(t, spared)):
@@ -124,7 +145,9 @@ class CatalogueStep:
         found = guest.lstat(target)
         if found is None or not self._holds(guest, target):
             return None
-        if self.row.action == "remove":
+        if self.row.action == TELL and found.kind is Kind.FILE and not found.size:
+            return None  # holds no identity any more
+        if self.row.action in {"remove", TELL}:
             return self._change(target, _described(guest, target, found))
         if found.kind is Kind.SYMLINK:
             # Follow it only to a neighbour; a link further away was not made for this row.

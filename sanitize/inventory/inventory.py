@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.change import Change
     from unclone.sanitize.inventory.host_names import HostName
     from unclone.sanitize.inventory.network import Fixed
-    from unclone.sanitize.inventory.optional_steps import OptionalStep
+    from unclone.sanitize.inventory.optional_steps import OptionalStep, Told
     from unclone.sanitize.inventory.users import User
 
 
@@ -47,6 +47,8 @@ class Inventory:
     certificates: tuple[str, ...] = ()
     #: Steps that are not part of the run, and that find something.
     optional_steps: tuple[OptionalStep, ...] = ()
+    #: What stays because nothing makes it again: the person decides.
+    told: tuple[Told, ...] = ()
 
     def without_new_values(self, changes: Iterable[Change]) -> Inventory:
         """The same after a rehearsal, in which the values that *changes* made were thrown away."""

@@ -1,4 +1,4 @@
-"""Steps that are not part of this run, and that find something in the guest."""
+"""What is found in the guest and stays: by steps that are left out, and by rows that only tell."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
-from unclone.sanitize.catalogue.row import CatalogueStep
+from unclone.images.text import printable
+from unclone.sanitize.catalogue.row import PLACES_LIMIT, CatalogueStep
 from unclone.sanitize.options import Profile
 from unclone.sanitize.planning import all_steps, is_selected
+from unclone.sanitize.step import StepKind
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest
@@ -28,13 +30,28 @@ class Off(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OptionalStep:
-    """``path`` is one of the places where the step finds something; "" for a disabled code step."""
+    """``path`` is the first of ``paths``, where the step finds something.
+
+    A code step that is disabled is listed without a look: it has "" and none.
+    """
 
     step: str
     title: str
     off: Off
     off_because: str
     path: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An identity that no step changes; ``remedy`` says what gives a clone its own."""
+
+    step: str
+    title: str
+    why: str
+    remedy: str
+    paths: tuple[str, ...]
 
 
 def optional_steps(guest: Guest, facts: Facts, options: Options) -> tuple[OptionalStep, ...]:
@@ -44,23 +61,52 @@ def optional_steps(guest: Guest, facts: Facts, options: Options) -> tuple[Option
     """
     found = []
     for step in all_steps(options):
-        if not is_selected(step, options):
-            path = _place(step, guest, facts)
-            if path or not isinstance(step, CatalogueStep):
-                info = step.info
-                found.append(
-                    OptionalStep(info.id, info.title, _off(step, options), info.off_because, path)
-                )
+        if not is_selected(step, options) and step.info.kind is not StepKind.TELL:
+            paths = _places(step, guest, facts)
+            if paths or not isinstance(step, CatalogueStep):
+                info, off = step.info, _off(step, options)
+                path = next(iter(paths), "")
+                found.append(OptionalStep(info.id, info.title, off, info.off_because, path, paths))
     return tuple(found)
 
 
-def _place(step: Step, guest: Guest, facts: Facts) -> str:
+def told(guest: Guest, facts: Facts, options: Options) -> tuple[Told, ...]:
+    """What rows of the kind ``tell`` find in *guest*; a row that is disabled says nothing."""
+    found = []
+    for step in all_steps(options):
+        if isinstance(step, CatalogueStep) and step.info.kind is StepKind.TELL:
+            row = step.row
+            paths = _places(step, guest, facts) if is_selected(step, options) else ()
+            if paths:
+                found.append(Told(row.id, row.title, row.why, row.remedy, paths))
+    return tuple(found)
+
+
+def undecided(guest: Guest, facts: Facts, options: Options) -> list[str]:
+    """What a strict run refuses to leave: each identity that stays and that nobody asked to keep.
+
+    Those are the rows that are off by default, but for those of a profile that was not asked for,
+    and those of the kind ``tell``. ``--enable`` and ``--disable`` say what is to become of one.
+    """
+    golden = {s.info.id for s in all_steps(options) if s.info.profile is Profile.GOLDEN}
+    left = [
+        f"{each.step} ({printable(each.path, 200)})"
+        for each in optional_steps(guest, facts, options)
+        if each.off is Off.BY_DEFAULT
+        if options.profile is Profile.GOLDEN or each.step not in golden
+    ]
+    named = told(guest, facts, options)
+    return left + [f"{each.step} ({printable(each.paths[0], 200)})" for each in named]
+
+
+def _places(step: Step, guest: Guest, facts: Facts) -> tuple[str, ...]:
     if not isinstance(step, CatalogueStep):
-        return ""
+        return ()
     try:
-        return step.first_place(guest, facts)
+        limit = 1 if step.info.profile is Profile.GOLDEN else PLACES_LIMIT
+        return step.places(guest, facts, limit)
     except (OSError, UncloneError):  # what cannot be looked at is not claimed to be there
-        return ""
+        return ()
 
 
 def _off(step: Step, options: Options) -> Off:

@@ -10,7 +10,7 @@ from unclone.sanitize.facts import Facts
 from unclone.sanitize.inventory.host_names import host_names
 from unclone.sanitize.inventory.inventory import Inventory, MachineId, SshHostKey
 from unclone.sanitize.inventory.network import network
-from unclone.sanitize.inventory.optional_steps import optional_steps
+from unclone.sanitize.inventory.optional_steps import optional_steps, told
 from unclone.sanitize.inventory.users import users
 from unclone.sanitize.machine_ids import read_dbus, read_systemd
 from unclone.sanitize.ssh.host_keys import find_host_keys
@@ -49,6 +49,7 @@ def take_inventory(guest: Guest, options: Options) -> Inventory:
         ssh_host_keys=tuple(_ssh_host_keys(guest))[:_LIMIT],
         certificates=tuple(_certificates(guest, (name.value for name in names)))[:_LIMIT],
         optional_steps=optional_steps(guest, facts, options),
+        told=told(guest, facts, options),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,7 @@ REFERENCE = BlockingReference(
         title="EVM integrity codes",
         why="with another file system UUID the kernel considers every file tampered with",
         sources=("evmctl(1)", "Linux: security/integrity/evm/Kconfig"),
+        kind=StepKind.KEEP,
     ),
     find=_find,
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,7 @@ REFERENCE = BlockingReference(
         title="the firmware's boot entries",
         why="they are not on the disk, and name the EFI system partition by its GUID",
         sources=("UEFI 2.10, 3.1.2 and 10.3.5.1", "efibootmgr(8)"),
+        kind=StepKind.KEEP,
     ),
     find=_find,
 )

@@ -15,7 +15,7 @@ from unclone.sanitize.boot.grub_core import SECTORS_LIMIT, bios_image
 from unclone.sanitize.files import files_at
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ REFERENCE = BlockingReference(
         title="identifiers built into GRUB's boot sectors",
         why="GRUB finds its modules and configuration by them, before it can read anything else",
         sources=("grub-install(8)", "grub2: util/grub-install.c, util/mkimage.c"),
+        kind=StepKind.KEEP,
     ),
     find=_find,
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note, StepPlan
 from unclone.sanitize.files import TEXT_LIMIT, files_at
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ class Snapshots:
         title="snapshots of the system",
         why="a guest rolled back to one would look for its file systems by old identifiers",
         sources=("snapper(8)", "https://github.com/linuxmint/timeshift"),
+        kind=StepKind.KEEP,
     )
 
     def blockers(self, context: PlanningContext) -> Sequence[Blocker]:  # noqa: ARG002

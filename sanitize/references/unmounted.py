@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,7 @@ REFERENCE = BlockingReference(
         title="boot file systems that the guest does not mount",
         why="what a boot loader on them refers to could not follow",
         sources=("systemd-gpt-auto-generator(8)", "fstab(5)"),
+        kind=StepKind.KEEP,
     ),
     find=_find,
 )

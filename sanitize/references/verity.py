@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ REFERENCE = BlockingReference(
         title="dm-verity",
         why="partition GUIDs are made from the root hash, which covers the file system's UUID",
         sources=("systemd-veritysetup-generator(8)", "systemd-gpt-auto-generator(8)"),
+        kind=StepKind.KEEP,
     ),
     find=_find,
 )

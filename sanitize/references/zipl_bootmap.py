@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.files import files_at
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.renewal import Blocker
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ REFERENCE = BlockingReference(
         title="zipl's boot map",
         why="the firmware of a mainframe boots what the map says, with root=UUID= in it",
         sources=("zipl(8)", "zipl.conf(5)"),
+        kind=StepKind.KEEP,
     ),
     find=_find,
 )

@@ -16,7 +16,7 @@ from unclone.sanitize import initrds, machine_ids
 from unclone.sanitize.actions.empty_in_initrd import ACTION, held_by
 from unclone.sanitize.change import Change, Level, Note, StepPlan
 from unclone.sanitize.finder import Finder
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
@@ -33,6 +33,7 @@ class InitrdMachineId:
         title="machine-id inside initrds",
         why="the initrd's systemd takes it for the machine's own",
         sources=("dracut: modules.d/01systemd/module-setup.sh", "machine-id(5)"),
+        kind=StepKind.REMOVE,
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:

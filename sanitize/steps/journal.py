@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.sanitize import machine_ids
 from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
@@ -28,6 +28,7 @@ class Journal:
         title="journal folders of the old machine-id",
         why="the journal keeps one folder per machine-id, and never uses the old one again",
         sources=("systemd-journald.service(8)", "machine-id(5)"),
+        kind=StepKind.REMOVE,
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:

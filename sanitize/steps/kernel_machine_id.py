@@ -18,7 +18,7 @@ from unclone.images.text import printable
 from unclone.sanitize import machine_ids
 from unclone.sanitize.boot.kernel_arguments import values
 from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 from unclone.sanitize.steps import boot_entries
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class KernelMachineId:
             "systemd.system-credentials(7)",
             "https://github.com/systemd/systemd/pull/22463",
         ),
+        kind=StepKind.REMOVE,
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:

@@ -154,7 +154,9 @@ def step_options(function: Decorated) -> Decorated:
             "image file.",
         ),
         click.option(
-            "--strict", is_flag=True, help="Refuse where an identity would have to be kept."
+            "--strict",
+            is_flag=True,
+            help="Refuse where an identity would stay: kept, off by default, or yours to decide.",
         ),
         catalogue_option,
     )

@@ -9,6 +9,7 @@ import yaml
 
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue import built_in_files, load
+from unclone.sanitize.catalogue.row import TELL
 from unclone.sanitize.steps import STEPS
 
 FILES = dict(built_in_files())
@@ -28,6 +29,7 @@ FIELDS = (
     "containing",
     "lines",
     "content",
+    "remedy",
     "sources",
 )
 
@@ -68,7 +70,11 @@ def test_paths_are_sorted(name: str, row: dict[str, Any]) -> None:
 def test_reads_well(name: str, row: dict[str, Any]) -> None:
     assert not row["title"].endswith(".")
     assert len(row["title"]) <= 60
-    for text in (row["why"], row.get("off_because", "It is off.")):
+    for text in (
+        row["why"],
+        row.get("off_because", "It is off."),
+        row.get("remedy", "It is told."),
+    ):
         assert text.strip().endswith((".", ")"))
 
 
@@ -102,4 +108,4 @@ def test_every_row_has_a_source_and_a_reason() -> None:
 
 
 def test_every_action_of_a_row_is_one() -> None:
-    assert {step.row.action for step in load()} <= ACTIONS.keys()
+    assert {step.row.action for step in load()} <= {*ACTIONS, TELL}

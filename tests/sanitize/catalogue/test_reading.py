@@ -133,6 +133,16 @@ BAD_ROWS = [
         {**GOOD, "action": "clear", "except": ["/a/b"]},
         "row my-agent: except: does not go with this action; remove FOLDER/* takes exceptions",
     ),
+    ({**GOOD, "action": "tell"}, "row my-agent: remedy: is missing"),
+    ({**GOOD, "remedy": "x"}, "row my-agent: remedy: does not go with this action; tell takes it"),
+    (
+        {**GOOD, "action": "tell", "remedy": "x", "off_because": "x"},
+        "row my-agent: off_because: does not go with this action; what is told is never off",
+    ),
+    (
+        {**GOOD, "action": "tell", "remedy": "x", "profile": "golden"},
+        "row my-agent: profile: does not go with this action; what is told is told with every",
+    ),
     ("text", "row number 1: has to be a mapping"),
     (None, "row number 1: has to be a mapping"),
 ]

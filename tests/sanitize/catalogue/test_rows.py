@@ -12,6 +12,7 @@ from tests.support.row_trees import (
     PASSWD,
     asked_for,
     concrete,
+    covers,
     matches,
     plant_beside,
     plant_row,
@@ -21,6 +22,8 @@ from tests.support.row_trees import (
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue import load
+from unclone.sanitize.catalogue.row import TELL
+from unclone.sanitize.facts import Facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
     from unclone.sanitize.catalogue.row import CatalogueRow, CatalogueStep
     from unclone.sanitize.change import StepPlan
 
-STEPS = load()
+ALL = load()
+
+#: Rows that change something; what the others tell is below.
+STEPS = tuple(step for step in ALL if step.row.action != TELL)
+TELLING = tuple(step for step in ALL if step.row.action == TELL)
 
 #: Files that no row may touch.
 BYSTANDERS: dict[str, str | bytes | None] = {
@@ -172,12 +179,31 @@ def test_stops_at_an_obstacle(tmp_path: Path, step: CatalogueStep, obstacle: str
     assert plan_of(step, guest_at(tmp_path)).changes == ()
 
 
+@pytest.mark.parametrize("step", TELLING, ids=by_id)
+def test_names_what_it_tells_and_changes_nothing(tmp_path: Path, step: CatalogueStep) -> None:
+    row = step.row
+    plant(tmp_path, BYSTANDERS)
+    assert step.places(guest_at(tmp_path), Facts(guest_at(tmp_path))) == ()
+    planted = plant_row(tmp_path, row, "old\n")
+    stays = plant_spared(tmp_path, row)
+    plant_beside(tmp_path, row, [*planted, *stays])
+    guest = guest_at(tmp_path)
+    places = step.places(guest, Facts(guest), limit=1000)
+    for path in planted:
+        assert any(within(path, place) or within(place, path) for place in places), path
+    assert [p for p in places if not covers(row.paths, p)] == []
+    assert plan_of(step, guest).changes == ()
+    assert step.info.kind == "tell"
+    assert row.remedy
+
+
 def test_every_drop_lines_row_has_its_lines_here() -> None:
     assert {step.row.id for step in STEPS if step.row.lines} == LINES.keys()
 
 
 def test_every_kind_of_action_is_met() -> None:
     # clear is for people's own rows: test_row.py meets it.
+    assert TELLING
     assert {step.row.action for step in STEPS} | {"clear"} == {
         "clear",
         "drop-lines",

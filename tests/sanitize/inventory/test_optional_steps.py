@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.tree import guest_at, plant
+from unclone.images.errors import RefusedError
 from unclone.sanitize.catalogue import load
 from unclone.sanitize.facts import Facts
-from unclone.sanitize.inventory.optional_steps import Off, OptionalStep, optional_steps
+from unclone.sanitize.inventory.optional_steps import (
+    Off,
+    OptionalStep,
+    optional_steps,
+    told,
+    undecided,
+)
 from unclone.sanitize.options import Options, Profile
+from unclone.sanitize.planning import make_plan
 from unclone.sanitize.step import PlanningContext
 
 if TYPE_CHECKING:
@@ -65,9 +75,73 @@ def test_what_is_found_would_be_changed_and_what_is_not_would_not(tmp_path: Path
     for step in load():
         if not any("/**/" in pattern for pattern in step.row.paths):
             planned = step.plan(context).changes
-            assert (step.first_place(guest, facts) != "") == bool(planned), step.info.id
+            assert (step.places(guest, facts) != ()) == bool(planned), step.info.id
 
 
 def test_a_tree_is_looked_at_two_levels_deep(tmp_path: Path) -> None:
     plant(tmp_path, {"/var/log/a/b/c/deep.log": "x"})
     assert "log-files" not in found(tmp_path, Options())
+
+
+def test_all_places_of_a_step_are_listed_up_to_a_limit(tmp_path: Path) -> None:
+    keys = [f"/etc/wireguard/wg{number:02}.conf" for number in range(70)]
+    plant(tmp_path, dict.fromkeys(keys, "PrivateKey = x"))
+    step = found(tmp_path, Options())["wireguard-keys"]
+    assert step.path == step.paths[0]
+    assert list(step.paths) == keys[:50]
+
+
+def test_what_lies_behind_a_linked_folder_is_listed(tmp_path: Path) -> None:
+    plant(tmp_path, {"/srv/wireguard/wg0.conf": "x", "/etc/wireguard": "-> /srv/wireguard"})
+    assert found(tmp_path, Options())["wireguard-keys"].paths == ("/etc/wireguard/wg0.conf",)
+
+
+TOR = "/var/lib/tor/keys/ed25519_master_id_secret_key"
+
+
+def test_told_is_what_nothing_makes_again(tmp_path: Path) -> None:
+    plant(tmp_path, {TOR: "x", "/var/lib/tor/keys/secret_id_key": ""})
+    guest = guest_at(tmp_path)
+    (one,) = told(guest, Facts(guest), Options())
+    assert (one.step, one.paths) == ("tor-keys", (TOR,))  # the empty file holds no key
+    assert "Tor makes new keys" in one.remedy
+    assert "tor-keys" not in found(tmp_path, Options())
+    assert told(guest, Facts(guest), Options(disable=frozenset({"tor-keys"}))) == ()
+    assert "tor-keys" not in found(tmp_path, Options(disable=frozenset({"tor-keys"})))
+
+
+def test_told_behind_a_linked_folder(tmp_path: Path) -> None:
+    plant(tmp_path, {"/srv/tor/keys/secret_id_key": "x", "/var/lib/tor": "-> /srv/tor"})
+    guest = guest_at(tmp_path)
+    (one,) = told(guest, Facts(guest), Options())
+    assert one.paths == ("/var/lib/tor/keys/secret_id_key",)
+
+
+def test_a_strict_run_refuses_what_nobody_decided(tmp_path: Path) -> None:
+    plant(tmp_path, {**FILES, TOR: "x"})
+    with pytest.raises(RefusedError) as refused:
+        make_plan(guest_at(tmp_path), Options(strict=True))
+    assert "3 identities would stay" in refused.value.message
+    for named in (f"systemd-credential-secret ({SECRET})", "machine-info", f"tor-keys ({TOR})"):
+        assert named in refused.value.message
+    assert "--enable ID" in refused.value.hint
+    assert "log-files" not in refused.value.message  # cleaning up is another profile's
+
+
+def test_strict_is_content_with_what_was_decided(tmp_path: Path) -> None:
+    plant(tmp_path, {**FILES, TOR: "x"})
+    options = Options(
+        strict=True,
+        enable=frozenset({"machine-info"}),
+        disable=frozenset({"systemd-credential-secret", "tor-keys"}),
+    )
+    plan = make_plan(guest_at(tmp_path), options)
+    assert "/etc/machine-info" in [change.target for change in plan.changes]
+
+
+def test_strict_counts_golden_rows_that_are_off_only_with_their_profile(tmp_path: Path) -> None:
+    plant(tmp_path, {"/var/lib/samba/passdb.tdb": "x"})
+    guest = guest_at(tmp_path)
+    assert undecided(guest, Facts(guest), Options()) == []
+    golden = Options(profile=Profile.GOLDEN)
+    assert undecided(guest, Facts(guest), golden) == ["samba-accounts (/var/lib/samba/passdb.tdb)"]

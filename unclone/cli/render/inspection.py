@@ -29,6 +29,7 @@ def show_inspection(page: Page, found: Inspection, *, verbose: bool, plan: bool)
         disks = [i for i in found.identifiers if str(i.kind) in {"disk-guid", "mbr-disk-id"}]
         page.field("disks", [f"{each.kind} {each.device} {each.value}" for each in disks])
     inventory.show_optional_steps(page, found.inventory, verbose=verbose)
+    inventory.show_told(page, found.inventory, verbose=verbose)
     show_notes(page, () if not plan else found.plan.notes, found.warnings, verbose=plan)
     if plan:
         kept = [n.text for n in found.plan.notes if n.level is Level.KEPT]

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from unclone.sanitize.inventory.host_names import HostName
     from unclone.sanitize.inventory.inventory import Inventory
     from unclone.sanitize.inventory.network import Fixed
-    from unclone.sanitize.inventory.optional_steps import OptionalStep
+    from unclone.sanitize.inventory.optional_steps import OptionalStep, Told
     from unclone.sanitize.inventory.users import User
 
 #: Of one kind of thing, how many are named in a summary; the rest are counted.
 _NAMED = 6
+
+#: Paths of one step that are named.
+_PLACES = 3
 
 _PASSWORDS = {
     Password.SET: "password",
@@ -60,6 +63,16 @@ def show_optional_steps(page: Page, found: Inventory, *, verbose: bool) -> None:
     page.field("off by default", _optional(found.optional_steps, room, verbose=verbose), fg="cyan")
 
 
+def show_told(page: Page, found: Inventory, *, verbose: bool) -> None:
+    """What stays because only the person can renew it; how, where *verbose*."""
+    page.field("you decide", _told(found.told, verbose=verbose), fg="cyan")
+
+
+def count_undecided(found: Inventory) -> tuple[int, int]:
+    """How many steps are off by default and find something, and how many things are told."""
+    return sum(each.off is Off.BY_DEFAULT for each in found.optional_steps), len(found.told)
+
+
 def _kept(found: Inventory, reasons: Sequence[str]) -> Iterator[str]:
     if found.host_names:
         yield f"host name {_names(found.host_names)}"
@@ -84,12 +97,24 @@ def _optional(steps: Sequence[OptionalStep], room: int, *, verbose: bool) -> Ite
             titled = f"{option}: {each.title}"
             yield titled if verbose or columns(titled) <= room else option
             if verbose:
-                yield f"  {each.path}. Off because: {each.off_because}"
+                yield f"  {_places(each.paths)}. Off because: {each.off_because}"
     golden = [each for each in steps if each.off is Off.GOLDEN]
     if verbose:
         yield from (f"--enable {each.step}: {each.title} ({each.path})" for each in golden)
     elif golden:
         yield f"--profile golden: {', '.join(each.step for each in golden)}"
+
+
+def _told(told: Sequence[Told], *, verbose: bool) -> Iterator[str]:
+    for each in told:
+        yield f"{each.title} ({_places(each.paths)})"
+        if verbose:
+            yield f"  {each.step}: {each.why} {each.remedy}"
+
+
+def _places(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _PLACES} more" if len(paths) > _PLACES else ""
+    return f"{', '.join(paths[:_PLACES])}{more}"
 
 
 def _names(names: Sequence[HostName]) -> str:

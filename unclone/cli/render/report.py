@@ -53,6 +53,7 @@ def show_report(page: Page, report: Report, *, verbose: bool) -> None:
     macs = tuple(mac for mac in report.inventory.macs if mac.value not in new)  # new is not kept
     inventory.show_kept(page, replace(report.inventory, macs=macs), kept)
     inventory.show_optional_steps(page, report.inventory, verbose=verbose)
+    inventory.show_told(page, report.inventory, verbose=verbose)
     notes = [note for note in report.notes if note not in _decisions(report.notes)]
     hidden = show_notes(page, notes, report.warnings, verbose=verbose)
     if not report.left_alone:
@@ -76,7 +77,11 @@ def show_line(page: Page, image: str, status: str, report: Report | None) -> Non
         warnings += sum(note.level is Level.WARNING for note in report.notes)
         kept = sum(note.level is Level.KEPT for note in report.notes)
         parts += [count(warnings, "warning")] if warnings else []
+        off, told = inventory.count_undecided(report.inventory)
         parts += [f"{kept} kept"] if kept else []
+        if report.status != "unchanged":
+            parts += [f"{off} off by default"] if off else []
+            parts += [f"{told} to decide"] if told else []
     page.whole_line(image, f": {', '.join(parts)}")
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 def show_steps(out: Console, steps: Iterable[tuple[StepInfo, bool]]) -> None:
     """Every step, and whether it runs."""
-    table = new_table("step", "profile", "runs", "title")
+    table = new_table("step", "kind", "profile", "runs", "title")
     for info, runs in steps:
         mark = Text("yes", "green") if runs else Text("no", "dim")
-        table.add_row(plain(info.id), Text(info.profile), mark, plain(info.title))
+        table.add_row(plain(info.id), Text(info.kind), Text(info.profile), mark, plain(info.title))
     out.print(table)
 
 
@@ -31,6 +31,7 @@ def show_step(out: Console, step: Step, details: Sequence[tuple[str, Sequence[st
     info = step.info
     out.print(plain(info.id, "bold") + plain(f": {info.title}"))
     fields = [
+        ("kind", [info.kind.value]),
         ("profile", [info.profile.value]),
         ("why", [info.why]),
         ("off because", [info.off_because] if info.off_because else []),
