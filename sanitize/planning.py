@@ -1,62 +1,28 @@
-"""Which steps run, and the plan they add up to. Reads the guest, changes nothing."""
+"""The plan that the steps of a run add up to. Reads the guest, changes nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import RefusedError, UsageError
+from unclone.images.errors import RefusedError
 from unclone.images.guest import parent
-from unclone.images.text import printable
 from unclone.sanitize import clone_readiness, seed_readiness
-from unclone.sanitize.catalogue import load as load_catalogue
 from unclone.sanitize.change import SET_IDENTIFIER, Level, Plan, StepPlan
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
+from unclone.sanitize.inventory.optional_steps import undecided
 from unclone.sanitize.new_values import NewValues
-from unclone.sanitize.options import Profile
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.step import PlanningContext
+from unclone.sanitize.step_selection import all_steps, is_selected
 from unclone.sanitize.steps import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Change
     from unclone.sanitize.options import Options
-    from unclone.sanitize.step import Step
-
-
-def all_steps(options: Options) -> Sequence[Step]:
-    """Every step there is: the code steps first, then the catalogue, then the person's own rows."""
-    rows = load_catalogue(options.catalogues)
-    taken = {step.info.id for step in STEPS}
-    for row in rows:
-        if row.info.id in taken:
-            raise UsageError(
-                f"row {row.info.id}: id: is taken by a built-in step", hint="Choose another id."
-            )
-    steps: tuple[Step, ...] = (*STEPS, *rows)
-    ids = {step.info.id for step in steps}
-    unknown = sorted((options.enable | options.disable) - ids)
-    if unknown:
-        raise UsageError(
-            f"there is no step called {printable(unknown[0], 80)}",
-            hint="`unclone steps` lists them all.",
-        )
-    return steps
-
-
-def is_selected(step: Step, options: Options) -> bool:
-    """Whether *step* runs: disabled by name, enabled by name, else its profile and default."""
-    info = step.info
-    if info.id in options.disable:
-        return False
-    if info.id in options.enable:
-        return True
-    if info.off_because:
-        return False
-    return info.profile is Profile.IDENTITY or options.profile is Profile.GOLDEN
 
 
 def make_plan(guest: Guest, options: Options, new_values: NewValues | None = None) -> Plan:
@@ -93,8 +59,6 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
 
 
 def _refuse_to_keep(plan: Plan, context: PlanningContext) -> None:
-    from unclone.sanitize.inventory.optional_steps import undecided  # noqa: PLC0415 (asks for the steps of this module)
-
     left = [note.text for note in plan.notes if note.level is Level.KEPT]
     left += undecided(context.guest, context.facts, context.options)
     if left:

@@ -10,8 +10,8 @@ from unclone.images.errors import UncloneError
 from unclone.images.text import printable
 from unclone.sanitize.catalogue.row import PLACES_LIMIT, CatalogueStep
 from unclone.sanitize.options import Profile
-from unclone.sanitize.planning import all_steps, is_selected
 from unclone.sanitize.step import StepKind
+from unclone.sanitize.step_selection import all_steps, is_selected
 
 if TYPE_CHECKING:
     from unclone.images.guest import Guest

@@ -12,8 +12,9 @@ from unclone.images.errors import RefusedError, UsageError
 from unclone.sanitize import planning
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 from unclone.sanitize.options import Options, Profile
-from unclone.sanitize.planning import all_steps, is_selected, make_plan
+from unclone.sanitize.planning import make_plan
 from unclone.sanitize.step import PlanningContext, StepInfo
+from unclone.sanitize.step_selection import all_steps, is_selected
 
 if TYPE_CHECKING:
     from pathlib import Path

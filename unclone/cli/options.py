@@ -180,7 +180,7 @@ def complete_step(
     incomplete: str,
 ) -> list[str]:
     """The names of steps that begin with *incomplete*, for the shell."""
-    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue)
+    from unclone.sanitize.step_selection import all_steps  # noqa: PLC0415 (reads the catalogue)
 
     catalogues = tuple(ctx.params.get("catalogues") or ())
     steps = [step.info.id for step in all_steps(Options(catalogues=catalogues))]

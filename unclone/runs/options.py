@@ -39,7 +39,7 @@ def make_options(
             raise UsageError(f"{name}: '{printable(value, 80)}' is none of {', '.join(known)}")
     enabled, disabled = frozenset(enable), frozenset(disable)
     if enabled or disabled:
-        from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue)
+        from unclone.sanitize.step_selection import all_steps  # noqa: PLC0415 (reads the catalogue)
 
         steps = [step.info.id for step in all_steps(Options(catalogues=tuple(catalogues)))]
         for name in sorted((enabled | disabled) - set(steps)):

@@ -92,7 +92,7 @@ def test_values_are_derived_for_the_machine_of_that_name(
 
 
 def _off_by_default() -> str:
-    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (only this row needs it)
+    from unclone.sanitize.step_selection import all_steps  # noqa: PLC0415 (only this row needs it)
 
     return next(step.info.id for step in all_steps(Options()) if step.info.off_because)
 

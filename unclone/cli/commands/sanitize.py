@@ -255,7 +255,7 @@ def _sanitize_all(
 ) -> Sequence[CompletedRun[Report]]:
     from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
     from unclone.runs.worker_pool import Task, run_all  # noqa: PLC0415 (likewise)
-    from unclone.sanitize.planning import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
+    from unclone.sanitize.step_selection import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
 
     with suppress(UncloneError):  # each image reports it
         all_steps(requests[0].options)  # read here once, and not in every worker

@@ -54,7 +54,7 @@ def command(
 
     With --quiet, only the names of those that run.
     """
-    from unclone.sanitize.planning import all_steps, is_selected  # noqa: PLC0415 (reads the catalogue)
+    from unclone.sanitize.step_selection import all_steps, is_selected  # noqa: PLC0415 (reads the catalogue)
 
     chosen = Options(profile=Profile(profile), catalogues=catalogues)
     steps = all_steps(chosen)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from unclone.cli.main import cli
 from unclone.sanitize.options import Options
-from unclone.sanitize.planning import all_steps
+from unclone.sanitize.step_selection import all_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
