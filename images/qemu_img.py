@@ -9,6 +9,7 @@ References: qemu-img(1); exit statuses of ``check``: 0 sound, 2 corrupt, 3 leaks
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from unclone.images import process
@@ -83,6 +84,22 @@ def create_overlay(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", image.format, "-b", backing, overlay],
         keep_open=descriptors,
     )
+
+
+def name_backing(overlay: Path, image: Image) -> None:
+    """Let the header of *overlay*, which this process holds, name *image* by its absolute path.
+
+    Raises RefusedError for a path that is too long for the header.
+    """
+    path = image.path.absolute()
+    if len(os.fsencode(path)) > _MAX_BACKING:
+        raise RefusedError(
+            f"the path of {shown(path)} is too long for a qcow2 header",
+            hint="Move the image to a shorter path.",
+        )
+    name = qemu_name(_alone(overlay))
+    # An absolute path is never taken for a protocol: its first "/" comes before any ":".
+    process.run(["qemu-img", "rebase", "-u", "-b", path, "-F", image.format, name])
 
 
 def require_whole(overlay: Path) -> None:

@@ -26,6 +26,15 @@ _MAKER = re.compile(r"[A-Za-z]+[ _-]?(?=.*\d)")
 _HEX = string.digits + "abcdef"
 
 
+def require_name(name: str) -> None:
+    """Raise UsageError for what cannot be the name of a machine, or of its files."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"'{printable(name, 200)}' cannot be the name of a machine",
+            hint="Use letters, digits, dots, dashes and underscores; at most 63.",
+        )
+
+
 class IdentityMap:
     """The new identity of one machine. Its answers are spelled as the old values were."""
 
@@ -43,11 +52,7 @@ class IdentityMap:
         *oui* (three to five octets) goes before what the hypervisor uses; *uuid* becomes the
         machine's UUID; *macs* are chosen addresses, from old to new.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"'{printable(name, 200)}' cannot be the name of a machine",
-                hint="Use letters, digits, dots, dashes and underscores; at most 63.",
-            )
+        require_name(name)
         self.name = name
         self._allocator = allocator
         self._oui = oui

@@ -29,6 +29,7 @@ from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from unclone.sanitize.identities.ledger import Ledger
 
@@ -73,6 +74,30 @@ class Allocator(Protocol):
 
     def number(self, old: int, *, field: str, low: int, high: int) -> int:
         """A new number instead of *old*, from *low* to *high*, both included."""
+
+
+class MachineAllocator(Allocator, Protocol):
+    """The new identity of one machine, to be claimed and written down as well."""
+
+    def claim(self, kind: str, value: str, *, field: str = "") -> None:
+        """See :class:`Allocation`."""
+
+    def record(self, source: str) -> None:
+        """See :class:`Allocation`."""
+
+
+class MachinePool(Protocol):
+    """Where machines get their identities: a :class:`Pool`, or the record of one machine."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know."""
+
+    def handing_out(self) -> AbstractContextManager[None]:
+        """Everything recorded inside is kept, or nothing."""
+
+    def machine(self, name: str) -> MachineAllocator:
+        """Begin with one machine. Raises RefusedError or UsageError when it may not be."""
 
 
 class Pool:
@@ -222,6 +247,14 @@ class Allocation:
             recorded=high - low >= PLENTY,
         )
         return int(value)
+
+    def identifier(
+        self, kind: str, old: str, *, field: str, draw: Callable[[IdentityGenerator, str], str]
+    ) -> str:
+        """A new identifier of a device instead of *old*; *draw* makes one for a field's name."""
+        return self._renewed(
+            kind, old, field, lambda n: draw(self._identities, f"{field} {n}" if n else field)
+        )
 
     def claim(self, kind: str, value: str, *, field: str = "") -> None:
         """Take a value that a person chose (a MAC address, an instance-id).

@@ -34,7 +34,11 @@ def test_each_schema_is_one_and_says_which_document_it_is_for(name: str) -> None
     assert f"`{name}`" in JSON_MD
 
 
-@pytest.mark.parametrize("name", NAMES)
+#: Not printed by a command: a file beside a machine.
+RECORDS = {"unclone.machine/1"}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - RECORDS))
 def test_every_document_may_hold_failures_and_later_fields(name: str) -> None:
     document = {"schema": name, "results": [FAILURE], "later": 1}
     Draft202012Validator(schemas.load(name)).validate(document)

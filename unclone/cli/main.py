@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "inspect": "Show what identity is in an image.",
     "sanitize": "Make an image a machine of its own.",
+    "clone": "Make machines from a golden image.",
     "define": "Write the definition of a different machine.",
     "ledger": "Show which identities were given to which machine.",
     "seed": "Write a cloud-init NoCloud seed.",

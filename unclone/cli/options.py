@@ -97,6 +97,17 @@ def opening_options(function: Decorated) -> Decorated:
 
 
 def step_options(function: Decorated) -> Decorated:
+    """Which steps run, and how, on a machine that may be named."""
+    name = click.option(
+        "--name",
+        metavar="NAME",
+        help="The machine's name, for --derive-from and --definition; default: that of the image "
+        "file.",
+    )
+    return unnamed_step_options(name(function))
+
+
+def unnamed_step_options(function: Decorated) -> Decorated:
     """Which steps run, and how."""
     return _apply(
         function,
@@ -146,12 +157,6 @@ def step_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--derive-from", metavar="FILE", help=KEY_HELP, type=click.Path(allow_dash=True)
-        ),
-        click.option(
-            "--name",
-            metavar="NAME",
-            help="The machine's name, for --derive-from and --definition; default: that of the "
-            "image file.",
         ),
         click.option(
             "--strict",

@@ -22,7 +22,7 @@ from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.verifying import verify
 from unclone.sanitize.identities import mac as addresses
-from unclone.sanitize.identities.allocation import Allocation, Pool
+from unclone.sanitize.identities.allocation import Pool
 from unclone.sanitize.identities.avoidance import scan
 from unclone.sanitize.identities.uuids import canonical_uuid, hexadecimal, is_uuid
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Disk,
         PlannedField,
     )
+    from unclone.sanitize.identities.allocation import MachineAllocator, MachinePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def read(request: Request) -> Definition:
 
 
 def define(
-    request: Request, definition: Definition, pool: Pool, stream: BinaryIO | None = None
+    request: Request, definition: Definition, pool: MachinePool, stream: BinaryIO | None = None
 ) -> Defined:
     """Write the definition of another machine; to *stream* instead of a file if it is given.
 
@@ -185,7 +186,7 @@ def define(
 
 @contextmanager
 def written(
-    request: Request, definition: Definition, pool: Pool, stream: BinaryIO | None = None
+    request: Request, definition: Definition, pool: MachinePool, stream: BinaryIO | None = None
 ) -> Iterator[Defined]:
     """As :func:`define`; what was written is taken back when the ``with`` block fails.
 
@@ -227,7 +228,7 @@ def written(
 
 
 def _decided(
-    request: Request, definition: Definition, allocation: Allocation, remarks: Sequence[Note]
+    request: Request, definition: Definition, allocation: MachineAllocator, remarks: Sequence[Note]
 ) -> Defined:
     macs = chosen_macs(definition, request.macs)
     for number, new in enumerate(macs.values()):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from unclone.sanitize.new_values import NewValues
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -31,6 +33,8 @@ class Request:
     engine: str = "auto"
     outputs: tuple[Path, ...] = ()
     output_format: str = ""
+    #: The outputs are qcow2 overlays of the images, which must then not change any more.
+    as_overlays: bool = False
     overwrite: bool = False
     allow: tuple[Path, ...] = ()
     allow_overlays: bool = False
@@ -39,6 +43,8 @@ class Request:
     #: ``options``, but for catalogue files.
     save_plan: Path | None = None
     plan: Path | None = None
+    #: The new values of the run, where they are decided beforehand.
+    new_values: NewValues | None = None
     if_needed: bool = False
     key_files: tuple[Path, ...] = ()
     passphrase: Callable[[str], bytes] | None = None

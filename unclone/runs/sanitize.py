@@ -146,7 +146,7 @@ def _plan(
         plan = make_plan(guest, request.options, saved.new_values)
         saved.require_plan(plan)
         return plan, plan, None
-    new_values = NewValues()
+    new_values = request.new_values or NewValues()
     plan = make_plan(guest, request.options, new_values)
     if request.save_plan is not None:
         from unclone.sanitize.saved_plan import SavedPlan  # noqa: PLC0415 (only needed here)
@@ -205,8 +205,13 @@ def _transaction(request: Request) -> Iterator[Transaction]:
 
 
 def _new_transaction(request: Request) -> Transaction:
-    if request.outputs:
-        real: Transaction = ToOutput(
+    real: Transaction
+    if request.as_overlays:
+        from unclone.images.overlay_output import ToOverlay  # noqa: PLC0415 (only needed here)
+
+        real = ToOverlay(request.disks, request.outputs, allow=request.allow)
+    elif request.outputs:
+        real = ToOutput(
             request.disks,
             request.outputs,
             allow=request.allow,

@@ -44,7 +44,7 @@ def disks_of(definition: Definition) -> tuple[Path, ...]:
     Raises UsageError when there are none.
     """
     folder = definition.source.path.parent
-    found = tuple(folder / disk.path for disk in _own(definition))
+    found = tuple(folder / disk.path for disk in own_disks(definition))
     if not found:
         raise UsageError(
             f"{definition.source.shown} names no disk that is a file",
@@ -79,7 +79,8 @@ def sanitize_machine(
     return MachineReport(report, defined)
 
 
-def _own(definition: Definition) -> list[Disk]:
+def own_disks(definition: Definition) -> list[Disk]:
+    """The disks that are the machine's own: files that it writes to, and that stay in it."""
     return [
         disk for disk in definition.disks if disk.path and not disk.removable and not disk.read_only
     ]
@@ -87,7 +88,7 @@ def _own(definition: Definition) -> list[Disk]:
 
 def _moves(request: Request, wanted: defining.Request, definition: Definition) -> dict[str, str]:
     """Where each disk of the definition is on the new machine."""
-    own = _own(definition)
+    own = own_disks(definition)
     given = (request.image, *request.add_disks)
     if len(own) != len(given):
         raise UsageError(

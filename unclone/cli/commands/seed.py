@@ -11,6 +11,7 @@ import click
 
 from unclone.cli.document import print_document
 from unclone.cli.output_options import SectionedCommand, output_options
+from unclone.cli.seed_options import seed_options
 from unclone.images.errors import ExitStatus
 from unclone.images.formats.header import Format as ImageFormat
 from unclone.images.text import printable
@@ -71,29 +72,7 @@ SECTIONS = {
     metavar="N",
     help="Raise it, and cloud-init takes the machine for a new one.",
 )
-@click.option(
-    "--user",
-    "users",
-    multiple=True,
-    metavar="NAME",
-    help="An administrator, instead of the image's default user; may be repeated.",
-)
-@click.option(
-    "--ssh-key",
-    "ssh_keys",
-    multiple=True,
-    metavar="FILE|KEY",
-    help="A public key, or a file of them, for every --user; may be repeated.",
-)
-@click.option(
-    "--password-file",
-    metavar="FILE",
-    help="A password for every --user; only its hash goes into the seed.",
-)
-@click.option("--package", "packages", multiple=True, metavar="NAME", help="May be repeated.")
-@click.option("--run", multiple=True, metavar="COMMAND", help="Runs once; may be repeated.")
-@click.option("--timezone", metavar="ZONE", help="Such as Europe/Berlin.")
-@click.option("--disk-grow", is_flag=True, help="Grow the root file system to fill its disk.")
+@seed_options
 @click.option(
     "--nic",
     "nics",
@@ -117,23 +96,7 @@ SECTIONS = {
     show_default=True,
     help="The version that --nic and its kin are written in.",
 )
-@click.option(
-    "--user-data",
-    multiple=True,
-    metavar="FILE",
-    help="User-data in any of cloud-init's formats; several become MIME parts.",
-)
-@click.option(
-    "--template",
-    "templates",
-    multiple=True,
-    metavar="FILE",
-    help="User-data in which ${name} stands for a value; may be repeated.",
-)
-@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="A value for templates.")
 @click.option("--meta-data", metavar="FILE", help="Completed with instance-id and host name.")
-@click.option("--network-config", metavar="FILE", help="Version 1 or 2, as it is.")
-@click.option("--vendor-data", multiple=True, metavar="FILE", help="Below user-data in rank.")
 @click.option(
     "--machines",
     metavar="FILE",

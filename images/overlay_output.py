@@ -1,0 +1,31 @@
+"""The overlay itself is the result: a small qcow2 whose backing file is the image.
+
+The image is only read, and must not change any more: everything that is not in the overlay is read
+from it for as long as the machine lives.
+
+Reference: QEMU ``docs/interop/qcow2.txt`` (backing file name and its format).
+"""
+
+from __future__ import annotations
+
+from unclone.images import qemu_img
+from unclone.images.files import explained, sync_directory, sync_file
+from unclone.images.output import ToOutput
+
+
+class ToOverlay(ToOutput):
+    """Writes, for each image, a qcow2 overlay that names the image by its absolute path."""
+
+    def _commit(self) -> None:
+        self._require_intact()
+        for layer, image in zip(self.overlays, self.images, strict=True):
+            qemu_img.name_backing(layer, image)
+            # No permission that the image does not give, except its owner's.
+            layer.chmod(image.path.stat().st_mode & 0o777 | 0o600)
+            with explained("write the output", layer.parent):
+                sync_file(layer)
+        for target, layer in zip(self._targets, self.overlays, strict=True):
+            self._require_free(target)
+            with explained("write the output", target.parent):
+                layer.rename(target)
+                sync_directory(target.parent)

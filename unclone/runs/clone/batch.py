@@ -1,0 +1,199 @@
+"""A machine's folder is complete or absent: it is made under a hidden name, and then renamed.
+
+A run writes each machine's record into its hidden folder before the ledger keeps what was given
+out, so a run that was killed in between can be finished with the same values: none is lost, and
+none is given twice. Which run a hidden folder belongs to is said in the record; a run that lives
+holds a lock of its own in the same directory.
+
+Reference: flock(2); rename(2); syncfs(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from unclone.images.errors import InUseError, UncloneError, UsageError
+from unclone.images.files import explained, sync_directory, sync_file
+from unclone.images.text import printable, shown
+from unclone.sanitize.identities.machine import MachineIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: What a machine's folder says about it.
+RECORD = "machine.json"
+SCHEMA = "unclone.machine/1"
+#: Bytes; a record with thousands of devices has fewer.
+_RECORD_LIMIT = 16 * 1024 * 1024
+_INTENT = ".intent.json"
+_LOCK_SUFFIX = ".unclone-run"
+
+
+class Batch:
+    """The run's hold on the directory *folder*, which is made where it is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = secrets.token_hex(8)
+        self._lock = -1
+        self._begun: set[str] = set()
+
+    def __enter__(self) -> Self:
+        with explained("make machines", self.folder.parent):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder = self.folder.resolve()
+            self._forget_dead_runs()
+            # It gets the name of a lock when it is locked: other runs remove one that is not.
+            draft = self.folder / f".{self.run}.new"
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._lock = os.open(draft, flags, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            draft.rename(self._lock_path(self.run))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in sorted(self._begun):
+            if not self.path(name).exists():
+                shutil.rmtree(self._hidden(name), ignore_errors=True)
+        self._lock_path(self.run).unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def path(self, name: str) -> Path:
+        """The folder of the machine called *name*."""
+        return self.folder / name
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """The record of the machine *name* when it is there; None when nothing is.
+
+        Raises UsageError for something else under its name.
+        """
+        return read_record(self.path(name))
+
+    def left_over(self, name: str) -> MachineIdentity | None:
+        """What a run that was killed had decided for *name*; what it had made of it is removed.
+
+        Raises InUseError when the run lives.
+        """
+        hidden = self._hidden(name)
+        if not hidden.exists():
+            return None
+        intent = _read_json(hidden / _INTENT)
+        if intent is not None and self._lives(str(intent.get("run", ""))):
+            raise InUseError(
+                f"another run is making {printable(name)} in {shown(self.folder)}",
+                hint="Wait for it, or choose another name.",
+            )
+        with explained("remove what a killed run left", self.folder):
+            shutil.rmtree(hidden)
+        try:
+            return MachineIdentity.from_json(intent["identity"]) if intent else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def begin(self, identity: MachineIdentity) -> None:
+        """Write down what *identity*'s machine will be; durable after :meth:`sync`."""
+        hidden = self._hidden(identity.name)
+        with explained("make the machine's folder", self.folder):
+            hidden.mkdir(mode=0o700)
+            self._begun.add(identity.name)
+            text = json.dumps({"run": self.run, "identity": identity.to_json()})
+            (hidden / _INTENT).write_text(text, encoding="ascii")
+
+    def sync(self) -> None:
+        """Make everything in the directory durable, with one flush of its file system."""
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise UncloneError(f"cannot write {shown(self.folder)}: {os.strerror(number)}")
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def making(self, name: str, *, replace: bool) -> Iterator[Path]:
+        """The hidden folder of the machine *name*; it gets its name when the block succeeds."""
+        hidden, path = self._hidden(name), self.path(name)
+        try:
+            yield hidden
+            with explained("write the machine", self.folder):
+                (hidden / _INTENT).unlink()
+                for each in hidden.iterdir():
+                    sync_file(each)
+                sync_directory(hidden)
+                self._appear(hidden, path, replace=replace)
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
+
+    def _appear(self, hidden: Path, path: Path, *, replace: bool) -> None:
+        old = self.folder / f".{path.name}.{self.run}.old"
+        if path.exists():
+            if not replace or read_record(path) is None:
+                raise UsageError(f"{shown(path)} has just been made by another run")
+            path.rename(old)
+        hidden.rename(path)
+        sync_directory(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _hidden(self, name: str) -> Path:
+        return self.folder / f".{name}.unclone-clone"
+
+    def _lock_path(self, run: str) -> Path:
+        return self.folder / f".{run}{_LOCK_SUFFIX}"
+
+    def _lives(self, run: str) -> bool:
+        """Whether the run that calls itself *run* holds its lock."""
+        if run == self.run:
+            return True
+        if not run.isalnum():
+            return False
+        try:
+            descriptor = os.open(self._lock_path(run), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _forget_dead_runs(self) -> None:
+        for path in self.folder.glob(f".*{_LOCK_SUFFIX}"):
+            run = path.name[1 : -len(_LOCK_SUFFIX)]
+            if run.isalnum() and not self._lives(run):
+                path.unlink(missing_ok=True)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record in the machine folder *path*; None when there is nothing there.
+
+    Raises UsageError for a folder or file that is no machine of ours.
+    """
+    if not path.exists() and not path.is_symlink():
+        return None
+    record = _read_json(path / RECORD) if path.is_dir() and not path.is_symlink() else None
+    if record is None or record.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{shown(path)} is not a machine that clone made",
+            hint="Choose another name or folder, or remove it.",
+        )
+    return record
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(_RECORD_LIMIT))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,137 @@
+"""Who every machine will be: decided for all of them at once, before the first is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import UsageError
+from unclone.images.text import printable, shown
+from unclone.runs import define as defining
+from unclone.runs.opening import read_only
+from unclone.runs.sanitize_machine import own_disks
+from unclone.sanitize.allocated_values import allocated
+from unclone.sanitize.cloud_init import cloud_init
+from unclone.sanitize.definitions.identity_map import IdentityMap, require_name
+from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.facts import Facts
+from unclone.sanitize.identities.machine import MachineIdentity
+from unclone.seeds.instance_id import instance_id
+from unclone.seeds.names import host_name_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.images.volumes import Identifier
+    from unclone.runs.clone.batch import Batch
+    from unclone.runs.clone.order import Order
+    from unclone.runs.listener import Listener
+    from unclone.sanitize.definitions.definition import Definition
+    from unclone.sanitize.identities.allocation import Pool
+    from unclone.sanitize.identities.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """What the golden image and its definition say, as far as machines differ in it."""
+
+    identifiers: tuple[Identifier, ...]
+    has_cloud_init: bool
+    definition: Definition | None
+
+
+def look(order: Order, listener: Listener) -> Golden:
+    """Read the golden image and the definition. Raises UncloneError; changes nothing."""
+    definition = None
+    if order.definition is not None:
+        definition = defining.read(defining.Request(order.definition, "golden"))
+        own, given = own_disks(definition), order.request.disks
+        if len(own) != len(given):
+            has = ", ".join(shown(order.definition.parent / disk.path) for disk in own) or "none"
+            raise UsageError(
+                f"{definition.source.shown} has {len(own)} disks, and {len(given)} are given",
+                hint=f"Its disks: {has}. Give each further one with --add-disk.",
+            )
+    with read_only(order.request, listener) as guest:
+        return Golden(
+            tuple(guest.identifiers()), cloud_init(guest, Facts(guest)).installed, definition
+        )
+
+
+def check_names(order: Order) -> None:
+    """Raise UsageError for names that machines or hosts cannot have."""
+    seen = set()
+    for name in order.names:
+        require_name(name)
+        hostname = order.hostname_of(name)
+        problem = host_name_problem(hostname)
+        if problem:
+            raise UsageError(
+                f"{printable(hostname, 100)} cannot be a host name: {problem}",
+                hint="Say another with --hostname; {name} in it stands for the machine's name.",
+            )
+        if hostname.lower() in seen:
+            raise UsageError(f"two machines would have the host name {printable(hostname)}")
+        seen.add(hostname.lower())
+
+
+def decide(
+    order: Order,
+    golden: Golden,
+    names: Sequence[str],
+    pool: Pool,
+    ledger: Ledger | None,
+    batch: Batch | None,
+) -> list[MachineIdentity]:
+    """The record of each of *names*; in the ledger, and written down in *batch*, or none is.
+
+    Without a *batch* nothing is kept: a dry run.
+    """
+    decided = []
+    with pool.handing_out():
+        for name in names:
+            before = batch.left_over(name) if batch is not None else None
+            if before is not None and _is_recorded(before, ledger):
+                identity = before
+            else:
+                identity = _allocate(order, golden, name, pool, keep=batch is not None)
+            if batch is not None:
+                batch.begin(identity)
+            decided.append(identity)
+        if batch is not None:
+            batch.sync()
+    return decided
+
+
+def _allocate(
+    order: Order, golden: Golden, name: str, pool: Pool, *, keep: bool
+) -> MachineIdentity:
+    allocation = pool.machine(name)
+    identities = IdentityMap(allocation, name, oui=order.oui)
+    if golden.definition is not None:
+        plan_definition(golden.definition, identities)
+    replaced = allocation.replaced
+    values = allocated(golden.identifiers, order.request.options, allocation)
+    hostname = order.hostname_of(name)
+    identity = MachineIdentity(
+        name=name,
+        hostname=hostname,
+        instance_id=instance_id(hostname),
+        machine_id=values.machine_id,
+        replaced=replaced,
+        identifiers=values.identifiers,
+    )
+    allocation.claim("instance-id", identity.instance_id)
+    if keep:
+        allocation.record(shown(order.request.image))
+    return identity
+
+
+def _is_recorded(identity: MachineIdentity, ledger: Ledger | None) -> bool:
+    """Whether *ledger* says that exactly these values are this machine's."""
+    known = ledger.machine(identity.name) if ledger is not None else None
+    if known is None:
+        return False
+    own = {each.new for each in identity.replaced} | {*identity.identifiers.values()}
+    own |= {identity.machine_id, identity.instance_id}
+    return all(each.value in own for each in known.identities)

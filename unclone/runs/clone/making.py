@@ -1,0 +1,290 @@
+"""One machine, made from its record: its disks, its definition, its seed, and ``machine.json``."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unclone.images.errors import RefusedError
+from unclone.images.files import create_private, explained
+from unclone.images.text import shown
+from unclone.runs import define as defining
+from unclone.runs.clone.batch import RECORD, SCHEMA
+from unclone.runs.clone.order import Mode, SeedPolicy, made_from
+from unclone.runs.failures import InterruptedRun
+from unclone.runs.sanitize import sanitize
+from unclone.runs.sanitize_machine import own_disks
+from unclone.runs.seed import as_unclone_error
+from unclone.sanitize.change import Level, Note
+from unclone.sanitize.identities.machine import RecordedPool
+from unclone.sanitize.new_values import NewValues
+from unclone.seeds.blueprint import Blueprint, Row
+from unclone.seeds.errors import SeedError
+from unclone.seeds.findings import blocking
+from unclone.seeds.fleet import write_fleet
+from unclone.seeds.nic_option import parse_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unclone.runs.clone.batch import Batch
+    from unclone.runs.clone.deciding import Golden
+    from unclone.runs.clone.order import MadeFrom, Order
+    from unclone.runs.define import Defined
+    from unclone.runs.listener import Listener
+    from unclone.runs.request import Request
+    from unclone.sanitize.definitions.definition import Definition
+    from unclone.sanitize.identities.machine import MachineIdentity
+    from unclone.sanitize.report import Report
+
+SEED = "seed.iso"
+#: ioctl_ficlonerange(2).
+_FICLONE = 0x40049409
+#: Bytes. A larger disk has no digest in the record: reading it takes longer than making it.
+_DIGEST_LIMIT = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What became of one machine. ``files`` are the names in its folder."""
+
+    identity: MachineIdentity
+    path: Path
+    status: str  # done, planned, present
+    files: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    #: Where the run made this one machine only: what was changed in its disks.
+    report: Report | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        return {
+            "status": self.status,
+            "path": str(self.path),
+            "machine": self.identity.to_json(),
+            "files": list(self.files),
+            "report": self.report.to_json() if self.report else None,
+            "notes": [{"level": str(note.level), "text": note.text} for note in self.notes],
+        }
+
+
+def disk_names(order: Order) -> tuple[str, ...]:
+    """What the disks are called in a machine's folder."""
+    suffix = "qcow2"
+    if order.mode is not Mode.OVERLAY:
+        suffix = order.request.image.suffix.removeprefix(".") or "img"
+    others = range(2, len(order.request.disks) + 1)
+    return (f"disk.{suffix}", *(f"disk-{number}.{suffix}" for number in others))
+
+
+def make(
+    order: Order,
+    golden: Golden,
+    source: MadeFrom,
+    identity: MachineIdentity,
+    batch: Batch,
+    listener: Listener,
+) -> Machine:
+    """Make the machine of *identity*: complete, under its name, or not at all."""
+    path = batch.path(identity.name)
+    try:
+        with batch.making(identity.name, replace=order.replace) as folder:
+            report = _disks(order, identity, folder, listener)
+            if made_from(order).images != source.images:
+                raise RefusedError(
+                    f"{shown(order.request.image)} was changed while machines were made from it",
+                    hint="Leave it alone and run again; machines that are complete are kept.",
+                )
+            seeded, notes = _seed(order, golden, identity, folder)
+            defined = _definition(order, golden, identity, folder, path, seeded=seeded)
+            if defined is not None and seeded and SEED not in _names_in(defined):
+                notes = (*notes, _attach(path / SEED))
+            identity = _as_made(identity, report)
+            files = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+            _record(folder, identity, source, files)
+    except InterruptedRun as interrupt:
+        # Whatever had become of the disk: its folder has not appeared.
+        raise InterruptedRun(str(path)) from interrupt
+    said = report if len(order.names) == 1 else None
+    return Machine(identity, path, "done", (*files, RECORD), notes, said)
+
+
+def _as_made(identity: MachineIdentity, report: Report) -> MachineIdentity:
+    """What was decided, with what was read from the disks afterwards."""
+    ids = [each.id for each in report.inventory.machine_ids if each.id]
+    return replace(
+        identity,
+        machine_id=ids[0] if ids else "",
+        identifiers={f"{each.kind} {each.device}": each.value for each in report.identifiers},
+    )
+
+
+def rehearse(order: Order, identity: MachineIdentity, path: Path, listener: Listener) -> Machine:
+    """What :func:`make` would do with the disks, carried out on overlays that are thrown away."""
+    request = replace(_request(order, identity), dry_run=True)
+    return Machine(identity, path, "planned", report=sanitize(request, listener))
+
+
+def _request(order: Order, identity: MachineIdentity) -> Request:
+    generator = replace(order.request.options.identities, machine=identity.name)
+    options = replace(order.request.options, identities=generator, macs=identity.macs)
+    values = NewValues(identity.machine_id, identity.identifiers)
+    return replace(order.request, options=options, new_values=values)
+
+
+def _disks(order: Order, identity: MachineIdentity, folder: Path, listener: Listener) -> Report:
+    request = _request(order, identity)
+    targets = tuple(folder / name for name in disk_names(order))
+    if order.mode is Mode.REFLINK:
+        for disk, target in zip(order.request.disks, targets, strict=True):
+            _reflink(disk.path, target)
+        first, *others = targets
+        return sanitize(replace(request, image=first, add_disks=tuple(others)), listener)
+    overlays = order.mode is Mode.OVERLAY
+    return sanitize(replace(request, outputs=targets, as_overlays=overlays), listener)
+
+
+def _reflink(source: Path, target: Path) -> None:
+    """Make *target* a copy of *source* that shares its blocks. Raises RefusedError."""
+    with explained("copy the golden image", target.parent):
+        create_private(target)
+    with source.open("rb") as read, target.open("r+b") as write:
+        try:
+            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
+        except OSError as error:
+            raise RefusedError(
+                f"{shown(source)} cannot be copied into {shown(target.parent.parent)} by sharing "
+                f"blocks: {os.strerror(error.errno or 0)}",
+                hint="Both must be on one XFS, btrfs or bcachefs file system. Use --mode copy or "
+                "--mode overlay.",
+            ) from error
+
+
+def _definition(
+    order: Order,
+    golden: Golden,
+    identity: MachineIdentity,
+    folder: Path,
+    path: Path,
+    *,
+    seeded: bool,
+) -> Defined | None:
+    if golden.definition is None or order.definition is None:
+        return None
+    definition = golden.definition
+    moves = {
+        disk.path: str(path / name)
+        for disk, name in zip(own_disks(definition), disk_names(order), strict=True)
+    }
+    drive = seed_drive(definition)
+    if seeded and drive:
+        moves[drive] = str(path / SEED)
+    request = defining.Request(
+        order.definition,
+        identity.name,
+        output=folder / definition_name(definition, identity.name),
+        oui=order.oui,
+        disks=moves,
+        overwrite=order.replace,
+    )
+    return defining.define(request, definition, RecordedPool(identity))
+
+
+def definition_name(definition: Definition, name: str) -> str:
+    """What the definition is called in a machine's folder."""
+    if definition.format.id == "libvirt":
+        return "domain.xml"
+    return f"{name}{definition.source.path.suffix}"
+
+
+def seed_drive(definition: Definition) -> str:
+    """The CD drive whose medium is a seed, as the definition names its file; "" without one."""
+    folder = definition.source.path.parent
+    found = [
+        disk.path
+        for disk in definition.disks
+        if disk.path and (disk.removable or disk.read_only) and _is_seed(folder / disk.path)
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _is_seed(path: Path) -> bool:
+    from unclone.seeds.output import read_image  # noqa: PLC0415 (only for definitions with a CD)
+
+    try:
+        with path.open("rb") as file:
+            return bool(read_image(file.read(16 * 1024 * 1024)))
+    except (OSError, SeedError, ValueError):
+        return any(word in path.name.lower() for word in ("seed", "cidata", "cloud-init"))
+
+
+def _names_in(defined: Defined) -> set[str]:
+    return {Path(each.new).name for each in defined.changes if each.new}
+
+
+def _attach(seed: Path) -> Note:
+    return Note(
+        "seed",
+        Level.WARNING,
+        f"the definition has no CD drive with a seed: attach {shown(seed)} to the machine as a CD",
+    )
+
+
+def _seed(
+    order: Order, golden: Golden, identity: MachineIdentity, folder: Path
+) -> tuple[bool, tuple[Note, ...]]:
+    """Whether a seed was written, and what its checks found."""
+    wanted = order.blueprint is not None or golden.has_cloud_init
+    if order.seed is SeedPolicy.NEVER or (order.seed is SeedPolicy.AUTO and not wanted):
+        return False, ()
+    blueprint = order.blueprint or Blueprint()
+    if not blueprint.nics and blueprint.network_config is None:
+        nics = tuple(parse_option("nic", f"mac={mac},dhcp") for mac in identity.macs.values())
+        blueprint = replace(blueprint, nics=nics)
+    row = Row(
+        where=identity.name,
+        hostname="" if "." in identity.hostname else identity.hostname,
+        fqdn=identity.hostname if "." in identity.hostname else "",
+        instance_id=identity.instance_id,
+    )
+    try:
+        (result,) = write_fleet(blueprint, [row], lambda _: folder / SEED)
+    except SeedError as error:
+        raise as_unclone_error(error) from error
+    if result.refused:
+        first = blocking(result.findings, strict=False)[0]
+        raise RefusedError(f"the seed of {identity.name} is refused: {first}", first.hint)
+    return True, tuple(Note("seed", Level.WARNING, str(each)) for each in result.findings)
+
+
+def _record(
+    folder: Path,
+    identity: MachineIdentity,
+    source: MadeFrom,
+    files: Sequence[str],
+) -> None:
+    """Write ``machine.json``: who it is, what it was made from, and digests of what was made."""
+    document = {
+        "schema": SCHEMA,
+        "machine": identity.to_json(),
+        "made_from": source.to_json(),
+        "files": [_described(folder / name) for name in files],
+    }
+    path = folder / RECORD
+    with explained("write the machine's record", folder):
+        create_private(path)
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="ascii")
+
+
+def _described(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    digest = None
+    if size <= _DIGEST_LIMIT:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": path.name, "size": size, "sha256": digest}

@@ -1,0 +1,121 @@
+"""What a run of ``unclone clone`` is asked for, and what a machine was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from unclone import __version__
+from unclone.images.chain import read_chain
+from unclone.images.fingerprint import disk_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unclone.runs.request import Request
+    from unclone.seeds.blueprint import Blueprint
+
+
+class Mode(StrEnum):
+    """What a machine's disk is."""
+
+    #: A qcow2 with the golden image as its backing file.
+    OVERLAY = "overlay"
+    #: A copy that shares its blocks with the golden image (XFS, btrfs, bcachefs).
+    REFLINK = "reflink"
+    #: A copy that needs nothing else.
+    COPY = "copy"
+
+
+class SeedPolicy(StrEnum):
+    """Whether a machine gets a seed."""
+
+    #: Where the guest has cloud-init, or an option describes the seed.
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Machines to make from one golden image.
+
+    ``request`` names the golden image with its disks, how it is opened, and the options of the
+    steps. ``hostname`` has ``{name}`` where the machine's name goes.
+    """
+
+    request: Request
+    names: tuple[str, ...]
+    folder: Path
+    mode: Mode = Mode.OVERLAY
+    definition: Path | None = None
+    blueprint: Blueprint | None = None
+    seed: SeedPolicy = SeedPolicy.AUTO
+    hostname: str = "{name}"
+    oui: bytes = b""
+    avoid: tuple[Path, ...] = ()
+    ledger: Path | None = None
+    replace: bool = False
+    dry_run: bool = False
+
+    def hostname_of(self, name: str) -> str:
+        """The host name of the machine called *name*."""
+        return self.hostname.replace("{name}", name)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFrom:
+    """What a machine was made from: when this is the same, it need not be made again."""
+
+    images: tuple[dict[str, Any], ...]
+    definition: dict[str, str] | None
+    mode: str
+    #: SHA-256 of the options, in hexadecimal.
+    options: str
+    version: str = field(default=__version__)
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in ``unclone/schemas/machine-1.json``."""
+        return asdict(self) | {"images": list(self.images)}
+
+
+def made_from(order: Order) -> MadeFrom:
+    """What the machines of *order* are made from. Raises UncloneError for an image that is gone."""
+    images = []
+    for disk in order.request.disks:
+        image = read_chain(disk.path, disk.format, allow=order.request.allow)
+        images.append({"path": str(image.path.absolute()), **asdict(disk_state(image))})
+    definition = None
+    if order.definition is not None:
+        content = order.definition.read_bytes()
+        path = str(order.definition.absolute())
+        definition = {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
+    return MadeFrom(
+        tuple(json.loads(json.dumps(images))), definition, str(order.mode), _digest(order)
+    )
+
+
+def _digest(order: Order) -> str:
+    """Of what is said about the machines. No secret is in it: a digest of one can be guessed."""
+    options = order.request.options
+    said = {
+        "options": [
+            str(options.profile),
+            sorted(options.enable),
+            sorted(options.disable),
+            options.machine_id,
+            options.ssh_host_keys,
+            options.uuids,
+            options.strict,
+            bool(options.identities.key),
+            list(options.catalogues),
+        ],
+        "blueprint": repr(order.blueprint),
+        "seed": str(order.seed),
+        "hostname": order.hostname,
+        "oui": order.oui.hex(),
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
