@@ -17,6 +17,9 @@ from tests.support.documents import check_document
 from unclone.sanitize.identities.ledger import Ledger
 from unclone.seeds.output import read_image
 
+#: A process for each command: a second or two.
+pytestmark = pytest.mark.slow
+
 UUID = "aaaaaaaa-1111-4222-8333-bbbbbbbbbbbb"
 MAC = "52:54:00:aa:bb:cc"
 TREE = {
