@@ -15,7 +15,7 @@ from unclone.images.volumes import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from unclone.images.volumes import Volumes
+    from unclone.images.volumes import FileSystem, Volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Layout:
 
     mounts_in_order: tuple[Mount, ...]
     warnings: tuple[str, ...] = ()
+    #: Where fstab has no /var: the partitions that systemd mounts there when the GUID of one is
+    #: made from the machine-id.
+    var_partitions: tuple[FileSystem, ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:

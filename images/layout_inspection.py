@@ -4,7 +4,8 @@ Every file system that can hold a root is mounted once and looked at, and the ro
 the rest. libguestfs' ``inspect_os`` answers more and costs as much time as everything else together
 where there is no KVM.
 
-References: fstab(5), mount(8), systemd.mount(5), systemd-fstab-generator(8).
+References: fstab(5), mount(8), systemd.mount(5), systemd-fstab-generator(8); for partitions that
+fstab does not name, :mod:`unclone.images.discoverable`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unclone.images.device_names import DeviceNames
+from unclone.images.discoverable import ESP
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
 from unclone.images.roots import GROUP_HINT, LINUX, closed_groups, find_root
@@ -22,6 +24,7 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from unclone.images.discoverable import Discovered
     from unclone.images.fstab import Entry
     from unclone.images.roots import Root
     from unclone.images.volumes import FileSystem, Volumes
@@ -58,6 +61,7 @@ class _Inspection:
     file_systems: Sequence[FileSystem]
     warnings: list[str] = field(default_factory=list)
     mounts: dict[str, Mount] = field(default_factory=dict)
+    discovered: list[Discovered] = field(default_factory=list)
 
     def layout(self) -> Layout:
         names = DeviceNames(self.file_systems, self.root.crypttab)
@@ -68,11 +72,13 @@ class _Inspection:
             found = self._choose(entry, names.find(entry.spec)) if place else None
             if place and found:
                 self.mounts[place] = Mount(found.device, place, found.type, entry.subvolume)
+        self._mount_discovered()
         self._mount_unlisted_esp()
         in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
         self._mention_unmounted()
         self._mention_missing()
-        return Layout((self.root.mount, *in_order), tuple(self.warnings))
+        var = (found.partition for found in self.discovered if found.may_be_var)
+        return Layout((self.root.mount, *in_order), tuple(self.warnings), tuple(var))
 
     def _place(self, entry: Entry) -> str:
         """The physical path to mount it at; "" when it cannot be, and the guest can do without."""
@@ -112,6 +118,16 @@ class _Inspection:
             )
         self.warnings.append(f"{named}; left out")
 
+    def _mount_discovered(self) -> None:
+        """Mount what the guest mounts by the types of its partitions."""
+        listed = [place for place in self.root.places.values() if isinstance(place, str)]
+        device = self.root.mount.device
+        found = self.root.discovery.partitions(self.file_systems, device, listed)
+        self.discovered = list(found)
+        for _, fs, place, why_not in self.discovered:
+            if not why_not and fs.type in {*LINUX, "vfat"}:
+                self.mounts[place] = Mount(fs.device, place, fs.type)
+
     def _mount_unlisted_esp(self) -> None:
         """Mount a FAT file system that fstab does not name where systemd would.
 
@@ -132,9 +148,14 @@ class _Inspection:
         taken = self.mounts.keys()
         return [
             place
-            for place in self.root.empty_boot_places
+            for place in self._boot_places()
             if place not in taken and not any(place.startswith(f"{other}/") for other in taken)
         ][:1]
+
+    def _boot_places(self) -> Sequence[str]:
+        typed = any(fs.partition_type == ESP for fs in self.file_systems)
+        made = ["/efi"] if typed and "/efi" in self.root.discovery.free else []
+        return [*self.root.empty_boot_places, *made]
 
     def _mention_missing(self) -> None:
         for place, mount in self.mounts.items():
@@ -147,11 +168,15 @@ class _Inspection:
 
     def _mention_unmounted(self) -> None:
         mounted = {self.root.mount.device, *(mount.device for mount in self.mounts.values())}
+        why_not = {
+            found.content.device: f" (not {found.place}: {found.why_not})"
+            for found in self.discovered
+        }
         for fs in self.file_systems:
             if fs.type in {*LINUX, "vfat"} and fs.device not in mounted:
                 self.warnings.append(
                     f"the {fs.type} file system on {fs.device} is in no fstab entry; "
-                    "nothing on it is looked at or changed"
+                    f"no file on it is looked at or changed{why_not.get(fs.device, '')}"
                 )
 
 

@@ -6,9 +6,10 @@ a mount without ``subvol=`` shows).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from unclone.images.discoverable import Discovery
 from unclone.images.errors import EngineError, RefusedError
 from unclone.images.file_systems.table import UNKNOWN, names_with_root_of
 from unclone.images.fstab import parse
@@ -51,6 +52,7 @@ class Root:
     places: Mapping[str, str | OSError]
     empty_boot_places: tuple[str, ...] = ()
     missing: frozenset[str] = frozenset()
+    discovery: Discovery = field(default_factory=Discovery)
 
 
 def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
@@ -147,7 +149,9 @@ def _read(guest: Guest, mount: Mount) -> Root:
     crypttab = _table(guest, "/etc/crypttab")
     empty = (place for place in _ESP_PLACES if _is_empty_folder(guest, place))
     missing = (p for p in places.values() if isinstance(p, str) and guest.stat(p) is None)
-    return Root(mount, fstab, crypttab, places, tuple(empty), frozenset(missing))
+    return Root(
+        mount, fstab, crypttab, places, tuple(empty), frozenset(missing), Discovery.of(guest)
+    )
 
 
 def _table(guest: Guest, path: str) -> str:

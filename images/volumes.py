@@ -58,6 +58,9 @@ class FileSystem:
     partition_uuid: str = ""
     partition_label: str = ""
     size: int = 0  # bytes
+    #: Of a GPT partition: its type, a GUID in lower case, and its 64 attribute bits.
+    partition_type: str = ""
+    partition_attributes: int = 0
 
 
 class IdentifierKind(StrEnum):

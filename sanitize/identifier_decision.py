@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize import initrds
+from unclone.sanitize import initrds, var_partition
 from unclone.sanitize.identifiers import IdentifierStep, is_none
 from unclone.sanitize.references import initrd
 from unclone.sanitize.renewal import Blocker, Renewal, Renewals
@@ -42,7 +42,7 @@ def decide(
     kept = [
         Blocker(each, why, "")
         for each in candidates
-        if (why := guest.unsettable(_as_identifier(each, present)))
+        if (why := _unsettable(each, present, context))
     ]
     renewed = _without(candidates, kept)
     if not renewed:  # then nothing has to follow, and what could not needs no looking for
@@ -65,6 +65,9 @@ def _candidates(
 ) -> Iterator[Renewal]:
     taken = {identifier.value for identifier in present}
     new: dict[str, str] = {}
+    if (var := context.var_partition) and (guid := var_partition.new_guid(context)):
+        new[var.partition_uuid.lower()] = guid
+        taken.add(guid)
     for identifier in present:
         step = kinds.get(identifier.kind)
         if step is None or is_none(identifier.value):
@@ -76,6 +79,12 @@ def _candidates(
             new[key] = _fresh(step, context, f"{identifier.kind} {identifier.device}", taken)
             taken.add(new[key])
         yield Renewal(identifier.kind, identifier.device, identifier.value, new[key])
+
+
+def _unsettable(candidate: Renewal, present: Sequence[Identifier], context: PlanningContext) -> str:
+    if candidate.old.lower() == candidate.new:
+        return "it is made from the machine-id, which stays"
+    return context.guest.unsettable(_as_identifier(candidate, present))
 
 
 def _fresh(step: IdentifierStep, context: PlanningContext, field: str, taken: set[str]) -> str:

@@ -82,10 +82,12 @@ class Mode(StrEnum):
 def requested(context: PlanningContext) -> tuple[Mode, str]:
     """The mode asked for, and the new id when it is known beforehand.
 
+    Where a partition is /var only for its machine-id, the default is a new id.
+
     Raises :class:`UsageError` for anything but the documented values.
     """
     asked = context.options.machine_id
-    if asked == "random":
+    if asked == "random" or (asked == Mode.AUTO and _is_needed(context)):
         return Mode.SET, context.new_values.machine_id
     if _ID.fullmatch(asked) and asked.strip("0"):
         return Mode.SET, asked
@@ -96,6 +98,13 @@ def requested(context: PlanningContext) -> tuple[Mode, str]:
         hint="Use auto, remove, empty, uninitialized, random, or 32 lower-case hex digits that "
         "are not all zero.",
     )
+
+
+def _is_needed(context: PlanningContext) -> bool:
+    """Whether the guest needs an id that is known now; it asks for a first boot otherwise."""
+    if context.var_partition is None:
+        return False
+    return read_systemd(context.guest).state is not State.UNINITIALIZED
 
 
 def retiring(context: PlanningContext) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from unclone.images.discoverable import var_partition_uuid
 from unclone.sanitize.change import SET_IDENTIFIER
 from unclone.sanitize.finder import Finder
 
@@ -41,13 +42,10 @@ class NewValues:
 
 def mask_random(plan: Plan, options: Options, new_values: NewValues) -> Plan:
     """*plan* with ``(random)`` in place of every value that another run would draw anew."""
-    values = set()
-    if options.machine_id == "random":
-        values.add(new_values.machine_id)
+    # An id that was not drawn for this run is in no plan.
+    values = {new_values.machine_id, var_partition_uuid(new_values.machine_id)}
     if not options.identities.key:
         values |= {change.new for change in plan.changes if change.action == SET_IDENTIFIER}
-    if not values:
-        return plan
     mask = _Mask(values)
     return replace(
         plan,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.guest import parent
-from unclone.sanitize import clone_readiness, seed_readiness
+from unclone.sanitize import clone_readiness, seed_readiness, var_partition
 from unclone.sanitize.change import SET_IDENTIFIER, Level, Plan, StepPlan
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
@@ -33,7 +33,14 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
     Raises :class:`RefusedError` when a step meets something it cannot change safely, and, with
     ``strict``, when anything would be kept.
     """
-    context = PlanningContext(guest, Facts(guest), options, new_values or NewValues())
+    facts = Facts(guest)
+    context = PlanningContext(
+        guest,
+        facts,
+        options,
+        new_values or NewValues(),
+        var_partition=var_partition.find(guest, facts),
+    )
     selected = [step for step in all_steps(options) if is_selected(step, options)]
     # Rows look into no initrd: those are still being unpacked meanwhile.
     code = set(map(id, STEPS))
@@ -53,6 +60,7 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
         notes=tuple(note for part in parts for note in part.notes),
         retired=tuple(dict.fromkeys(retired for part in parts for retired in part.retired)),
     )
+    var_partition.require_planned(context, plan)
     if options.strict:
         _refuse_to_keep(plan, context)
     return plan

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unclone.images.guest import Guest
+    from unclone.images.volumes import FileSystem
     from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.change import StepPlan
     from unclone.sanitize.facts import Facts
@@ -59,6 +60,8 @@ class PlanningContext:
     new_values: NewValues = field(default_factory=NewValues)
     #: The device identifiers that this run renews, and those it keeps.
     renewals: Renewals = field(default_factory=Renewals)
+    #: The partition that systemd mounts as /var because its GUID fits the machine-id.
+    var_partition: FileSystem | None = None
     #: What the initrds hold, by physical path; empty when they did not have to be unpacked.
     initrds: Mapping[str, Survey] = field(default_factory=dict)
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import EngineError, ResidueError
 from unclone.images.text import printable
 from unclone.images.volumes import CheckState, IdentifierKind
+from unclone.sanitize import var_partition
 from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.facts import Facts
 from unclone.sanitize.report import Verification
 from unclone.sanitize.residue import find_residue
 
@@ -33,6 +35,8 @@ def verify(
     # First the widest question: initrds are unpacked once, for this and for what follows.
     residue = tuple(find_residue(guest, plan.retired))
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
+    if lost := var_partition.lost(guest, Facts(guest), plan):
+        problems.append(lost)
     checks = tuple(checking())
     for check in checks:
         if check.state is CheckState.DAMAGED:

@@ -180,7 +180,10 @@ FROM_IMAGES = {
     "sanitize/definitions": {"errors", "text", "image", "files", "formats", "lock"},
     "sanitize/identities": {"errors", "text"},
     "sanitize/saved_plan.py": {"errors", "text", "guest", "image", "files", "fingerprint"},
-    "sanitize": {"errors", "text", "guest", "volumes", "layout", "fstab", "needles"},
+    "sanitize": {
+        *("errors", "text", "guest", "volumes", "layout", "fstab", "needles"),
+        "discoverable",
+    },
 }
 
 

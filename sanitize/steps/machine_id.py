@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
-from unclone.sanitize import machine_ids
+from unclone.sanitize import machine_ids, var_partition
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 from unclone.sanitize.machine_ids import DBUS, SYSTEMD, Mode, State
 from unclone.sanitize.step import StepInfo
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
+    from unclone.images.volumes import FileSystem
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.machine_ids import MachineIdFile
     from unclone.sanitize.step import PlanningContext
@@ -60,6 +61,7 @@ class MachineId:
         asked, new = machine_ids.requested(context)
         etc = machine_ids.read_systemd(guest)
         dbus = machine_ids.read_dbus(guest)
+        var_partition.require(context, asked)
         mode, notes = _decide(guest, facts, asked)
         if asked is Mode.AUTO and etc.state is State.ABSENT and not _needs_file(facts):
             mode, notes = Mode.REMOVE, [_info(f"{SYSTEMD} does not exist, and none is made")]
@@ -67,6 +69,9 @@ class MachineId:
             # The image asks for a first boot; an emptied file would prevent it.
             why = f"{SYSTEMD} stays `uninitialized`: the next boot is a first boot"
             mode, notes = Mode.UNINITIALIZED, [_info(why)]
+        var = context.var_partition
+        if var is not None and context.options.machine_id == Mode.AUTO:
+            notes = [_for_var(var, asked)]
         return StepPlan(
             changes=(*_dbus_changes(dbus), *_systemd_changes(etc, dbus, mode, new)),
             notes=(*notes, *_warnings(guest, facts, etc, dbus, mode), *_in_force(context)),
@@ -74,6 +79,20 @@ class MachineId:
                 Retired(self.info.id, "machine-id", old) for old in machine_ids.retiring(context)
             ),
         )
+
+
+def _for_var(var: FileSystem, mode: Mode) -> Note:
+    if mode is Mode.AUTO:
+        return _warning(
+            f"{SYSTEMD} stays `uninitialized`, and systemd mounts {var.device} as /var only when "
+            "its partition GUID is made from the machine-id: the guest starts without it. "
+            "--machine-id random gives an id"
+        )
+    return _info(
+        f"{SYSTEMD} is given a new id: systemd mounts {var.device} as /var only while its "
+        "partition GUID is made from the machine-id, and so it is. Sanitise every copy of the "
+        "result: a copy has the same id"
+    )
 
 
 def _needs_file(facts: Facts) -> bool:

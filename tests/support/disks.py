@@ -56,6 +56,7 @@ class Part:
     gpt_type: str = ""  # sfdisk's word or a GUID
     gpt_name: str = ""
     gpt_uuid: str = ""
+    gpt_attributes: str = ""  # as sfdisk spells them
     options: tuple[str, ...] = ()  # for mkfs
 
     @property
@@ -139,6 +140,7 @@ def _gpt_fields(part: Part, table: str) -> str:
     if table != "gpt":
         return ""
     named = {"type": part.gpt_type, "name": part.gpt_name, "uuid": part.gpt_uuid}
+    named["attrs"] = part.gpt_attributes
     return "".join(f', {key}="{value}"' for key, value in named.items() if value)
 
 

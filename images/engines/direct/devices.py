@@ -69,6 +69,8 @@ class Device:
             partition_uuid=self.partition.uuid if self.partition else "",
             partition_label=self.partition.name if self.partition else "",
             size=self.size,
+            partition_type=self.partition.type if self.partition else "",
+            partition_attributes=self.partition.attributes if self.partition else 0,
         )
 
 

@@ -44,6 +44,9 @@ class Partition(NamedTuple):
     name: str = ""
     #: It only holds other partitions.
     extended: bool = False
+    #: Of a GPT: the GUID of its type, and its attribute bits.
+    type: str = ""
+    attributes: int = 0
 
 
 class Table(NamedTuple):
@@ -153,7 +156,7 @@ def _gpt_partitions(header: _Header, disk: BlockFile) -> Iterator[Partition]:
     table = header.table(disk)
     for index in range(header.entries):
         entry = table[index * header.entry_size :][:128]
-        first, last = struct.unpack_from("<QQ", entry, 32)
+        first, last, attributes = struct.unpack_from("<QQQ", entry, 32)
         if not any(entry[:16]) or last < first or (last + 1) * SECTOR > disk.size:
             continue
         yield Partition(
@@ -162,6 +165,8 @@ def _gpt_partitions(header: _Header, disk: BlockFile) -> Iterator[Partition]:
             size=(last - first + 1) * SECTOR,
             uuid=str(uuid.UUID(bytes_le=entry[16:32])),
             name=entry[56:128].decode("utf-16-le", "replace").split("\0")[0],
+            type=str(uuid.UUID(bytes_le=entry[:16])),
+            attributes=attributes,
         )
 
 

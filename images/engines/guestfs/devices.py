@@ -64,6 +64,7 @@ class Device:
 
     def file_system(self) -> FileSystem:
         """The same as the rest of the program sees it."""
+        gpt = self.tags.get("PART_ENTRY_SCHEME") == "gpt"
         return FileSystem(
             device=self.name,
             type=self.type,
@@ -72,6 +73,8 @@ class Device:
             partition_uuid=self.tags.get("PART_ENTRY_UUID", ""),
             partition_label=self.tags.get("PART_ENTRY_NAME", ""),
             size=self.size,
+            partition_type=self.tags.get("PART_ENTRY_TYPE", "") if gpt else "",
+            partition_attributes=int(self.tags.get("PART_ENTRY_FLAGS", "0"), 0) if gpt else 0,
         )
 
 

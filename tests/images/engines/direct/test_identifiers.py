@@ -71,6 +71,7 @@ def test_everything_is_named_as_blkid_names_it(disk: Path) -> None:
         assert seen.label == said.get("LABEL", "").replace("\\ ", " ")
         assert seen.partition_uuid == entry["uuid"].lower()
         assert seen.partition_label == entry.get("name", "")
+        assert seen.partition_type == entry["type"].lower()
         assert seen.size == entry["size"] * 512
 
 

@@ -161,6 +161,8 @@ def test_file_systems_are_described(bench: Bench, debian: GuestfsVolumes) -> Non
         (f"{disk}4", "ext4", HOME_UUID, "home data"),
     ]
     assert [fs.partition_label for fs in found] == ["esp", "root", "", ""]
+    assert found[0].partition_type == "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+    assert found[0].partition_attributes == 0
     assert found[0].size == 40 * 1024 * 1024
     assert all(len(fs.partition_uuid) == 36 for fs in found)
 
