@@ -30,9 +30,10 @@ _DOTTED = re.compile(r"[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}")
 _BARE = re.compile(r"[0-9A-Fa-f]{12}")
 _SPELLINGS = ((":", _COLON), ("-", _DASH), (".", _DOTTED), ("", _BARE))
 
-#: Something like a MAC address in a longer text; ``enx525400123456`` is an interface named by one.
+#: Something like a MAC address in a longer text; ``enx525400123456`` is an interface named by one,
+#: ``0x3d:01525400123456`` the client identifier as BusyBox' DHCP client is given it.
 _IN_TEXT = re.compile(
-    r"(?<![0-9A-Za-z])(?:enx)?"
+    r"(?<![0-9A-Za-z])(?:enx|(?:0x3[dD]|61):01(?=[0-9A-Fa-f]{12}))?"
     r"([0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\2[0-9A-Fa-f]{2}){4}"
     r"|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}"
     r"|[0-9A-Fa-f]{12})"
@@ -41,6 +42,14 @@ _IN_TEXT = re.compile(
 _WORD_BEFORE = re.compile(r"([0-9A-Za-z]+)([:.-])\Z")
 #: A DHCP client identifier is the hardware type 1 (Ethernet) and the address; so is BOOTIF.
 _ETHERNET_TYPE = {"1", "01"}
+#: What a DHCP identity has before a link-layer address: the DUID's type (1 with a time, 3 without),
+#: with an IAID before that in DHCPv4; systemd-networkd is told the type in another setting.
+_DUID = re.compile(
+    r"(?:^|[^0-9A-Za-z:-])(?:(?:ff([:-])(?:[0-9a-f]{2}\1){4})?"
+    r"(?:00[:-]01[:-]00[:-]01[:-](?:[0-9a-f]{2}[:-]){4}|00[:-]03[:-]00[:-]01[:-])"
+    r"|00[:-]01[:-](?:(?:[0-9a-f]{2}[:-]){4})?)\Z",
+    re.IGNORECASE,
+)
 
 
 class Range(NamedTuple):
@@ -221,6 +230,8 @@ def _read(text: str) -> Mac | None:
 
 def _continues(text: str, start: int) -> bool:
     """Whether what is at *start* is the rest of a longer number: an IPv6 address, a GUID."""
+    if _DUID.search(text[max(0, start - 64) : start]):
+        return False
     before = _WORD_BEFORE.search(text[max(0, start - 12) : start])
     if before is None or not re.fullmatch(r"[0-9A-Fa-f]{1,8}", before.group(1)):
         return False

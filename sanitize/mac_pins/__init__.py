@@ -27,6 +27,6 @@ NETWORK_FILES: tuple[NetworkFiles, ...] = (
     Networkd(),
     UdevRules(),
     Ifupdown(),
-    DhcpClients(),
     OtherFiles(),
+    DhcpClients(),
 )

@@ -1,7 +1,9 @@
-"""DHCP clients that are told to identify themselves by a MAC address.
+"""MAC addresses in the configuration of DHCP clients, besides what identifies the client.
 
-References: dhclient.conf(5) and dhcp-options(5) (``dhcp-client-identifier``); dhcpcd.conf(5)
-(``clientid``); RFC 2132, 9.14.
+What identifies the client is taken out before (:mod:`unclone.sanitize.dhcp`). What is left is
+rewritten with a map, and only named without. Files that other kinds know are theirs.
+
+References: dhclient.conf(5); dhcpcd.conf(5).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from unclone.sanitize.dhcp.places import PLACES
 from unclone.sanitize.mac_pins.pins import Role, addresses
 
 if TYPE_CHECKING:
@@ -18,21 +21,11 @@ if TYPE_CHECKING:
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
-_IDENTIFIER = re.compile(
-    r"^[ \t]*(?:send[ \t]+dhcp-client-identifier[ \t][^;\n]*;|clientid[ \t].*)[ \t\r]*(?:\n|\Z)",
-    re.MULTILINE,
-)
-
 
 class DhcpClients:
-    """Drops a statement that is a line of its own: the client then says what it usually does."""
+    """Says which files have addresses."""
 
-    globs = (
-        "/etc/dhclient*.conf",
-        "/etc/dhcp/dhclient*.conf",
-        "/etc/dhcp3/dhclient*.conf",
-        "/etc/dhcpcd.conf",
-    )
+    globs = tuple(dict.fromkeys(pattern for place in PLACES for pattern in place.globs))
 
     def unpin(
         self,
@@ -42,16 +35,6 @@ class DhcpClients:
         unpinning: Unpinning,
     ) -> None:
         for file in files:
-            dropped: set[str] = set()
-            for line in _IDENTIFIER.finditer(file.text):
-                macs = addresses(line.group())
-                if macs and unpinning.goes(Role.ASSIGNED, file.path, macs):
-                    unpinning.splice(file.path, line.start(), line.end())
-                    dropped.update(macs)
-            others = [mac for mac in _stated(file.text) if mac not in dropped]
-            if others and unpinning.goes(Role.MATCH, file.path, others):
-                unpinning.keep(file.path, f"names the MAC address {others[0]}")
-
-
-def _stated(text: str) -> tuple[str, ...]:
-    return addresses(re.sub(r"(?m)^[ \t]*#.*$", "", text))
+            stated = addresses(re.sub(r"(?m)^[ \t]*#.*$", "", file.text))
+            if stated and unpinning.goes(Role.MATCH, file.path, stated):
+                unpinning.keep(file.path, f"names the MAC address {stated[0]}")

@@ -13,6 +13,7 @@ from unclone.sanitize import identifiers
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.credential_machine_id import CredentialMachineId
+from unclone.sanitize.steps.dhcp_identities import DhcpIdentities
 from unclone.sanitize.steps.initrd_machine_id import InitrdMachineId
 from unclone.sanitize.steps.journal import Journal
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
@@ -31,6 +32,7 @@ STEPS: tuple[Step, ...] = (
     CredentialMachineId(),
     InitrdMachineId(),
     BootEntries(),
+    DhcpIdentities(),
     MacPins(),
     Journal(),
     SshHostKeys(),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Change, Note, Retired, StepPlan
+from unclone.sanitize.dhcp.identities import fixed_identities
 from unclone.sanitize.identities import mac
 from unclone.sanitize.mac_pins import NETWORK_FILES
 from unclone.sanitize.mac_pins.in_initrds import in_initrds
@@ -21,12 +22,14 @@ from unclone.sanitize.mac_pins.pins import Splice, Text, Unpinning, addresses, s
 from unclone.sanitize.mac_pins.replacements import replacements, spliced
 from unclone.sanitize.step import StepInfo
 from unclone.sanitize.steps import boot_entries
+from unclone.sanitize.steps.dhcp_identities import DHCP, known_macs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.actions.replace_text import Replacement
+    from unclone.sanitize.dhcp.identities import File
     from unclone.sanitize.mac_pins.pins import NetworkFiles
     from unclone.sanitize.step import PlanningContext
 
@@ -55,11 +58,12 @@ class MacPins:
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change per file that has pins to lose, and one per file that has pins to renew."""
         guest, facts, options = context.guest, context.facts, context.options
-        renewed = {str(mac.parse(old)): str(mac.parse(new)) for old, new in options.macs.items()}
+        renewed = known_macs(context)
         unpinning = Unpinning(renewed)
+        fixed = {} if DHCP in options.disable else fixed_identities(guest, renewed)
         files: dict[str, Text] = {}
         for kind in NETWORK_FILES:
-            found = [file for file in _files(guest, kind) if file.path not in files]
+            found = [file for file in _files(guest, kind, fixed) if file.path not in files]
             kind.unpin(guest, facts, found, unpinning)
             files.update({file.path: file for file in found})
         changes = [self._remove(path, macs) for path, macs in unpinning.removals.items()]
@@ -152,8 +156,8 @@ class MacPins:
             yield Change(self.info.id, "correct-initrd", path, self.info.why, old, new, details)
 
 
-def _files(guest: Guest, kind: NetworkFiles) -> Iterator[Text]:
-    """The files of *kind*, each once, under their own names."""
+def _files(guest: Guest, kind: NetworkFiles, fixed: Mapping[str, File]) -> Iterator[Text]:
+    """The files of *kind*, each once, under their own names; without the *fixed* identities."""
     seen = set()
     for path in sorted({path for pattern in kind.globs for path in guest.glob(pattern)}):
         stat = guest.stat(path) if guest.is_file(path) else None
@@ -162,7 +166,8 @@ def _files(guest: Guest, kind: NetworkFiles) -> Iterator[Text]:
         physical = guest.resolve(path)
         if physical not in seen:
             seen.add(physical)
-            yield Text(physical, guest.text_or_empty(physical))
+            known = fixed.get(physical)
+            yield Text(physical, known.remaining if known else guest.text_or_empty(physical))
 
 
 def _renewals(text: str, renewed: Mapping[str, str]) -> Iterator[tuple[Splice, str]]:

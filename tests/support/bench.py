@@ -206,7 +206,7 @@ DISKS: Mapping[str, Callable[[Path], None]] = {
     "dirty": _blank(24),
     "subvolumes": _blank(128),
     "encrypted": _blank(96),
-    "stack": _blank(76),
+    "stack": _blank(82),
     "uploaded": _blank(76),
     "pair": _blank(300),
     "blank": _blank(4),

@@ -10,6 +10,7 @@ from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.change import Level
 from unclone.sanitize.options import Options
+from unclone.sanitize.steps.dhcp_identities import DhcpIdentities
 from unclone.sanitize.steps.mac_pins import MacPins
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ A, B, OTHER = "52:54:00:12:34:56", "52:54:00:ab:cd:ef", "02:00:00:00:00:01"
 NEW_A, NEW_B = "52:54:00:77:88:99", "52:54:00:fe:dc:ba"
 KERNEL_NAMES: Tree = {"/boot/grub/grub.cfg": "linux /vmlinuz root=/dev/vda1 ro net.ifnames=0\n"}
 MACS = {A: NEW_A, B: NEW_B}
+#: Both edit the same files.
+STEPS = (DhcpIdentities(), MacPins())
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Golden:
 def changed(folder: Path, macs: Mapping[str, str]) -> dict[str, str | None]:
     """Run the step; what is different afterwards."""
     before = snapshot(folder)
-    carry_out(guest_at(folder), (MacPins(),), Options(macs=macs))
+    carry_out(guest_at(folder), STEPS, Options(macs=macs))
     after = difference(before, snapshot(folder))
     return {
         p: c.decode("utf-8", "surrogateescape") if isinstance(c, bytes) else c
@@ -71,7 +74,7 @@ def notes(folder: Path, files: Tree) -> tuple[list[str], list[str]]:
     again.mkdir()
     plant(again, files)
     guest = guest_at(again)
-    said = MacPins().plan(context(guest)).notes
+    said = [note for step in STEPS for note in step.plan(context(guest)).notes]
     return (
         [note.text for note in said if note.level is Level.KEPT],
         [note.text for note in said if note.level is Level.WARNING],

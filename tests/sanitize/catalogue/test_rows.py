@@ -58,7 +58,6 @@ LINES = {
     "chef-node-name": ("  node_name 'web-01'", "chef_server_url 'https://chef'"),
     "datadog-hostname": ("hostname: web-01", "# hostname: <HOSTNAME>"),
     "ifcfg-hostname": ("DHCP_HOSTNAME=web-01", "NAME=eth0"),
-    "networkd-duid": ("DUIDRawData=00:00:ab:11:f9:2a", "DUIDType=vendor"),
     "popularity-contest-id": ('MY_HOSTID="0123456789abcdef"', 'PARTICIPATE="yes"'),
     "puppet-agent-certname": ("  certname = web-01.example.org", "server = puppet"),
     "salt-minion-config-id": ("id: web-01", "#id:"),

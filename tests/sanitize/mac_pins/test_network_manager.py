@@ -94,7 +94,7 @@ GOLDEN = {
         {WIRED: BRIDGE}, {WIRED: BRIDGE.replace(f"mac-address={B}\n", "")}
     ),
     "no address": Golden({WIRED: "[ethernet]\ncloned-mac-address=random\n"}, {}),
-    "a client id": Golden({WIRED: f"[ipv4]\ndhcp-client-id=01:{A}\n"}, {}),
+    "a client id": Golden({WIRED: f"[ipv4]\ndhcp-client-id=01:{A}\n"}, {WIRED: "[ipv4]\n"}),
     "its own configuration": Golden(
         {CONF: f"[keyfile]\nunmanaged-devices=mac:{A};mac:{B}\n"},
         {},
