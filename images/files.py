@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+#: Bytes of a name that is not shortened.
+_SHORT = 100
+
+
 class Identity(NamedTuple):
     """Identifies a file: kept when it is renamed or written to, and not copied with it.
 
@@ -66,7 +70,21 @@ def write_durably(path: Path, content: bytes, *, like: Path) -> None:
 
 def draft_path(path: Path) -> Path:
     """What the file at *path* is called while :func:`write_durably` writes it."""
-    return path.with_name(f"{path.name}.new")
+    return path.with_name(f"{short_name(path.name)}.new")
+
+
+def short_name(name: str) -> str:
+    """*name*, or a shorter one made from it, to which 40 bytes can be added.
+
+    Always the same for one name. A file name has at most 255 bytes, 143 with eCryptfs.
+    """
+    if len(os.fsencode(name)) <= _SHORT:
+        return name
+    import hashlib  # noqa: PLC0415 (rarely needed)
+
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    begin = os.fsencode(name)[: _SHORT - len(digest) - 1].decode("utf-8", "ignore")
+    return f"{begin}~{digest}"
 
 
 def remove_durably(paths: Iterable[Path]) -> None:

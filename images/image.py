@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
+#: Bytes: PATH_MAX without the longest name of a file that a run makes.
+_MAX_FOLDER = 4095 - 256
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """One image file whose header was read and found sound, with everything it depends on.
@@ -139,6 +143,11 @@ def real_path(path: Path) -> Path:
         ) from error
     if real.is_dir():
         raise UsageError(f"{shown(path)} is a directory", hint="Name the image file inside it.")
+    if len(os.fsencode(real.parent)) > _MAX_FOLDER:
+        raise RefusedError(
+            f"the path of {shown(real)} is too long for the files that are made beside it",
+            hint="Move the image to a shorter path.",
+        )
     return real
 
 

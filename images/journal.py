@@ -135,7 +135,7 @@ def renamed_from(image: Path) -> Iterator[Path]:
     inode = image.stat().st_ino
     for path in sorted(image.parent.glob(".*.unclone-journal.json")):
         name = path.name.removeprefix(".").removesuffix(".unclone-journal.json")
-        if name in {"", image.name}:
+        if not name or path == journal_path(image):
             continue
         found = read(image.with_name(name))
         if not isinstance(found, Marker) or found.finished:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.errors import RefusedError, UncloneError
-from unclone.images.files import create_private, draft_path, explained
+from unclone.images.files import create_private, draft_path, explained, short_name
 from unclone.images.formats.header import Format
 from unclone.images.formats.table import probe, read_header
 from unclone.images.image import open_image
@@ -133,4 +133,4 @@ def _file_names(node: object) -> Iterator[str]:
 
 
 def _hidden(image: Path, what: str) -> Path:
-    return image.with_name(f".{image.name}.unclone-{what}")
+    return image.with_name(f".{short_name(image.name)}.unclone-{what}")

@@ -106,7 +106,7 @@ class Batch:
         if path in self._waiting:
             raise SeedError(f"two seeds would be called {path}", hint="Each needs its own name.")
         require_free(path, kind, overwrite=self._overwrite)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        temporary = _temporary_name(path)
         self._waiting[path] = temporary
         with _failing(path):
             if kind is Format.FOLDER:
@@ -170,6 +170,11 @@ def require_free(path: Path, kind: Format, *, overwrite: bool) -> None:
             raise _exists(path)
 
 
+def _temporary_name(path: Path) -> Path:
+    """A name beside *path* that nothing has; the beginning of a long name is enough."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
+
+
 def _exists(path: Path) -> SeedError:
     return SeedError(
         f"{path} already exists",
@@ -182,7 +187,7 @@ def _replace(temporary: Path, path: Path) -> None:
     if not path.is_dir():
         temporary.replace(path)
         return
-    old = path.with_name(f".{path.name}.{secrets.token_hex(6)}")  # a folder takes two steps
+    old = _temporary_name(path)  # a folder takes two steps
     path.rename(old)
     temporary.rename(path)
     _remove(old)

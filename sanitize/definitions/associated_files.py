@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from unclone.images.errors import RefusedError, UsageError
-from unclone.images.files import create_private, explained, sync_directory, sync_file
+from unclone.images.files import create_private, explained, short_name, sync_directory, sync_file
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def appearing(target: Path, *, like: Path, overwrite: bool) -> Iterator[BinaryIO
     Without *overwrite* a file that another process has put there in the meantime is not replaced.
     """
     # A name of its own: another run may be writing the same target.
-    draft = target.with_name(f".{target.name}.{os.urandom(6).hex()}.new")
+    draft = target.with_name(f".{short_name(target.name)}.{os.urandom(6).hex()}.new")
     with explained(f"write {shown(target)}", target.parent):
         try:
             create_private(draft, like=like)

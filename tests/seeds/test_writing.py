@@ -47,6 +47,14 @@ def test_a_folder_is_private_and_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Format))
+@pytest.mark.parametrize("name", ["s" * 255, "ü" * 127])
+def test_a_seed_may_have_the_longest_name(tmp_path: Path, kind: Format, name: str) -> None:
+    SEED.write(tmp_path / name, kind)
+    OTHER.write(tmp_path / name, kind, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("kind", list(Format))
 def test_a_seed_replaces_a_seed_when_asked(tmp_path: Path, kind: Format) -> None:
     path = tmp_path / "seed"
     SEED.write(path, kind)
