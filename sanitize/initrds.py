@@ -18,7 +18,7 @@ from unclone.sanitize.boot.named_files import named_files
 from unclone.sanitize.files import BOOT_ROOTS, files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.archives import Archive
@@ -49,11 +49,16 @@ class _Known:
     """An initrd, and what was found in it when it was asked for some needles."""
 
     def __init__(
-        self, content: bytes, needles: Sequence[bytes], archives: Sequence[Archive]
+        self,
+        content: bytes,
+        needles: Sequence[bytes],
+        archives: Sequence[Archive],
+        read: Collection[str] = (),
     ) -> None:
         recorder = Recorder()
         self.asked = frozenset(needles)
-        self.found = survey(content, needles, known=archives, recorder=recorder)
+        self.read = frozenset(read)
+        self.found = survey(content, needles, read=read, known=archives, recorder=recorder)
         self.archives = recorder.archives
         self.size = len(content)
         self._content = content if self.size <= _COMPARED else b""
@@ -108,13 +113,14 @@ def look_ahead(guest: Guest) -> None:
         _ahead[0].start()
 
 
-def look_into(content: bytes, needles: Sequence[bytes]) -> Survey:
+def look_into(content: bytes, needles: Sequence[bytes], *, read: Collection[str] = ()) -> Survey:
     """What the initrd *content* holds, and where any of *needles* is in it.
 
-    There may be hits of further needles, which were asked for before.
+    There may be hits of further needles, which were asked for before. *read* names members whose
+    contents are wanted in any case.
     """
     _await_ahead()
-    return _look_into(content, needles)
+    return _look_into(content, needles, read)
 
 
 def _await_ahead() -> None:
@@ -128,13 +134,14 @@ def _unpack(contents: list[bytes]) -> None:
         _look_into(contents.pop(0), ())
 
 
-def _look_into(content: bytes, needles: Sequence[bytes]) -> Survey:
+def _look_into(content: bytes, needles: Sequence[bytes], read: Collection[str] = ()) -> Survey:
     known = max((k for k in _known if k.begins(content)), key=lambda k: k.size, default=None)
     same = known is not None and known.size == len(content)
     if known is not None:
         _known.remove(known)  # what something was appended to is not asked for again
-    if known is None or not same or not known.asked.issuperset(needles):
-        known = _Known(content, needles, known.archives if known else ())
+    answered = known and known.asked.issuperset(needles) and known.read.issuperset(read)
+    if known is None or not same or not answered:
+        known = _Known(content, needles, known.archives if known else (), read)
     _known.append(known)
     _forget_old()
     return known.found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
@@ -15,7 +16,7 @@ from unclone.sanitize.new_values import NewValues
 from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.step import PlanningContext
 from unclone.sanitize.step_selection import all_steps, is_selected
-from unclone.sanitize.steps import STEPS
+from unclone.sanitize.steps import LAST, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,14 +44,17 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
     )
     selected = [step for step in all_steps(options) if is_selected(step, options)]
     # Rows look into no initrd: those are still being unpacked meanwhile.
-    code = set(map(id, STEPS))
+    code = set(map(id, (*STEPS, *LAST)))
     rows = {id(s): s.plan(context) for s in selected if id(s) not in code}
     if options.uuids == "renew":
         references = [reference for reference in REFERENCES if reference in selected]
         context = decide(context, selected, references)
     if not context.renewals.renewed:  # then nothing refers to it either
         selected = [step for step in selected if step not in REFERENCES]
-    parts = [rows.get(id(step)) or step.plan(context) for step in selected]
+    parts: list[StepPlan] = []
+    for step in selected:
+        before = tuple(change for part in parts for change in part.changes)
+        parts.append(rows.get(id(step)) or step.plan(replace(context, changes=before)))
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, context.facts, ids)))
     parts.append(StepPlan(notes=clone_readiness.notes(guest, context.facts, context.initrds)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.images.volumes import FileSystem
     from unclone.sanitize.boot.initrd import Survey
-    from unclone.sanitize.change import StepPlan
+    from unclone.sanitize.change import Change, StepPlan
     from unclone.sanitize.facts import Facts
 
 
@@ -62,6 +62,8 @@ class PlanningContext:
     renewals: Renewals = field(default_factory=Renewals)
     #: The partition that systemd mounts as /var because its GUID fits the machine-id.
     var_partition: FileSystem | None = None
+    #: What the steps before this one change.
+    changes: tuple[Change, ...] = ()
     #: What the initrds hold, by physical path; empty when they did not have to be unpacked.
     initrds: Mapping[str, Survey] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from unclone.images.errors import UsageError
 from unclone.images.text import printable
 from unclone.sanitize.catalogue import load as load_catalogue
 from unclone.sanitize.options import Profile
-from unclone.sanitize.steps import STEPS
+from unclone.sanitize.steps import LAST, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def all_steps(options: Options) -> Sequence[Step]:
-    """Every step there is: the code steps first, then the catalogue, then the person's own rows."""
+    """Every step there is: code, the catalogue, the person's own rows, then what follows them."""
     rows = load_catalogue(options.catalogues)
-    taken = {step.info.id for step in STEPS}
+    taken = {step.info.id for step in (*STEPS, *LAST)}
     for row in rows:
         if row.info.id in taken:
             raise UsageError(
                 f"row {row.info.id}: id: is taken by a built-in step", hint="Choose another id."
             )
-    steps: tuple[Step, ...] = (*STEPS, *rows)
+    steps: tuple[Step, ...] = (*STEPS, *rows, *LAST)
     ids = {step.info.id for step in steps}
     unknown = sorted((options.enable | options.disable) - ids)
     if unknown:

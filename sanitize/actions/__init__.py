@@ -12,6 +12,7 @@ from unclone.sanitize.actions.clear import Clear
 from unclone.sanitize.actions.correct_initrd import CorrectInitrd
 from unclone.sanitize.actions.drop_lines import DropLines
 from unclone.sanitize.actions.empty_in_initrd import EmptyInInitrd
+from unclone.sanitize.actions.follow_in_initrd import FollowInInitrd
 from unclone.sanitize.actions.patch_efi_program import PatchEfiProgram
 from unclone.sanitize.actions.remove import Remove
 from unclone.sanitize.actions.remove_kernel_argument import RemoveKernelArgument
@@ -47,6 +48,7 @@ ACTIONS: Mapping[str, Action] = {
     "correct-initrd": CorrectInitrd(),
     "drop-lines": DropLines(),
     "empty-in-initrd": EmptyInInitrd(),
+    "follow-in-initrd": FollowInInitrd(),
     "generate-ssh-host-key": GenerateSshHostKey(),
     "patch-efi-program": PatchEfiProgram(),
     "remove": Remove(),

@@ -126,6 +126,23 @@ def overridden(
     return _written(data, survey, entries, tuple(changes))
 
 
+def replaced(
+    data: bytes | memoryview, survey: Survey, members: Mapping[str, tuple[int, bytes]]
+) -> Correction:
+    """Give *members* (by path) another type of inode (``S_IFREG``, ``S_IFLNK``) and content.
+
+    Of a hard link only the name given is replaced. Permissions stay. Raises as ``overridden``.
+    """
+    _check(data, survey)
+    entries, changes = _own(survey), []
+    for path, (kind, content) in members.items():
+        header = survey.members[path].header
+        mode = kind | (0o777 if stat.S_ISLNK(kind) else stat.S_IMODE(header.mode))
+        entries[path] = (header._replace(mode=mode), content)
+        changes.append(Change(path, Action.CONTENT if header.is_file else Action.TARGET))
+    return _written(data, survey, entries, tuple(changes))
+
+
 def caveat(survey: Survey) -> str:
     """What a person should know before relying on an appended archive; "" when nothing."""
     if Compression.LZ4 in survey.compressions:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _STANDARD = re.compile(rf"{FOLDER}/ssh_host_(?:(rsa|ecdsa|ed25519|dsa)_)?key")
 _CERTIFICATE = re.compile(rb"[a-z0-9-]+-cert-v01@openssh\.com ")
 
+#: Where Debian has dropbear's host keys for the initrd; nothing makes new ones at boot.
+FOR_INITRDS = ("/etc/dropbear-initramfs", "/etc/dropbear/initramfs")
+
 #: Sizes taken where the old key cannot be read.
 _USUAL_BITS = {"rsa": 3072, "ecdsa": 256, "ed25519": 256}
 
@@ -55,6 +58,12 @@ class HostKey:
     def can_be_made(self) -> bool:
         """Whether a new one of the kind can be generated; DSA and SSH 1 keys are history."""
         return can_generate(self.kind, self.bits)
+
+    @property
+    def is_for_initrds(self) -> bool:
+        """Whether it is copied into initrds, and no daemon of the running machine has it."""
+        folder, _, name = self.path.rpartition("/")
+        return folder in FOR_INITRDS or name.startswith("dracut_")
 
     @property
     def is_standard(self) -> bool:
@@ -79,16 +88,11 @@ def find_host_keys(guest: Guest, config: SshdConfig) -> Found:
     standard = [*guest.glob(f"{FOLDER}/ssh_host_*_key"), *guest.glob(f"{FOLDER}/ssh_host_key")]
     for path in dict.fromkeys((*standard, *config.host_keys)):
         _look_at(guest, path, KeyFormat.OPENSSH, found)
-    for path in guest.glob("/etc/dropbear/*_host_key"):
-        _look_at(guest, path, KeyFormat.DROPBEAR, found)
-    for pattern in ("/etc/dropbear-initramfs/*_host_key", "/etc/dropbear/initramfs/*_host_key"):
-        for path in guest.glob(pattern):
-            found.remark(
-                Level.KEPT,
-                path,
-                "is kept, because a copy of it lies inside the initrd: make a new one in the "
-                "machine with dropbearkey, then run update-initramfs -u",
-            )
+    for path in guest.glob(f"{FOLDER}/dracut_ssh_host_*_key"):
+        _look_at(guest, path, KeyFormat.OPENSSH, found)
+    for folder in ("/etc/dropbear", *FOR_INITRDS):
+        for path in guest.glob(f"{folder}/*_host_key"):
+            _look_at(guest, path, KeyFormat.DROPBEAR, found)
     return found
 
 

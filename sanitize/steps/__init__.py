@@ -14,6 +14,7 @@ from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.credential_machine_id import CredentialMachineId
 from unclone.sanitize.steps.dhcp_identities import DhcpIdentities
+from unclone.sanitize.steps.initrd_copies import InitrdCopies
 from unclone.sanitize.steps.initrd_machine_id import InitrdMachineId
 from unclone.sanitize.steps.journal import Journal
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
@@ -37,3 +38,6 @@ STEPS: tuple[Step, ...] = (
     Journal(),
     SshHostKeys(),
 )
+
+#: What follows the changes of all other steps, rows of the catalogue included.
+LAST: tuple[Step, ...] = (InitrdCopies(),)

@@ -109,6 +109,14 @@ def renamed_entries(context: PlanningContext) -> Mapping[str, str]:
     return _naming(context, olds).renames if olds else {}
 
 
+def at_the_end(path: str, renamed: Mapping[str, str]) -> str:
+    """Where *path* will be when it, or a folder that it is in, was *renamed*."""
+    for old, new in renamed.items():
+        if path == old or path.startswith(f"{old}/"):
+            return new + path.removeprefix(old)
+    return path
+
+
 # -- names ---------------------------------------------------------------------------------
 def _naming(context: PlanningContext, olds: Sequence[str]) -> Naming:
     """The first token under which no two names collide. Raises :class:`RefusedError`."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from unclone.sanitize import machine_ids
 from unclone.sanitize.change import Change, StepPlan
-from unclone.sanitize.step import StepInfo
+from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
@@ -27,6 +27,7 @@ class CredentialMachineId:
         title="machine-id in a credential of systemd",
         why="it fills an empty or missing /etc/machine-id: each clone gets the old id back",
         sources=("systemd.system-credentials(7)", "machine-id(5)"),
+        kind=StepKind.REMOVE,
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.sanitize import initrds, machine_ids
 from unclone.sanitize.actions.empty_in_initrd import ACTION, held_by
@@ -21,12 +22,9 @@ from unclone.sanitize.step import StepInfo, StepKind
 if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
 
-#: Other makers of initrds do not copy it, and unpacking one takes time.
-_DRACUT = ("/usr/lib/dracut", "/lib/dracut", "/usr/bin/dracut", "/usr/sbin/dracut")
-
 
 class InitrdMachineId:
-    """Empties the copies, in every initrd of a guest that has dracut."""
+    """Empties the copies in every initrd."""
 
     info = StepInfo(
         id="initrd-machine-id",
@@ -37,10 +35,13 @@ class InitrdMachineId:
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:
-        """One change for each initrd with an old id in it."""
+        """One change for each initrd with an old id in it.
+
+        Raises RefusedError for an initrd inside a unified kernel image, which cannot be corrected.
+        """
         guest = context.guest
         ids = machine_ids.retiring(context)
-        if not ids or not any(guest.exists(path) for path in _DRACUT):
+        if not ids:
             return StepPlan()
         finder = Finder(ids, words=False)
         changes, notes = [], []
@@ -54,4 +55,16 @@ class InitrdMachineId:
                 details = {"ids": list(ids), "members": list(members)}
                 why = self.info.why
                 changes.append(Change(self.info.id, ACTION, path, why, ids[0], "", details))
+        for path, program in context.facts.efi_programs.items():
+            for content in program.initrds:
+                if held_by(initrds.look_into(content, finder.needles), finder):
+                    raise _refused(path)
         return StepPlan(tuple(changes), tuple(notes))
+
+
+def _refused(path: str) -> RefusedError:
+    return RefusedError(
+        f"the initrd inside {printable(path)} has the old machine-id, and it cannot be corrected",
+        hint="Build the unified kernel image in the guest again after emptying /etc/machine-id, or "
+        f"keep the old machine-id in its initrd with --disable {InitrdMachineId.info.id}.",
+    )

@@ -22,7 +22,7 @@ from unclone.sanitize.step import StepInfo, StepKind
 from unclone.sanitize.steps import boot_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from unclone.sanitize.boot.kernel_arguments import KernelArgumentFile
     from unclone.sanitize.machine_ids import Baked
@@ -60,7 +60,9 @@ class KernelMachineId:
                 raise _refused(file.path, baked[0].name)
             for name in dict.fromkeys(one.name for one in baked):
                 given = [one for one in baked if one.name == name]
-                changes.append(self._change(file, text, given, _moved(file.path, later)))
+                changes.append(
+                    self._change(file, text, given, boot_entries.at_the_end(file.path, later))
+                )
         return StepPlan(tuple(changes))
 
     def _change(
@@ -84,14 +86,6 @@ class KernelMachineId:
             old=printable(first.id or first.value, 64),
             details=details,
         )
-
-
-def _moved(path: str, renamed: Mapping[str, str]) -> str:
-    """Where *path* will be when it, or a folder that it is in, was renamed."""
-    for old, new in renamed.items():
-        if path == old or path.startswith(f"{old}/"):
-            return new + path.removeprefix(old)
-    return path
 
 
 def _refused(path: str, name: str) -> RefusedError:

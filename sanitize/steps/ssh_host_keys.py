@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
+from unclone.sanitize import initrds
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 from unclone.sanitize.cloud_init import STATE_STEP, Runs, cloud_init, has_state
 from unclone.sanitize.options import Profile
@@ -96,10 +97,12 @@ def _decide(context: PlanningContext, keys: list[HostKey]) -> _Decision:
     cloud_counts = cloud_makes and (
         cloud.runs is Runs.CERTAIN or (golden and cloud.runs is Runs.LIKELY)
     )
+    copied = _in_initrds(guest)
     renewed = {
         key.path: by
         for key in keys
-        if (by := _renewed_by(guest, key, maker, "cloud-init" if cloud_counts else ""))
+        if key.path not in copied
+        and (by := _renewed_by(guest, key, maker, "cloud-init" if cloud_counts else ""))
     }
     mode = options.ssh_host_keys
     made = [k for k in keys if k.can_be_made and mode != "remove"]
@@ -127,11 +130,15 @@ def _decide(context: PlanningContext, keys: list[HostKey]) -> _Decision:
         notes.append(_note(Level.INFO, f"new host keys are made here: {reason}"))
         if golden:
             notes.append(_note(Level.WARNING, _SHARED_BY_COPIES))
-    return _Decision(removed, bool(made or makers), tuple(notes))
+    served = [key for key in keys if not key.is_for_initrds]
+    leaves_keys = bool(makers) or any(key in (served or keys) for key in made)
+    return _Decision(removed, leaves_keys, tuple(notes))
 
 
 def _renewed_by(guest: Guest, key: HostKey, maker: KeyMaker | None, cloud: str) -> str:
     """What certainly makes *key* anew at boot, when it is gone; "" when nothing does."""
+    if key.is_for_initrds:
+        return ""
     if key.form is KeyFormat.DROPBEAR:
         unit = load_unit(guest, "dropbear.service")
         return "dropbear -R" if unit and "-R" in unit.words("Service", "ExecStart") else ""
@@ -140,6 +147,16 @@ def _renewed_by(guest: Guest, key: HostKey, maker: KeyMaker | None, cloud: str) 
     if maker and key.kind in maker.types:
         return maker.name
     return cloud
+
+
+def _in_initrds(guest: Guest) -> frozenset[str]:
+    """Host keys that an initrd has a copy of, for its own sshd, which makes none by itself."""
+    return frozenset(
+        f"/{member}"
+        for path in initrds.find(guest)
+        for member in initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), ()).members
+        if member.startswith(("etc/ssh/", "etc/dropbear/")) and member.endswith("_key")
+    )
 
 
 def _changes(guest: Guest, key: HostKey, decision: _Decision) -> Iterator[Change]:

@@ -27,6 +27,11 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "correct-initrd": ("/boot/initrd.img", "initrd", as_details([ROOT])),
     "drop-lines": ("/etc/x", TEXT, {"lines": ["root=.*"]}),
     "empty-in-initrd": ("/boot/initrd.img", "initrd", {"ids": [ID], "members": ["etc/machine-id"]}),
+    "follow-in-initrd": (
+        "/boot/initrd.img",
+        "initrd",
+        {"members": {"etc/machine-id": "/etc/nowhere"}},
+    ),
     "generate-ssh-host-key": (
         "/etc/ssh/ssh_host_ed25519_key",
         "not a key",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.boot_images import unified_kernel
 from tests.support.families import OLD, OTHER
 from tests.support.initrds import archive, compress
 from tests.support.tree import guest_at, plant
-from unclone.images.errors import ResidueError
+from unclone.images.errors import RefusedError, ResidueError
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
@@ -19,6 +20,8 @@ from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from unclone.images.guest import Guest
 
 INITRD = "/boot/initramfs-6.12.0.img"
 INSIDE = {
@@ -44,8 +47,9 @@ def guest_folder(folder: Path, inside: dict[str, str | bytes | None], *, dracut:
     return tree
 
 
-def test_the_copies_are_emptied_and_nothing_else(tmp_path: Path) -> None:
-    tree = guest_folder(tmp_path, dict(INSIDE), dracut=True)
+@pytest.mark.parametrize("dracut", [True, False], ids=["dracut", "dracut was removed"])
+def test_the_copies_are_emptied_and_nothing_else(tmp_path: Path, dracut: bool) -> None:
+    tree = guest_folder(tmp_path, dict(INSIDE), dracut=dracut)
     guest = guest_at(tree)
     plan = make_plan(guest, Options())
     (change,) = [each for each in plan.changes if each.step == "initrd-machine-id"]
@@ -70,17 +74,16 @@ def test_without_the_step_the_residue_scan_finds_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inside", "dracut"),
+    "inside",
     [
-        ({"/etc/machine-id": ""}, True),
-        ({"/etc/machine-id": f"{OTHER}\n"}, True),
-        ({"/init": "#!/bin/sh\n"}, True),
-        ({"/etc/machine-id": ""}, False),
+        {"/etc/machine-id": ""},
+        {"/etc/machine-id": f"{OTHER}\n"},
+        {"/init": "#!/bin/sh\n"},
     ],
-    ids=["empty", "another", "none", "no dracut"],
+    ids=["empty", "another", "none"],
 )
-def test_nothing_to_do(tmp_path: Path, inside: dict[str, str | bytes | None], dracut: bool) -> None:
-    plan = make_plan(guest_at(guest_folder(tmp_path, inside, dracut=dracut)), Options())
+def test_nothing_to_do(tmp_path: Path, inside: dict[str, str | bytes | None]) -> None:
+    plan = make_plan(guest_at(guest_folder(tmp_path, inside, dracut=True)), Options())
     assert not [each for each in plan.changes if each.step == "initrd-machine-id"]
 
 
@@ -91,3 +94,28 @@ def test_an_initrd_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     plan = make_plan(guest_at(tree), Options())
     (note,) = [each for each in plan.notes if each.step == "initrd-machine-id"]
     assert INITRD in note.text
+
+
+UKI = "/boot/efi/EFI/Linux/fedora.efi"
+
+
+def with_unified_kernel(folder: Path, inside: dict[str, str | bytes | None]) -> Guest:
+    plant(folder / "initrd", inside)
+    packed = compress(Compression.ZSTD, archive(folder / "initrd"))
+    image = unified_kernel(folder, {".cmdline": b"ro", ".initrd": packed})
+    plant(folder / "guest", {"/etc/machine-id": f"{OLD}\n", UKI: image})
+    return guest_at(folder / "guest")
+
+
+def test_inside_a_unified_kernel_image_it_is_refused(tmp_path: Path) -> None:
+    guest = with_unified_kernel(tmp_path, dict(INSIDE))
+    with pytest.raises(RefusedError, match=r"fedora\.efi has the old machine-id") as refused:
+        make_plan(guest, Options())
+    assert "--disable initrd-machine-id" in refused.value.hint
+    kept = make_plan(guest, Options(disable=frozenset({"initrd-machine-id"})))
+    verify(guest, kept, apply_plan(guest, kept))
+
+
+def test_a_unified_kernel_image_without_it_is_no_reason(tmp_path: Path) -> None:
+    guest = with_unified_kernel(tmp_path, {"/etc/machine-id": ""})
+    assert make_plan(guest, Options()).retired

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa
 
+from tests.support.initrds import archive
 from tests.support.ssh_guests import (
     ALWAYS,
     CLOUD_DROP_IN,
@@ -209,8 +210,30 @@ def test_dropbear_that_makes_its_own_keys_gets_them_removed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("folder", ["/etc/dropbear-initramfs", "/etc/dropbear/initramfs"])
-def test_keys_inside_the_initrd_are_kept_and_named(tmp_path: Path, folder: str) -> None:
+def test_keys_for_the_initrd_are_made_anew(tmp_path: Path, folder: str) -> None:
+    unit = "/usr/lib/systemd/system/dropbear.service"
+    key = f"{folder}/dropbear_ed25519_host_key"
+    made = encode(generate("ed25519", 256), KeyFormat.DROPBEAR)
+    plant(tmp_path, SYSTEMD | {unit: "[Service]\nExecStart=/usr/sbin/dropbear -R -F\n", key: made})
+    plan = planned(tmp_path)
+    assert actions(plan) == [("generate-ssh-host-key", key)]
+    done(tmp_path, plan)
+    assert (tmp_path / key[1:]).read_bytes() != made
+
+
+@pytest.mark.parametrize("folder", ["/etc/dropbear-initramfs", "/etc/dropbear/initramfs"])
+def test_what_cannot_be_read_for_the_initrd_is_kept_and_named(tmp_path: Path, folder: str) -> None:
     plant(tmp_path, DEBIAN | {f"{folder}/dropbear_rsa_host_key": b"\0\0\0\7ssh-rsa"})
     plan = planned(tmp_path)
     assert plan.changes == ()
-    assert "update-initramfs -u" in texts(plan, Level.KEPT)
+    assert f"{folder}/dropbear_rsa_host_key" in texts(plan, Level.KEPT)
+
+
+def test_a_key_that_an_initrd_has_is_made_anew_where_it_would_be_removed(tmp_path: Path) -> None:
+    root = tmp_path / "guest"
+    plant(root, FEDORA)
+    keygen(root / KEY[1:])
+    assert ("remove", KEY) in actions(planned(root))
+    plant(tmp_path / "tree", {KEY: (root / KEY[1:]).read_bytes()})
+    plant(root, {"/boot/initramfs-6.1.img": archive(tmp_path / "tree")})
+    assert ("generate-ssh-host-key", KEY) in actions(planned(root))
