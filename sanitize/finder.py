@@ -17,6 +17,9 @@ _TEXT = re.compile(rb"[!-~]+")
 #: of the identifier's own.
 _INSIDE_WORD_BEFORE = re.compile(rb"(?<=[0-9A-Za-z])(?<!\\x[0-9a-f]{2})")
 _INSIDE_WORD_AFTER = re.compile(rb"[0-9A-Za-z]")
+#: ``dm-uuid-LVM-``: the UUID of a volume group, and without a sign between them that of a volume.
+_BEFORE_A_VOLUME = re.compile(rb"(?<=LVM-)|(?<=LVM\\x2d)|(?<=LVM\\\\x2d)")
+_GROUP_LENGTH = 32
 #: ABCD-1234 is also in the middle of many a UUID.
 _SERIAL_LENGTH = 9
 #: Bytes. Only small files are tables or wide text; in large ones looking for zeros is slow.
@@ -94,4 +97,6 @@ def _stands_alone(content: bytes, start: int, end: int) -> bool:
         content[end : end + 1],
     ):
         return False
+    if end - start == _GROUP_LENGTH and _BEFORE_A_VOLUME.match(content, start):
+        return True
     return not (_INSIDE_WORD_BEFORE.match(content, start) or _INSIDE_WORD_AFTER.match(content, end))

@@ -15,6 +15,10 @@ from unclone.sanitize.renewal import Renewal, Rewriter
 ESP = Renewal(IdentifierKind.VFAT_SERIAL, "/dev/sda2", "1234-5678", "AB12-CD34")
 REWRITER = Rewriter([ROOT, ESP, DISK, ARRAY, GROUP])
 
+#: As udev has them: without dashes, the group's and the volume's in one word.
+OLD_GROUP, NEW_GROUP = GROUP.old.replace("-", ""), GROUP.new.replace("-", "")
+LV = "Ku9wBSFzKONqeo4WSC3hWGTkxSXvkLQz"
+
 LINES = [
     (
         "UUID=aaaaaaaa-1111-4222-8333-bbbbbbbbbbbb / ext4",
@@ -48,6 +52,49 @@ LINES = [
         "set root='lvmid/abcdef-0123-ABCD-4567-efgh-ijkl-MNOPQR/x'",
         "set root='lvmid/zyxwvu-0000-AAAA-1111-bbbb-cccc-DDDDDD/x'",
     ),
+    # udev's names of devices that are made of identifiers: a volume's own UUID stays
+    (
+        f"/dev/disk/by-id/dm-uuid-LVM-{OLD_GROUP}{LV} / ext4",
+        f"/dev/disk/by-id/dm-uuid-LVM-{NEW_GROUP}{LV} / ext4",
+    ),
+    (
+        rf"dev-disk-by\x2did-dm\x2duuid\x2dLVM\x2d{OLD_GROUP}{LV}.device",
+        rf"dev-disk-by\x2did-dm\x2duuid\x2dLVM\x2d{NEW_GROUP}{LV}.device",
+    ),
+    (
+        rf'RequiresMountsFor "dm\\x2duuid\\x2dLVM\\x2d{OLD_GROUP}{LV}"',
+        rf'RequiresMountsFor "dm\\x2duuid\\x2dLVM\\x2d{NEW_GROUP}{LV}"',
+    ),
+    (
+        f'ENV{{DM_UUID}}=="LVM-{OLD_GROUP}{LV}-tpool"',
+        f'ENV{{DM_UUID}}=="LVM-{NEW_GROUP}{LV}-tpool"',
+    ),
+    (f'ENV{{DM_UUID}}=="LVM-{OLD_GROUP}*"', f'ENV{{DM_UUID}}=="LVM-{NEW_GROUP}*"'),
+    (
+        rf"devexists-\x2fdev\x2fdisk\x2fby-id\x2fdm-uuid-LVM-{OLD_GROUP}{LV}.sh",
+        rf"devexists-\x2fdev\x2fdisk\x2fby-id\x2fdm-uuid-LVM-{NEW_GROUP}{LV}.sh",
+    ),
+    (
+        "/dev/disk/by-id/lvm-pv-uuid-abcdef-0123-ABCD-4567-efgh-ijkl-MNOPQR",
+        "/dev/disk/by-id/lvm-pv-uuid-zyxwvu-0000-AAAA-1111-bbbb-cccc-DDDDDD",
+    ),
+    (
+        "/dev/disk/by-id/dm-uuid-CRYPT-LUKS2-aaaaaaaa111142228333bbbbbbbbbbbb-luks-root",
+        "/dev/disk/by-id/dm-uuid-CRYPT-LUKS2-cccccccc555546668777dddddddddddd-luks-root",
+    ),
+    (
+        "by-id/dm-name-luks-aaaaaaaa-1111-4222-8333-bbbbbbbbbbbb",
+        "by-id/dm-name-luks-cccccccc-5555-4666-8777-dddddddddddd",
+    ),
+    (
+        "/dev/disk/by-id/md-uuid-00000001:00000002:00000003:0000000a-part1",
+        "/dev/disk/by-id/md-uuid-11111111:11111112:11111113:1111111b-part1",
+    ),
+    (
+        r"dev-disk-by\x2did-md\x2duuid\x2d00000001:00000002:00000003:0000000a.device",
+        r"dev-disk-by\x2did-md\x2duuid\x2d11111111:11111112:11111113:1111111b.device",
+    ),
+    ("/dev/disk/by-partuuid/0a1b2c3d-05", "/dev/disk/by-partuuid/99887766-05"),
 ]
 
 STAY = [
@@ -57,6 +104,10 @@ STAY = [
     "ffffffff-1234-5678-9999-ffffffffffff",  # a serial in the middle of a UUID
     "0a1b2c3d-0200-4444-8888-ffffffffffff",
     "PARTUUID=0a1b2c3d-020",
+    f"dm-uuid-LVM-{LV}{OLD_GROUP}",  # a volume's UUID that looks like the group's
+    f"ELVM{OLD_GROUP}{LV}",
+    "/dev/disk/by-id/dm-name-vg-root",
+    "/dev/disk/by-id/md-name-host:0",
 ]
 
 
