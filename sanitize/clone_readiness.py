@@ -22,6 +22,7 @@ from unclone.sanitize.boot import kernel_arguments
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.drivers import missing_drivers
+from unclone.sanitize.renewal import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 #: Names a kernel gives to disks in the order it meets them, by the bus they are on.
 _BY_ORDER = r"/dev/(?:(?:s|v|xv|h)d[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)"
 #: Names made of the disk's hardware: its serial number, the slot it is in.
-_BY_HARDWARE = r"/dev/disk/by-(?:id|path)/[^\s\"',;)]+"
+_BY_HARDWARE = r"/dev/disk/by-(?:id|path|diskseq)/[^\s\"',;)|]+"
 _DEVICE = re.compile(rf"(?<![\w/.:-])(?P<order>{_BY_ORDER})(?![\w/])|(?P<hardware>{_BY_HARDWARE})")
 #: These names under by-id are not the hardware's but the volume group's, the array's ...
 _NOT_HARDWARE = re.compile(r"/dev/disk/by-id/(?:dm-|lvm-|md-)")
@@ -47,7 +48,20 @@ _SETTINGS = (
     "/boot/grub/device.map",
     "/boot/grub2/device.map",
 )
-_UNITS = ("/etc/systemd/system/*.mount", "/etc/systemd/system/*.swap")
+_READ_AT_BOOT = (
+    "/etc/mdadm.conf",
+    "/etc/mdadm/mdadm.conf",
+    "/etc/lvm/lvm.conf",
+    "/etc/lvm/lvmlocal.conf",
+)
+_UNITS = tuple(
+    f"{folder}/*.{kind}"
+    for folder in ("/etc/systemd/system", "/usr/local/lib/systemd/system")
+    for kind in ("mount", "automount", "swap", "device", "service")
+)
+#: What a unit's name, escaped, or a setting in it says.
+_OF_UNIT = re.compile(r"(?m)^\s*(?:What|BindsTo|Requires|After|Wants|Exec\w+)\s*=(.*)$")
+_ESCAPED = re.compile(r"dev-disk-by\\x2d(?:id|path|diskseq)-[^\s/]+?(?=\.(?:device|swap)\b)")
 _DEBCONF = "/var/cache/debconf/config.dat"
 
 _LIMIT = 1024 * 1024  # bytes; no file of these is larger
@@ -56,52 +70,63 @@ _MOST = 8  # names that a note lists
 
 
 def notes(
-    guest: Guest, facts: Facts, initrds: Mapping[str, Survey] = MappingProxyType({})
+    guest: Guest,
+    facts: Facts,
+    initrds: Mapping[str, Survey] = MappingProxyType({}),
+    renewals: Renewals | None = None,
 ) -> tuple[Note, ...]:
     """What a report about *guest* should say, the worst first. Nothing for one that is ready.
 
     *initrds* are those that were unpacked anyway, by physical path: only they are looked into.
+    A name that is one of *renewals* follows the definition, and is no matter.
     """
     found = [
-        *_device_names(guest, facts),
+        *_device_names(guest, facts, renewals or Renewals()),
         *_labels(guest, facts),
         *(_note(level, text) for level, text in missing_drivers(guest, initrds)),
     ]
     return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
 
 
-def _device_names(guest: Guest, facts: Facts) -> Iterator[Note]:
+def _device_names(guest: Guest, facts: Facts, renewals: Renewals) -> Iterator[Note]:
+    for path, text, level in _texts(guest, facts):
+        yield from _named(path, renewals.rewriter.rewritten_text(text), text, level)
+
+
+def _texts(guest: Guest, facts: Facts) -> Iterator[tuple[str, str, Level]]:
+    """What may name a device: the file, what it says, and how much that matters."""
     # What the next boot reads matters most. A medium that may be missing does no harm.
     table = fstab.parse(guest.text_or_empty("/etc/fstab", _LIMIT)).entries
     needed = " ".join(entry.spec for entry in table if not entry.optional)
-    yield from _named("/etc/fstab", needed, Level.WARNING)
-    yield from _named("/etc/crypttab", "\n".join(_containers(guest)), Level.WARNING)
+    yield ("/etc/fstab", needed, Level.WARNING)
+    yield ("/etc/crypttab", "\n".join(_containers(guest)), Level.WARNING)
     for pattern in _UNITS:
         for path in guest.glob(pattern):
-            what = re.findall(r"(?m)^\s*What\s*=(.*)$", guest.text_or_empty(path, _LIMIT))
-            yield from _named(path, "\n".join(what), Level.WARNING)
+            what = [path, *_OF_UNIT.findall(guest.text_or_empty(path, _LIMIT))]
+            yield (path, _unescaped("\n".join(what)), Level.WARNING)
     booted: dict[str, list[str]] = {}
     for line in facts.kernel_command_lines:
         booted.setdefault(line.path, []).extend(line.arguments)
     for path, words in booted.items():
-        yield from _named(path, "\n".join(words), Level.WARNING)
+        yield (path, "\n".join(words), Level.WARNING)
     for file, text in facts.kernel_argument_texts:
         if file.kind in {ArgumentKind.ASSIGNMENTS, ArgumentKind.TEMPLATE}:
             words = [w for line in kernel_arguments.arguments(text, file.kind) for w in line]
-            yield from _named(file.path, "\n".join(words), Level.INFO)
-    for pattern in _SETTINGS:
-        for path in guest.glob(pattern):
-            settings = _without_comments(guest.text_or_empty(path, _LIMIT))
-            yield from _named(path, settings, Level.INFO)
+            yield (file.path, "\n".join(words), Level.INFO)
+    for patterns, level in ((_READ_AT_BOOT, Level.WARNING), (_SETTINGS, Level.INFO)):
+        for path in (path for pattern in patterns for path in guest.glob(pattern)):
+            yield (path, _without_comments(guest.text_or_empty(path, _LIMIT)), level)
     debconf = guest.text_or_empty(_DEBCONF, _DEBCONF_LIMIT)
     answer = re.findall(r"(?m)^Name: grub-pc/install_devices\n(?:\S.*\n)*?Value: (.*)$", debconf)
-    yield from _named(_DEBCONF, "\n".join(answer), Level.INFO)
+    yield (_DEBCONF, "\n".join(answer), Level.INFO)
 
 
-def _named(path: str, text: str, level: Level) -> Iterator[Note]:
-    """One note for the names of devices in *text*, what *path* says."""
+def _named(path: str, after: str, text: str, level: Level) -> Iterator[Note]:
+    """One note for the names of devices in *text* of *path* that are there *after* the run, too."""
     order, hardware = [], []
     for match in _DEVICE.finditer(text):
+        if match[0] not in after:
+            continue
         if match["order"]:
             order.append(match["order"])
         elif not _NOT_HARDWARE.match(match["hardware"]):
@@ -154,6 +179,11 @@ def _labels(guest: Guest, facts: Facts) -> Iterator[Note]:
             f"{paths}: file systems named by label ({_listed(shared)}). A copy keeps the labels: "
             "with the disks of two copies in one machine, either may be used.",
         )
+
+
+def _unescaped(text: str) -> str:
+    """*text* with the names of device units as paths (systemd.unit(5))."""
+    return _ESCAPED.sub(lambda m: "/" + m[0].replace("-", "/").replace(r"\x2d", "-"), text)
 
 
 def _containers(guest: Guest) -> Iterator[str]:

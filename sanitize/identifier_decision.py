@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize import initrds, var_partition
 from unclone.sanitize.identifiers import IdentifierStep, is_none
-from unclone.sanitize.references import initrd
+from unclone.sanitize.references import disk_names, initrd
 from unclone.sanitize.renewal import Blocker, Renewal, Renewals
 
 if TYPE_CHECKING:
@@ -35,15 +35,17 @@ def decide(
     """
     guest = context.guest
     kinds = {step.kind: step for step in steps if isinstance(step, IdentifierStep)}
-    if not kinds:
+    names = disk_names.renewals(context.options.disk_serials)
+    if not kinds and not names:
         return context
-    present = guest.identifiers()
+    present = guest.identifiers() if kinds else ()
     candidates = tuple(_candidates(present, kinds, context))
     kept = [
         Blocker(each, why, "")
         for each in candidates
         if (why := _unsettable(each, present, context))
     ]
+    candidates += names
     renewed = _without(candidates, kept)
     if not renewed:  # then nothing has to follow, and what could not needs no looking for
         return replace(context, renewals=Renewals((), tuple(_first_of_each(kept))))

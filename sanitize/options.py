@@ -42,5 +42,7 @@ class Options:
     strict: bool = False
     #: MAC addresses of the definition, old to new; empty when the image is changed alone.
     macs: Mapping[str, str] = field(default_factory=dict)
+    #: Serial numbers and World Wide Names of the definition's disks, old to new; likewise.
+    disk_serials: Mapping[str, str] = field(default_factory=dict)
     #: Catalogue files of the person's own, as host paths.
     catalogues: Sequence[str] = field(default=())

@@ -13,7 +13,7 @@ from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
 from unclone.sanitize.inventory.optional_steps import undecided
 from unclone.sanitize.new_values import NewValues
-from unclone.sanitize.references import REFERENCES
+from unclone.sanitize.references import REFERENCES, disk_names
 from unclone.sanitize.step import PlanningContext
 from unclone.sanitize.step_selection import all_steps, is_selected
 from unclone.sanitize.steps import LAST, STEPS
@@ -46,18 +46,22 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
     # Rows look into no initrd: those are still being unpacked meanwhile.
     code = set(map(id, (*STEPS, *LAST)))
     rows = {id(s): s.plan(context) for s in selected if id(s) not in code}
-    if options.uuids == "renew":
-        references = [reference for reference in REFERENCES if reference in selected]
-        context = decide(context, selected, references)
+    references = [reference for reference in REFERENCES if reference in selected]
+    context = decide(context, selected if options.uuids == "renew" else (), references)
     if not context.renewals.renewed:  # then nothing refers to it either
-        selected = [step for step in selected if step not in REFERENCES]
+        kept = disk_names.REFERENCE  # has to say what cannot follow
+        selected = [step for step in selected if step is kept or step not in REFERENCES]
     parts: list[StepPlan] = []
     for step in selected:
         before = tuple(change for part in parts for change in part.changes)
         parts.append(rows.get(id(step)) or step.plan(replace(context, changes=before)))
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, context.facts, ids)))
-    parts.append(StepPlan(notes=clone_readiness.notes(guest, context.facts, context.initrds)))
+    parts.append(
+        StepPlan(
+            notes=clone_readiness.notes(guest, context.facts, context.initrds, context.renewals)
+        )
+    )
     plan = Plan(
         profile=options.profile.value,
         changes=tuple(sorted(_without_covered(guest, parts), key=_is_on_a_device)),

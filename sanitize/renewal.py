@@ -21,6 +21,7 @@ class OtherKind(StrEnum):
     """Identifiers that files refer to as they do to those of devices, and that no device has."""
 
     MAC_ADDRESS = "mac-address"  # lower case, with colons
+    DISK_NAME = "disk-name"  # what udev makes of a disk's serial number, for /dev/disk/by-id
 
 
 @dataclass(frozen=True, slots=True)

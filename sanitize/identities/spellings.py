@@ -32,6 +32,7 @@ _MD = re.compile(r"[0-9a-f]{8}(?::[0-9a-f]{8}){3}", re.IGNORECASE)
 _LVM = re.compile(r"[0-9a-z]{6}(?:-[0-9a-z]{4}){5}-[0-9a-z]{6}", re.IGNORECASE)
 _SERIAL = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}", re.IGNORECASE)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.IGNORECASE)
+_DISK_NAME = re.compile(r"(?:virtio-|wwn-0x|scsi-3|nvme-eui\.|QEMU_|VBOX_).+")
 _MBR = re.compile(r"(?:0x)?[0-9a-f]{8}", re.IGNORECASE)
 
 
@@ -39,9 +40,9 @@ def spellings(value: str) -> tuple[bytes, ...]:
     """Every way *value* may be written in a text, a unit's name or a binary structure.
 
     What *value* is, its own shape tells: a UUID or machine-id, an MD array's UUID (four groups of
-    eight digits), an LVM UUID, a FAT serial, the id of an MBR disk, a MAC address. Anything else
-    has one spelling, its own. A value without letters has some spellings twice: the first one
-    counts.
+    eight digits), an LVM UUID, a FAT serial, the id of an MBR disk, a MAC address, a disk's name
+    under ``/dev/disk/by-id``. Anything else has one spelling, its own. A value without letters has
+    some spellings twice: the first one counts.
     """
     for shape, spelled in _SHAPES:
         if shape.fullmatch(value):
@@ -121,4 +122,5 @@ _SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], Iterable[bytes]]], ...] = 
     (_SERIAL, _serial),
     (_MBR, _mbr),
     (_MAC, mac.spellings),
+    (_DISK_NAME, _escapes),
 )

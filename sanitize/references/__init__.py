@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.references import (
     boot_files,
     boot_settings,
+    disk_names,
     efi_programs,
     evm,
     firmware_boot_entries,
@@ -45,5 +46,6 @@ REFERENCES: tuple[Reference, ...] = (
     verity.REFERENCE,
     evm.REFERENCE,
     snapshots.REFERENCE,
+    disk_names.REFERENCE,
     *names.REFERENCES,
 )

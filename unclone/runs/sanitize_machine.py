@@ -64,7 +64,8 @@ def sanitize_machine(
 ) -> MachineReport:
     """Make the machine's disks and definition those of another machine, or neither.
 
-    The MAC addresses that the definition gets, the guest's own configuration gets, too. Raises
+    The MAC addresses that the definition gets, the guest's own configuration gets, too; names of
+    disks that are made of a serial number follow the definition's. Raises
     UsageError when the disks are not as many as the definition has, and what ``sanitize`` and
     ``defining.define`` raise.
     """
@@ -74,7 +75,9 @@ def sanitize_machine(
         defining.pool(wanted, avoid=avoid, ledger=ledger, key=key) as pool,
         defining.written(wanted, definition, pool) as defined,
     ):
-        options = replace(request.options, macs=defined.identities.macs)
+        options = replace(
+            request.options, macs=defined.identities.macs, disk_serials=_disk_serials(defined)
+        )
         report = sanitize(replace(request, options=options), listener)
     return MachineReport(report, defined)
 
@@ -84,6 +87,14 @@ def own_disks(definition: Definition) -> list[Disk]:
     return [
         disk for disk in definition.disks if disk.path and not disk.removable and not disk.read_only
     ]
+
+
+def _disk_serials(defined: defining.Defined) -> dict[str, str]:
+    return {
+        planned.field.value: planned.new
+        for planned in defined.changes
+        if planned.field.rule.id in {"disk-serial", "disk-wwn"} and planned.new
+    }
 
 
 def _moves(request: Request, wanted: defining.Request, definition: Definition) -> dict[str, str]:

@@ -177,3 +177,31 @@ def test_nonsense_is_a_usage_error(arguments: list[str], words: str) -> None:
     done = unclone("sanitize", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_a_disk_that_is_named_by_its_serial_number_follows_the_definition(folder: Path) -> None:
+    """Otherwise the clone's fstab names a disk that its new definition has not got."""
+    define(folder, "golden.raw")
+    domain = folder / "golden.xml"
+    text = domain.read_text().replace("bus='virtio'/>", "bus='virtio'/><serial>ABC123XYZ7</serial>")
+    domain.write_text(text)
+    tree = {
+        **BARE_ROOT,
+        "/etc/fstab": f"UUID={UUID} / ext4 defaults 0 1\n"
+        "/dev/disk/by-id/virtio-ABC123XYZ7-part2 /data ext4 defaults 0 2\n",
+    }
+    (folder / "golden.raw").unlink()
+    make_disk(
+        folder / "golden.raw", [Part("ext4", tree=tree, uuid=UUID), Part("ext4", tree={"/x": "x"})]
+    )
+    (result,) = json.loads(run(folder, "--json"))["results"]
+    (serial,) = re.findall(r"<serial>(.*)</serial>", (folder / "web-01.xml").read_text())
+    assert serial != "ABC123XYZ7"
+    volumes = open_direct(folder / "golden.raw", read_only=True)
+    try:
+        volumes.mount("/dev/sda1", "/", subvolume="", read_only=True)
+        fstab = volumes.read("/etc/fstab", 4096).decode()
+    finally:
+        volumes.close()
+    assert f"/dev/disk/by-id/virtio-{serial}-part2 /data" in fstab
+    assert [note for note in result["notes"] if "virtio-" in note["text"]] == []
