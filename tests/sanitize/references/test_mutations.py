@@ -43,11 +43,12 @@ NOT_AT_BOOT = re.compile(
     r"|/root/|/var/spool/cron|/usr/local/(s?bin|libexec)/"
 )
 
-#: References that never plan a change: they keep what they find.
+#: References that never plan a change: they keep what they find, or leave it to the others.
 KEEPING = {
     reference.info.id
     for reference in REFERENCES
-    if isinstance(reference, BlockingReference) or reference.info.id in {"snapshots", "evm"}
+    if isinstance(reference, BlockingReference)
+    or reference.info.id in {"disk-names", "evm", "snapshots"}
 }
 
 
