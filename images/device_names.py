@@ -2,7 +2,8 @@ r"""The names of devices in a guest's fstab, and which of its file systems they 
 
 References: fstab(5) "The first field"; systemd ``rules.d/60-persistent-storage.rules.in`` and
 ``src/shared/device-nodes.c`` (``\x20`` for what a file name should not hold); crypttab(5);
-Linux ``Documentation/admin-guide/devices.rst``.
+Linux ``Documentation/admin-guide/devices.rst``; LVM2 ``udev/13-dm-disk.rules.in`` (``dm-uuid-``,
+``dm-name-``); mdadm ``udev-md-raid-arrays.rules`` (``md-uuid-``, ``md-name-``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _EXACT = {"label", "partition_label"}
 
 _LETTERED = re.compile(r"/dev/(?:s|v|xv|h)d([a-z]+)(\d*)")
 _NUMBERED = re.compile(r"/dev/(?:nvme(\d+)n\d+|mmcblk(\d+))(?:p(\d+))?")
+#: Names that udev makes of what is on the disks: the device-mapper's, and those of arrays.
+_BY_MAPPER = re.compile(r"/dev/disk/by-id/dm-(?:uuid-(?P<uuid>.+)|name-(?P<name>.+))")
+_BY_ARRAY = re.compile(r"/dev/disk/by-id/md-(?:uuid|name)-.*?(?:-part(?P<part>\d+))?")
 _BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path)/.*?(?:-part(\d+))?")
 
 
@@ -68,16 +72,32 @@ class DeviceNames:
         elif numbered := _NUMBERED.fullmatch(spec):
             disk = int(numbered[1] or numbered[2])
             yield f"/dev/sd{chr(ord('a') + min(disk, 25))}{numbered[3] or ''}"
+        elif mapper := _BY_MAPPER.fullmatch(spec):
+            yield from self._mapped(mapper["name"]) if mapper["name"] else self._of(mapper["uuid"])
+        elif array := _BY_ARRAY.fullmatch(spec):
+            part = f"p{array['part']}" if array["part"] else ""
+            yield from self._arrays(rf"/dev/md\d+{part}")
         elif hardware := _BY_HARDWARE.fullmatch(spec):
             if all(re.fullmatch(r"/dev/sda\d*", fs.device) for fs in self._all):
                 yield f"/dev/sda{hardware[1] or ''}"  # there is only one disk it can be on
         elif spec.startswith("/dev/mapper/"):
             yield from self._mapped(spec.removeprefix("/dev/mapper/"))
         elif spec.startswith("/dev/md"):
-            arrays = [fs.device for fs in self._all if fs.device.startswith("/dev/md")]
-            yield from arrays if len(arrays) == 1 else [spec]
+            yield from self._arrays("/dev/md.*") or [spec]
         else:
             yield spec  # /dev/VG/LV
+
+    def _arrays(self, pattern: str) -> Sequence[str]:
+        """The only array there is; with several, a name does not say which is meant."""
+        arrays = [fs.device for fs in self._all if re.fullmatch(pattern, fs.device)]
+        return arrays if len(arrays) == 1 else ()
+
+    def _of(self, uuid: str) -> Iterable[str]:
+        """What device-mapper calls *uuid*; the end of a container's is its name in the guest."""
+        crypt = re.match(r"CRYPT-LUKS\d-[0-9a-f]{32}-", uuid)
+        for fs in self._all:
+            if fs.mapper_uuid == uuid or (crypt and fs.mapper_uuid.startswith(crypt[0])):
+                yield fs.device
 
     def _mapped(self, name: str) -> Iterable[str]:
         yield f"/dev/mapper/{name}"

@@ -61,6 +61,8 @@ class FileSystem:
     #: Of a GPT partition: its type, a GUID in lower case, and its 64 attribute bits.
     partition_type: str = ""
     partition_attributes: int = 0
+    #: What device-mapper calls it: ``LVM-<group><volume>``, without dashes; ``CRYPT-LUKS2-...``.
+    mapper_uuid: str = ""
 
 
 class IdentifierKind(StrEnum):

@@ -12,8 +12,12 @@ ROOT = FileSystem("/dev/sda2", "ext4", "1111-2222", "root fs", "aaaa-2", "root")
 DATA = FileSystem("/dev/sdb1", "xfs", "3333-4444", "dätä/1", "bbbb-1")
 TWIN = FileSystem("/dev/sdb2", "ext4", "1111-2222", "twin")
 LUKS = FileSystem("/dev/sdb3", "crypto_LUKS", "5555-6666")
-INNER = FileSystem("/dev/mapper/luks-5555-6666", "ext4", "7777-8888")
-VOLUME = FileSystem("/dev/my-vg/root-lv", "xfs", "9999-0000")
+CRYPT = "CRYPT-LUKS2-0123456789abcdef0123456789abcdef-"
+INNER = FileSystem(
+    "/dev/mapper/luks-5555-6666", "ext4", "7777-8888", mapper_uuid=f"{CRYPT}luks-5555-6666"
+)
+LVM = "LVM-Vg0Vg0AbCd111122223333444455zzz1Lv0Lv0EfGh555566667777888899yyy2"
+VOLUME = FileSystem("/dev/my-vg/root-lv", "xfs", "9999-0000", mapper_uuid=LVM)
 ARRAY = FileSystem("/dev/md127", "ext4", "cccc-dddd")
 ALL = (ESP, ROOT, DATA, TWIN, LUKS, INNER, VOLUME, ARRAY)
 
@@ -53,6 +57,15 @@ CRYPTTAB = "# name device key\nsecret UUID=5555-6666 none luks\nloop /dev/mapper
         ("/dev/mapper/loop", []),
         ("/dev/md0", [ARRAY]),
         ("/dev/md/root", [ARRAY]),
+        (f"/dev/disk/by-id/dm-uuid-{LVM}", [VOLUME]),
+        (f"/dev/disk/by-id/dm-uuid-{LVM[:-1]}3", []),
+        ("/dev/disk/by-id/dm-name-my--vg-root--lv", [VOLUME]),
+        (f"/dev/disk/by-id/dm-uuid-{CRYPT}secret", [INNER]),
+        (f"/dev/disk/by-id/dm-uuid-{CRYPT.replace('0', '1')}secret", []),
+        ("/dev/disk/by-id/dm-name-secret", [INNER]),
+        ("/dev/disk/by-id/md-uuid-00000001:00000002:00000003:0000000a", [ARRAY]),
+        ("/dev/disk/by-id/md-name-host:0", [ARRAY]),
+        ("/dev/disk/by-id/md-name-host:0-part1", []),
         ("/dev/disk/by-id/ata-QEMU_HARDDISK_1-part2", []),
         ("/dev/../etc/passwd", []),
         ("", []),

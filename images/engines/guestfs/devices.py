@@ -51,6 +51,7 @@ class Device:
     tags: Mapping[str, str] = field(default_factory=dict)
     disk: str = ""
     number: int = 0  # of the partition; 0 when it is none
+    mapper_uuid: str = ""
 
     @property
     def type(self) -> str:
@@ -75,6 +76,7 @@ class Device:
             size=self.size,
             partition_type=self.tags.get("PART_ENTRY_TYPE", "") if gpt else "",
             partition_attributes=int(self.tags.get("PART_ENTRY_FLAGS", "0"), 0) if gpt else 0,
+            mapper_uuid=self.mapper_uuid,
         )
 
 
@@ -90,7 +92,10 @@ def read_devices(appliance: Appliance, drives: Sequence[str] = ()) -> Sequence[D
             found.append(Device(name, node, sizes[node]))
             found.extend(_partitions(name, node, sizes))
     found += [Device(name, node, sizes.get(node, 0)) for name, node in _arrays(sizes)]
-    found += [Device(name, node, sizes.get(node, 0)) for name, node in _mapped(mapped)]
+    found += [
+        Device(name, node, sizes.get(node, 0), mapper_uuid=uuid)
+        for name, node, uuid in _mapped(mapped)
+    ]
     tags = _tags(probed)
     passed_over = [device.node for device in found if device.node not in tags]
     if passed_over:  # blkid stops at the first device on which it finds nothing
@@ -149,14 +154,14 @@ def _arrays(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
             yield node, node
 
 
-def _mapped(listed: str) -> Iterator[tuple[str, str]]:
-    """Name and node of logical volumes and opened LUKS containers; LVM's internal ones left out."""
+def _mapped(listed: str) -> Iterator[tuple[str, str, str]]:
+    """Name, node and UUID of volumes and opened LUKS containers; LVM's internal ones left out."""
     for node, name, uuid in _rows(listed, 3):
         if re.fullmatch(r"LVM-\w{64}", uuid):
             group, _, volume = re.sub("--", "\0", name).partition("-")
-            yield f"/dev/{group}/{volume}".replace("\0", "-"), f"/dev/{node}"
+            yield f"/dev/{group}/{volume}".replace("\0", "-"), f"/dev/{node}", uuid
         elif uuid.startswith("CRYPT-"):
-            yield f"/dev/mapper/{name}", f"/dev/{node}"
+            yield f"/dev/mapper/{name}", f"/dev/{node}", uuid
 
 
 def _rows(text: str, width: int) -> Iterator[list[str]]:

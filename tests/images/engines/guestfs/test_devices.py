@@ -90,6 +90,7 @@ def test_what_blkid_passed_over_is_asked_for_again() -> None:
 def test_mapped_devices(row: str, names: list[tuple[str, str]]) -> None:
     found = devices(0, "", "1 dm-0", mapped=f"{row}\n")
     assert [(d.name, d.node) for d in found] == names
+    assert [d.file_system().mapper_uuid for d in found] == row.split()[2:] * len(names)
 
 
 @pytest.mark.parametrize(
