@@ -1,8 +1,9 @@
 """Each family's files before and after: what names an identifier follows it, nothing else changes.
 
-``golden/<family>/devices.yaml`` says which identifiers the family's disk has and what succeeds
-them; ``before/`` and ``after/`` are the guest's files as the family really has them. The trees are
-about references alone: what the catalogue removes from a guest is still there.
+``golden/<family>/devices.yaml`` says which identifiers the family's disk has, what succeeds them,
+and which modes its files have; ``before/`` and ``after/`` are the guest's files, links and names as
+the family really has them. The trees are about references alone: what the catalogue removes from a
+guest is still there.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def renewals(family: str) -> tuple[Renewal, ...]:
     )
 
 
+def modes(family: str) -> dict[str, int]:
+    """The modes of files, by their paths in the guest; git keeps none."""
+    told: Mapping[str, Any] = yaml.safe_load((GOLDEN / family / "devices.yaml").read_text())
+    return {path: int(mode, 8) for path, mode in told.get("modes", {}).items()}
+
+
 def follow(folder: Path, renewed: tuple[Renewal, ...]) -> int:
     """Make every reference in the guest at *folder* follow; return how many changes that took."""
     guest = guest_at(folder)
@@ -57,8 +64,12 @@ def follow(folder: Path, renewed: tuple[Renewal, ...]) -> int:
 def test_references_follow(tmp_path: Path, family: str) -> None:
     guest = tmp_path / "guest"
     shutil.copytree(GOLDEN / family / "before", guest, symlinks=True)
+    for path, mode in modes(family).items():
+        (guest / path).chmod(mode)
     assert follow(guest, renewals(family))
     assert snapshot(guest) == snapshot(GOLDEN / family / "after")
+    for path, mode in modes(family).items():
+        assert (guest / path).stat().st_mode & 0o777 == mode, path
     assert not follow(guest, renewals(family))  # a second time there is nothing to do
 
 
@@ -94,5 +105,5 @@ def test_the_pair_is_about_identifiers_alone(family: str) -> None:
 def test_every_family_of_the_design_is_here() -> None:
     assert FAMILIES == [
         "alpine", "arch", "debian-12-bios", "debian-12-uefi", "fedora", "luks", "lvm", "md",
-        "opensuse", "raspberry-pi-os", "rhel-8", "rhel-9", "ubuntu-cloud",
+        "opensuse", "raspberry-pi-os", "rhel-8", "rhel-8-uefi", "rhel-9", "ubuntu-cloud",
     ]  # fmt: skip
