@@ -7,6 +7,9 @@ SYSTEM_PACKAGES := yes# "no": the system packages are your own business
 # Where the built guest and the demo's images are kept between runs.
 export UNCLONE_TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/unclone-tests
 
+# Without compiled modules, every command and worker that a test starts compiles them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # On Debian an ordinary user's PATH has not got the places where mke2fs and sfdisk are.
 export PATH := $(PATH):/usr/sbin:/sbin
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import signal
 from functools import partialmethod
@@ -32,6 +33,14 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBen
 def bench(shared_bench: SharedBench) -> Bench:
     """The shared appliance with its disks (tests/support/bench.py says which)."""
     return shared_bench.ready()
+
+
+# Tests make many objects and hardly a cycle; those that collecting them made stay to the end.
+gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 # How long an example takes says how busy the host is, and nothing about the code.

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.seed_mistakes import mistakes
+from tests.support.selection import slow_but
 from unclone.seeds import Bond, Format, Interface, Machine, Network, Part, Route, Seed, Vlan
 from unclone.seeds.formats import kind_of
 from unclone.seeds.password import hashed
@@ -147,12 +148,17 @@ def test_the_later_of_two_configs_replaces(tmp_path: Path) -> None:
 
 
 IGNORED = {"no-header", "header-spelling", "dashes-before-header", "byte-order-mark", "mime-header"}
+#: Those that the fast tests take.
+IGNORED_FAST = {"no header", "a byte order mark"}
 
 
 @pytest.mark.parametrize(
     "mistake",
-    [m for m in mistakes() if m.says.rsplit("[", 1)[1].rstrip("]") in IGNORED],
-    ids=lambda m: m.title,
+    [
+        pytest.param(m, id=m.title, marks=[pytest.mark.slow] if m.title not in IGNORED_FAST else [])
+        for m in mistakes()
+        if m.says.rsplit("[", 1)[1].rstrip("]") in IGNORED
+    ],
 )
 def test_what_the_checks_call_ignored_is_ignored(tmp_path: Path, mistake: Any) -> None:
     folder = tmp_path / "seed"
@@ -194,7 +200,9 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("content", CONFIGS, ids=lambda c: c[14:].decode().strip())
+@pytest.mark.parametrize(
+    "content", slow_but(CONFIGS[1:3], CONFIGS), ids=lambda c: c[14:].decode().strip()
+)
 def test_the_schema_command_agrees(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "user-data"
     path.write_bytes(content)
@@ -231,10 +239,15 @@ def test_the_schema_command_accepts_everything_we_write(tmp_path: Path) -> None:
 # -- its network renderers -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", slow_but([2], [1, 2]))
 @pytest.mark.parametrize(
     ("renderer", "distro"),
-    [("eni", "debian"), ("netplan", "ubuntu"), ("networkd", "arch"), ("sysconfig", "rhel")],
+    [
+        pytest.param("eni", "debian", marks=pytest.mark.slow),
+        ("netplan", "ubuntu"),
+        pytest.param("networkd", "arch", marks=pytest.mark.slow),
+        pytest.param("sysconfig", "rhel", marks=pytest.mark.slow),
+    ],
 )
 def test_every_renderer_takes_the_network(
     tmp_path: Path, version: int, renderer: str, distro: str

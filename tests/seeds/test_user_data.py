@@ -303,6 +303,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 @settings(max_examples=300)
 def test_what_is_written_is_read_as_the_same(data: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.support.tree import plant
@@ -110,6 +111,7 @@ def plant_beside(folder: Path, row: CatalogueRow, planted: Sequence[str]) -> lis
     return sorted(paths)
 
 
+@cache
 def _expression(pattern: str) -> re.Pattern[str]:
     if pattern.startswith("~/"):
         home = "(?:" + "|".join(map(re.escape, HOMES)) + ")"

@@ -1,4 +1,4 @@
-"""Every kind of bad input through the installed command.
+"""Every kind of bad input through the command.
 
 The documented status, a message that names the file and the way out, no traceback, and an image
 that is bit for bit as it was (docs/exit-status.md).

@@ -94,7 +94,7 @@ def _sanitised(folder: Path, name: str) -> tuple[Path, Any, Any]:
 
 
 def _result(*arguments: str | Path) -> Any:
-    done = command.unclone(*arguments)
+    done = command.process(*arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["results"][0]
 

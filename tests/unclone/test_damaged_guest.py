@@ -139,6 +139,7 @@ def test_a_name_that_no_file_can_have(tmp_path: Path, name: bytes) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
 
 
+@pytest.mark.slow
 def test_a_directory_with_100_000_entries(tmp_path: Path) -> None:
     image = make_huge_directory(tmp_path / "disk.raw")
     volumes = mounted_direct(image)

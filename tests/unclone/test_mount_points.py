@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.command import unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
+from tests.support.selection import slow_but
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +37,8 @@ def result(image: Path, *options: str) -> dict[str, Any]:
     return dict(found)
 
 
-@pytest.mark.parametrize("options", ["noauto,nofail", "umask=0077"])
-@pytest.mark.parametrize("place", ["/run/esp", "/boot/efi", "/srv/a/b"])
+@pytest.mark.parametrize("options", slow_but({"noauto,nofail"}, ["noauto,nofail", "umask=0077"]))
+@pytest.mark.parametrize("place", slow_but({"/run/esp"}, ["/run/esp", "/boot/efi", "/srv/a/b"]))
 def test_a_mount_point_that_is_not_there_is_made(tmp_path: Path, place: str, options: str) -> None:
     image = guest(tmp_path, f"UUID={SERIAL} {place} vfat {options} 0 1\n")
     looked = unclone("inspect", image)
@@ -52,6 +53,7 @@ def test_a_mount_point_that_is_not_there_is_made(tmp_path: Path, place: str, opt
     assert "does not exist" not in " ".join(again.stdout.split())
 
 
+@pytest.mark.slow
 def test_an_fstab_of_nine_megabytes_is_read_whole(tmp_path: Path) -> None:
     comment = "# a comment line of some length here\n" * 250_000
     image = guest(tmp_path, f"{comment}UUID={SERIAL} /boot/efi vfat umask=0077 0 1\n")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import TYPICAL, make_ext, mounted_direct, require_sound
+from tests.support.selection import slow_but
 from tests.support.tree import TreeVolumes
 from unclone.images.volumes import Kind, Member, Volumes
 
@@ -82,7 +83,9 @@ class Place:
     scope="module",
     params=[
         "tree",
-        *(f"direct-{variant}" for variant in TYPICAL),
+        *slow_but(
+            {"direct-ext4", "direct-ext4-inline-data"}, [f"direct-{variant}" for variant in TYPICAL]
+        ),
         pytest.param("ext4", marks=pytest.mark.appliance),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disks import FileBlocks, poke
+from tests.support.selection import slow_but
 from unclone.images.file_systems import ext, ext_checksums
 from unclone.images.process import run
 
@@ -72,7 +73,7 @@ def set_uuid(image: Path) -> tuple[bool, str]:
     return ext_checksums.set_uuid(blocks, UUID), ext.read(blocks)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", slow_but({"default", "small-blocks"}, VARIANTS))
 def test_e2fsck_has_nothing_to_say(tmp_path: Path, tree: Path, variant: str) -> None:
     image = tmp_path / "image"
     make(image, tree, VARIANTS[variant])

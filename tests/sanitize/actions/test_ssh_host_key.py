@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     ("arguments", "bits", "old_format"),
     [
         (("-t", "rsa", "-b", "2048"), 3072, False),
-        (("-t", "rsa", "-b", "4096"), 4096, False),
+        pytest.param(("-t", "rsa", "-b", "4096"), 4096, False, marks=pytest.mark.slow),
         (("-t", "rsa", "-b", "3072"), 3072, True),
         (("-t", "ecdsa", "-b", "256"), 256, False),
         (("-t", "ecdsa", "-b", "384"), 384, True),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.initrds import COMPRESSORS, archive, compress, microcode, unpack
+from tests.support.selection import slow_but
 from unclone.images.errors import RefusedError
 from unclone.sanitize.boot import cpio, initrd, overriding
 from unclone.sanitize.boot.compression import Compression, detect
@@ -190,7 +191,11 @@ def test_a_shell_finds_the_emptied_hook_content(tmp_path: Path, dracut: Path) ->
     assert said.stderr == ""
 
 
-@pytest.mark.parametrize("compression", DECOMPRESSORS, ids=lambda c: c.name.lower())
+@pytest.mark.parametrize(
+    "compression",
+    slow_but({Compression.ZSTD}, DECOMPRESSORS),
+    ids=lambda c: c.name.lower(),
+)
 def test_the_tools_that_list_an_initrd_still_do(
     tmp_path: Path, dracut: Path, compression: Compression
 ) -> None:

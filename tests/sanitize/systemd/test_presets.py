@@ -107,6 +107,7 @@ def test_agrees_with_systemctl(
     assert_agrees(tmp_path, full=full)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [False, True], ids=["enable-only", "full"])
 def test_agrees_with_systemctl_on_the_units_of_this_machine(tmp_path: Path, full: bool) -> None:
     plant(tmp_path, {"/usr/lib/systemd": None, "/etc/systemd": None, "/lib": "-> usr/lib"})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command import unclone
+from tests.support.command import process
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from unclone.cli.phases import PHASES
 from unclone.cli.progress import LineProgress, Progress, SilentProgress, progress_for
@@ -89,7 +89,7 @@ def test_silence_keeps_failures() -> None:
 
 def test_a_quiet_run_without_a_terminal_writes_nothing_to_stderr(tmp_path: Path) -> None:
     image = make_disk(tmp_path / "a.qcow2", [Part("ext4", tree=BARE_ROOT)], form="qcow2")
-    done = unclone("sanitize", "-q", "--engine", "direct", image)
+    done = process("sanitize", "-q", "--engine", "direct", image)
     assert (done.returncode, done.stderr) == (0, "")
 
 

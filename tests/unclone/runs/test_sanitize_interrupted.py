@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import PROGRAM, unclone
+from tests.support.command import PROGRAM, process
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.readback import check_image
 
@@ -43,7 +43,7 @@ def complete(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     """The digest of the disk's content after an undisturbed run, and its seconds."""
     image = copied(golden, tmp_path_factory.mktemp("complete"))
     started = time.monotonic()
-    done = unclone("sanitize", "--engine", "direct", image)
+    done = process("sanitize", "--engine", "direct", image)
     assert done.returncode == 0, done.stderr
     return identity(image), time.monotonic() - started
 
@@ -100,18 +100,18 @@ def test_killed(golden: Path, complete: tuple[str, float], tmp_path: Path, momen
     time.sleep(complete[1] * 1.1 * fraction)
     os.kill(run.pid, signal.SIGKILL)
     run.communicate(timeout=60)
-    recovered = unclone("recover", image)
+    recovered = process("recover", image)
     for _ in range(50):
         if recovered.returncode != 3:  # a child that has not noticed yet still holds the lock
             break
         time.sleep(0.1)
-        recovered = unclone("recover", image)
+        recovered = process("recover", image)
     assert recovered.returncode == 0, recovered.stderr
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
     assert check_image(image).get("corruptions", 0) == 0
     if digest(image) != digest(golden):
         assert identity(image) == "new"
-    again = unclone("sanitize", "--engine", "direct", image)
+    again = process("sanitize", "--engine", "direct", image)
     assert again.returncode == 0, again.stderr
     assert identity(image) == "new"
 
@@ -139,7 +139,7 @@ def test_ctrl_c_in_the_commit_is_whole(golden: Path, tmp_path: Path) -> None:
         assert digest(image) == digest(golden)
     if "the image is complete" in said:
         assert identity(image) == "new"
-    assert unclone("recover", image).returncode == 0
+    assert process("recover", image).returncode == 0
     assert identity(image) in {"old", "new"}
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
@@ -154,7 +154,7 @@ def test_ctrl_c_while_the_image_is_written_says_that_it_is_complete(
     wrapper.write_text(f'#!/bin/sh\n[ "$1" != commit ] || kill -INT $PPID\nexec {tool} "$@"\n')
     wrapper.chmod(0o755)
     path = os.pathsep.join((str(wrapper.parent), os.environ["PATH"]))
-    done = unclone("sanitize", "--engine", "direct", image, env={**os.environ, "PATH": path})
+    done = process("sanitize", "--engine", "direct", image, env={**os.environ, "PATH": path})
     assert done.returncode == 1, done.stderr
     assert "interrupted after the commit: the image is complete" in done.stderr
     assert identity(image) == "new"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import PROGRAM, unclone
+from tests.support.command import PROGRAM, process, unclone
 from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from unclone.cli.progress import LineProgress
@@ -210,7 +210,7 @@ def test_one_document_in_the_order_given(golden: Path, tmp_path: Path) -> None:
     images = copies(golden, tmp_path / "images", 4)
     images[1].write_bytes(b"no image at all")
     given = [*images, images[0]]
-    done = unclone("sanitize", "--engine", "direct", "--jobs", "3", "--json", *given)
+    done = process("sanitize", "--engine", "direct", "--jobs", "3", "--json", *given)
     assert done.returncode == 4, done.stderr
     results = json.loads(done.stdout)["results"]
     assert [each["image"] for each in results] == [str(path) for path in given]

@@ -125,11 +125,11 @@ def fill_up(volumes: DirectVolumes) -> None:
 
 
 def test_a_full_file_system_is_full_and_stays_sound(tmp_path: Path) -> None:
-    image = make_ext(tmp_path / "image", mib=8)
+    image = make_ext(tmp_path / "image", mib=4)
     volumes = mounted_direct(image)
     volumes.create("/kept", b"kept", mode=0o644, uid=0, gid=0)
     with pytest.raises(OSError, match="No space left"):
-        volumes.create("/large", b"x" * (16 << 20), mode=0o644, uid=0, gid=0)
+        volumes.create("/large", b"x" * (8 << 20), mode=0o644, uid=0, gid=0)
     assert set(volumes.scan("/")) == {"kept", "lost+found"}
     with pytest.raises(OSError, match="No space left"):
         fill_up(volumes)
@@ -139,6 +139,7 @@ def test_a_full_file_system_is_full_and_stays_sound(tmp_path: Path) -> None:
     assert not complaints(image), complaints(image)
 
 
+@pytest.mark.slow
 def test_a_directory_with_100_000_entries(tmp_path: Path) -> None:
     image = make_huge_directory(tmp_path / "image")
     volumes = mounted_direct(image)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.direct import EXT_VARIANTS, TYPICAL, complaints, make_ext, mounted_direct
+from tests.support.direct import EXT_VARIANTS, complaints, make_ext, mounted_direct
+from tests.support.selection import slow_but
 from tests.support.tree import TreeVolumes
 from unclone.images.volumes import Kind
 
@@ -61,7 +62,7 @@ PRELUDE = [
 
 @pytest.mark.parametrize(
     "variant",
-    [v if v in TYPICAL else pytest.param(v, marks=pytest.mark.slow) for v in EXT_VARIANTS],
+    slow_but({"ext4"}, EXT_VARIANTS),
 )
 @settings(
     max_examples=int(os.environ.get("UNCLONE_EXAMPLES", "6")),

@@ -1,0 +1,21 @@
+"""Which cases of a long list the fast tests take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from _pytest.mark import ParameterSet
+
+T = TypeVar("T")
+
+
+def slow_but(fast: Collection[T], cases: Iterable[T]) -> list[T | ParameterSet]:
+    """*cases* as parameters of a test, all marked ``slow`` but those that are in *fast*."""
+    chosen = list(cases)
+    assert all(case in chosen for case in fast), fast
+    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in chosen]
