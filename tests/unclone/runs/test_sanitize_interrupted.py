@@ -234,7 +234,7 @@ def test_recover_takes_away_what_a_killed_run_has_mounted(golden: Path, tmp_path
     run = started(image, temporary=temporary)
     interrupted(run, "changing", signal.SIGKILL)
     assert mounts_below(tmp_path)
-    recovered = unclone("recover", image)  # with another temporary directory
+    recovered = process("recover", image)  # with another temporary directory
     assert recovered.returncode == 0, recovered.stderr
     assert "1 killed run" in recovered.stderr
     assert not mounts_below(tmp_path)
