@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.discoverable import var_partition_uuid
 from unclone.sanitize.change import SET_IDENTIFIER
 from unclone.sanitize.finder import Finder
+from unclone.sanitize.identities.derivation import IdentityGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,14 @@ class NewValues:
     #: Those of device identifiers, by ``KIND DEVICE``; one that is missing is drawn.
     identifiers: Mapping[str, str] = field(default_factory=dict)
 
+    def uuid(self, old: str, options: Options) -> str:
+        """The UUID that follows *old*; in capitals where *old* is."""
+        made = options.identities
+        if not made.key:  # then it follows from what this run has drawn
+            made = IdentityGenerator(key=self.machine_id.encode())
+        new = made.uuid(f"uuid {old.lower()}")
+        return new if old == old.lower() else new.upper()
+
     @classmethod
     def of(cls, plan: Plan, machine_id: str) -> NewValues:
         """Those in *plan*, with the *machine_id* it was made with."""
@@ -46,6 +55,8 @@ def mask_random(plan: Plan, options: Options, new_values: NewValues) -> Plan:
     values = {new_values.machine_id, var_partition_uuid(new_values.machine_id)}
     if not options.identities.key:
         values |= {change.new for change in plan.changes if change.action == SET_IDENTIFIER}
+        drawn = (change.details for change in plan.changes if change.details.get("drawn"))
+        values |= {one["new"] for details in drawn for one in details["replacements"]}
     mask = _Mask(values)
     return replace(
         plan,

@@ -76,7 +76,8 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
 
 def _refuse_to_keep(plan: Plan, context: PlanningContext) -> None:
     left = [note.text for note in plan.notes if note.level is Level.KEPT]
-    left += undecided(context.guest, context.facts, context.options)
+    changed = {change.target for change in plan.changes}
+    left += undecided(context.guest, context.facts, context.options, changed)
     if left:
         more = f"; and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         raise RefusedError(

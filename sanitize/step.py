@@ -67,6 +67,10 @@ class PlanningContext:
     #: What the initrds hold, by physical path; empty when they did not have to be unpacked.
     initrds: Mapping[str, Survey] = field(default_factory=dict)
 
+    def new_uuid(self, old: str) -> str:
+        """The UUID that takes the place of *old* in files: one for the whole guest."""
+        return self.new_values.uuid(old, self.options)
+
 
 class Step(Protocol):
     """One identity kind."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from unclone.sanitize.actions.blank import Blank
 from unclone.sanitize.actions.clear import Clear
 from unclone.sanitize.actions.correct_initrd import CorrectInitrd
 from unclone.sanitize.actions.drop_lines import DropLines
@@ -44,6 +45,7 @@ class Action(Protocol):
 
 #: Every action by the name a change gives it; ``tests/sanitize`` exercises each.
 ACTIONS: Mapping[str, Action] = {
+    "blank": Blank(),
     "clear": Clear(),
     "correct-initrd": CorrectInitrd(),
     "drop-lines": DropLines(),

@@ -74,6 +74,7 @@ def _row(item: Mapping[str, Any]) -> CatalogueRow:
         containing=tuple(item.get("containing", {}).items()),
         lines=tuple(item.get("lines", ())),
         content=item.get("content", ""),
+        values=tuple(item.get("values", ())),
         remedy=_folded(item.get("remedy", "")),
     )
 
@@ -107,6 +108,14 @@ def _more_problems(item: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             re.compile(line)
         except re.error as error:
             yield f"lines[{number}]", f"is not a regular expression: {error}"
+    for number, value in enumerate(item.get("values", ())):
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            yield f"values[{number}]", f"is not a regular expression: {error}"
+        else:
+            if groups != 1:
+                yield f"values[{number}]", f"has {groups} groups; the value is in its only one"
     for path, expression in item.get("containing", {}).items():
         try:
             re.compile(expression)
@@ -173,4 +182,5 @@ _GOES_WITH = {
     "off_because": "what is told is never off",
     "profile": "what is told is told with every profile",
     "remedy": "tell takes it",
+    "values": "blank and renew-uuids take it",
 }

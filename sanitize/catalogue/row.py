@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.guest import READ_LIMIT, parent
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
+from unclone.sanitize.actions.blank import values
 from unclone.sanitize.actions.drop_lines import read_whole, split
 from unclone.sanitize.catalogue.paths import any_exists, around, find, outermost
 from unclone.sanitize.change import Change, Level, Note, StepPlan
@@ -30,6 +31,9 @@ CONTAINING_LIMIT = 64 * 1024
 
 #: Stands in place of an action: what the row finds is named, and never changed.
 TELL = "tell"
+
+#: Carried out by the action ``replace-text``: every UUID that ``values`` finds becomes another.
+RENEW_UUIDS = "renew-uuids"
 
 #: Places of one row that are named.
 PLACES_LIMIT = 50
@@ -70,6 +74,8 @@ class CatalogueRow:
     containing: tuple[tuple[str, str], ...] = ()
     lines: tuple[str, ...] = ()
     content: str = ""
+    #: With ``blank`` and ``renew-uuids``: expressions with one group, which is the value.
+    values: tuple[str, ...] = ()
     #: With ``tell``: what gives a clone an identity of its own.
     remedy: str = ""
 
@@ -80,7 +86,7 @@ class CatalogueRow:
             return StepKind.TELL
         if self.off_because:
             return StepKind.KEEP
-        return StepKind.RENEW if self.action == "write" else StepKind.REMOVE
+        return StepKind.RENEW if self.action in {"write", RENEW_UUIDS} else StepKind.REMOVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ class CatalogueStep:
         notes = [self._left_alone(path, "is below a symlinked folder") for path in found.astray]
         changes: dict[str, Change] = {}
         for target in self._targets(guest, found.targets, spared):
-            decided = self._decide(guest, target)
+            decided = self._decide(guest, target, context)
             if isinstance(decided, Note):
                 notes.append(decided)
             elif decided:
@@ -141,7 +147,9 @@ class CatalogueStep:
         for target in outermost(t for t in targets if not _inside(t, spared)):
             yield from around(guest, target, spared)
 
-    def _decide(self, guest: Guest, target: str) -> Change | Note | None:
+    def _decide(
+        self, guest: Guest, target: str, context: PlanningContext | None = None
+    ) -> Change | Note | None:
         found = guest.lstat(target)
         if found is None or not self._holds(guest, target):
             return None
@@ -169,8 +177,26 @@ class CatalogueStep:
             return None if same else self._change(target, _described(guest, target, found))
         if found.size > READ_LIMIT:
             return self._left_alone(target, "is too large to be edited")
+        if self.row.values:
+            return self._change_values(guest, target, context)
         _, dropped = split(read_whole(guest, target), self.row.lines)
         return self._change(target, _count(dropped, "line")) if dropped else None
+
+    def _change_values(
+        self, guest: Guest, target: str, context: PlanningContext | None
+    ) -> Change | None:
+        """Those that are found in the text; without *context* the new ones are not drawn."""
+        text = read_whole(guest, target).decode("utf-8", "surrogateescape")
+        found = values(text, self.row.values)
+        if not found:
+            return None
+        if self.row.action != RENEW_UUIDS:
+            return self._change(target, _count(len(found), "value"))
+        new = {old: context.new_uuid(old) if context else "" for old in found}
+        replacements = [{"old": o, "new": n, "count": text.count(o)} for o, n in new.items()]
+        details = {"replacements": replacements, "drawn": True}
+        row, old, drawn = self.row, ", ".join(new), ", ".join(new.values())
+        return Change(row.id, "replace-text", target, row.why, old, drawn, details)
 
     def _holds(self, guest: Guest, target: str) -> bool:
         """Whether *target* holds what ``containing`` says of it."""
@@ -185,6 +211,8 @@ class CatalogueStep:
         details: dict[str, Any] = {}
         if row.lines:
             details["lines"] = list(row.lines)
+        if row.values:
+            details["values"] = list(row.values)
         if row.content:
             details["text"] = row.content
         new = printable(row.content.strip(), 200)

@@ -37,6 +37,11 @@ _FILES = (
 )
 _HOSTS = "/etc/hosts"
 
+#: Where cloud-init is told a name; so many files are read.
+_CLOUD = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg")
+_CLOUD_NAME = re.compile(r"^[ \t]*(?:hostname|fqdn):[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_CLOUD_FILES = 100
+
 #: Names that every machine has.
 _OF_ALL = re.compile(r"|\(none\)|localhost[0-9]?(\.localdomain[0-9]?)?|ip6-.*", re.IGNORECASE)
 
@@ -52,7 +57,8 @@ class HostName:
 def host_names(guest: Guest) -> tuple[HostName, ...]:
     """The names of *guest*: the host name first, then in the order of the files."""
     found: dict[str, dict[str, None]] = {}
-    for path, pattern in _FILES:
+    cloud = [path for pattern in _CLOUD for path in guest.glob(pattern)][:_CLOUD_FILES]
+    for path, pattern in (*_FILES, *((path, _CLOUD_NAME) for path in cloud)):
         match = pattern.search(guest.text_or_empty(path, FILE_LIMIT))
         if match and not _OF_ALL.fullmatch(match[1]):
             found.setdefault(match[1][:NAME_LIMIT], {})[path] = None

@@ -14,6 +14,8 @@ from unclone.sanitize.step import StepKind
 from unclone.sanitize.step_selection import all_steps, is_selected
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from unclone.images.guest import Guest
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.options import Options
@@ -82,21 +84,30 @@ def told(guest: Guest, facts: Facts, options: Options) -> tuple[Told, ...]:
     return tuple(found)
 
 
-def undecided(guest: Guest, facts: Facts, options: Options) -> list[str]:
+def undecided(
+    guest: Guest, facts: Facts, options: Options, changed: Collection[str] = ()
+) -> list[str]:
     """What a strict run refuses to leave: each identity that stays and that nobody asked to keep.
+
+    What is at the paths *changed*, or below one, does not stay.
 
     Those are the rows that are off by default, but for those of a profile that was not asked for,
     and those of the kind ``tell``. ``--enable`` and ``--disable`` say what is to become of one.
     """
     golden = {s.info.id for s in all_steps(options) if s.info.profile is Profile.GOLDEN}
-    left = [
-        f"{each.step} ({printable(each.path, 200)})"
+    off = [
+        (each.step, each.paths)
         for each in optional_steps(guest, facts, options)
         if each.off is Off.BY_DEFAULT
         if options.profile is Profile.GOLDEN or each.step not in golden
     ]
-    named = told(guest, facts, options)
-    return left + [f"{each.step} ({printable(each.paths[0], 200)})" for each in named]
+    named = [(each.step, each.paths) for each in told(guest, facts, options)]
+    stays = ((step, [p for p in paths if not _inside(p, changed)]) for step, paths in off + named)
+    return [f"{step} ({printable(paths[0], 200)})" for step, paths in stays if paths]
+
+
+def _inside(path: str, folders: Collection[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _places(step: Step, guest: Guest, facts: Facts) -> tuple[str, ...]:

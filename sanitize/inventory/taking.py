@@ -28,7 +28,9 @@ CERTIFICATE_FOLDERS = (
     "/etc/ssl/private",
     "/etc/pki/tls/certs",
     "/etc/pki/tls/private",
+    "/etc/cups/ssl",
     "/etc/letsencrypt/live",
+    "/var/lib/icinga2/certs",
 )
 
 #: Certificates, and host keys, that are named.

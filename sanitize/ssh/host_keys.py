@@ -90,7 +90,7 @@ def find_host_keys(guest: Guest, config: SshdConfig) -> Found:
         _look_at(guest, path, KeyFormat.OPENSSH, found)
     for path in guest.glob(f"{FOLDER}/dracut_ssh_host_*_key"):
         _look_at(guest, path, KeyFormat.OPENSSH, found)
-    for folder in ("/etc/dropbear", *FOR_INITRDS):
+    for folder in ("/etc/dropbear", "/var/lib/dropbear", *FOR_INITRDS):
         for path in guest.glob(f"{folder}/*_host_key"):
             _look_at(guest, path, KeyFormat.DROPBEAR, found)
     return found

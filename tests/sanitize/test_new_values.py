@@ -96,3 +96,46 @@ def test_values_that_another_run_has_too_are_shown(tmp_path: Path) -> None:
     assert [c for c in plan.changes if c.action == SET_IDENTIFIER] == [
         c for c in shown.changes if c.action == SET_IDENTIFIER
     ]
+
+
+NVME = "2222abcd-3333-4444-8555-666666666666"
+
+
+def with_nvme(folder: Path) -> Guest:
+    plant(
+        folder,
+        {
+            "/etc/nvme/discovery.conf": f"--hostid={NVME}\n",
+            "/etc/nvme/config.json": f'[{{"hostid": "{NVME}"}}, {{"hostid": "{NVME.upper()}"}}]',
+            "/etc/sysconfig/rhn/up2date-uuid": "rhnuuid=AB-CD\n",
+        },
+    )
+    return guest_in(folder)
+
+
+def test_one_uuid_in_several_files_stays_one(tmp_path: Path) -> None:
+    plan, shown, new_values = masked(with_nvme(tmp_path), Options())
+    new = new_values.uuid(NVME, Options())
+    assert new != NVME
+    shown_there = {c.target: c.new for c in plan.changes if c.step == "nvme-host-config"}
+    assert shown_there == {
+        "/etc/nvme/config.json": f"{new}, {new.upper()}",
+        "/etc/nvme/discovery.conf": new,
+    }
+    text = json.dumps(shown.to_json())
+    assert new not in text
+    assert new.upper() not in text
+    assert new_values.uuid("AB-CD", Options()) not in text
+    assert [c.new for c in shown.changes if c.step == "rhn-uuid"] == [RANDOM]
+
+
+def test_a_uuid_in_a_file_follows_from_a_key(tmp_path: Path) -> None:
+    options = Options(identities=IdentityGenerator("web-01", KEY))
+    guest = with_nvme(tmp_path)
+    (one, shown, _), (two, _, _) = masked(guest, options), masked(guest, options)
+    files = ("nvme-host-config", "rhn-uuid")
+    found = [[c for c in plan.changes if c.step in files] for plan in (one, two, shown)]
+    assert len(found[0]) == 3
+    assert found[0] == found[1] == found[2]
+    other = Options(identities=IdentityGenerator("web-02", KEY))
+    assert NewValues().uuid(NVME, other) != NewValues().uuid(NVME, options)

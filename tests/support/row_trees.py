@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.support.tree import plant
+from unclone.sanitize.catalogue import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +25,19 @@ HOMES = ("/home/ada", "/root", "/var/lib/jenkins")
 PASSWD = "".join(f"u{n}:x:{n}:{n}::{home}:/bin/sh\n" for n, home in enumerate(HOMES))
 
 #: For each expression of ``containing``, a text that matches it.
-HELD = {r"""(?m)^kind:\s*["']?Config["']?\s*$""": "kind: Config\n"}
+HELD = {
+    text: sample
+    for sample in (
+        "kind: Config\n",
+        "username=SCC_00\n",
+        "options nfs nfs4_unique_id=web-01\n",
+        "--hostnqn=nqn.2020-01.org.example:web-01\n",
+        "engineID web-01\n",
+    )
+    for step in load()
+    for _, text in step.row.containing
+    if re.search(text, sample)
+}
 
 _CLASSES = {"[0-9]": "7", "[0-3]": "3", "[01]": "1", "[12]": "2"}
 

@@ -23,6 +23,7 @@ TEXT = f"root=UUID={ROOT.old} systemd.machine_id={ID}\n"
 
 #: For each action: where, what is there, and the details of the change.
 SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "blank": ("/etc/x", TEXT, {"values": ["root=(.*)"]}),
     "clear": ("/var/lib/x", "", {}),
     "correct-initrd": ("/boot/initrd.img", "initrd", as_details([ROOT])),
     "drop-lines": ("/etc/x", TEXT, {"lines": ["root=.*"]}),

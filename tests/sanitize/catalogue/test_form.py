@@ -9,7 +9,7 @@ import yaml
 
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue import built_in_files, load
-from unclone.sanitize.catalogue.row import TELL
+from unclone.sanitize.catalogue.row import RENEW_UUIDS, TELL
 from unclone.sanitize.steps import STEPS
 
 FILES = dict(built_in_files())
@@ -29,6 +29,7 @@ FIELDS = (
     "containing",
     "lines",
     "content",
+    "values",
     "remedy",
     "sources",
 )
@@ -108,4 +109,4 @@ def test_every_row_has_a_source_and_a_reason() -> None:
 
 
 def test_every_action_of_a_row_is_one() -> None:
-    assert {step.row.action for step in load()} <= {*ACTIONS, TELL}
+    assert {step.row.action for step in load()} <= {*ACTIONS, RENEW_UUIDS, TELL}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from tests.support.row_trees import (
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.catalogue import load
-from unclone.sanitize.catalogue.row import TELL
+from unclone.sanitize.catalogue.row import RENEW_UUIDS, TELL
 from unclone.sanitize.facts import Facts
 
 if TYPE_CHECKING:
@@ -55,14 +56,46 @@ BYSTANDERS: dict[str, str | bytes | None] = {
 
 #: A line that each drop-lines row has to find, and one beside it that has to stay.
 LINES = {
+    "apt-machine-id": ('APT::Machine-ID "0123";', "APT::Get::Assume-Yes true;"),
     "chef-node-name": ("  node_name 'web-01'", "chef_server_url 'https://chef'"),
+    "cups-printer-uuid": ("UUID urn:uuid:3333", "<Printer p>"),
     "datadog-hostname": ("hostname: web-01", "# hostname: <HOSTNAME>"),
     "ifcfg-hostname": ("DHCP_HOSTNAME=web-01", "NAME=eth0"),
     "popularity-contest-id": ('MY_HOSTID="0123456789abcdef"', 'PARTICIPATE="yes"'),
     "puppet-agent-certname": ("  certname = web-01.example.org", "server = puppet"),
     "salt-minion-config-id": ("id: web-01", "#id:"),
+    "snmp-engine-id": ("oldEngineID 0x80001f88", "engineBoots 3"),
     "splunk-forwarder-name": ("serverName = web-01", "[general]"),
+    "splunk-name": ("serverName = web-01", "pass4SymmKey = x"),
     "zabbix-agent-hostname": ("Hostname=web-01", "HostnameItem=system.hostname"),
+}
+
+#: A text that each row with ``values`` has to find something in, what it becomes, and what of it
+#: has to be gone. Everything else in it stays.
+UUID = "22222222-3333-4444-8555-666666666666"
+NQN = "nqn.2014-08.org.nvmexpress:uuid:"
+NVME = "\n".join(
+    (
+        f'[{{{{"hostnqn": "{NQN}{{0}}", "hostid":"{{0}}", "nqn": "{NQN}{"9" * 8}"}}}}]',
+        f"-t tcp -q {NQN}{{0}} -I {{0}}",
+        f"--hostnqn={NQN}{{0}} --hostid {{0}}",
+        "hostid = {0}",
+    )
+)
+VALUES = {
+    "netbird-keys": (
+        '{\n    "PrivateKey": "QUFB=",\n    "PreSharedKey": "x",\n    "SSHKey": "-----\\n"\n}\n',
+        '{\n    "PrivateKey": "",\n    "PreSharedKey": "x",\n    "SSHKey": ""\n}\n',
+    ),
+    "nfs-client-id": (
+        f"# nfs4_unique_id=x\noptions nfs nfs4_unique_id={UUID}\n",
+        "# nfs4_unique_id=x\noptions nfs nfs4_unique_id={}\n",
+    ),
+    "nvme-host-config": (
+        NVME.format(UUID),
+        NVME,
+    ),
+    "rhn-uuid": ("uuid[comment]=x\nrhnuuid=" + UUID, "uuid[comment]=x\nrhnuuid={}"),
 }
 
 
@@ -74,6 +107,8 @@ every_row = pytest.mark.parametrize("step", STEPS, ids=by_id)
 
 
 def content_for(row: CatalogueRow) -> str:
+    if row.values:
+        return VALUES[row.id][0]
     return "\n".join(LINES[row.id]) + "\n" if row.lines else "old\n"
 
 
@@ -99,17 +134,19 @@ def test_plans_every_path_it_names(tmp_path: Path, step: CatalogueStep) -> None:
     planted = plant_row(tmp_path, row, content_for(row))
     plant_spared(tmp_path, row)
 
-    plan = plan_of(step, guest_at(tmp_path))
+    same = context(guest_at(tmp_path))
+    plan = step.plan(same)
 
     targets = [change.target for change in plan.changes]
     assert targets == sorted(targets)
-    assert plan == plan_of(step, guest_at(tmp_path))
+    assert plan == step.plan(same)
     assert plan.notes == ()
     for path in planted:
         assert any(within(path, target) or within(target, path) for target in targets), path
     assert not any(within(a, b) for a in targets for b in targets if a != b)
     for change in plan.changes:
-        assert (change.step, change.action, change.why) == (row.id, row.action, row.why)
+        action = "replace-text" if row.action == RENEW_UUIDS else row.action
+        assert (change.step, change.action, change.why) == (row.id, action, row.why)
         assert change.old
 
 
@@ -136,7 +173,8 @@ def test_applies_verifies_and_touches_nothing_else(tmp_path: Path, step: Catalog
     assert {path: read(tmp_path, path) for path in before} == before
     for path in planted:
         assert_done(tmp_path, row, path)
-    assert plan_of(step, guest_at(tmp_path)).changes == ()
+    again = plan_of(step, guest_at(tmp_path)).changes
+    assert bool(again) == (row.action == RENEW_UUIDS)  # new ones look like old ones
 
 
 def assert_done(folder: Path, row: CatalogueRow, path: str) -> None:
@@ -149,6 +187,14 @@ def assert_done(folder: Path, row: CatalogueRow, path: str) -> None:
             assert file.read_bytes() == b""
         case "drop-lines":
             assert file.read_text() == LINES[row.id][1] + "\n"
+        case "blank":
+            assert file.read_text() == VALUES[row.id][1]
+        case "renew-uuids":
+            text = file.read_text()
+            new = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)
+            assert new is not None
+            assert new[0] != UUID
+            assert text == VALUES[row.id][1].format(new[0])
         case "write":
             assert file.read_text() == row.content
         case other:
@@ -198,15 +244,18 @@ def test_names_what_it_tells_and_changes_nothing(tmp_path: Path, step: Catalogue
 
 def test_every_drop_lines_row_has_its_lines_here() -> None:
     assert {step.row.id for step in STEPS if step.row.lines} == LINES.keys()
+    assert {step.row.id for step in STEPS if step.row.values} == VALUES.keys()
 
 
 def test_every_kind_of_action_is_met() -> None:
     # clear is for people's own rows: test_row.py meets it.
     assert TELLING
     assert {step.row.action for step in STEPS} | {"clear"} == {
+        "blank",
         "clear",
         "drop-lines",
         "remove",
+        "renew-uuids",
         "truncate",
         "write",
     }

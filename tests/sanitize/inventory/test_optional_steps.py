@@ -145,3 +145,19 @@ def test_strict_counts_golden_rows_that_are_off_only_with_their_profile(tmp_path
     assert undecided(guest, Facts(guest), Options()) == []
     golden = Options(profile=Profile.GOLDEN)
     assert undecided(guest, Facts(guest), golden) == ["samba-accounts (/var/lib/samba/passdb.tdb)"]
+
+
+def test_strict_does_not_count_what_another_step_takes(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "/etc/pki/tls/certs/localhost.crt": "x",
+            "/etc/pki/tls/private/localhost.key": "x",
+            "/usr/lib/systemd/system/httpd-init.service": "[Service]\n",
+        },
+    )
+    plan = make_plan(guest_at(tmp_path), Options(strict=True))
+    assert {change.step for change in plan.changes} == {"httpd-certificate"}
+    (tmp_path / "usr/lib/systemd/system/httpd-init.service").unlink()
+    with pytest.raises(RefusedError, match="ca-certificates"):
+        make_plan(guest_at(tmp_path), Options(strict=True))

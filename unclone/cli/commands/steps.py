@@ -108,6 +108,7 @@ def _row_fields(step: Step) -> Sequence[tuple[str, Sequence[str]]]:
         ("paths", row.paths),
         ("except", row.excepts),
         ("lines", row.lines),
+        ("values", row.values),
         ("remedy", (row.remedy,) if row.remedy else ()),
         ("when exists", row.when.exists),
         ("when missing", row.when.missing),
