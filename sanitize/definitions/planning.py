@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import machine_ids
 from unclone.sanitize.definitions.definition import DefinitionPlan, PlannedField
 from unclone.sanitize.definitions.residue import residue_notes
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
@@ -65,7 +66,7 @@ def plan_definition(
             new = field.value
         elif _follows(field):
             substitution = substitution or Substitution(definition.name, identities)
-            new = _followed(field, substitution)
+            new = _followed(field, substitution, identities)
         else:
             new = _decide(definition, field, identities, moves)
         planned[number] = PlannedField(field, new)
@@ -103,12 +104,13 @@ def _follows(field: Field) -> bool:
     )
 
 
-def _followed(field: Field, substitution: Substitution) -> str:
+def _followed(field: Field, substitution: Substitution, identities: IdentityMap) -> str:
     if field.rule.treatment is Treatment.RENEW:
         return substitution.text(field.value)
     if field.rule.kind is FieldKind.INTERFACE:
         return substitution.interface(field.value)
-    return substitution.text(field.value, must_differ=field.rule.kind in _NEVER_SHARED)
+    value = machine_ids.renewed(field.value, identities)
+    return substitution.text(value, must_differ=field.rule.kind in _NEVER_SHARED)
 
 
 def _new_value(field: Field, identities: IdentityMap, file: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, ResidueError
 from unclone.images.text import printable
+from unclone.sanitize.definitions.machine_ids import with_machine_ids
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.uuids import hexadecimal
@@ -27,7 +28,7 @@ def verify(plan: DefinitionPlan) -> None:
     """Raise ResidueError unless every new value is read where it was put, and no old one is."""
     definition = plan.definition
     try:
-        again = definition.reread(plan)
+        again = with_machine_ids(definition.reread(plan))
     except RefusedError as error:
         raise ResidueError(
             f"{definition.source.shown}: what came out of it cannot be read: {error.message}",

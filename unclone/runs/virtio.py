@@ -11,6 +11,7 @@ from unclone.runs.opening import read_only
 from unclone.runs.request import Request
 from unclone.sanitize import clone_readiness
 from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions.formats.table import definition_in
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
 from unclone.sanitize.facts import Facts
@@ -39,7 +40,7 @@ def moved(
     text = splice(definition.source.text, plan.edits)
     source = Source(definition.source.path, definition.source.encoded(text))
     renamed = {plan.labels.get(old, old): new for old, new in disks.items()}
-    return definition.format.read(source), renamed, plan.notes
+    return definition_in(source, definition.format.id), renamed, plan.notes
 
 
 def _require_bootable(definition: Definition, disks: Mapping[str, str]) -> None:

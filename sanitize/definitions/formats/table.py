@@ -21,6 +21,7 @@ from unclone.sanitize.definitions.formats import (
     vmx,
     xen,
 )
+from unclone.sanitize.definitions.machine_ids import with_machine_ids
 from unclone.sanitize.definitions.text.source import Source
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def definition_in(source: Source, format_id: str = "") -> Definition:
         known = {each.id: each for each in FORMATS}
         if format_id not in known:
             raise UsageError(f"there is no format '{format_id}'", hint=f"One of {', '.join(known)}")
-        return known[format_id].read(source)
+        return with_machine_ids(known[format_id].read(source))
     found = format_of(source)
     if found is None:
         titles = ", ".join(each.title for each in FORMATS)
@@ -74,4 +75,4 @@ def definition_in(source: Source, format_id: str = "") -> Definition:
             f"{source.shown} is not the definition of a VM in a format that is known",
             hint=f"Known are: {titles}.",
         )
-    return found.read(source)
+    return with_machine_ids(found.read(source))

@@ -103,8 +103,9 @@ class Ova(Definition):
     def reread(self, plan: DefinitionPlan) -> Definition:
         """What the new descriptor says; the disks are not looked at again."""
         text = self.source.encoded(splice(self.source.text, plan.edits))
-        found = read_descriptor(Source(self.source.path, text), in_archive=True)
-        return replace(self, name=found.name, fields=found.fields)
+        source = Source(self.source.path, text)
+        found = read_descriptor(source, in_archive=True)
+        return replace(self, source=source, name=found.name, fields=found.fields)
 
     def _new_manifest(self, descriptor: bytes) -> bytes:
         if self.manifest is None:

@@ -70,8 +70,9 @@ class Ovf(Definition):
     def reread(self, plan: DefinitionPlan) -> Definition:
         """What the new descriptor says; the manifest beside the source is not its own."""
         text = self.source.encoded(splice(self.source.text, plan.edits))
-        found = read_descriptor(Source(self.source.path, text), in_archive=False)
-        return replace(self, name=found.name, fields=found.fields)
+        source = Source(self.source.path, text)
+        found = read_descriptor(source, in_archive=False)
+        return replace(self, source=source, name=found.name, fields=found.fields)
 
 
 @dataclass(frozen=True)

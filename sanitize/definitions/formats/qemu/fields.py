@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import machine_ids
 from unclone.sanitize.definitions.definition import Card, Disk, Field
 from unclone.sanitize.definitions.formats.qemu.cards import PREFIX, is_card, mac_rule, unaddressed
 from unclone.sanitize.definitions.formats.qemu.conditions import SECRETS, spans
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.formats.qemu.words import Place
     from unclone.sanitize.definitions.rule import Rule
 
+#: Rules whose value may hold a machine-id, which is said by itself.
+_TEXTS = {"smbios-text", "firmware-configuration"}
 _FILES = {FieldKind.DISK, FieldKind.FIRMWARE}
 
 
@@ -41,7 +45,16 @@ def found(rules: Iterable[Rule], machine: MachineOptions) -> tuple[list[Found], 
     fields: list[Found] = []
     notes: list[Note] = []
     name_at = _name_at(machine)
+    for option in machine.options:
+        for pair in option.pairs:
+            for each in _machine_ids(option, pair):
+                if isinstance(each, Note):
+                    notes.append(each)
+                else:
+                    fields.append(each)
     for rule, option, pair in _matches(rules, machine):
+        if rule.id in _TEXTS and any(True for _ in _machine_ids(option, pair)):
+            continue  # it is said already
         for start, end in spans(rule.id, machine, option, pair):
             where = f"{option.place} {pair.key}".rstrip()
             place = pair.place(start, end)
@@ -62,6 +75,39 @@ def found(rules: Iterable[Rule], machine: MachineOptions) -> tuple[list[Found], 
         else:
             fields.append(Found(card))
     return _apart(fields), notes
+
+
+def _machine_ids(option: Option, pair: Pair) -> Iterator[Found | Note]:
+    """The machine-ids that the guest is given; each may come from a variable of the script."""
+    where = f"{option.place} {pair.key}".rstrip()
+    credential = option.get("name") == machine_ids.FW_CFG_NAME
+    if (option.name, pair.key) == ("fw_cfg", "string") and credential:
+        places = machine_ids.find(f"{machine_ids.CREDENTIAL}={pair.value}")
+        offset = len(machine_ids.CREDENTIAL) + 1
+    else:
+        wanted = option.name == "append" or (option.name == "smbios" and pair.key == "value")
+        places, offset = machine_ids.find(pair.value if wanted else ""), 0
+    for one in places:
+        place = pair.place(one.start - offset, one.end - offset)
+        if place is None:
+            message = f"{where}: only the script knows the machine-id in it: give the new machine "
+            yield Note(machine_ids.RULE.id, Level.WARNING, f"{printable(message)}one of its own")
+            continue
+        yield Found(
+            Field(
+                machine_ids.RULE,
+                where,
+                one.value,
+                place.start,
+                place.end,
+                partial(_spelled, one.spell, place.spell),
+            ),
+            place,
+        )
+
+
+def _spelled(inner: Callable[[str], str], outer: Callable[[str], str], new: str) -> str:
+    return outer(inner(new))
 
 
 def disks(machine: MachineOptions) -> Iterator[Disk]:
