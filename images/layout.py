@@ -37,6 +37,8 @@ class Layout:
     #: Where fstab has no /var: the partitions that systemd mounts there when the GUID of one is
     #: made from the machine-id.
     var_partitions: tuple[FileSystem, ...] = ()
+    #: The mount points of file systems that dm-verity hashes: one changed bit, and none mounts.
+    hashed: frozenset[str] = frozenset()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class Layout:
                 mount.device,
                 mount.mount_point,
                 subvolume=mount.subvolume,
-                read_only=read_only,
+                read_only=read_only or mount.mount_point in self.hashed,
             )
 
 

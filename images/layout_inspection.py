@@ -78,7 +78,11 @@ class _Inspection:
         self._mention_unmounted()
         self._mention_missing()
         var = (found.partition for found in self.discovered if found.may_be_var)
-        return Layout((self.root.mount, *in_order), tuple(self.warnings), tuple(var))
+        hashed = frozenset({"/usr"} & {f.place for f in self.discovered} if self._hashes() else ())
+        return Layout((self.root.mount, *in_order), tuple(self.warnings), tuple(var), hashed)
+
+    def _hashes(self) -> bool:
+        return any(fs.type == "DM_verity_hash" for fs in self.file_systems)
 
     def _place(self, entry: Entry) -> str:
         """The physical path to mount it at; "" when it cannot be, and the guest can do without."""

@@ -94,7 +94,8 @@ def _require_sound(volumes: Volumes, layout: Layout, *, force: bool) -> bool:
     """Check every file system of the guest, and return whether a check was skipped."""
     skipped = False
     for device in layout.checkable:
-        result = volumes.check(device, repair=True, force=force)
+        hashed = {layout.mounts[place].device for place in layout.hashed & layout.mounts.keys()}
+        result = volumes.check(device, repair=device not in hashed, force=force)
         skipped |= result.skipped
         if result.state is CheckState.DAMAGED:
             raise RefusedError(

@@ -13,7 +13,7 @@ from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
 from unclone.sanitize.inventory.optional_steps import undecided
 from unclone.sanitize.new_values import NewValues
-from unclone.sanitize.references import REFERENCES, disk_names
+from unclone.sanitize.references import REFERENCES, disk_names, verity
 from unclone.sanitize.step import PlanningContext
 from unclone.sanitize.step_selection import all_steps, is_selected
 from unclone.sanitize.steps import LAST, STEPS
@@ -69,6 +69,8 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
         retired=tuple(dict.fromkeys(retired for part in parts for retired in part.retired)),
     )
     var_partition.require_planned(context, plan)
+    on_files = (_physical(guest, c.target) for c in plan.changes if not _is_on_a_device(c))
+    verity.require_unhashed(guest, facts, on_files)
     if options.strict:
         _refuse_to_keep(plan, context)
     return plan

@@ -1,9 +1,12 @@
 """Types that are recognised by name, and of which nothing is read or changed.
 
-References: util-linux 2.38 ``libblkid/src/superblocks/*.c`` (magics and their offsets).
+References: util-linux 2.38 ``libblkid/src/superblocks/*.c`` (magics and their offsets);
+cryptsetup 2.7 ``lib/verity/verity.c`` (the UUID in a superblock of dm-verity).
 """
 
 from __future__ import annotations
+
+import uuid
 
 from unclone.images.file_systems.file_system_type import FileSystemType, Signature
 
@@ -57,7 +60,12 @@ TYPES = (
     ),
     _type("stratis", (0x200, b"!Stra0tis\x86\xff\x02^A\rh")),
     _type("vdo", (0, b"dmvdo001")),
-    _type("DM_verity_hash", (0, b"verity\0\0")),
+    FileSystemType(
+        ("DM_verity_hash",),
+        (Signature(0, b"verity\0\0"),),
+        read=lambda blocks: str(uuid.UUID(bytes=blocks.read(16, 16).ljust(16, b"\0"))),
+        unsettable="it is the root of the hashes over another partition",
+    ),
     _type("DM_integrity", (0, b"integrt\0")),
     _type(
         "zfs_member",

@@ -93,6 +93,12 @@ def test_the_newest_usr_is_mounted_where_the_root_has_none(tmp_path: Path) -> No
     assert mounted(inspect(tmp_path, tree, *usr)) == {"/usr": "/dev/sda4"}
 
 
+def test_a_usr_under_dm_verity_is_only_read(tmp_path: Path) -> None:
+    tree = {"/etc/os-release": "-> ../usr/lib/os-release", "/usr": None}
+    usr, hashes = part(3, USR_ARM64), part(4, "", "DM_verity_hash")
+    assert inspect(tmp_path, tree, usr, hashes).hashed == {"/usr"}
+
+
 @pytest.mark.parametrize(
     ("change", "tree", "why"),
     [

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from unclone.images.engines.direct.block_file import BlockFile
     from unclone.images.file_systems.ext_superblock import Superblock
 
-_WITHIN_REACH = {*ext.TYPE.names, *vfat.TYPE.names, *swap.TYPE.names, UNKNOWN}
+#: Hashes are never opened: what they are over is.
+_WITHIN_REACH = {*ext.TYPE.names, *vfat.TYPE.names, *swap.TYPE.names, "DM_verity_hash", UNKNOWN}
 
 
 class Content(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,10 @@ from tests.support.identified import (
 )
 from tests.support.planning import context
 from tests.support.tree import plant
+from unclone.images.errors import RefusedError
 from unclone.images.layout import Mount
 from unclone.images.volumes import FileSystem, IdentifierKind
+from unclone.sanitize.facts import Facts
 from unclone.sanitize.references import evm, firmware_boot_entries, unmounted, verity
 
 if TYPE_CHECKING:
@@ -66,6 +69,42 @@ def test_an_esp_without_a_fallback_keeps_its_partition_guid(
 def test_verity_keeps_everything(tmp_path: Path, argument: str, kept: bool) -> None:
     plant(tmp_path, {"/boot/loader/entries/a.conf": f"options ro {argument}\n"})
     assert blocked(tmp_path, verity.REFERENCE) == (set(ALL) if kept else set())
+
+
+@pytest.mark.parametrize("argument", ["usrhash", "roothash"])
+def test_partitions_that_are_named_by_the_hash_are_kept_and_no_others(
+    tmp_path: Path, argument: str
+) -> None:
+    halves = "11111111222233334444555555555555", "aaaaaaaabbbbccccddddeeeeeeeeeeee"
+    plant(tmp_path, {"/boot/loader/entries/a.conf": f"options {argument}={''.join(halves)}\n"})
+    systems = tuple(
+        FileSystem(f"/dev/sda{number}", "x", partition_uuid=str(uuid.UUID(half)))
+        for number, half in zip((2, 3), halves, strict=True)
+    )
+    kept = {each for each in ALL if each.device in {"/dev/sda2", "/dev/sda3"}}
+    assert blocked(tmp_path, verity.REFERENCE, fs=systems) == kept
+    assert blocked(tmp_path, verity.REFERENCE, fs=systems[:1]) == set(ALL)
+
+
+@pytest.mark.parametrize(
+    ("argument", "path", "refused"),
+    [
+        ("roothash=ab", "/etc/machine-id", True),
+        ("roothash=ab", "/boot/efi/loader/entries/a.conf", False),
+        ("usrhash=ab", "/etc/machine-id", False),
+        ("root=UUID=x", "/etc/machine-id", False),
+    ],
+)
+def test_what_is_hashed_is_not_changed(
+    tmp_path: Path, argument: str, path: str, *, refused: bool
+) -> None:
+    plant(tmp_path, {"/boot/efi/loader/entries/a.conf": f"options ro {argument}\n"})
+    guest = identified_guest(IdentifiedVolumes(tmp_path, olds()), ESP_MOUNT)
+    if not refused:
+        verity.require_unhashed(guest, Facts(guest), [path])
+        return
+    with pytest.raises(RefusedError, match=f"{path} would have to change, and dm-verity"):
+        verity.require_unhashed(guest, Facts(guest), [path])
 
 
 def test_evm_keeps_file_system_uuids(tmp_path: Path) -> None:
