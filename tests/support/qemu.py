@@ -54,7 +54,7 @@ class Machine:
     The image itself is not written to: QEMU keeps changes in a temporary overlay. *work* is a
     folder of the caller's for the firmware variables and the two serial logs; *seed* a NoCloud
     ISO; *uuid* and *mac* are what the virtual machine's definition would say; *firmware* is "uefi"
-    or "bios".
+    or "bios"; *disks* are further images; *memory* is in MiB.
     """
 
     def __init__(
@@ -66,13 +66,17 @@ class Machine:
         uuid: str | None = None,
         mac: str | None = None,
         firmware: str = "uefi",
+        disks: Sequence[Path] = (),
+        memory: int = 768,
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.name = work.name
         self.console, self.proof = work / "console.log", work / "proof.log"
         self.started = time.monotonic()
         self._qemu = subprocess.Popen(
-            _command(image, work, self.console, self.proof, seed, uuid, mac, firmware),
+            _command(
+                (image, *disks), work, self.console, self.proof, seed, uuid, mac, firmware, memory
+            ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(work / "qemu.log").open("wb"),
@@ -125,7 +129,7 @@ def seed_iso(path: Path, *, instance_id: str, hostname: str) -> Path:
 
 
 def _command(
-    image: Path,
+    images: Sequence[Path],
     work: Path,
     console: Path,
     proof: Path,
@@ -133,16 +137,21 @@ def _command(
     uuid: str | None,
     mac: str | None,
     firmware: str,
+    memory: int,
 ) -> Sequence[str | Path]:
     accel = os.environ.get("UNCLONE_TEST_ACCEL", "tcg,thread=multi")
     nic = f"user,model=virtio-net-pci,restrict=on,mac={mac}" if mac else "none"
     return [
         # The guest goes when the test run goes, even when that is killed.
         *("setpriv", "--pdeathsig", "KILL", "--", "qemu-system-x86_64"),
-        *("-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "2", "-m", "768"),
+        *("-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "2", "-m", str(memory)),
         *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", nic),
         *(_ovmf(work) if firmware == "uefi" else ()),
-        *("-drive", f"if=virtio,format=qcow2,snapshot=on,file={image}"),
+        *(
+            word
+            for image in images
+            for word in ("-drive", f"if=virtio,format=qcow2,snapshot=on,file={image}")
+        ),
         *(("-drive", f"if=virtio,format=raw,readonly=on,file={seed}") if seed else ()),
         *(("-uuid", uuid) if uuid else ()),
         *("-smbios", "type=1,family=unclone-proof"),
