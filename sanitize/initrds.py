@@ -7,13 +7,15 @@ residue scan ask the same questions, of the same initrd or of one to which somet
 from __future__ import annotations
 
 import hashlib
+import sys
 from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from unclone.sanitize.boot.archives import Recorder
+from unclone.sanitize.boot.budget import Budget
 from unclone.sanitize.boot.compression import detect
-from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.boot.initrd import Survey, survey
 from unclone.sanitize.boot.named_files import named_files
 from unclone.sanitize.files import BOOT_ROOTS, files_at
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.archives import Archive
-    from unclone.sanitize.boot.initrd import Survey
 
 #: As initramfs-tools, dracut, mkinitcpio, mkinitfs and booster call them, kernel-install and
 #: ostree put them, and boards' boot partitions have them.
@@ -33,7 +34,8 @@ PATTERNS = (
     *(f"{root}/EFI/*/initr*" for root in BOOT_ROOTS),
 )
 
-#: Bytes. Initrds with every driver and firmware have a few hundred million.
+#: Bytes. Initrds with every driver and firmware have a few hundred million. What has as many or
+#: more is not read, and so may refer to anything.
 SIZE_LIMIT = 512 * 1024 * 1024
 
 #: Bytes. What is looked into ahead has to be in memory meanwhile.
@@ -58,7 +60,10 @@ class _Known:
         recorder = Recorder()
         self.asked = frozenset(needles)
         self.read = frozenset(read)
-        self.found = survey(content, needles, read=read, known=archives, recorder=recorder)
+        _budget.meet(content)
+        self.found = survey(
+            content, needles, read=read, known=archives, recorder=recorder, budget=_budget
+        )
         self.archives = recorder.archives
         self.size = len(content)
         self._content = content if self.size <= _COMPARED else b""
@@ -79,12 +84,22 @@ class _Known:
 _known: list[_Known] = []
 #: The look ahead that goes on.
 _ahead: list[Thread] = []
+#: Of the run that goes on.
+_budget = Budget()
+
+
+def begin_run() -> None:
+    """Another guest is opened: what was spent on others does not count."""
+    global _budget  # noqa: PLW0603 (a process makes one run after the other)
+    _await_ahead()
+    _budget = Budget()
+    _known[:] = [known for known in _known if not known.found.unreadable]
 
 
 def find(guest: Guest) -> Iterator[str]:
     """The physical path of every initrd: what a boot entry names, and what is called like one."""
     named = (path for path in named_files(guest) if guest.is_file(path))
-    for path in dict.fromkeys((*files_at(guest, PATTERNS, SIZE_LIMIT), *named)):
+    for path in dict.fromkeys((*files_at(guest, PATTERNS, sys.maxsize), *named)):
         if detect(guest.read(path, 16)) is not None:
             yield path
 
@@ -117,9 +132,13 @@ def look_into(content: bytes, needles: Sequence[bytes], *, read: Collection[str]
     """What the initrd *content* holds, and where any of *needles* is in it.
 
     There may be hits of further needles, which were asked for before. *read* names members whose
-    contents are wanted in any case.
+    contents are wanted in any case. *content* of :data:`SIZE_LIMIT` bytes is not looked into:
+    there may be more of it.
     """
     _await_ahead()
+    if len(content) >= SIZE_LIMIT:
+        why = f"it is too large: no more than {SIZE_LIMIT // 1024**2} MiB are read"
+        return Survey(len(content), (), {}, (), {}, 0, why, frozenset())
     return _look_into(content, needles, read)
 
 
@@ -140,7 +159,9 @@ def _look_into(content: bytes, needles: Sequence[bytes], read: Collection[str] =
     if known is not None:
         _known.remove(known)  # what something was appended to is not asked for again
     answered = known and known.asked.issuperset(needles) and known.read.issuperset(read)
-    if known is None or not same or not answered:
+    # What cannot be read is not tried again for other needles: nothing is concluded from it.
+    given_up = known and known.found.unreadable
+    if known is None or not same or not (answered or given_up):
         known = _Known(content, needles, known.archives if known else (), read)
     _known.append(known)
     _forget_old()

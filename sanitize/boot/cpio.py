@@ -202,6 +202,18 @@ def member(header: Header, contents: bytes = b"") -> bytes:
     return head + _zeros(head) + contents + _zeros(contents)
 
 
+def normal(name: bytes) -> str:
+    """The path a member's name means: ``./etc//fstab``, ``/etc/fstab`` are ``etc/fstab``."""
+    parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
+    return b"/".join(parts).decode("utf-8", "surrogateescape")
+
+
+def next_nonzero(data: memoryview, start: int) -> int | None:
+    """Where the next byte after the padding at *start* is; None when there is none."""
+    pieces = Pieces([data[start:]])
+    return start + pieces.position if pieces.skip_zeros() else None
+
+
 def trailer(check: int = 0) -> bytes:
     """The member that ends an archive."""
     return member(Header(TRAILER, mode=0, check=check))

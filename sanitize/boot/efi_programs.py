@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from unclone.images.errors import RefusedError
+from unclone.images.text import printable
 from unclone.sanitize.boot import grub_core, pe
-from unclone.sanitize.files import BOOT_ROOTS, files_at
+from unclone.sanitize.files import BOOT_ROOTS, files_at, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,8 +48,18 @@ class EfiProgram(NamedTuple):
 
 
 def find(guest: Guest) -> Mapping[str, EfiProgram]:
-    """Every program with a section that can refer to something, by its path."""
+    """Every program with a section that can refer to something, by its path.
+
+    Raises ``RefusedError`` for one that is too large to be read.
+    """
     found: dict[str, EfiProgram] = {}
+    for path in too_large(guest, PATTERNS, SIZE_LIMIT):
+        if pe.parse(guest.read(path, pe.HEADER_LIMIT)) is not None:
+            raise RefusedError(
+                f"the EFI program {printable(path)} is too large: no more than "
+                f"{SIZE_LIMIT // 1024**2} MiB are read of one, and it may refer to anything",
+                "Make it smaller in the guest, or remove it from there.",
+            )
     for path in files_at(guest, PATTERNS, SIZE_LIMIT):
         image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
         if image is not None and not image.sections.keys().isdisjoint({*CONFIGURED, _INITRD}):

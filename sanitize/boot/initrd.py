@@ -16,11 +16,13 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.needles import Needles
 from unclone.sanitize.boot import cpio
 from unclone.sanitize.boot.archives import Recorder, Segment, UnrecordedError
+from unclone.sanitize.boot.budget import Budget, Resource
 from unclone.sanitize.boot.compression import OUTPUT_LIMIT, Compression, Stream, detect
 from unclone.sanitize.boot.cpio import DamagedError
 
@@ -42,8 +44,13 @@ BOOTCONFIG = "(bootconfig)"
 #: on every machine, so nothing is looked for in them.
 _PROGRAM = b"\x7fELF"
 
+#: What drivers hand to devices is the same on every machine, too. Some of it is large.
+_FIRMWARE = ("lib/firmware/", "usr/lib/firmware/", "kernel/x86/microcode/")
+
 _KEPT_TOTAL_LIMIT = 256 * 1024 * 1024
-_MEMBER_LIMIT = 200_000
+_MEMBER_LIMIT = 100_000
+#: Members between two looks at the clock.
+_TICK = 256
 _SEGMENT_LIMIT = 1000
 _BOOTCONFIG_MAGIC = b"#BOOTCONFIG\n"
 
@@ -114,24 +121,20 @@ def survey(
     read: Collection[str] = (),
     known: Sequence[Archive] = (),
     recorder: Recorder | None = None,
+    budget: Budget | None = None,
 ) -> Survey:
     """Read the initrd *data* once: its members, and where any of *needles* occurs.
 
     *read* names members (``etc/fstab``) whose contents are wanted in any case. *known* are the
     archives that *data* begins with, from an earlier *recorder*. Never raises for what is in
-    *data*: damage ends the reading and is described in ``unreadable``.
+    *data*: damage, and the end of the *budget*, end the reading and are described in
+    ``unreadable``.
     """
-    wanted = memoryview(data), tuple(needles), frozenset(read)
+    wanted = memoryview(data), tuple(needles), frozenset(read), budget or Budget()
     try:
         return _Surveyor(*wanted, recorder or Recorder()).survey(known)
     except UnrecordedError:
         return _Surveyor(*wanted, Recorder()).survey()
-
-
-def normal(name: bytes) -> str:
-    """The path a member's name means: ``./etc//fstab``, ``/etc/fstab`` are ``etc/fstab``."""
-    parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
-    return b"/".join(parts).decode("utf-8", "surrogateescape")
 
 
 # -- helpers -------------------------------------------------------------------------------
@@ -160,9 +163,11 @@ class _Surveyor:
         data: memoryview,
         needles: tuple[bytes, ...],
         read: frozenset[str],
+        budget: Budget,
         recorder: Recorder,
     ) -> None:
         self._data = data
+        self._budget = budget
         self._recorder = recorder
         self._needles = needles
         self._wanted = Needles(needles)
@@ -179,6 +184,7 @@ class _Surveyor:
 
     def survey(self, known: Sequence[Archive] = ()) -> Survey:
         unreadable = ""
+        self._budget.start()
         try:
             for archive in known:
                 self._again(archive)
@@ -212,7 +218,7 @@ class _Surveyor:
         self._close(archive.segment, archive.unpacked)
 
     def _segments_in_turn(self) -> None:
-        while (offset := _next_nonzero(self._data, self._end)) is not None:
+        while (offset := cpio.next_nonzero(self._data, self._end)) is not None:
             compression = detect(self._data, offset)
             misaligned = compression is Compression.NONE and offset % cpio.ALIGNMENT
             if compression is None or misaligned:
@@ -244,7 +250,7 @@ class _Surveyor:
             raise DamagedError("it is compressed with lzo, which is not supported")
         limit = OUTPUT_LIMIT - self._unpacked
         stream = Stream(self._data, offset, compression, limit=limit)
-        pieces = cpio.Pieces(stream.pieces())
+        pieces = cpio.Pieces(self._paid(stream.pieces()))
         reader = cpio.Reader(pieces)
         header = reader.next()
         ours = header is not None
@@ -256,6 +262,12 @@ class _Surveyor:
             raise DamagedError(f"the {compression} part is not a cpio archive to its end")
         self._unpacked += pieces.position
         self._close(Segment(offset, stream.end, compression, ours), pieces.position)
+
+    def _paid(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._budget.spend(Resource.BYTES, len(piece))
+            self._budget.tick()
+            yield piece
 
     def _close(self, segment: Segment, unpacked: int) -> None:
         self._recorder.archive(segment, unpacked)
@@ -272,6 +284,9 @@ class _Surveyor:
         """What the kernel does with a member, in terms of names and inodes."""
         self._recorder.member(header)
         self._count += 1
+        self._budget.spend(Resource.MEMBERS)
+        if self._count % _TICK == 0:
+            self._budget.tick()
         if self._count > _MEMBER_LIMIT:
             raise DamagedError(f"it has more than {_MEMBER_LIMIT} members")
         if header.is_trailer:
@@ -279,7 +294,7 @@ class _Surveyor:
             return
         if header.size and not (header.is_file or header.is_symlink):
             return  # the kernel skips those
-        path = normal(header.name)
+        path = cpio.normal(header.name)
         inode = self._inode(path, header)
         if header.is_file or header.is_symlink:
             self._fill(inode, path, header, pieces)
@@ -325,16 +340,18 @@ class _Surveyor:
     ) -> None:
         if header.size == 0 and inode.content is not None:
             return  # a further hard link, without contents of its own
-        if header.size > KEPT_LIMIT:
-            self._recorder.give_up()
-            inode.needles = tuple(self._wanted.found_in_pieces(pieces))
-            return
         first = next(pieces, memoryview(b""))
-        if first[: len(_PROGRAM)] == _PROGRAM and not self._is_wanted(path, header, inode):
-            self._recorder.content(_PROGRAM)
+        passed = first[: len(_PROGRAM)] == _PROGRAM or path.startswith(_FIRMWARE)
+        if passed and not self._is_wanted(path, header, inode):
+            self._recorder.content(bytes(first[: len(_PROGRAM)]))
             self._forget(inode)
             for _ in pieces:
                 pass
+            return
+        if header.size > KEPT_LIMIT:
+            self._recorder.give_up()
+            self._forget(inode)
+            inode.needles = tuple(self._wanted.found_in_pieces(chain([first], pieces)))
             return
         content = b"".join([first, *pieces])
         if len(content) != header.size:
@@ -381,8 +398,3 @@ class _Surveyor:
 
 def _is_ours(header: cpio.Header) -> bool:
     return header.check == OUR_MARK and header.size <= KEPT_LIMIT
-
-
-def _next_nonzero(data: memoryview, start: int) -> int | None:
-    pieces = cpio.Pieces([data[start:]])
-    return start + pieces.position if pieces.skip_zeros() else None

@@ -32,13 +32,13 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize.boot import cpio
 from unclone.sanitize.boot.compression import Compression, compress
+from unclone.sanitize.boot.cpio import normal
 from unclone.sanitize.boot.initrd import (
     BOOTCONFIG,
     KEPT_LIMIT,
     OUR_MARK,
     Place,
     Survey,
-    normal,
 )
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from unclone.sanitize import initrds
 from unclone.sanitize.actions.correct_initrd import is_reference
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.references.initrd import unread
 from unclone.sanitize.references.reference import summary
 from unclone.sanitize.renewal import Blocker
 from unclone.sanitize.step import StepInfo
@@ -23,8 +24,9 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewal, Rewriter
+    from unclone.sanitize.renewal import Renewal, Renewals, Rewriter
     from unclone.sanitize.step import PlanningContext
 
 _REBUILD = "Rebuild and sign it in the guest for the new identifier, or boot without it."
@@ -46,7 +48,7 @@ class EfiPrograms:
 
     def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """What signed programs refer to, and initrds inside of programs."""
-        return tuple(self._blockers(context.facts, context.renewals.rewriter))
+        return tuple(self._blockers(context.facts, context.renewals))
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each unsigned program that refers to something renewed."""
@@ -70,20 +72,22 @@ class EfiPrograms:
                 )
         return StepPlan(tuple(changes))
 
-    def _blockers(self, facts: Facts, rewriter: Rewriter) -> Iterator[Blocker]:
+    def _blockers(self, facts: Facts, candidates: Renewals) -> Iterator[Blocker]:
+        rewriter = candidates.rewriter
         for path, program in facts.efi_programs.items():
             if program.fixed:
                 for renewal in rewriter.found(program.configured):
                     why = f"{printable(path)} {program.fixed} and refers to it"
                     yield Blocker(renewal, why, _REBUILD)
             for initrd in program.initrds:
-                for renewal in _unpacked(initrd, rewriter):
-                    why = f"the initrd inside {printable(path)} refers to it"
-                    yield Blocker(renewal, why, _REBUILD)
+                found = initrds.look_into(initrd, rewriter.needles)
+                inside = f"the initrd inside {printable(path)}"
+                yield from unread(inside, found, candidates.renewed)
+                for renewal in _unpacked(found, rewriter):
+                    yield Blocker(renewal, f"{inside} refers to it", _REBUILD)
 
 
-def _unpacked(initrd: bytes, rewriter: Rewriter) -> Iterator[Renewal]:
-    found = initrds.look_into(initrd, rewriter.needles)
+def _unpacked(found: Survey, rewriter: Rewriter) -> Iterator[Renewal]:
     for hit in found.hits:
         if is_reference(found, hit, rewriter):
             yield from rewriter.found(found.contents.get(hit.path, b""))

@@ -23,7 +23,7 @@ from unclone.sanitize.renewal import Blocker
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.renewal import Renewal, Rewriter
@@ -40,6 +40,7 @@ _COPIED = {
     IdentifierKind.MBR_DISK_ID,
     IdentifierKind.PARTITION_GUID,
 }
+_LIFT = "Make the initrd anew in the guest, then run again."
 
 
 class Initrd:
@@ -93,13 +94,9 @@ class Initrd:
 
     def _blockers(self, context: PlanningContext) -> Iterator[Blocker]:
         candidates, rewriter = context.renewals.renewed, context.renewals.rewriter
-        lift = "Make the initrd anew in the guest, then run again."
         for path, found in context.initrds.items():
             if found.unreadable:
-                why = f"the initrd {printable(path)} cannot be read: {found.unreadable}"
-                for renewal in candidates:
-                    if renewal.kind in _COPIED:
-                        yield Blocker(renewal, why, lift)
+                yield from unread(f"the initrd {printable(path)}", found, candidates)
                 continue
             if not found.hits:
                 continue
@@ -108,7 +105,14 @@ class Initrd:
                 if change.action is Action.LEFT:
                     why = f"{printable(change.path)} in {printable(path)} stays: {change.reason}"
                     for renewal in _texts_of(found, change.path, rewriter) or candidates:
-                        yield Blocker(renewal, why, lift)
+                        yield Blocker(renewal, why, _LIFT)
+
+
+def unread(what: str, found: Survey, candidates: Iterable[Renewal]) -> Iterator[Blocker]:
+    """What the initrd called *what* may refer to when it could not be read to its end."""
+    for renewal in candidates if found.unreadable else ():
+        if renewal.kind in _COPIED:
+            yield Blocker(renewal, f"{what} cannot be read: {found.unreadable}", _LIFT)
 
 
 def _texts_of(found: Survey, path: str, rewriter: Rewriter) -> list[Renewal]:

@@ -12,8 +12,11 @@ from unclone.images.text import printable
 from unclone.sanitize import initrds
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.actions.rewrite_uimage import refers, rewritten
+from unclone.sanitize.boot import uimage
+from unclone.sanitize.boot.uimage import ImageType
 from unclone.sanitize.change import Change, StepPlan
 from unclone.sanitize.files import BOOT_ROOTS, files_at
+from unclone.sanitize.references.initrd import unread
 from unclone.sanitize.references.reference import summary
 from unclone.sanitize.renewal import Blocker, Renewals
 from unclone.sanitize.step import StepInfo
@@ -68,6 +71,12 @@ class UBootImages:
 
     def _blockers(self, guest: Guest, candidates: Renewals) -> Iterator[Blocker]:
         for path, content in _images(guest):
+            image = uimage.parse(content)
+            if image is not None and image.type is ImageType.RAMDISK:
+                found = initrds.look_into(image.payload, candidates.rewriter.needles)
+                yield from unread(f"the initrd {printable(path)}", found, candidates.renewed)
+                if found.unreadable:
+                    continue
             for renewal in _found(content, candidates):
                 try:
                     rewritten(content, candidates.rewriter)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.initrds import archive, compress
+from tests.support.initrds import COMPRESSORS, archive, compress
 from tests.support.tree import guest_at, plant
 from unclone.sanitize import initrds
+from unclone.sanitize.boot import cpio
+from unclone.sanitize.boot.budget import LIMITS, Budget, Limit, Resource
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
 
@@ -100,3 +104,95 @@ def test_looking_ahead_gives_the_same_answers(tmp_path: Path, packed: list[int])
     initrds.look_ahead(guest_at(tmp_path / "guest"))
     assert initrds.look_into(content, [OLD]).hits
     assert packed == [0, 1]
+
+
+def bomb(compression: Compression, size: int) -> bytes:
+    """An initrd of one file of *size* zeros."""
+    header = cpio.member(cpio.Header(b"zeros", stat.S_IFREG | 0o644))
+    header = header[:54] + b"%08X" % size + header[62:]
+    return compress(compression, header + bytes(size) + cpio.trailer())
+
+
+def many(count: int) -> bytes:
+    """A compressed initrd of *count* files without content."""
+    header = cpio.Header(b"empty", stat.S_IFREG | 0o644)
+    return compress(Compression.ZSTD, cpio.member(header) * count + cpio.trailer())
+
+
+@pytest.fixture
+def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
+    """A small one, of which the run can see what was spent."""
+    limits = {
+        Resource.BYTES: Limit(1 << 20, 8, 1 << 30),
+        Resource.MEMBERS: Limit(500, 1, 10**6),
+        Resource.SECONDS: Limit(60, 0, 60),
+    }
+    small = Budget(limits)
+    monkeypatch.setattr(initrds, "_budget", small)
+    return small
+
+
+@pytest.mark.parametrize("compression", [c for c in COMPRESSORS if c is not Compression.NONE])
+def test_a_bomb_is_given_up_once_in_a_run(budget: Budget, compression: Compression) -> None:
+    content = bomb(compression, 20 << 20)  # lz4 (legacy) comes in pieces of 8 MiB
+    found = initrds.look_into(content, [OLD])
+    assert "bytes come out of initrds" in found.unreadable
+    assert len(content) < 128 << 10
+    spent = budget.spent[Resource.BYTES]
+    assert spent < 10 << 20
+    assert initrds.look_into(content, [NEW]) is found
+    assert budget.spent[Resource.BYTES] == spent
+
+
+def test_a_second_bomb_gets_nothing_of_its_own(budget: Budget) -> None:
+    for size in (6 << 20, 7 << 20):
+        assert initrds.look_into(bomb(Compression.ZSTD, size), []).unreadable
+    assert budget.spent[Resource.BYTES] < 4 << 20
+
+
+def test_members_without_content_are_counted_however_often_they_are_looked_at(
+    budget: Budget,
+) -> None:
+    assert "members" in initrds.look_into(many(2000), [OLD]).unreadable
+    assert budget.spent[Resource.MEMBERS] < 1000
+    assert initrds.look_into(many(2000), [NEW]).unreadable
+    assert budget.spent[Resource.MEMBERS] < 1000
+
+
+def test_what_is_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {**LIMITS, Resource.SECONDS: Limit(0, 0, 0)}
+    monkeypatch.setattr(initrds, "_budget", Budget(limits))
+    assert "seconds" in initrds.look_into(bomb(Compression.XZ, 1 << 20), [OLD]).unreadable
+
+
+def test_what_is_really_there_may_unpack_to_more(budget: Budget) -> None:
+    # Firmware does not shrink much, and is three times what a run may spend without it.
+    firmware = random.Random(0).randbytes(3 << 20)
+    header = cpio.Header(b"lib/firmware/card.bin", stat.S_IFREG | 0o644)
+    content = compress(Compression.ZSTD, cpio.member(header, firmware) + cpio.trailer())
+    assert not initrds.look_into(content, [OLD]).unreadable
+    assert not initrds.look_into(content, [NEW]).unreadable
+    assert budget.spent[Resource.BYTES] < 4 << 20  # the second look unpacked nothing
+
+
+def test_a_hole_does_not_add_to_what_may_be_spent(budget: Budget) -> None:
+    content = bomb(Compression.GZIP, 6 << 20) + bytes(4 << 20)
+    assert initrds.look_into(content, [OLD]).unreadable
+    assert budget.spent[Resource.BYTES] < 4 << 20
+
+
+def test_another_run_begins_anew(budget: Budget) -> None:
+    content = bomb(Compression.ZSTD, 6 << 20)
+    assert initrds.look_into(content, [OLD]).unreadable
+    initrds.begin_run()
+    assert not initrds.look_into(content, [OLD]).unreadable
+    assert budget.spent[Resource.BYTES] < 6 << 20
+
+
+def test_one_that_is_too_large_is_found_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initrds, "SIZE_LIMIT", 200)
+    plant(tmp_path, {"/boot/initrd.img": made(tmp_path / "tree", OLD, Compression.NONE)})
+    found = initrds.surveys(guest_at(tmp_path), [OLD])
+    assert "too large" in found["/boot/initrd.img"].unreadable

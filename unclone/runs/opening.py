@@ -67,6 +67,9 @@ def opened(
         say=timer.listener.say,
     )
     with opening as guest:
+        from unclone.sanitize import initrds  # noqa: PLC0415 (imported while the image is opened)
+
+        initrds.begin_run()
         timer.phase("plan")
         try:
             yield guest

@@ -21,9 +21,10 @@ from tests.support.identified import (
 from tests.support.initrds import archive, compress, microcode
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
-from unclone.images.errors import ResidueError
+from unclone.images.errors import RefusedError, ResidueError
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.applying import apply_plan
+from unclone.sanitize.boot import efi_programs as programs
 from unclone.sanitize.boot import pe
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
@@ -108,6 +109,24 @@ def test_an_unreadable_initrd_keeps_what_may_be_in_it(tmp_path: Path) -> None:
     assert {ROOT, SWAP, LUKS} <= found
 
 
+def test_one_inside_a_unified_kernel_is_no_less_unreadable(tmp_path: Path) -> None:
+    content = an_initrd(tmp_path, Compression.GZIP)
+    program = unified_kernel(tmp_path, {".cmdline": b"rw", ".initrd": content[: len(content) // 2]})
+    plant(tmp_path / "guest", {UKI: program})
+    found = kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE)
+    assert {ROOT, SWAP, LUKS} <= found
+
+
+def test_an_efi_program_that_is_too_large_to_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "SIZE_LIMIT", 1024)
+    program = unified_kernel(tmp_path, {".cmdline": CMDLINE, ".linux": bytes(2000)})
+    plant(tmp_path / "guest", {UKI: program})
+    with pytest.raises(RefusedError, match="too large"):
+        kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE)
+
+
 def test_residue_inside_an_initrd_stops_the_run(tmp_path: Path) -> None:
     plant(tmp_path / "guest", {INITRD: an_initrd(tmp_path, Compression.GZIP)})
     guest = identified_guest(IdentifiedVolumes(tmp_path / "guest", olds([SWAP])))
@@ -179,6 +198,13 @@ def test_a_uboot_script_follows(tmp_path: Path) -> None:
     assert kept(guest, uboot_images.REFERENCE) == set()
     assert follow(guest, uboot_images.REFERENCE) == ["/boot/boot.scr"]
     assert len(guest.read("/boot/boot.scr")) == len(before)
+
+
+def test_an_initrd_for_uboot_that_cannot_be_read_keeps_what_may_be_in_it(tmp_path: Path) -> None:
+    content = an_initrd(tmp_path, Compression.GZIP)
+    packed = uboot_image(tmp_path, "ramdisk", content[: len(content) // 2])
+    plant(tmp_path / "guest", {"/boot/uInitrd": packed})
+    assert {ROOT, SWAP, LUKS} <= kept(guest_at(tmp_path / "guest"), uboot_images.REFERENCE)
 
 
 def test_an_initrd_for_uboot_follows(tmp_path: Path) -> None:
