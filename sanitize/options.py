@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -23,6 +24,13 @@ class Profile(StrEnum):
 SSH_HOST_KEYS = ("auto", "remove", "generate", "keep")
 UUIDS = ("renew", "keep")
 
+#: A host name or FQDN (RFC 1123, 2.1). Linux has room for 64 characters (hostname(7)).
+HOST_NAME_LENGTH = 64
+HOST_NAME = re.compile(
+    r"(?![0-9.]+\Z)(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -40,6 +48,8 @@ class Options:
     #: Where new values come from.
     identities: IdentityGenerator = field(default_factory=IdentityGenerator)
     strict: bool = False
+    #: The new host name, as :data:`HOST_NAME` has it; "" to leave the old one.
+    hostname: str = ""
     #: MAC addresses of the definition, old to new; empty when the image is changed alone.
     macs: Mapping[str, str] = field(default_factory=dict)
     #: Serial numbers and World Wide Names of the definition's disks, old to new; likewise.

@@ -142,6 +142,12 @@ class Report:
         )
 
     @property
+    def host_name(self) -> tuple[str, str] | None:
+        """The old host name and the new one; None when none was set."""
+        changes = [change for change in self.plan.changes if change.step == "hostname"]
+        return (changes[0].old, changes[0].new) if changes else None
+
+    @property
     def status(self) -> str:
         """``done``, ``planned`` or ``unchanged``."""
         if self.left_alone:
@@ -183,6 +189,9 @@ class Report:
             "engine": self.engine,
             "profile": self.plan.profile,
             "guest": self.guest.to_json(),
+            "host_name": (
+                dict(zip(("old", "new"), self.host_name, strict=True)) if self.host_name else None
+            ),
             "changes": changes,
             "notes": [asdict(note) for note in self.plan.notes],
             "retired": [asdict(retired) for retired in self.plan.retired],

@@ -22,7 +22,7 @@ from unclone.images.fingerprint import DiskState, disk_state
 from unclone.images.text import printable, shown
 from unclone.sanitize.identifiers import STEPS
 from unclone.sanitize.new_values import NewValues
-from unclone.sanitize.options import SSH_HOST_KEYS, UUIDS, Options, Profile
+from unclone.sanitize.options import HOST_NAME, SSH_HOST_KEYS, UUIDS, Options, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,6 +132,7 @@ class SavedPlan:
                 "ssh_host_keys": options.ssh_host_keys,
                 "uuids": options.uuids,
                 "strict": options.strict,
+                "hostname": options.hostname,
                 "catalogues": list(self.catalogues),
             },
             "new_values": {
@@ -240,6 +241,9 @@ def _options(found: Mapping[str, Any]) -> Options:
     ):
         if value not in allowed:
             raise _InvalidError(f"{name} is {printable(value, 40)}")
+    hostname = _text(found.get("hostname", ""), "hostname")
+    if hostname and not HOST_NAME.fullmatch(hostname):
+        raise _InvalidError(f"hostname is {printable(hostname, 80)}")
     if not isinstance(strict, bool):
         raise _InvalidError("strict is not true or false")
     return Options(
@@ -250,6 +254,7 @@ def _options(found: Mapping[str, Any]) -> Options:
         ssh_host_keys=ssh_host_keys,
         uuids=uuids,
         strict=strict,
+        hostname=hostname,
     )
 
 

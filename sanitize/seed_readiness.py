@@ -29,6 +29,7 @@ from unclone.sanitize.cloud_init import (
     cloud_init,
     ds_identify_settings,
 )
+from unclone.sanitize.hostname import hosts
 from unclone.sanitize.options import Profile
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class _Looking:
         if self.wanted.network:
             yield from self._network()
         yield from self._settings()
+        yield from self._hosts()
         yield from self._modules()
         yield from self._version()
 
@@ -266,6 +268,21 @@ class _Looking:
                 "`unclone sanitize` gives it others; so does the vendor-data of `unclone seed`.",
                 step="ssh-host-keys",
                 by_default=True,
+            )
+
+    def _hosts(self) -> Iterator[Obstacle]:
+        if self.config.get("manage_etc_hosts") in (True, "true", "template"):
+            return  # written anew
+        name = self.guest.text_or_empty("/etc/hostname", CONFIG_LIMIT).strip().lower()
+        text = self.guest.text_or_empty(hosts.PATH, CONFIG_LIMIT)
+        names = list(dict.fromkeys(hosts.own_names(text, name.partition(".")[0])))
+        if names and self.wanted.hostname:
+            yield Obstacle(
+                "hosts-name",
+                hosts.PATH,
+                f"the original's name {printable(names[0], 80)} stays beside the seed's",
+                "`unclone sanitize --hostname NAME` changes it; so does manage_etc_hosts: true in "
+                "user-data.",
             )
 
     def _modules(self) -> Iterator[Obstacle]:

@@ -10,6 +10,7 @@ from unclone.images.volumes import CheckState, IdentifierKind
 from unclone.sanitize import var_partition
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.hostname.verifying import wrong_names
 from unclone.sanitize.report import Verification
 from unclone.sanitize.residue import find_residue
 
@@ -37,6 +38,7 @@ def verify(
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     if lost := var_partition.lost(guest, Facts(guest), plan):
         problems.append(lost)
+    problems += wrong_names(guest, plan)
     checks = tuple(checking())
     for check in checks:
         if check.state is CheckState.DAMAGED:

@@ -81,6 +81,7 @@ def sanitize(
     ssh_host_keys: str = "auto",
     uuids: str = "renew",
     strict: bool = False,
+    hostname: str = "",
     key_files: Iterable[str | PathLike[str]] = (),
     listener: Listener | None = None,
 ) -> Report:
@@ -104,6 +105,7 @@ def sanitize(
         ssh_host_keys=ssh_host_keys,
         uuids=uuids,
         strict=strict,
+        hostname=hostname,
     )
     request = Request(
         Path(image),

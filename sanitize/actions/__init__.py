@@ -21,6 +21,7 @@ from unclone.sanitize.actions.rename import Rename
 from unclone.sanitize.actions.replace_identifiers import ReplaceIdentifiers
 from unclone.sanitize.actions.replace_text import ReplaceText
 from unclone.sanitize.actions.rewrite_uimage import RewriteUImage
+from unclone.sanitize.actions.set_host_name import SetHostName
 from unclone.sanitize.actions.set_identifier import SetIdentifier
 from unclone.sanitize.actions.ssh_host_key import GenerateSshHostKey
 from unclone.sanitize.actions.truncate import Truncate
@@ -59,6 +60,7 @@ ACTIONS: Mapping[str, Action] = {
     "replace-identifiers": ReplaceIdentifiers(),
     "replace-text": ReplaceText(),
     "rewrite-uimage": RewriteUImage(),
+    "set-host-name": SetHostName(),
     "set-identifier": SetIdentifier(),
     "truncate": Truncate(),
     "write": Write(),

@@ -14,6 +14,7 @@ from unclone.sanitize.references import REFERENCES
 from unclone.sanitize.steps.boot_entries import BootEntries
 from unclone.sanitize.steps.credential_machine_id import CredentialMachineId
 from unclone.sanitize.steps.dhcp_identities import DhcpIdentities
+from unclone.sanitize.steps.hostname import HostName
 from unclone.sanitize.steps.initrd_copies import InitrdCopies
 from unclone.sanitize.steps.initrd_machine_id import InitrdMachineId
 from unclone.sanitize.steps.journal import Journal
@@ -33,6 +34,7 @@ STEPS: tuple[Step, ...] = (
     CredentialMachineId(),
     InitrdMachineId(),
     BootEntries(),
+    HostName(),
     DhcpIdentities(),
     MacPins(),
     Journal(),

@@ -84,7 +84,7 @@ def test_the_file_is_private_and_holds_no_key(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.glob("*.plan*")] == ["web-01.plan"]
     assert set(json.loads(path.read_bytes())["options"]) == {
         "profile", "enable", "disable", "machine_id", "ssh_host_keys", "uuids", "strict",
-        "catalogues",
+        "catalogues", "hostname",
     }  # fmt: skip
 
 

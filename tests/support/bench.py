@@ -207,7 +207,7 @@ DISKS: Mapping[str, Callable[[Path], None]] = {
     "subvolumes": _blank(128),
     "encrypted": _blank(96),
     "stack": _blank(82),
-    "uploaded": _blank(76),
+    "uploaded": _blank(82),
     "pair": _blank(300),
     "blank": _blank(4),
 }

@@ -104,7 +104,14 @@ def step_options(function: Decorated) -> Decorated:
         help="The machine's name, for --derive-from and --definition; default: that of the image "
         "file.",
     )
-    return unnamed_step_options(name(function))
+    hostname = click.option(
+        "--hostname",
+        "host_name",
+        metavar="NAME",
+        default="",
+        help="The new host name, in every file that has the old; for guests without cloud-init.",
+    )
+    return unnamed_step_options(name(hostname(function)))
 
 
 def unnamed_step_options(function: Decorated) -> Decorated:
@@ -197,6 +204,7 @@ def options_from(given: Mapping[str, Any]) -> Options:
     names = ("profile", "enable", "disable", "machine_id", "ssh_host_keys", "uuids", "strict")
     return make_options(
         **{name: given[name] for name in names},
+        hostname=given.get("host_name", ""),
         catalogues=given["catalogues"],
         key=read_key(given["derive_from"]) if given["derive_from"] else b"",
     )

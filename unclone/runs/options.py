@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
 from unclone.sanitize.identities.derivation import IdentityGenerator
-from unclone.sanitize.options import SSH_HOST_KEYS, UUIDS, Options, Profile
+from unclone.sanitize.options import (
+    HOST_NAME,
+    HOST_NAME_LENGTH,
+    SSH_HOST_KEYS,
+    UUIDS,
+    Options,
+    Profile,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +33,7 @@ def make_options(
     ssh_host_keys: str = "auto",
     uuids: str = "renew",
     strict: bool = False,
+    hostname: str = "",
     catalogues: Sequence[str] = (),
     key: bytes = b"",
 ) -> Options:
@@ -46,6 +54,8 @@ def make_options(
             raise UsageError(unknown_step(name, steps))
     for name in sorted(enabled & disabled):
         raise UsageError(f"{name} cannot be enabled and disabled at once")
+    if hostname and "hostname" in disabled:
+        raise UsageError("a host name cannot be given and its step disabled at once")
     return Options(
         profile=Profile(profile),
         enable=enabled,
@@ -55,6 +65,7 @@ def make_options(
         uuids=uuids,
         identities=IdentityGenerator(key=key),
         strict=strict,
+        hostname=parse_host_name(hostname) if hostname else "",
         catalogues=tuple(catalogues),
     )
 
@@ -67,6 +78,21 @@ def parse_machine_id(text: str) -> str:
         known = ", ".join(MACHINE_IDS)
         raise UsageError(f"'{printable(text)}' is none of {known}, nor 32 hexadecimal digits")
     return text.lower()
+
+
+def parse_host_name(text: str) -> str:
+    """A host name or FQDN, without the dot at its end. Raises UsageError."""
+    from unclone.seeds.names import host_name_problem  # noqa: PLC0415 (only where a name is given)
+
+    name = text.removesuffix(".")
+    problem = host_name_problem(name)
+    if not problem and len(name) > HOST_NAME_LENGTH:
+        problem = f"it is longer than the {HOST_NAME_LENGTH} characters that Linux takes"
+    if not problem and (name.lower().startswith("localhost") or not HOST_NAME.fullmatch(name)):
+        problem = "every machine is called so, or none"
+    if problem:
+        raise UsageError(f"'{printable(text, 80)}' cannot be a host name: {problem}")
+    return name
 
 
 def unknown_step(name: str, known: list[str]) -> str:

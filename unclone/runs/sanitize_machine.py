@@ -14,6 +14,7 @@ from unclone.images.errors import UsageError
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.sanitize import sanitize
+from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.rule import Treatment
 
 if TYPE_CHECKING:
@@ -79,7 +80,18 @@ def sanitize_machine(
             request.options, macs=defined.identities.macs, disk_serials=_disk_serials(defined)
         )
         report = sanitize(replace(request, options=options), listener)
-    return MachineReport(report, defined)
+    return MachineReport(report, replace(defined, notes=(*defined.notes, *_naming(report, wanted))))
+
+
+def _naming(report: Report, wanted: defining.Request) -> list[Note]:
+    """How the guest gets the name, too, where it has another."""
+    if report.host_name or report.guest.hostname.partition(".")[0] in {"", wanted.name}:
+        return []
+    text = (
+        f"the host name in the guest is still {report.guest.hostname}: --hostname {wanted.name} "
+        "changes it, or a seed for cloud-init"
+    )
+    return [Note("hostname", Level.INFO, text)]
 
 
 def own_disks(definition: Definition) -> list[Disk]:

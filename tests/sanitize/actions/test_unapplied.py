@@ -49,6 +49,11 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "replace-identifiers": ("/etc/x", TEXT, as_details([ROOT])),
     "replace-text": ("/etc/x", TEXT, {"replacements": [{"old": ID, "new": "", "count": 1}]}),
     "rewrite-uimage": ("/boot/boot.scr", "uimage", as_details([ROOT])),
+    "set-host-name": (
+        "/etc/hosts",
+        "127.0.1.1 golden\n",
+        {"place": "hosts", "name": "web-01", "names": {"golden": "web-01"}},
+    ),
     "set-identifier": (ROOT.device, "", {"kind": ROOT.kind.value}),
     "truncate": ("/etc/x", TEXT, {}),
     "write": ("/etc/x", TEXT, {"text": ""}),

@@ -62,6 +62,7 @@ def test_without_options_the_request_is_the_default_one() -> None:
         (["--ssh-host-keys", "keep"], "options", Options(ssh_host_keys="keep")),
         (["--uuids", "keep"], "options", Options(uuids="keep")),
         (["--strict"], "options", Options(strict=True)),
+        (["--hostname", "web-01."], "options", Options(hostname="web-01")),
         (["--catalogue", __file__], "options", Options(catalogues=(__file__,))),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -48,6 +48,7 @@ def folder(tmp_path: Path) -> Path:
     tree = {
         **BARE_ROOT,
         "/etc/netplan/50-cloud-init.yaml": NETPLAN,
+        "/etc/hostname": "golden\n",
         "/etc/fstab": f"UUID={UUID} / ext4 defaults 0 1\n",
     }
     make_disk(tmp_path / "golden.raw", [Part("ext4", tree=tree, uuid=UUID)])
@@ -103,6 +104,14 @@ def test_a_disk_that_is_changed_in_place_is_not_called_the_originals(folder: Pat
         (result,) = json.loads(run(folder, "--json", "--dry-run", *arguments))["results"]
         notes = [note["text"] for note in result["definition"]["notes"]]
         assert [text for text in notes if "still the source's" in text or "--disk" in text] == []
+
+
+def test_the_guest_keeps_its_host_name_unless_it_is_asked_for(folder: Path) -> None:
+    for arguments, said in ([], True), (["--hostname", "web-01"], False):
+        (result,) = json.loads(run(folder, "--json", "--dry-run", *arguments))["results"]
+        notes = [note["text"] for note in result["definition"]["notes"]]
+        text = "the host name in the guest is still golden: --hostname web-01 changes it"
+        assert any(note.startswith(text) for note in notes) == said
 
 
 def test_the_new_definition_points_to_the_result(folder: Path) -> None:

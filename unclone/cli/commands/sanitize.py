@@ -37,6 +37,7 @@ Examples:
   unclone sanitize golden.qcow2 --output web-03.qcow2
   unclone sanitize --profile golden --json template.qcow2 > report.json
   unclone sanitize web-01.qcow2 --definition golden.xml --name web-01
+  unclone sanitize web-01.qcow2 --hostname web-01.example.org
   unclone sanitize web-01.qcow2 --dry-run --save-plan web-01.plan
   unclone sanitize web-01.qcow2 --plan web-01.plan
 """
@@ -48,7 +49,7 @@ SECTIONS = {
         *("--definition", "--name", "--json", "--verbose", "--quiet"),
     ),
     "Identities": (
-        *("--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--strict"),
+        *("--hostname", "--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--strict"),
         "--catalogue",
     ),
     "The result": ("--if-needed", "--overwrite", "--output-format", "--allow-overlays"),
@@ -277,6 +278,7 @@ def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
             ("outputs", "--output"),
             ("add_disks", "--add-disk"),
             ("name", "--name"),
+            ("host_name", "--hostname"),
             ("definition", "--definition"),
             ("save_plan", "--save-plan"),
             ("plan", "--plan"),
@@ -319,6 +321,7 @@ _IN_A_PLAN = {
     "derive_from": "--derive-from",
     "name": "--name",
     "strict": "--strict",
+    "host_name": "--hostname",
     "definition": "--definition",
     "save_plan": "--save-plan",
 }

@@ -52,9 +52,12 @@ def show_identities(page: Page, found: Inventory, other_machine_ids: Sequence[st
     page.field("certificates", [", ".join(found.certificates)] if found.certificates else [])
 
 
-def show_kept(page: Page, found: Inventory, reasons: Sequence[str]) -> None:
-    """What still identifies the machine after a run; *reasons* are those of kept identities."""
-    page.field("kept", _kept(found, reasons), fg="magenta")
+def show_kept(page: Page, found: Inventory, reasons: Sequence[str], *, named: bool = False) -> None:
+    """What still identifies the machine after a run; *reasons* are those of kept identities.
+
+    *named*: a host name was given, and there are others.
+    """
+    page.field("kept", _kept(found, reasons, named=named), fg="magenta")
 
 
 def show_optional_steps(page: Page, found: Inventory, *, verbose: bool) -> None:
@@ -73,9 +76,10 @@ def count_undecided(found: Inventory) -> tuple[int, int]:
     return sum(each.off is Off.BY_DEFAULT for each in found.optional_steps), len(found.told)
 
 
-def _kept(found: Inventory, reasons: Sequence[str]) -> Iterator[str]:
+def _kept(found: Inventory, reasons: Sequence[str], *, named: bool) -> Iterator[str]:
     if found.host_names:
-        yield f"host name {_names(found.host_names)}"
+        how = "" if named else "; --hostname NAME changes it"
+        yield f"host name {_names(found.host_names)}{how}"
     for text in _users(found.users):
         yield f"users {text}"
     for text in _some(found.addresses):

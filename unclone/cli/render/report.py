@@ -30,7 +30,7 @@ _GENERATE = "generate-ssh-host-key"
 _REMOVING = {"remove", "clear", "truncate"}
 
 #: Steps with a field of their own.
-_MACHINE_ID, _SSH, _MACS = "machine-id", "ssh-host-keys", "mac-pins"
+_HOST_NAME, _MACHINE_ID, _SSH, _MACS = "hostname", "machine-id", "ssh-host-keys", "mac-pins"
 
 
 def show_report(page: Page, report: Report, *, verbose: bool) -> None:
@@ -51,7 +51,9 @@ def show_report(page: Page, report: Report, *, verbose: bool) -> None:
     kept = kept if verbose else _by_reason(kept)
     new = " ".join(c.new.lower() for c in report.plan.changes if c.step == _MACS)
     macs = tuple(mac for mac in report.inventory.macs if mac.value not in new)  # new is not kept
-    inventory.show_kept(page, replace(report.inventory, macs=macs), kept)
+    names = tuple(name for name in report.inventory.host_names if name.value not in _given(report))
+    left = replace(report.inventory, macs=macs, host_names=names)
+    inventory.show_kept(page, left, kept, named=report.host_name is not None)
     inventory.show_optional_steps(page, report.inventory, verbose=verbose)
     inventory.show_told(page, report.inventory, verbose=verbose)
     notes = [note for note in report.notes if note not in _decisions(report.notes)]
@@ -176,6 +178,7 @@ def _show_summary(page: Page, report: Report, *, verbose: bool) -> None:
     changes = report.plan.changes
     references = reference_steps()
     by_step = {step: [c for c in changes if c.step == step] for step in (_SSH, _MACS)}
+    page.field("host name", _host_name(report))
     page.field("machine-id", _decided(report.notes, _MACHINE_ID, verbose=verbose))
     page.field("SSH host keys", _ssh(report, by_step[_SSH], verbose=verbose))
     page.field("UUIDs", _identifiers(report, references))
@@ -185,10 +188,23 @@ def _show_summary(page: Page, report: Report, *, verbose: bool) -> None:
         for c in changes
         if c.action != _SET_IDENTIFIER
         and c.step not in references
-        and c.step not in {_MACHINE_ID, _SSH, _MACS}
+        and c.step not in {_HOST_NAME, _MACHINE_ID, _SSH, _MACS}
     ]
     page.field("removed", _steps(c for c in others if c.action in _REMOVING))
     page.field("changed", _steps(c for c in others if c.action not in _REMOVING))
+
+
+def _host_name(report: Report) -> Iterator[str]:
+    if report.host_name:
+        old, new = report.host_name
+        paths = [c.target for c in report.plan.changes if c.step == _HOST_NAME]
+        yield f"{old or '(none)'} -> {new} ({', '.join(paths)})"
+
+
+def _given(report: Report) -> set[str]:
+    """The names that the run gave the machine."""
+    changes = [change for change in report.plan.changes if change.step == _HOST_NAME]
+    return {new for c in changes for new in (c.new, *c.details["names"].values())}
 
 
 def _decisions(notes: Iterable[Note]) -> list[Note]:

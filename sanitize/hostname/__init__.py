@@ -1,0 +1,1 @@
+"""The host name: where a guest has it written, and what becomes of each place."""
