@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -20,7 +20,7 @@ from unclone.images.discoverable import var_partition_uuid
 from unclone.sanitize.identities.spellings import spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.guests.trixie.base import Base, Identifiers
@@ -60,32 +60,37 @@ class Booted:
         return {each["target"] for each in self.report["changes"] if each["action"] == action}
 
 
+class Boot(Protocol):
+    """Builds a guest, sanitises it with options, and boots it."""
+
+    def __call__(self, name: str, *options: str) -> Booted: ...
+
+
 @pytest.fixture(scope="module")
 def packages() -> Base:
     return base.cached()
 
 
 @pytest.fixture(scope="module")
-def boot(packages: Base, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Booted]:
+def boot(packages: Base, tmp_path_factory: pytest.TempPathFactory) -> Boot:
     folder = tmp_path_factory.mktemp("layouts")
     prepared = guests.prepare(packages, folder / "prepared")
 
-    def booted(name: str) -> Booted:
-        disks = guests.build(name, prepared, packages, folder / name)
+    def booted(name: str, *options: str) -> Booted:
+        work = folder / "-".join([name, *options])
+        disks = guests.build(name, prepared, packages, work)
         named: list[str | Path] = [disks[0]]
         for disk in disks[1:]:
             named += ["--add-disk", disk]
         before = _result("inspect", *named)["identifiers"]
-        report = _result("sanitize", *named)
-        machine = Machine(disks[0], folder / f"{name}-boot", disks=disks[1:], memory=MEMORY)
+        report = _result("sanitize", *options, *named)
+        machine = Machine(disks[0], work / "boot", disks=disks[1:], memory=MEMORY)
         with machine:
             facts = machine.facts(BOOT_LIMIT)
             console = machine.console.read_text(errors="replace")
         for disk in disks:
             disk.unlink()
-        guest = Booted(packages.identifiers[name], before, report, facts, console)
-        _require_new_machine(guest)
-        return guest
+        return Booted(packages.identifiers[name], before, report, facts, console)
 
     return booted
 
@@ -96,7 +101,7 @@ def _result(what: str, *arguments: str | Path) -> Any:
     return json.loads(done.stdout)["results"][0]
 
 
-def _require_new_machine(guest: Booted) -> None:
+def require_new_machine(guest: Booted) -> None:
     """What holds for every guest."""
     facts = guest.facts
     assert re.fullmatch(r"[0-9a-f]{32}", facts["machine-id"])
@@ -114,8 +119,9 @@ def _require_new_machine(guest: Booted) -> None:
     assert [value for value in old for spelled in spellings(value) if spelled in told] == []
 
 
-def test_a_unified_kernel_image_gives_the_old_id_no_more(boot: Callable[[str], Booted]) -> None:
+def test_a_unified_kernel_image_gives_the_old_id_no_more(boot: Boot) -> None:
     guest = boot("uki")
+    require_new_machine(guest)
     assert "systemd.machine_id" not in guest.facts["cmdline"]
     assert f"root=UUID={guest.new('file-system-uuid', '/dev/sda2')}" in guest.facts["cmdline"]
     (program,) = guest.changed("remove-kernel-argument")
@@ -123,8 +129,9 @@ def test_a_unified_kernel_image_gives_the_old_id_no_more(boot: Callable[[str], B
     assert guest.mount("/boot/efi")[0] == guest.new("vfat-serial", "/dev/sda1")
 
 
-def test_partitions_without_fstab_are_mounted(boot: Callable[[str], Booted]) -> None:
+def test_partitions_without_fstab_are_mounted(boot: Boot) -> None:
     guest = boot("discovered")
+    require_new_machine(guest)
     assert [guest.facts[f"mark-{place}"] for place in ("/", "/var", "/home", "/srv")] == [
         *("root", "var", "home", "srv")
     ]
@@ -139,25 +146,35 @@ def test_partitions_without_fstab_are_mounted(boot: Callable[[str], Booted]) -> 
 
 
 def test_an_initrd_that_only_a_boot_entry_names_finds_the_root(
-    boot: Callable[[str], Booted],
+    boot: Boot,
 ) -> None:
     guest = boot("esp-initrd")
+    require_new_machine(guest)
     assert "root=" not in guest.facts["cmdline"]
     assert guest.mount("/")[0] == guest.new("file-system-uuid", "/dev/sda2")
     assert guest.facts["resume"] == guest.new("swap-uuid", "/dev/sda3")
     assert "/efi/debian/initrd" in guest.changed("correct-initrd")
 
 
-def test_a_guest_whose_configuration_is_links_boots(boot: Callable[[str], Booted]) -> None:
+def test_a_credential_gives_the_old_id_where_it_is_kept(boot: Boot) -> None:
+    guest = boot("links", "--disable", "kernel-machine-id")
+    assert guest.facts["machine-id"] == guest.old.machine_id
+    (written,) = (c for c in guest.report["changes"] if c["target"] == "/etc/machine-id")
+    assert written["new"] == "(empty)"
+
+
+def test_a_guest_whose_configuration_is_links_boots(boot: Boot) -> None:
     guest = boot("links")
+    require_new_machine(guest)
     assert guest.facts["fstab"] == "/srv/conf/fstab"
     assert guest.mount("/")[0] == guest.new("file-system-uuid", "/dev/sda2")
     assert guest.mount("/boot/efi")[0] == guest.new("vfat-serial", "/dev/sda1")
     assert guest.facts["swap"] == guest.new("swap-uuid", "/dev/sda3")
 
 
-def test_kernel_arguments_in_a_grubenv_on_the_esp_follow(boot: Callable[[str], Booted]) -> None:
+def test_kernel_arguments_in_a_grubenv_on_the_esp_follow(boot: Boot) -> None:
     guest = boot("el8")
+    require_new_machine(guest)
     root, swap = guest.new("file-system-uuid", "/dev/sda2"), guest.new("swap-uuid", "/dev/sda3")
     assert {f"root=UUID={root}", f"resume=UUID={swap}"} <= set(guest.facts["cmdline"].split())
     assert guest.mount("/")[0] == root
@@ -165,8 +182,9 @@ def test_kernel_arguments_in_a_grubenv_on_the_esp_follow(boot: Callable[[str], B
 
 
 @pytest.mark.appliance
-def test_a_mirror_over_two_disks_is_assembled(boot: Callable[[str], Booted]) -> None:
+def test_a_mirror_over_two_disks_is_assembled(boot: Boot) -> None:
     guest = boot("mirror")
+    require_new_machine(guest)
     array = guest.new("md-uuid", "/dev/sda2")
     assert f"MD_UUID={array}" in guest.facts["array"]
     assert guest.mount("/home") == [

@@ -165,8 +165,9 @@ def _esp_initrd(make: Builder) -> Sequence[Path]:
 
 
 def _links(make: Builder) -> Sequence[Path]:
-    """fstab and GRUB's configuration are links into /srv."""
+    """fstab and GRUB's configuration are links into /srv; a credential has the machine-id."""
     uuid = make.ids.root
+    credential = f"systemd.set_credential=system.machine_id:{make.ids.machine_id}"
     stub = (
         f"search.fs_uuid {uuid} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
     )
@@ -177,7 +178,7 @@ def _links(make: Builder) -> Sequence[Path]:
         {
             "/srv/conf/fstab": make.fstab("/boot/efi", make.swap_line()),
             "/etc/fstab": "-> /srv/conf/fstab",
-            "/srv/conf/grub.cfg": make.grub_entry(f"root=UUID={uuid} ro {ARGUMENTS}"),
+            "/srv/conf/grub.cfg": make.grub_entry(f"root=UUID={uuid} ro {credential} {ARGUMENTS}"),
             "/boot/grub/grub.cfg": "-> /srv/conf/grub.cfg",
         }
     )
