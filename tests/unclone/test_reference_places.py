@@ -1,0 +1,250 @@
+"""References in the places where guests in the field have them: a dry run, a run, and the result.
+
+What a file says afterwards is worked out here from the old text and the new identifiers alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.command import unclone
+from tests.support.direct import open_direct
+from tests.support.disks import BARE_ROOT, ESP, Part, make_disk
+from tests.support.families import grubenv
+from unclone.images.volumes import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ROOT = "6f1a2b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b"
+SWAP = "0a1b2c3d-1111-4222-8333-444455556666"
+SERIAL = "7C3E-A91B"
+ROOT_GUID = "ecdd5980-c369-e34f-bee9-2efac3934294"
+SWAP_GUID = "9f7d46dc-d0a2-4049-86d8-d0a52ca9fec2"
+ESP_GUID = "2185dfc5-48ce-c046-9ff0-ff5c38360ac2"
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+
+FSTAB = (
+    f"UUID={ROOT} / ext4 defaults 0 1\nUUID={SWAP} none swap sw 0 0\n"
+    f"UUID={SERIAL} /boot/efi vfat umask=0077 0 1\n"
+)
+GRUB = f"search --no-floppy --fs-uuid --set=root {ROOT}\nlinux /boot/vmlinuz root=UUID={ROOT} ro\n"
+KERNELOPTS = f"root=UUID={ROOT} ro crashkernel=auto resume=UUID={SWAP} "
+LOADER = {"/EFI/BOOT/BOOTX64.EFI": b"MZ"}
+
+Tree = dict[str, str | bytes | None]
+
+
+def escaped(identifier: str) -> str:
+    return identifier.replace("-", r"\x2d")
+
+
+SWAP_UNIT = rf"dev-disk-by\x2duuid-{escaped(SWAP)}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of a guest's root and of its EFI system partition, but for what all guests have."""
+
+    root: Tree
+    esp: Tree = field(default_factory=dict)
+    #: Files that do not refer to a device, or only to another machine's.
+    stay: Tree = field(default_factory=dict)
+
+
+EL8 = Case(
+    root={
+        "/etc/fstab": FSTAB,
+        "/boot/grub2/grubenv": "-> ../efi/EFI/redhat/grubenv",
+        "/etc/grub2-efi.cfg": "-> ../boot/efi/EFI/redhat/grub.cfg",
+        "/boot/loader/entries/x.conf": "title RHEL 8\nlinux /v\noptions $kernelopts\n",
+    },
+    esp={
+        "/EFI/redhat/grub.cfg": f'set kernelopts="{KERNELOPTS}"\nblscfg\n',
+        "/EFI/redhat/grubenv": grubenv(kernelopts=KERNELOPTS, boot_success="0"),
+    },
+)
+
+CASES = {
+    "every form in which files name devices": Case(
+        root={
+            "/etc/fstab": f"# root was UUID={ROOT} at install\n"
+            f'UUID="{ROOT.upper()}"\t/\text4\tx-systemd.requires=/dev/disk/by-uuid/{SWAP}\t0 1\n'
+            f"/dev/disk/by-partuuid/{SWAP_GUID} none swap sw,discard=once 0 0\n"
+            f"PARTUUID={ESP_GUID.upper()} /boot/efi vfat umask=0077 0 1\n"
+            f"/dev/disk/by-uuid/{ROOT} /mnt/with\\040space ext4 noauto,nofail 0 0\n",
+            f"/etc/systemd/system/{SWAP_UNIT}.swap": f"[Swap]\nWhat=/dev/disk/by-uuid/{SWAP}\n",
+            f"/etc/systemd/system/swap.target.wants/{SWAP_UNIT}.swap": f"-> ../{SWAP_UNIT}.swap",
+            f"/etc/systemd/system/{SWAP_UNIT}.device.d/t.conf": "[Unit]\nJobTimeoutSec=5\n",
+            "/etc/default/grub.d/40-force-partuuid.cfg": f"GRUB_FORCE_PARTUUID={ROOT_GUID}\n",
+            "/boot/grub/grub.cfg": f"{GRUB}linux /boot/vmlinuz root=PARTUUID={ROOT_GUID} ro\n",
+            "/boot/grub/custom.cfg": f"menuentry x {{ search --fs-uuid --set=root {ROOT}\n }}\n",
+            "/etc/grub.d/40_custom": f"#!/bin/sh\nmenuentry y {{ search --fs-uuid {ROOT} }}\n",
+            "/etc/udev/rules.d/99-disk.rules": f'ENV{{ID_FS_UUID}}=="{ROOT}", SYMLINK+="r"\n'
+            f'ENV{{ID_PART_ENTRY_UUID}}=="{ROOT_GUID}", SYMLINK+="p"\n',
+            "/etc/initramfs-tools/conf.d/resume": f"RESUME=UUID={SWAP}\n",
+            "/usr/local/bin/backup.sh": f"#!/bin/sh\nmount UUID={ROOT} /mnt\n",
+            "/etc/cron.d/backup": f"0 3 * * * root mount /dev/disk/by-uuid/{ROOT} /mnt\n",
+            "/usr/local/lib/systemd/system/m.service": f"[Service]\nExecStart=mount -U {ROOT}\n",
+        },
+        stay={
+            "/etc/myapp/other": "unrelated: deadbeef-0000-4000-8000-000000000001\n",
+            "/root/notes": f"{ROOT}\n",
+        },
+    ),
+    "RHEL 8 on UEFI": EL8,
+    "an environment block that is a link, without options": Case(
+        root={
+            "/etc/fstab": FSTAB,
+            "/boot/grub2/grub.cfg": GRUB,
+            "/boot/grub2/grubenv": "-> ../efi/EFI/fedora/grubenv",
+        },
+        esp={"/EFI/fedora/grubenv": grubenv(boot_success="0")},
+    ),
+    "an environment block in its own place": Case(
+        root={
+            "/etc/fstab": FSTAB,
+            "/boot/grub2/grub.cfg": GRUB,
+            "/boot/grub2/grubenv": grubenv(kernelopts=KERNELOPTS),
+        },
+    ),
+    "configuration that is links": Case(
+        root={
+            "/etc/fstab": "-> fstab.prod",
+            "/etc/fstab.prod": FSTAB,
+            "/boot/grub/grub.cfg": "-> ../grub.real",
+            "/boot/grub.real": GRUB,
+            "/etc/default/grub": "-> /srv/etc/grub",
+            "/srv/etc/grub": f'GRUB_CMDLINE_LINUX="resume=UUID={SWAP}"\n',
+        },
+        stay={
+            "/etc/kubernetes/kubelet.conf": "kind: KubeletConfiguration\n",
+        },
+    ),
+    "fstab outside of /etc": Case(
+        root={"/etc/fstab": "-> ../srv/conf/fstab", "/srv/conf/fstab": FSTAB}
+    ),
+    "units that are links": Case(
+        root={
+            "/etc/fstab": FSTAB,
+            "/etc/systemd/system/srv-data.mount": "-> /srv/units/srv-data.mount",
+            "/srv/units/srv-data.mount": f"[Mount]\nWhat=UUID={ROOT}\nWhere=/srv/data\n",
+            "/usr/lib/systemd/system/c.mount": "-> /opt/c.mount",
+            "/opt/c.mount": f"[Mount]\nWhat=PARTUUID={ROOT_GUID}\nWhere=/c\n",
+            "/usr/lib/systemd/system/c.mount.d": "-> /opt/c.mount.d",
+            "/opt/c.mount.d/x.conf": f"[Unit]\nBindsTo={SWAP_UNIT}.swap\n",
+            "/usr/lib/udev/rules.d/99-c.rules": f'ENV{{ID_FS_UUID}}=="{ROOT}", SYMLINK+="c"\n',
+            "/etc/systemd/system/data.service": "[Service]\nExecStart=/opt/mount-data\n",
+            "/opt/mount-data": f"#!/bin/sh\nmount UUID={ROOT} /srv/data\n",
+        },
+    ),
+    "swap with a random key": Case(
+        root={
+            "/etc/fstab": f"UUID={ROOT} / ext4 defaults 0 1\n"
+            "/dev/mapper/cswap none swap sw,x-systemd.requires=systemd-cryptsetup@cswap.service\n"
+            f"UUID={SERIAL} /boot/efi vfat umask=0077 0 1\n",
+            "/etc/crypttab": "# <target> <source>\n"
+            f"cswap PARTUUID={SWAP_GUID} /dev/urandom swap,plain\n"
+            f"cs2 /dev/disk/by-partuuid/{SWAP_GUID} /dev/urandom swap\n",
+            "/etc/kdump.conf": f"ext4 UUID={ROOT}\npath /var/crash\n",
+            "/etc/veritytab": f"usr PARTUUID={ROOT_GUID} PARTUUID={SWAP_GUID} -\n",
+        },
+    ),
+    "Alpine with extlinux": Case(
+        root={
+            "/etc/fstab": FSTAB,
+            "/boot/boot": "-> .",
+            "/boot/extlinux.conf": f"LABEL lts\n LINUX vmlinuz\n APPEND root=UUID={ROOT}\n",
+            "/etc/update-extlinux.conf": f"default_kernel_opts=quiet\nroot=UUID={ROOT}\n",
+            "/etc/conf.d/dmcrypt": f"target='c'\nsource='/dev/disk/by-uuid/{ROOT}'\n",
+            "/etc/local.d/data.start": f"#!/bin/sh\nmount UUID={ROOT} /data\n",
+        },
+    ),
+}  # fmt: skip
+
+
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def make(folder: Path, case: Case) -> Path:
+    tree: Mapping[str, str | bytes | None] = {
+        **BARE_ROOT,
+        "/etc/machine-id": f"{MACHINE_ID}\n",
+        "/boot/efi": None,
+        **case.root,
+        **case.stay,
+    }
+    parts = [
+        Part("vfat", gpt_type=ESP, gpt_uuid=ESP_GUID, uuid=SERIAL, tree={**LOADER, **case.esp}),
+        Part("swap", gpt_uuid=SWAP_GUID, uuid=SWAP),
+        Part("ext4", gpt_uuid=ROOT_GUID, uuid=ROOT, tree=tree),
+    ]
+    return make_disk(folder / "disk.raw", parts)
+
+
+def result(image: Path, *options: str) -> dict[str, Any]:
+    done = unclone("sanitize", "--json", *options, image)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["results"]
+    return dict(found)
+
+
+def follows(text: str, changes: list[dict[str, Any]]) -> str:
+    for change in changes:
+        if change["action"] == "set-identifier":
+            for spelled in (str.lower, str.upper):
+                old, new = spelled(change["old"]), spelled(change["new"])
+                text = text.replace(old, new).replace(escaped(old), escaped(new))
+    return text
+
+
+def files(image: Path, device: str) -> Tree:
+    """Every file and link on *device*; a link is ``"-> target"``."""
+    volumes = open_direct(image, read_only=True)
+    try:
+        volumes.mount(device, "/", subvolume="", read_only=True)
+        return {
+            member.path: f"-> {member.link_target}"
+            if member.stat.kind is Kind.SYMLINK
+            else (member.content or b"").decode("latin-1")
+            for member in volumes.walk("/", exclude=(), limit=1024 * 1024)
+            if member.stat.kind in {Kind.FILE, Kind.SYMLINK}
+        }
+    finally:
+        volumes.close()
+
+
+def check(folder: Path, case: Case, engine: str) -> None:
+    image = make(folder, case)
+    dry = result(image, "--dry-run", "--engine", engine)
+    found = result(image, "--engine", engine)
+    assert [(c["action"], c["step"]) for c in dry["changes"]] == [
+        (c["action"], c["step"]) for c in found["changes"]
+    ]
+    for device, before in (("/dev/sda3", case.root), ("/dev/sda1", case.esp)):
+        after = files(image, device)
+        for path, text in before.items():
+            assert isinstance(text, str)
+            assert after[follows(path, found["changes"])] == follows(text, found["changes"]), path
+    root = files(image, "/dev/sda3")
+    for path, text in case.stay.items():
+        assert root[path] == text
+    left = {each["path"] for each in found["residue"]}
+    assert left <= set(case.stay)
+
+
+@pytest.mark.slow
+@each_case
+def test_references_follow(tmp_path: Path, case: Case) -> None:
+    check(tmp_path, case, "direct")
+
+
+@pytest.mark.appliance
+@pytest.mark.timeout(600)
+def test_the_other_engine_sees_the_same(tmp_path: Path) -> None:
+    check(tmp_path, CASES["units that are links"], "guestfs")
