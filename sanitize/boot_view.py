@@ -23,7 +23,7 @@ from unclone.sanitize.boot.compression import Compression, Stream, detect
 from unclone.sanitize.boot.cpio import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
 
@@ -157,13 +157,13 @@ _MOST = 20_000
 _MOST_LINKED = 1000
 
 
-def files_read(guest: Guest) -> Sequence[str]:
-    """The physical path of every file that the next boot opens, each once, in no order.
+def files_read(guest: Guest) -> Mapping[str, bool]:
+    """The physical path of every file that the next boot opens, and whether its name counts, too.
 
-    Symlinks are followed, those to directories included. In a linked directory of units, links
-    are given, too.
+    Symlinks are followed, those to directories included. Names count in a linked directory of
+    units, in which links are given as well.
     """
-    found: dict[str, None] = {}
+    found: dict[str, bool] = {}
     on_boot = [f"{top}/{name}" for top in boot_roots(guest) for name in _ON_BOOT]
     for pattern in (*_OPENED, *on_boot):
         for path in guest.glob(pattern):
@@ -172,14 +172,14 @@ def files_read(guest: Guest) -> Sequence[str]:
     while pending and len(found) < _MOST:
         for path in _included(guest, pending.pop()):
             if path not in found:
-                found[path] = None
+                found[path] = False
                 pending.append(path)
     folders = {_resolved(guest, each): each for each in reversed(FOLDERS) if guest.is_dir(each)}
     units = [unit for pair in folders.items() for unit in _units(guest, *pair, found, _DEPTH)]
     for path in (*units, *(path for path in found if path.startswith("/etc/auto"))):
         for named in _named(guest, path):
             _collect(guest, named, found, set(), 0)
-    return list(found)
+    return found
 
 
 def boot_roots(guest: Guest) -> Sequence[str]:
@@ -215,13 +215,13 @@ def _may_be_initrd(start: bytes) -> bool:
     return len(unpacked) < _MAGIC or unpacked.startswith((b"070701", b"070702"))
 
 
-def _collect(guest: Guest, path: str, found: dict[str, None], seen: set[str], depth: int) -> None:
+def _collect(guest: Guest, path: str, found: dict[str, bool], seen: set[str], depth: int) -> None:
     stat = guest.stat(path) if depth >= 0 and len(found) < _MOST else None
     if stat is None:
         return
     physical = guest.resolve(path)
     if stat.kind is Kind.FILE:
-        found[physical] = None
+        found.setdefault(physical, False)
     elif stat.kind is Kind.DIRECTORY and physical not in seen:
         seen.add(physical)
         for name in guest.list(physical):
@@ -229,7 +229,7 @@ def _collect(guest: Guest, path: str, found: dict[str, None], seen: set[str], de
 
 
 def _units(
-    guest: Guest, folder: str, called: str, found: dict[str, None], depth: int
+    guest: Guest, folder: str, called: str, found: dict[str, bool], depth: int
 ) -> Iterator[str]:
     """The machine's own units in *folder*, which is reached as *called*.
 
@@ -248,7 +248,7 @@ def _units(
                 before = len(found)
                 of_names = name.endswith((".d", *_OF_LINKS))
                 for inside in islice(guest.list(behind) if of_names else (), _MOST_LINKED):
-                    found[f"{behind}/{inside}"] = None  # also a link, whose name is what counts
+                    found[f"{behind}/{inside}"] = True
                     _collect(guest, f"{behind}/{inside}", found, set(), 0)
                 _collect(guest, behind, found, set(), 0)
                 yield from list(found)[before:]

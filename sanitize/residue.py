@@ -94,7 +94,7 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
         old = owners[finder.values[spelled]]
         found[Residue(old.kind, old.value, path, line, at_boot)] = None
 
-    opened = dict.fromkeys(boot_view.files_read(guest))
+    opened = boot_view.files_read(guest)
     for path in guest.search(boot_view.FOLDERS, finder.needles, limit=boot_view.READ_LIMIT):
         for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
             add(spelled, path, line, at_boot=True)
@@ -104,9 +104,10 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
         at_boot = path in opened or READ_AT_BOOT.match(path) is not None
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT):
             add(spelled, path, line, at_boot=at_boot)
-    for path in opened:
+    for path, by_name in opened.items():
         if not _is_scanned(guest, path, roots):
-            for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
+            look = _matches if by_name else _in_content
+            for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
                 add(spelled, path, line, at_boot=True)
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         for spelled, member in _inside(guest, path, finder):

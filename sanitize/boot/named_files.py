@@ -1,12 +1,12 @@
-"""Files that the boot configuration names: initrds and device trees, wherever they are.
+"""Files that the boot configuration names, wherever they are: initrds, device trees, more of it.
 
 A path in a boot entry is relative to the file system that the loader found it on, which the
 guest has mounted somewhere: each mount point is tried.
 
 References: UAPI Group, "Boot Loader Specification" (``initrd``, ``devicetree``); GRUB manual
-(``initrd``, ``devicetree``); SYSLINUX manual (``INITRD``, ``APPEND initrd=``); rEFInd, "manual
-stanzas"; Limine ``CONFIG.md`` (``module_path``); zipl.conf(5) (``ramdisk``); Raspberry Pi
-``config.txt`` (``initramfs``).
+(``initrd``, ``devicetree``, ``configfile``, ``source``); SYSLINUX manual (``INITRD``, ``INCLUDE``,
+``APPEND initrd=``); rEFInd, "manual stanzas"; Limine ``CONFIG.md`` (``module_path``); zipl.conf(5)
+(``ramdisk``); Raspberry Pi ``config.txt`` (``initramfs``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT, files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
 
@@ -51,6 +51,11 @@ _LINE = re.compile(
     r"(?:[ \t]*[=:][ \t]*|[ \t]+)(?P<words>[^\r\n]+)"
 )
 _ARGUMENT = re.compile(r"(?i)(?:^|[ \t\"'])initrd=(?P<words>[^ \t\r\n\"']+)", re.MULTILINE)
+#: GRUB's commands, and those of SYSLINUX and rEFInd, that read another file.
+_INCLUDE = re.compile(
+    r"(?mi)^[ \t]*(?:configfile|source|\.|normal|legacy_configfile|extract_\w+configfile"
+    r"|syslinux_configfile|load_env[ \t]+(?:-f|--file)|include)[ \t=]+(?P<words>[^ \t\r\n;]+)"
+)
 #: What stands before a path: ``($root)``, ``boot():``, ``$prefix``, ``${x}``, quotes.
 _PREFIX = re.compile(r"""^["']?(?:\([^)]*\)|\w+\(\w*\):|\$\{?\w+\}?)?""")
 #: A hostile configuration names no more than this.
@@ -59,22 +64,43 @@ _MOST = 1000
 
 def named_files(guest: Guest) -> Iterator[str]:
     """The physical path of every regular file that a boot entry names, each once."""
+    seen: dict[str, None] = {}
+    for config in files_at(guest, CONFIGURATION, TEXT_LIMIT):
+        for path in _named_in(guest, config, _LINE, _ARGUMENT):
+            if len(seen) < _MOST:
+                seen[path] = None
+    yield from seen
+
+
+def included_files(guest: Guest) -> Sequence[str]:
+    """The physical path of every file that a boot loader's configuration goes on with, each once.
+
+    Those of which the configuration itself is made are not among them.
+    """
+    first = list(files_at(guest, CONFIGURATION, TEXT_LIMIT))
+    found = dict.fromkeys(first)
+    pending = list(first)
+    while pending and len(found) < _MOST:
+        for path in _named_in(guest, pending.pop(), _INCLUDE):
+            if path not in found:
+                found[path] = None
+                pending.append(path)
+    return list(found)[len(first) :]
+
+
+def _named_in(guest: Guest, config: str, *patterns: re.Pattern[str]) -> Iterator[str]:
+    """The physical path of each file in a line of *config*, on whatever file system it is."""
     tops = ["", *(m.mount_point for m in guest.layout.mounts_in_order if m.mount_point != "/")]
     tops += [root for root in BOOT_ROOTS if root not in tops]
-    seen: set[str] = set()
-    for config in files_at(guest, CONFIGURATION, TEXT_LIMIT):
-        for name in _names(guest.text_or_empty(config, TEXT_LIMIT)):
-            folder = config.rpartition("/")[0]
-            for path in (*(f"{top}/{name.lstrip('/')}" for top in tops), f"{folder}/{name}"):
-                if len(seen) < _MOST and guest.is_file(path):
-                    physical = guest.resolve(path)
-                    if physical not in seen:
-                        seen.add(physical)
-                        yield physical
+    folder = config.rpartition("/")[0]
+    for name in _names(guest.text_or_empty(config, TEXT_LIMIT), patterns):
+        for path in (*(f"{top}/{name.lstrip('/')}" for top in tops), f"{folder}/{name}"):
+            if guest.is_file(path):
+                yield guest.resolve(path)
 
 
-def _names(text: str) -> Iterator[str]:
-    for pattern in (_LINE, _ARGUMENT):
+def _names(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[str]:
+    for pattern in patterns:
         for match in pattern.finditer(text):
             for word in re.split(r"[ \t,]+", match["words"]):
                 name = _PREFIX.sub("", word).rstrip("\"'").replace("\\", "/")

@@ -5,6 +5,7 @@ To add a kind of text, copy a row.
 
 from __future__ import annotations
 
+from unclone.sanitize.boot.named_files import included_files
 from unclone.sanitize.files import BOOT_ROOTS
 from unclone.sanitize.references.reference import TextReference
 from unclone.sanitize.step import StepInfo
@@ -33,6 +34,7 @@ REFERENCES = (
             "/etc/grub.d/*",
             "/ostree/deploy/*/deploy/*/etc/grub.d/*",
         ),
+        named=included_files,
     ),
     # The stub on the EFI system partition that leads GRUB to its configuration.
     TextReference(

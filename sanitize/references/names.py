@@ -16,18 +16,21 @@ from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.change import Change, StepPlan
 from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT
-from unclone.sanitize.references.reference import rewrite
+from unclone.sanitize.references.reference import leads_nowhere, rewrite
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
+    from unclone.sanitize.change import Note
     from unclone.sanitize.renewal import Blocker, Rewriter
     from unclone.sanitize.step import PlanningContext
 
 #: Directories of units that are often links: drop-ins, and those of which names alone count.
 _DIRECTORIES = (".d", ".wants", ".requires", ".upholds")
+#: A link there is what a removed package left, or switches a unit off.
+_WITHOUT_A_PACKAGE = ("/dev/null", "/etc/systemd/", "/lib/", "/run/", "/usr/lib/")
 #: How deep directories of units are nested; what a directory behind a link may hold.
 _DEPTH, _MOST = 6, 1000
 
@@ -61,8 +64,18 @@ class NameReference:
             (
                 *self._texts(guest, rewriter, paths),
                 *self._names(guest, rewriter, sorted(named, key=_depth, reverse=True)),
-            )
+            ),
+            tuple(self._dangling(guest)),
         )
+
+    def _dangling(self, guest: Guest) -> Iterator[Note]:
+        """What a link leads to that is nowhere here, and may be on a disk that is not mounted."""
+        for link in _links_of(guest, self.folders):
+            if guest.stat(link) is None:
+                text = guest.readlink(link)
+                target = posixpath.normpath(posixpath.join(posixpath.dirname(link), text))
+                if not target.startswith(_WITHOUT_A_PACKAGE):
+                    yield leads_nowhere(self.info, link, text)
 
     def _texts(self, guest: Guest, rewriter: Rewriter, paths: Sequence[str]) -> Iterator[Change]:
         for path in paths:
@@ -111,8 +124,8 @@ def _behind_links(guest: Guest, folders: Sequence[str]) -> Iterator[str]:
 
     In a directory that is a link itself, what is in it.
     """
-    tops = {guest.resolve(folder): None for folder in folders if guest.is_dir(folder)}
-    for link in (link for top in tops for link in _links(guest, top, _DEPTH)):
+    tops = [guest.resolve(folder) for folder in folders if guest.is_dir(folder)]
+    for link in _links_of(guest, folders):
         steps = [step for step in _steps(guest, link) if not step.startswith(_inside(tops))]
         yield from steps
         if steps and link.endswith(_DIRECTORIES) and guest.is_dir(link):
@@ -123,6 +136,11 @@ def _behind_links(guest: Guest, folders: Sequence[str]) -> Iterator[str]:
 
 def _inside(tops: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{top}/" for top in tops)
+
+
+def _links_of(guest: Guest, folders: Sequence[str]) -> Iterator[str]:
+    tops = dict.fromkeys(guest.resolve(folder) for folder in folders if guest.is_dir(folder))
+    yield from dict.fromkeys(link for top in tops for link in _links(guest, top, _DEPTH))
 
 
 def _links(guest: Guest, folder: str, depth: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from unclone.sanitize.files import TEXT_LIMIT, dangling, files_at, too_large
 from unclone.sanitize.renewal import Blocker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.renewal import Renewal, Rewriter
@@ -50,10 +50,15 @@ class TextReference:
 
     info: StepInfo
     paths: tuple[str, ...]
+    #: Further files, as physical paths: those that others name.
+    named: Callable[[Guest], Sequence[str]] = lambda _: ()
+
+    def _places(self, guest: Guest) -> tuple[str, ...]:
+        return (*self.paths, *self.named(guest))
 
     def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """Everything, when a file is too large to be read: any identifier may be in it."""
-        large = too_large(context.guest, self.paths, TEXT_LIMIT)
+        large = too_large(context.guest, self._places(context.guest), TEXT_LIMIT)
         return [
             Blocker(
                 renewal,
@@ -68,21 +73,26 @@ class TextReference:
         """One change for each file that holds an identifier of this run."""
         changes = tuple(self._changes(context.guest, context.renewals.rewriter))
         notes = tuple(
-            Note(
-                self.info.id,
-                Level.WARNING,
-                f"{printable(path)} is a link to {printable(context.guest.readlink(path))}, which "
-                "leads to nothing here: what it refers to is not looked at.",
-            )
+            leads_nowhere(self.info, path, context.guest.readlink(path))
             for path in dangling(context.guest, self.paths)
         )
         return StepPlan(changes, notes)
 
     def _changes(self, guest: Guest, rewriter: Rewriter) -> Iterator[Change]:
-        for path in files_at(guest, self.paths, TEXT_LIMIT):
+        for path in files_at(guest, self._places(guest), TEXT_LIMIT):
             found = rewriter.found(guest.read(path, TEXT_LIMIT))
             if found:
                 yield rewrite(self.info, path, found)
+
+
+def leads_nowhere(info: StepInfo, link: str, text: str) -> Note:
+    """What to say of *link*, whose *text* leads to nothing that is mounted."""
+    return Note(
+        info.id,
+        Level.WARNING,
+        f"{printable(link)} is a link to {printable(text)}, which leads to nothing here: what it "
+        "refers to is not looked at.",
+    )
 
 
 def rewrite(info: StepInfo, path: str, found: Iterable[Renewal]) -> Change:

@@ -108,6 +108,20 @@ LINKS = {
         "/etc/auto.master": "/- /srv/maps/direct --timeout=60\n",
         "/srv/maps/direct": f"/srv/data -fstype=ext4 :/dev/disk/by-uuid/{OLD}\n",
     },
+    "what GRUB's configuration includes": {
+        "/boot/grub/grub.cfg": "if true; then\n  configfile ($root)/srv/menu.cfg\nfi\n",
+        "/srv/menu.cfg": "source '/opt/more.cfg'\n",
+        "/opt/more.cfg": GRUB,
+    },
+    "what the stub on the ESP leads to": {
+        "/boot/efi/EFI/debian/grub.cfg": "set prefix=($root)/x\nconfigfile $prefix/menu.cfg\n",
+        "/boot/efi/EFI/debian/menu.cfg": "load_env --file=/boot/mine/env\n",
+        "/boot/mine/env": GRUBENV,
+    },
+    "what syslinux includes": {
+        "/boot/syslinux/syslinux.cfg": "INCLUDE menu/linux.txt\n",
+        "/boot/syslinux/menu/linux.txt": f"LABEL a\n APPEND root=UUID={OLD}\n",
+    },
     "an initrd's settings": {
         "/etc/initramfs-tools/conf.d/resume": "-> /srv/resume",
         "/srv/resume": f"RESUME=UUID={OLD}\n",
@@ -175,6 +189,28 @@ def test_a_link_that_leads_to_nothing_is_named(tmp_path: Path, target: str) -> N
     changes, (note,) = planned(tmp_path)
     assert changes == []
     assert f"/etc/fstab is a link to {target}, which leads to nothing here" in note.text
+
+
+LEFT_OVER = {
+    "/etc/systemd/system/gone.service": "-> /usr/lib/systemd/system/gone.service",
+    "/etc/systemd/system/off.service": "-> /dev/null",
+    "/etc/systemd/system/x.wants/gone.service": "-> /srv/not-mounted/gone.service",
+}
+
+
+def test_a_unit_on_a_disk_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A removed package leaves links, too: those say nothing."""
+    link = "/etc/systemd/system/data.mount"
+    plant(tmp_path, {**LEFT_OVER, link: "-> /srv/not-mounted/data.mount"})
+    changes, (note,) = planned(tmp_path)
+    assert changes == []
+    assert f"{link} is a link to /srv/not-mounted/data.mount, which leads to nothing" in note.text
+
+
+def test_the_name_of_a_file_behind_a_link_is_nobodys(tmp_path: Path) -> None:
+    key = f"/srv/keys/{OLD}.key"
+    plant(tmp_path, {"/etc/cryptsetup-keys.d/root.key": f"-> {key}", key: b"secret"})
+    assert left(tmp_path) == [("/etc/cryptsetup-keys.d/root.key", False)]
 
 
 def test_a_file_that_is_too_large_to_read_keeps_what_it_may_refer_to(tmp_path: Path) -> None:
