@@ -203,7 +203,7 @@ class CatalogueStep:
         return all(
             re.search(expression, guest.text_or_empty(target, CONTAINING_LIMIT)) is not None
             for pattern, expression in self.row.containing
-            if fnmatch.fnmatchcase(target, pattern)
+            if fnmatch.fnmatchcase(target, pattern.replace("~/", "*/", 1))
         )
 
     def _change(self, target: str, old: str) -> Change:

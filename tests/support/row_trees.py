@@ -33,6 +33,21 @@ HELD = {
         "options nfs nfs4_unique_id=web-01\n",
         "--hostnqn=nqn.2020-01.org.example:web-01\n",
         "engineID web-01\n",
+        "ComputerID=1\n",
+        'const NodeName = "web-01"\n',
+        "computer_title = web-01\n",
+        "mode: wireguard\n",
+        "<key>\n",
+        "PrivateKey: x\n",
+        "uuid = 33\n",
+        "server-id = 3\n",
+        "authorizationToken=x\n",
+        "Name = web-01-fd\n",
+        "ldap_sasl_authid = web$\n",
+        "id: web-01\n",
+        '"serial":"3333"\n',
+        '"wwn": "iqn"\n',
+        "<target iqn>\n",
     )
     for step in load()
     for _, text in step.row.containing
