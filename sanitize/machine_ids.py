@@ -242,7 +242,8 @@ def _parse(text: str) -> tuple[State | None, str]:
     if word == "uninitialized":
         return State.UNINITIALIZED, ""
     if _DASHED.fullmatch(word) or _ID.fullmatch(word):
-        return State.ID, word.replace("-", "")
+        value = word.replace("-", "")
+        return State.ID, value if value.strip("0") else ""  # all zeros are no machine's id
     return None, ""
 
 

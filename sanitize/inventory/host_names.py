@@ -11,8 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unclone.images.text import printable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from unclone.images.guest import Guest
 
@@ -55,14 +57,20 @@ class HostName:
     paths: tuple[str, ...]
 
 
-def host_names(guest: Guest) -> tuple[HostName, ...]:
-    """The names of *guest*: the host name first, then in the order of the files."""
+def host_names(guest: Guest, also: Iterable[tuple[str, str]] = ()) -> tuple[HostName, ...]:
+    """The names of *guest*: the host name first, then in the order of the files.
+
+    *also* are further names, each with the file that holds it.
+    """
     found: dict[str, dict[str, None]] = {}
     cloud = [path for pattern in _CLOUD for path in guest.glob(pattern)][:_CLOUD_FILES]
     for path, pattern in (*_FILES, *((path, _CLOUD_NAME) for path in cloud)):
         match = pattern.search(guest.text_or_empty(path, FILE_LIMIT))
         if match and not _OF_ALL.fullmatch(match[1]):
             found.setdefault(match[1][:NAME_LIMIT], {})[path] = None
+    for name, path in also:
+        if not _OF_ALL.fullmatch(name):
+            found.setdefault(printable(name, NAME_LIMIT), {})[path] = None
     for name in _own_names(guest.text_or_empty(_HOSTS, FILE_LIMIT), set(found)):
         found.setdefault(name[:NAME_LIMIT], {})[_HOSTS] = None
     return tuple(HostName(value, tuple(paths)) for value, paths in found.items())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.inventory.boot_host_names import boot_host_names
 from unclone.sanitize.inventory.host_names import host_names
 from unclone.sanitize.inventory.inventory import Inventory, MachineId, SshHostKey
 from unclone.sanitize.inventory.network import network
@@ -40,7 +41,7 @@ _LIMIT = 50
 def take_inventory(guest: Guest, options: Options) -> Inventory:
     """Look at *guest* as it is now. *options* say which steps are part of the run."""
     facts = Facts(guest)
-    names = host_names(guest)
+    names = host_names(guest, boot_host_names(facts))
     fixed = network(guest)
     return Inventory(
         machine_ids=tuple(_machine_ids(guest)),

@@ -18,6 +18,7 @@ from unclone.sanitize.steps.hostname import HostName
 from unclone.sanitize.steps.initrd_copies import InitrdCopies
 from unclone.sanitize.steps.initrd_machine_id import InitrdMachineId
 from unclone.sanitize.steps.journal import Journal
+from unclone.sanitize.steps.kernel_identities import KernelIdentities
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
 from unclone.sanitize.steps.mac_pins import MacPins
 from unclone.sanitize.steps.machine_id import MachineId
@@ -42,4 +43,4 @@ STEPS: tuple[Step, ...] = (
 )
 
 #: What follows the changes of all other steps, rows of the catalogue included.
-LAST: tuple[Step, ...] = (InitrdCopies(),)
+LAST: tuple[Step, ...] = (InitrdCopies(), KernelIdentities())

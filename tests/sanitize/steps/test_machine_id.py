@@ -119,6 +119,14 @@ def test_every_spelling_is_one_id(tmp_path: Path, spelled: str) -> None:
     assert [r.value for r in plan_for(tmp_path, {ETC: spelled}).retired] == [OLD]
 
 
+@pytest.mark.parametrize(("mode", "left"), [("auto", b""), (NEW, f"{NEW}\n".encode())])
+def test_zeros_are_no_id_and_are_not_left(tmp_path: Path, mode: str, left: bytes) -> None:
+    zeros = "0" * 32
+    tree: Tree = {ETC: f"{zeros}\n", "/etc/agent": f"{zeros}\n"}
+    assert done_to(tmp_path, tree, mode) == {ETC: left}
+    assert plan_for(tmp_path / "b", tree).retired == ()
+
+
 def test_emptying_keeps_inode_and_mode(tmp_path: Path) -> None:
     plant(tmp_path, DEBIAN_12)
     path = tmp_path / "etc/machine-id"
@@ -178,7 +186,7 @@ FIRSTBOOT: Tree = {
         (DEBIAN_12, "emptied", "/boot/grub/grub.cfg has ro"),
         ({**systemd(252), **PAIR}, "emptied", "no kernel command line was found"),
         ({**PAIR, "/sbin/openrc": ""}, "removed", "starts with openrc"),
-        (PAIR, "emptied", "what starts this guest is not known"),
+        (PAIR, "emptied", "what starts this guest is not known, and systemd may need the file"),
     ],
     ids=["rw", "unit", "prompt", "ro", "no kernel", "openrc", "unknown init"],
 )
@@ -206,6 +214,8 @@ def test_auto_says_what_it_did_and_why(tmp_path: Path, tree: Tree, word: str, re
             "/var/lib/machines/box/etc/machine-id belongs to a nested machine",
         ),
         ({ETC: "-> /run/machine-id"}, "auto", Level.INFO, "made anew at every boot"),
+        (PAIR, "auto", Level.WARNING, "`dbus-uuidgen --ensure` fails"),
+        ({**PAIR, "/sbin/openrc": ""}, "empty", Level.WARNING, "use --machine-id remove"),
     ],
 )
 def test_notes(tmp_path: Path, tree: Tree, mode: str, level: Level, text: str) -> None:
