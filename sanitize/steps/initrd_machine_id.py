@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
 
 
+#: Other makers of initrds do not copy it: what cannot be read there is no reason for a warning.
+_DRACUT = ("/usr/lib/dracut", "/lib/dracut", "/usr/bin/dracut", "/usr/sbin/dracut")
+
+
 class InitrdMachineId:
     """Empties the copies in every initrd."""
 
@@ -44,10 +48,13 @@ class InitrdMachineId:
         if not ids:
             return StepPlan()
         finder = Finder(ids, words=False)
+        makes_copies = any(guest.exists(path) for path in _DRACUT)
         changes, notes = [], []
         for path in initrds.find(guest):
             content = guest.read(path, initrds.SIZE_LIMIT)
             survey = initrds.look_into(content, finder.needles)
+            if survey.unreadable and not makes_copies:
+                continue
             if survey.unreadable:
                 text = f"{printable(path)} may hold the old machine-id: {survey.unreadable}"
                 notes.append(Note(self.info.id, Level.WARNING, text))
