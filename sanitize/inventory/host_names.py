@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
@@ -40,10 +41,39 @@ _FILES = (
 )
 _HOSTS = "/etc/hosts"
 
-#: Where cloud-init is told a name; so many files are read.
-_CLOUD = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg")
-_CLOUD_NAME = re.compile(r"^[ \t]*(?:hostname|fqdn):[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
-_CLOUD_FILES = 100
+#: What cloud-init sets, and what DHCP clients tell servers instead of the host name. Of all of them
+#: so many files are read.
+_OTHERS = (
+    (
+        ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"),
+        re.compile(r"^[ \t]*(?:hostname|fqdn):[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE),
+    ),
+    (
+        ("/etc/NetworkManager/system-connections/*", "/etc/NetworkManager/conf.d/*.conf"),
+        re.compile(r"^[^#=\n]*dhcp-(?:hostname|fqdn)[ \t]*=[ \t]*([^\s;]+)", re.MULTILINE),
+    ),
+    (
+        ("/etc/systemd/network/*.network", "/etc/systemd/network/*.network.d/*.conf"),
+        re.compile(r"^[ \t]*Hostname[ \t]*=[ \t]*(\S+)", re.MULTILINE),
+    ),
+    (
+        ("/etc/netplan/*.yaml",),
+        re.compile(r"^[ \t]+hostname:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE),
+    ),
+    (
+        ("/etc/dhclient*.conf", "/etc/dhcp/dhclient*.conf"),
+        re.compile(r"^[^#\n]*\b(?:host-name|fqdn\.fqdn)[ \t]+\"([^\"\n]+?)\.?\"", re.MULTILINE),
+    ),
+    (
+        ("/etc/dhcpcd.conf", "/etc/network/interfaces", "/etc/network/interfaces.d/*"),
+        re.compile(r"^[ \t]*hostname[ \t]+[\"']?([^\s\"'#]+)", re.MULTILINE),
+    ),
+    (
+        ("/etc/sysconfig/network/dhcp", "/etc/sysconfig/network/ifcfg-*"),
+        re.compile(r"^DHCLIENT6?_HOSTNAME_OPTION=[\"']?(?!(?i:auto)\b)([^\s\"'#]+)", re.MULTILINE),
+    ),
+)
+_OTHERS_LIMIT = 100
 
 #: Names that every machine has.
 _OF_ALL = re.compile(r"|\(none\)|localhost[0-9]?(\.localdomain[0-9]?)?|ip6-.*", re.IGNORECASE)
@@ -63,8 +93,10 @@ def host_names(guest: Guest, also: Iterable[tuple[str, str]] = ()) -> tuple[Host
     *also* are further names, each with the file that holds it.
     """
     found: dict[str, dict[str, None]] = {}
-    cloud = [path for pattern in _CLOUD for path in guest.glob(pattern)][:_CLOUD_FILES]
-    for path, pattern in (*_FILES, *((path, _CLOUD_NAME) for path in cloud)):
+    others = (
+        (path, pattern) for globs, pattern in _OTHERS for each in globs for path in guest.glob(each)
+    )
+    for path, pattern in (*_FILES, *islice(others, _OTHERS_LIMIT)):
         match = pattern.search(guest.text_or_empty(path, FILE_LIMIT))
         if match and not _OF_ALL.fullmatch(match[1]):
             found.setdefault(match[1][:NAME_LIMIT], {})[path] = None

@@ -43,6 +43,15 @@ def test_one_name_in_several_files_is_one_name(tmp_path: Path) -> None:
         ("/etc/conf.d/hostname", 'hostname="web"\n'),
         ("/etc/cloud/cloud.cfg.d/99_hostname.cfg", "fqdn: web # x\npreserve_hostname: true\n"),
         ("/etc/exim4/update-exim4.conf.conf", "dc_readhost='web'\n"),
+        ("/etc/rc.conf", 'HOSTNAME="web"\n'),
+        ("/etc/NetworkManager/system-connections/a.nmconnection", "[ipv4]\ndhcp-hostname=web\n"),
+        ("/etc/NetworkManager/conf.d/a.conf", "[connection]\nipv4.dhcp-fqdn = web\n"),
+        ("/etc/systemd/network/a.network", "[DHCPv4]\nHostname=web\n"),
+        ("/etc/netplan/a.yaml", "  dhcp4-overrides:\n    hostname: 'web'\n"),
+        ("/etc/dhcp/dhclient.conf", '#send host-name "a";\nsend fqdn.fqdn "web.";\n'),
+        ("/etc/dhcpcd.conf", "clientid\nhostname web\n"),
+        ("/etc/network/interfaces", "iface eth0 inet dhcp\n  hostname web\n"),
+        ("/etc/sysconfig/network/dhcp", 'DHCLIENT_HOSTNAME_OPTION="web"\n'),
     ],
 )
 def test_each_distribution_has_its_own_file(tmp_path: Path, path: str, text: str) -> None:
@@ -61,6 +70,15 @@ def test_a_name_of_every_machine_is_none_of_this_one(tmp_path: Path, name: str) 
 
 def test_variables_and_comments_are_no_names(tmp_path: Path) -> None:
     files = {"/etc/postfix/main.cf": "#myhostname = a\nmyhostname = $mydomain\n"}
+    assert names(tmp_path, {**files}) == {}
+
+
+def test_what_a_client_computes_is_no_name(tmp_path: Path) -> None:
+    files = {
+        "/etc/dhcp/dhclient.conf": "send host-name = gethostname();\n",
+        "/etc/dhcpcd.conf": "hostname\npersistent\n",
+        "/etc/sysconfig/network/dhcp": 'DHCLIENT_HOSTNAME_OPTION="AUTO"\n',
+    }
     assert names(tmp_path, {**files}) == {}
 
 
