@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.command import unclone
-from tests.support.disks import BARE_ROOT, ESP, Part, make_disk
+from tests.support.disks import (
+    BARE_ROOT,
+    ESP,
+    MIB,
+    Part,
+    copy_into,
+    make_disk,
+    make_file_system,
+)
 from unclone.images.discoverable import var_partition_uuid
 from unclone.images.process import run
 
@@ -187,3 +197,42 @@ def test_an_image_that_waits_for_its_first_boot_is_warned_about(tmp_path: Path) 
     (note,) = (n for n in found["notes"] if "stays `uninitialized`" in n["text"])
     assert note["level"] == "warning"
     assert "the guest starts without it" in note["text"]
+
+
+@pytest.mark.slow
+def test_a_usr_under_dm_verity_still_matches_its_hashes(tmp_path: Path) -> None:
+    content, hashes = tmp_path / "usr.img", tmp_path / "hashes.img"
+    usr_tree = {"/lib/systemd/systemd": "ELF", "/lib/os-release": "ID=debian\n", "/bin/x": "x"}
+    make_file_system(content, Part("ext4", tree=usr_tree))
+    hashes.touch()
+    told = run(["veritysetup", "format", content, hashes]).stdout.decode()
+    (root_hash,) = re.findall(r"^Root hash:\s+(\w+)$", told, re.MULTILINE)
+    guids = [str(uuid.UUID(half)) for half in (root_hash[:32], root_hash[32:])]
+    root = {
+        **{path: text for path, text in TREE.items() if not path.startswith("/usr")},
+        "/etc/os-release": "-> ../usr/lib/os-release",
+        "/usr": None,
+    }
+    entry = {"/loader/entries/a.conf": ENTRY.format(f" usrhash={root_hash}")}
+    image = make_disk(
+        tmp_path / "disk.raw",
+        [
+            Part("vfat", gpt_type=ESP, tree=entry),
+            Part("ext4", gpt_type=ROOT, tree=root),
+            Part("ext4", gpt_type=VAR, gpt_uuid=GUID, tree={"/lib/dbus/machine-id": f"{ID}\n"}),
+            Part("", gpt_type="8484680C-9521-48C6-9C11-B0720656F69E", gpt_uuid=guids[0], size=24),
+            Part("", gpt_type="77FF5F63-E7B6-4633-ACF4-1565B864C0E6", gpt_uuid=guids[1]),
+        ],
+    )
+    start = (2 + 40 + 24 + 24 - 1) * MIB
+    copy_into(content, image, start)
+    copy_into(hashes, image, start + 24 * MIB)
+    found = result(image, "--engine", "direct")
+    assert {m["mount_point"] for m in found["guest"]["mounts"]} == {"/", "/efi", "/usr", "/var"}
+    run(["dd", f"if={image}", f"of={content}", "bs=1M", f"skip={start // MIB}", "count=24"])
+    run(["dd", f"if={image}", f"of={hashes}", "bs=1M", f"skip={start // MIB + 24}", "count=8"])
+    run(["veritysetup", "verify", content, hashes, root_hash])
+    table = json.loads(run(["sfdisk", "--json", image]).stdout)["partitiontable"]
+    now = [entry["uuid"].lower() for entry in table["partitions"]]
+    assert now[3:] == guids
+    assert now[2] == var_partition_uuid(machine_id(image)) != GUID
