@@ -236,3 +236,16 @@ def test_a_usr_under_dm_verity_still_matches_its_hashes(tmp_path: Path) -> None:
     now = [entry["uuid"].lower() for entry in table["partitions"]]
     assert now[3:] == guids
     assert now[2] == var_partition_uuid(machine_id(image)) != GUID
+
+
+@pytest.mark.slow
+def test_a_partition_that_is_var_only_when_the_roots_own_is_emptied_stays_so(
+    tmp_path: Path,
+) -> None:
+    image = guest(tmp_path, {"/var/x": "x"})
+    found = result(image)
+    assert "/var" not in {m["mount_point"] for m in found["guest"]["mounts"]}
+    assert any("the root's own /var is not empty" in text for text in found["warnings"])
+    assert var_of(image)["uuid"].lower() == var_partition_uuid(machine_id(image)) != GUID
+    result(image, "--machine-id", "empty")  # nothing is lost by it
+    assert machine_id(image) == ""
