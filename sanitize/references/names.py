@@ -191,6 +191,7 @@ REFERENCES = (
             "/usr/lib/systemd/system",
             "/usr/local/lib/systemd",
             "/lib/systemd/system",
+            "/usr/lib/systemd/system-generators",
         ),
     ),
     # udev rules, also those of packages: an image builder's own package may bring some.

@@ -109,6 +109,8 @@ REFERENCE = Scripts(
         "/etc/crontabs/*",
         "/var/spool/cron/*",
         "/var/spool/cron/crontabs/*",
+        "/etc/network/if-*.d/*",
+        "/etc/NetworkManager/dispatcher.d/*",
         "/usr/local/bin/*",
         "/usr/local/sbin/*",
         "/usr/local/libexec/*",

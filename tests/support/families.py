@@ -106,6 +106,15 @@ EL8: Tree = {
     ),
 }
 
+#: On UEFI, GRUB's configuration and environment block are on the EFI system partition.
+EL8_UEFI: Tree = {
+    **{path: text for path, text in EL8.items() if not path.startswith("/boot/grub2/")},
+    "/boot/grub2/grubenv": "-> ../efi/EFI/almalinux/grubenv",
+    "/boot/efi/EFI/almalinux/grubenv": EL8["/boot/grub2/grubenv"],
+    "/boot/efi/EFI/almalinux/grub.cfg": EL8["/boot/grub2/grub.cfg"],
+    "/etc/grub2-efi.cfg": "-> ../boot/efi/EFI/almalinux/grub.cfg",
+}
+
 ARCH: Tree = {
     **systemd(257),
     "/etc/os-release": 'NAME="Arch Linux"\nPRETTY_NAME="Arch Linux"\nID=arch\n',
@@ -144,6 +153,7 @@ FAMILIES: Mapping[str, Tree] = {
     "debian-12": DEBIAN_12,
     "el9": EL9,
     "el8": EL8,
+    "el8-uefi": EL8_UEFI,
     "arch": ARCH,
     "alpine": ALPINE,
 }

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 #: What programs that start later read, or a person: the scan names it, and does not fail.
 NOT_AT_BOOT = re.compile(
-    r"/etc/(lvm/(backup|archive)|udisks2|exports|security|mtools|hdparm|timeshift|stratis|snapraid"
+    r"/etc/(libvirt|target|tgt|lvm/(backup|archive)|udisks2|exports|security|mtools|hdparm|timeshift|stratis|snapraid"
     r"|sysctl\.d|systemd-swap|btrbk|bees|cron|cryptsetup/|keys/|luks/|luks-keys/)"
     r"|/root/|/var/spool/cron|/usr/local/(s?bin|libexec)/"
 )

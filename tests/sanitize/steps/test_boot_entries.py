@@ -12,6 +12,7 @@ from tests.support.families import (
     ARCH,
     DEBIAN_12,
     EL8,
+    EL8_UEFI,
     EL9,
     EL9_OPTIONS,
     OLD,
@@ -85,15 +86,19 @@ def test_el9(tmp_path: Path, mode: str, token: str) -> None:
     assert told == [] if mode == NEW else "leaves their boot entries behind" in told[0]
 
 
-def test_el8_where_the_command_line_is_in_grubenv(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tree", "block"),
+    [(EL8, "/boot/grub2/grubenv"), (EL8_UEFI, "/boot/efi/EFI/almalinux/grubenv")],
+)
+def test_el8_where_the_command_line_is_in_grubenv(tmp_path: Path, tree: Tree, block: str) -> None:
     kernel = "4.18.0-477.el8.x86_64"
-    changed, _ = run_on(tmp_path, EL8)
+    changed, _ = run_on(tmp_path, tree)
     assert changed == {
         f"/boot/loader/entries/{OLD}-{kernel}.conf": None,
         f"/boot/loader/entries/ALMALINUX-{kernel}.conf": (
             EL8[f"/boot/loader/entries/{OLD}-{kernel}.conf"]
         ),
-        "/boot/grub2/grubenv": grubenv(
+        block: grubenv(
             kernelopts="root=/dev/mapper/al-root ro crashkernel=auto ",
             saved_entry=f"ALMALINUX-{kernel}",
         ),
