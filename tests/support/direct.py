@@ -29,6 +29,7 @@ EXT_VARIANTS: Mapping[str, tuple[str, ...]] = {
     "ext4-no-checksums": ("-t", "ext4", "-O", "^metadata_csum,uninit_bg"),
     "ext4-no-htree": ("-t", "ext4", "-O", "^dir_index"),
     "ext4-new": ("-t", "ext4", "-O", "metadata_csum_seed,orphan_file,sparse_super2"),
+    "ext4-fast-commit": ("-t", "ext4", "-O", "fast_commit,stable_inodes"),
     "ext4-meta-bg": ("-t", "ext4", "-O", "meta_bg,^resize_inode"),
     "ext4-32bit": ("-t", "ext4", "-O", "^64bit,^flex_bg,^extra_isize"),
     "ext4-large-dir": ("-t", "ext4", "-O", "large_dir", "-b", "1024"),

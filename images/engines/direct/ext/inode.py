@@ -108,6 +108,10 @@ class Inode:
     def set_generation(self, value: int) -> None:
         self._put("=I", 0x64, value)
 
+    def clear_block_area(self) -> None:
+        """Make the content empty, and mapped by block numbers."""
+        struct.pack_into("60x", self.raw, 0x28)
+
     def use_extents(self) -> None:
         """Make the content empty, and extent-mapped."""
         self.flags |= EXTENTS

@@ -211,6 +211,8 @@ class Volume:
             found = read_runs(runs, start, end, self._unchanged)
             if found is not None:
                 return found
+        # Of a file inside its inode libext2fs gives at least the 60 bytes that are there for it.
+        limit = min(limit, inode.size - start)
         with _File(self._fs, inode.number, 0) as file:
             if start:
                 call("file_llseek", file, start, os.SEEK_SET, None)
@@ -230,9 +232,11 @@ class Volume:
 
     def overwrite(self, number: int, content: bytes, *, keep: int = 0) -> None:
         """Make *content* what the regular file *number* holds behind its first *keep* bytes."""
-        if keep and (inode := self.inode(number)).flags & INLINE_DATA:
+        inode = self.inode(number)
+        if inode.flags & INLINE_DATA:
             content, keep = self.read(inode, keep) + content, 0
-        if not keep:
+            self._empty_inline(number)
+        elif not keep:
             self._free_content(number)
         with _File(self._fs, number, lib.FILE_WRITE) as file:
             call("file_set_size2", file, keep)
@@ -303,6 +307,21 @@ class Volume:
             library.ext2fs_block_alloc_stats2(self._fs, block, -1)
         inode.use_extents()
         call("iblk_sub_blocks", self._fs, inode.raw, len(blocks))
+        self.save(inode)
+
+    def _empty_inline(self, number: int) -> None:
+        """Make a file that is inside its inode an empty one that will have blocks.
+
+        libext2fs cannot let the content grow inside the inode (1.47, lib/ext2fs/fileio.c,
+        ext2fs_file_write_inline_data: it fails, or writes the padding, too).
+        """
+        self.remove_attribute(number, "system.data")
+        inode = self._read(number)
+        inode.flags &= ~INLINE_DATA
+        inode.clear_block_area()
+        if self.superblock.uses_extents:
+            inode.use_extents()
+        inode.set_no_size()
         self.save(inode)
 
     def _require_mountable(self) -> None:

@@ -73,7 +73,10 @@ def test_every_file_is_what_debugfs_says(image: Path, tree: Path) -> None:
             if name == "lost+found":
                 continue
             content = volumes.read(f"/{name}", 64 * MIB)
-            assert content == dumped(image, name), name
+            said = dumped(image, name)
+            if name in {"empty", "short"}:  # debugfs gives 60 bytes of one in its inode
+                said = (tree / name).read_bytes()
+            assert content == said, name
             assert volumes.read(f"/{name}", 100) == content[:100]
             assert volumes.read(f"/{name}", 2 * MIB + 5) == content[: 2 * MIB + 5]
     finally:
