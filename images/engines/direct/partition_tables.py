@@ -3,7 +3,7 @@
 References: UEFI 2.10, chapter 5 (GPT header and entries, CRC32 over both); "Master boot record" as
 in UEFI 2.10, 5.2.1, with the disk signature at 440; logical partitions as Linux
 ``block/partitions/msdos.c`` reads them. Sectors are 512 bytes, as in every virtual machine that
-was not told otherwise.
+was not told otherwise; a GPT may be for sectors of 4096 bytes, which shows in where its header is.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from unclone.images.engines.direct.block_file import BlockFile
 
 SECTOR = 512
+#: Bytes of a sector, by which a GPT may count.
+_GPT_SECTORS = (512, 4096)
 #: Offsets in the MBR.
 _DISK_ID, _ENTRIES, _SIGNATURE = 440, 446, 510
 _EXTENDED = {0x05, 0x0F, 0x85}
@@ -76,22 +78,27 @@ def read_table(disk: BlockFile) -> Table | None:
 
 
 def set_gpt_guid(disk: BlockFile, value: uuid.UUID, *, partition: int = 0) -> None:
-    """Set the GUID of *partition*, or of the disk itself when 0, in both copies of the table."""
+    """Set the GUID of *partition*, or of the disk itself when 0, in both copies of the table.
+
+    Both are written from the copy that is in force. One that is damaged is made again, because it
+    has the old GUIDs. Raises ``EngineError``, with nothing written, where that cannot be.
+    """
     headers = list(_gpt_headers(disk))
     if not headers:
         raise EngineError("there is no valid GPT to hold a GUID")
-    for header in headers:
-        table = bytearray(header.table(disk))
-        guid = header.guid
-        if partition:
-            at = (partition - 1) * header.entry_size
-            if not any(table[at : at + 16]):
-                raise EngineError(f"there is no partition {partition}")
-            table[at + 16 : at + 32] = value.bytes_le
-        else:
-            guid = value.bytes_le
-        disk.write(header.table_start, bytes(table))
-        disk.write(header.start, header.packed(guid, zlib.crc32(table)))
+    source = headers[0]
+    table = bytearray(source.table(disk))
+    guid = source.guid
+    if partition:
+        at = (partition - 1) * source.entry_size
+        if not any(table[at : at + 16]):
+            raise EngineError(f"there is no partition {partition}")
+        table[at + 16 : at + 32] = value.bytes_le
+    else:
+        guid = value.bytes_le
+    for copy in list(_gpt_copies(disk, headers)):
+        disk.write(copy.table_start, bytes(table))
+        disk.write(copy.start, copy.packed(guid, zlib.crc32(table)))
 
 
 def set_mbr_id(disk: BlockFile, value: int) -> None:
@@ -101,11 +108,35 @@ def set_mbr_id(disk: BlockFile, value: int) -> None:
 
 class _Header(NamedTuple):
     raw: bytes  # the header as it is, without what follows it in its sector
-    start: int
+    sector: int  # bytes
+    own: int
     guid: bytes
-    table_start: int
+    table_at: int
     entries: int
     entry_size: int
+
+    @property
+    def start(self) -> int:
+        return self.own * self.sector
+
+    @property
+    def table_start(self) -> int:
+        return self.table_at * self.sector
+
+    @property
+    def table_sectors(self) -> int:
+        return -(-self.entries * self.entry_size // self.sector)
+
+    @property
+    def alternate(self) -> int:
+        """The sector in which the other copy's header is."""
+        return int(struct.unpack_from("<Q", self.raw, 32)[0])
+
+    @property
+    def usable(self) -> tuple[int, int]:
+        """The first and the last sector that a partition may have."""
+        first, last = struct.unpack_from("<QQ", self.raw, 40)
+        return first, last
 
     def table(self, disk: BlockFile) -> bytes:
         return disk.read(self.table_start, self.entries * self.entry_size)
@@ -118,37 +149,67 @@ class _Header(NamedTuple):
         struct.pack_into("<I", raw, 16, zlib.crc32(raw))
         return bytes(raw)
 
+    def copy(self, own: int, table_at: int) -> _Header:
+        """The header of the other copy, in sector *own*."""
+        raw = bytearray(self.raw)
+        struct.pack_into("<QQ", raw, 24, own, self.own)
+        struct.pack_into("<Q", raw, 72, table_at)
+        return self._replace(raw=bytes(raw), own=own, table_at=table_at)
 
-def _gpt_headers(disk: BlockFile) -> Iterator[_Header]:
+
+def _gpt_headers(disk: BlockFile) -> Sequence[_Header]:
     """The valid headers, primary first."""
-    primary = _gpt_header(disk, 1)
-    if primary:
-        yield primary
-    last = disk.size // SECTOR - 1
-    named: int = struct.unpack_from("<Q", primary.raw, 32)[0] if primary else last
-    backup = _gpt_header(disk, named) or (_gpt_header(disk, last) if named != last else None)
-    if backup and backup.start != SECTOR:
-        yield backup
+    for sector in _GPT_SECTORS:
+        primary = _gpt_header(disk, 1, sector)
+        last = disk.size // sector - 1
+        named = primary.alternate if primary else last
+        backup = _gpt_header(disk, named, sector) or _gpt_header(disk, last, sector)
+        if backup and backup.own == 1:
+            backup = None
+        if primary or backup:
+            return [header for header in (primary, backup) if header]
+    return []
 
 
-def _gpt_header(disk: BlockFile, sector: int) -> _Header | None:
-    if sector * SECTOR + SECTOR > disk.size:
+def _gpt_copies(disk: BlockFile, headers: Sequence[_Header]) -> Iterator[_Header]:
+    """The header in force, and that of every other copy, valid or to be made again."""
+    source = headers[0]
+    others = [(header.own, header.table_at) for header in headers[1:]]
+    if source.own != 1:
+        others.append((1, 2))
+    elif not others and (source.alternate + 1) * source.sector <= disk.size:
+        others.append((source.alternate, source.alternate - source.table_sectors))
+    # A backup beyond the end of a disk that was cut off is nowhere: it holds no old GUIDs.
+    first, last = source.usable
+    for own, table_at in others:
+        sectors = {own, table_at, table_at + source.table_sectors - 1}
+        if any(first <= one <= last or one < 1 for one in sectors):
+            raise EngineError(
+                "one copy of the GPT is damaged, and the other one leaves no room to make it again"
+            )
+    yield source
+    for own, table_at in others:
+        yield source.copy(own, table_at)
+
+
+def _gpt_header(disk: BlockFile, number: int, sector: int) -> _Header | None:
+    if number < 1 or (number + 1) * sector > disk.size:
         return None
-    raw = disk.read(sector * SECTOR, SECTOR)
+    raw = disk.read(number * sector, SECTOR)
     if len(raw) < SECTOR:
         return None
     magic, _, size, crc, _, own, _, _, _, guid, table, entries, entry_size, table_crc = (
         _GPT_HEADER.unpack_from(raw)
     )
-    if magic != _GPT_MAGIC or not _GPT_HEADER.size <= size <= SECTOR or own != sector:
+    if magic != _GPT_MAGIC or not _GPT_HEADER.size <= size <= SECTOR or own != number:
         return None
     if zlib.crc32(raw[:16] + bytes(4) + raw[20:size]) != crc:
         return None
     if entry_size < 128 or entry_size % 8 or not 0 < entries * entry_size <= _GPT_TABLE_LIMIT:
         return None
-    if table * SECTOR + entries * entry_size > disk.size:
+    if table * sector + entries * entry_size > disk.size:
         return None
-    header = _Header(raw[:size], sector * SECTOR, guid, table * SECTOR, entries, entry_size)
+    header = _Header(raw[:size], sector, number, guid, table, entries, entry_size)
     return header if zlib.crc32(header.table(disk)) == table_crc else None
 
 
@@ -157,12 +218,12 @@ def _gpt_partitions(header: _Header, disk: BlockFile) -> Iterator[Partition]:
     for index in range(header.entries):
         entry = table[index * header.entry_size :][:128]
         first, last, attributes = struct.unpack_from("<QQQ", entry, 32)
-        if not any(entry[:16]) or last < first or (last + 1) * SECTOR > disk.size:
+        if not any(entry[:16]) or last < first or (last + 1) * header.sector > disk.size:
             continue
         yield Partition(
             number=index + 1,
-            start=first * SECTOR,
-            size=(last - first + 1) * SECTOR,
+            start=first * header.sector,
+            size=(last - first + 1) * header.sector,
             uuid=str(uuid.UUID(bytes_le=entry[16:32])),
             name=entry[56:128].decode("utf-16-le", "replace").split("\0")[0],
             type=str(uuid.UUID(bytes_le=entry[:16])),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
 import uuid
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,6 +133,145 @@ def test_both_copies_of_a_gpt_say_the_same(disk: Path, volumes: DirectVolumes) -
         assert [fs.partition_uuid for fs in again.file_systems()][1] == NEW
     finally:
         again.drop()
+
+
+def old_guids(disk: Path) -> list[bytes]:
+    """Of the disk and its partitions, as they are in a GPT."""
+    table = table_of(disk)
+    texts = [table["id"], *(entry["uuid"] for entry in table["partitions"])]
+    return [uuid.UUID(text).bytes_le for text in texts]
+
+
+def renew_guids(disk: Path) -> None:
+    """Give every GUID in the partition table of *disk* a new value."""
+    kinds = {IdentifierKind.DISK_GUID, IdentifierKind.PARTITION_GUID}
+    volumes = open_direct(disk)
+    found = [one for one in volumes.identifiers() if one.kind in kinds]
+    assert len(found) == 1 + len(PARTS)
+    volumes.set_identifiers([replace(one, value=str(uuid.uuid4())) for one in found])
+    volumes.close()
+
+
+def damage(disk: Path, *places: int) -> None:
+    with disk.open("r+b") as file:
+        for place in places:
+            file.seek(place, 0 if place >= 0 else 2)
+            file.write(b"\xa5\x5a\xa5\x5a")
+
+
+DAMAGE = {
+    "checksum of the primary header": (512 + 16,),
+    "magic of the primary header": (512,),
+    "primary table": (1024 + 16,),
+    "checksum of the backup header": (-512 + 16,),
+    "magic of the backup header": (-512,),
+    "backup table": (-33 * 512 + 16,),
+}
+
+
+@pytest.mark.parametrize("places", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_copy_of_a_gpt_keeps_no_old_guid(disk: Path, places: tuple[int, ...]) -> None:
+    old = old_guids(disk)
+    damage(disk, *places)
+    renew_guids(disk)
+    raw = disk.read_bytes()
+    assert not [guid for guid in old if guid in raw]
+    assert b"No problems found" in run(["sgdisk", "-v", disk]).stdout
+    assert not set(old) & set(old_guids(disk))
+
+
+def test_copies_that_differ_say_the_same_afterwards(disk: Path) -> None:
+    old = old_guids(disk)
+    backup = disk.read_bytes()[-33 * 512 :]
+    run(["sfdisk", "-q", "--no-reread", "--part-uuid", disk, "2", str(uuid.uuid4())])
+    with disk.open("r+b") as file:
+        file.seek(-33 * 512, 2)
+        file.write(backup)
+    renew_guids(disk)
+    raw = disk.read_bytes()
+    assert not [guid for guid in old if guid in raw]
+    assert b"No problems found" in run(["sgdisk", "-v", disk]).stdout
+
+
+def test_a_backup_that_is_no_longer_at_the_end_follows(disk: Path) -> None:
+    old = old_guids(disk)
+    with disk.open("r+b") as file:
+        file.truncate(disk.stat().st_size + (8 << 20))
+    renew_guids(disk)
+    raw = disk.read_bytes()
+    assert not [guid for guid in old if guid in raw]
+    assert raw.count(b"EFI PART") == 2
+
+
+def test_a_hybrid_mbr_stays(disk: Path) -> None:
+    old = old_guids(disk)
+    run(["sgdisk", "--hybrid", "2:4", disk])
+    before = disk.read_bytes()[:512]
+    renew_guids(disk)
+    raw = disk.read_bytes()
+    assert raw[:512] == before
+    assert not [guid for guid in old if guid in raw]
+
+
+def test_a_damaged_copy_with_no_room_to_be_made_again_is_refused(disk: Path) -> None:
+    header = bytearray(disk.read_bytes()[512 : 512 + 92])
+    struct.pack_into("<Q", header, 32, 4096)  # the backup would be inside the first partition
+    struct.pack_into("<I", header, 16, 0)
+    struct.pack_into("<I", header, 16, zlib.crc32(header))
+    with disk.open("r+b") as file:
+        file.seek(512)
+        file.write(header)
+    damage(disk, -512)
+    before = disk.read_bytes()
+    volumes = open_direct(disk)
+    with pytest.raises(EngineError, match="no room"):
+        volumes.set_identifiers([Identifier(IdentifierKind.DISK_GUID, "/dev/sda", NEW)])
+    volumes.close()
+    assert disk.read_bytes() == before
+
+
+def with_large_sectors(disk: Path) -> None:
+    """Make the GPT of *disk* one for sectors of 4096 bytes; partitions stay where they are."""
+    raw = bytearray(disk.read_bytes())
+    last = len(raw) // 4096 - 1
+    entries = bytearray(raw[1024 : 1024 + 16384])
+    for at in range(0, 16384, 128):
+        first, end = struct.unpack_from("<QQ", entries, at + 32)
+        if first:
+            struct.pack_into("<QQ", entries, at + 32, first // 8, (end + 1) // 8 - 1)
+    header = raw[512 : 512 + 92]
+    raw[512:17920] = bytes(17408)
+    raw[-16896:] = bytes(16896)
+    for own, other, table in ((1, last, 2), (last, 1, last - 4)):
+        struct.pack_into("<QQQQ", header, 24, own, other, 6, last - 5)
+        struct.pack_into("<Q", header, 72, table)
+        struct.pack_into("<I", header, 88, zlib.crc32(entries))
+        struct.pack_into("<I", header, 16, 0)
+        struct.pack_into("<I", header, 16, zlib.crc32(header))
+        raw[own * 4096 : own * 4096 + 92] = header
+        raw[table * 4096 : table * 4096 + 16384] = entries
+    disk.write_bytes(raw)
+
+
+@pytest.mark.parametrize("damaged", [(), (4096 + 16,), (-4096 + 16,)], ids=str)
+def test_a_gpt_for_large_sectors_is_renewed_in_both_copies(
+    disk: Path, damaged: tuple[int, ...]
+) -> None:
+    old = old_guids(disk)
+    with_large_sectors(disk)
+    damage(disk, *damaged)
+    renew_guids(disk)
+    raw = disk.read_bytes()
+    assert not [guid for guid in old if guid in raw]
+    last = len(raw) // 4096 - 1
+    for own, table in ((1, 2), (last, last - 4)):
+        header = bytearray(raw[own * 4096 : own * 4096 + 92])
+        entries = raw[table * 4096 : table * 4096 + 16384]
+        said, of_table = struct.unpack_from("<I", header, 16), struct.unpack_from("<I", header, 88)
+        struct.pack_into("<I", header, 16, 0)
+        assert (said, of_table) == ((zlib.crc32(header),), (zlib.crc32(entries),))
+        assert entries == raw[8192 : 8192 + 16384]
+        assert struct.unpack_from("<Q", header, 72) == (table,)
 
 
 def test_an_mbr_disk_id_changes_the_names_of_its_partitions(tmp_path: Path) -> None:
