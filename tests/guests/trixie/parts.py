@@ -51,7 +51,9 @@ class Builder:
         root = self.copy(image)
         run(["tune2fs", "-U", self.ids.root, root])
         commands = []
-        made = {"/", "/etc", "/boot", "/boot/grub", "/boot/grub2", "/boot/loader/entries"}
+        # debugfs makes what is there a second time.
+        made = {"/", "/etc", "/etc/mdadm", "/srv", "/boot", "/boot/grub", "/boot/grub2"}
+        made |= {"/boot/loader", "/boot/loader/entries"}
         for number, (path, text) in enumerate(own.items()):
             parents = [str(each) for each in reversed(Path(path).parents)]
             commands += [f"mkdir {each}" for each in parents if each not in made]
