@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from unclone.images import discoverable
 from unclone.images.discoverable import Discovery
 from unclone.images.errors import EngineError, RefusedError
 from unclone.images.file_systems.table import UNKNOWN, names_with_root_of
@@ -43,7 +44,8 @@ class Root:
 
     ``places`` gives the physical path of each mount point in ``fstab``; an ``OSError`` where that
     is no place to mount anything. ``empty_boot_places`` are folders in which systemd mounts an EFI
-    system partition that no fstab names. ``missing`` are those of ``places`` that are not there.
+    system partition that no fstab names. ``missing`` are those of ``places``, and of the places of
+    what is discovered, that are not there.
     """
 
     mount: Mount
@@ -148,7 +150,8 @@ def _read(guest: Guest, mount: Mount) -> Root:
                 places[entry.mount_point] = error
     crypttab = _table(guest, "/etc/crypttab")
     empty = (place for place in _ESP_PLACES if _is_empty_folder(guest, place))
-    missing = (p for p in places.values() if isinstance(p, str) and guest.stat(p) is None)
+    named = [*(p for p in places.values() if isinstance(p, str)), *discoverable.PLACES]
+    missing = (place for place in named if guest.stat(place) is None)
     return Root(
         mount, fstab, crypttab, places, tuple(empty), frozenset(missing), Discovery.of(guest)
     )

@@ -87,6 +87,14 @@ def test_every_type_is_mounted_at_its_place(tmp_path: Path) -> None:
     assert layout.var_partitions == (parts[0],)
 
 
+def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
+    tree = {name: text for name, text in EMPTY.items() if name not in {"/efi", "/home", "/boot"}}
+    layout = inspect(tmp_path, tree, part(3, HOME), part(4, ESP, "vfat"))
+    assert mounted(layout) == {"/efi": "/dev/sda4", "/home": "/dev/sda3"}
+    missing = [text.split(" of ")[0] for text in layout.warnings if "does not exist" in text]
+    assert sorted(missing) == ["the mount point /efi", "the mount point /home"]
+
+
 def test_the_newest_usr_is_mounted_where_the_root_has_none(tmp_path: Path) -> None:
     tree = {"/etc/os-release": "-> ../usr/lib/os-release", "/usr": None}
     usr = [part(n, USR_ARM64, partition_label=f"os_{v}") for n, v in ((3, 9), (4, 10), (5, 2))]
