@@ -123,7 +123,7 @@ def test_a_dry_run_says_that_nothing_was_changed(capsys: pytest.CaptureFixture[s
 
 
 def test_another_file_is_named_as_the_result(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "result: b.qcow2" in shown(capsys, Report("a", "b.qcow2", False, "x", GUEST, PLAN))
+    assert "a -> b.qcow2: done (" in shown(capsys, Report("a", "b.qcow2", False, "x", GUEST, PLAN))
 
 
 def test_nothing_to_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,7 +184,10 @@ def test_every_change_note_and_reason_is_in_the_verbose_report(
     for note in report.notes:
         words = note.text.removeprefix("/etc/machine-id is ").removeprefix("new host keys are ")
         assert words in text
-    for step in report.inventory.optional_steps:
+    found = report.inventory
+    assert "address 192.0.2.10/24 (/etc/netplan/01.yaml)" in text
+    assert "(/etc/hostname, /etc/hosts, /etc/mailname)" in text
+    for step in found.optional_steps:
         assert f"--enable {step.step}" in text
         assert " ".join(step.off_because.split()) in text
 

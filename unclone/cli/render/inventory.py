@@ -52,12 +52,16 @@ def show_identities(page: Page, found: Inventory, other_machine_ids: Sequence[st
     page.field("certificates", [", ".join(found.certificates)] if found.certificates else [])
 
 
-def show_kept(page: Page, found: Inventory, reasons: Sequence[str], *, named: bool = False) -> None:
+def show_kept(
+    page: Page, found: Inventory, reasons: Sequence[str], *, named: bool, verbose: bool
+) -> None:
     """What still identifies the machine after a run; *reasons* are those of kept identities.
 
-    *named*: a host name was given, and there are others.
+    *named*: a host name was given, and there are others. Where each is only if *verbose*.
     """
-    page.field("kept", _kept(found, reasons, named=named), fg="magenta")
+    kept = list(_kept(found, named=named, verbose=verbose))
+    texts = kept if verbose or not kept else ["; ".join(kept)]
+    page.field("kept", [*texts, *reasons], fg="magenta")
 
 
 def show_optional_steps(page: Page, found: Inventory, *, verbose: bool) -> None:
@@ -76,22 +80,23 @@ def count_undecided(found: Inventory) -> tuple[int, int]:
     return sum(each.off is Off.BY_DEFAULT for each in found.optional_steps), len(found.told)
 
 
-def _kept(found: Inventory, reasons: Sequence[str], *, named: bool) -> Iterator[str]:
+def _kept(found: Inventory, *, named: bool, verbose: bool) -> Iterator[str]:
     if found.host_names:
-        how = "" if named else "; --hostname NAME changes it"
-        yield f"host name {_names(found.host_names)}{how}"
+        how = "" if named else " (--hostname NAME changes it)"
+        yield f"host name {_names(found.host_names, places=verbose)}{how}"
     for text in _users(found.users):
         yield f"users {text}"
-    for text in _some(found.addresses):
-        yield f"address {text}"
-    for text in _some(found.macs):
-        yield f"MAC address {text}"
+    for kind, places in (("address", found.addresses), ("MAC address", found.macs)):
+        if verbose:
+            yield from (f"{kind} {text}" for text in _some(places))
+        elif places:
+            more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+            yield f"{kind} {', '.join(each.value for each in places[:_NAMED])}{more}"
     if found.certificates:
         yield f"certificates: {', '.join(found.certificates[:_NAMED])}"
     disabled = [each.step for each in found.optional_steps if each.off is Off.DISABLED]
     if disabled:
         yield f"as asked (--disable): {', '.join(disabled)}"
-    yield from reasons
 
 
 def _optional(steps: Sequence[OptionalStep], room: int, *, verbose: bool) -> Iterator[str]:
@@ -121,11 +126,11 @@ def _places(paths: Sequence[str]) -> str:
     return f"{', '.join(paths[:_PLACES])}{more}"
 
 
-def _names(names: Sequence[HostName]) -> str:
+def _names(names: Sequence[HostName], *, places: bool = True) -> str:
     values = [name.value for name in names[:_NAMED]]
     paths = dict.fromkeys(path for name in names for path in name.paths)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(values)}{more} ({', '.join(paths)})"
+    return f"{', '.join(values)}{more}" + (f" ({', '.join(paths)})" if places else "")
 
 
 def _users(users: Sequence[User]) -> Iterator[str]:

@@ -29,15 +29,17 @@ _GENERATE = "generate-ssh-host-key"
 #: Actions after which what was there is gone.
 _REMOVING = {"remove", "clear", "truncate"}
 
+#: What a summary leaves out of a decision: where it was read, and details of it.
+_ASIDE = re.compile(r" \([^()]*\)")
+
 #: Steps with a field of their own.
 _HOST_NAME, _MACHINE_ID, _SSH, _MACS = "hostname", "machine-id", "ssh-host-keys", "mac-pins"
 
 
 def show_report(page: Page, report: Report, *, verbose: bool) -> None:
     """What was done to one image, or would be done."""
-    page.headline(report.image, f": {_done(report)}")
-    if report.result != report.image and report.status == "done":
-        page.line(f"result: {report.result}")
+    copied = report.result != report.image and report.status == "done"
+    page.headline(report.image, f"{f' -> {report.result}' if copied else ''}: {_done(report)}")
     page.line(f"{guest_line(report.guest)}; profile {report.plan.profile}")
     if report.left_alone:
         page.line(_LEFT_ALONE)
@@ -53,7 +55,8 @@ def show_report(page: Page, report: Report, *, verbose: bool) -> None:
     macs = tuple(mac for mac in report.inventory.macs if mac.value not in new)  # new is not kept
     names = tuple(name for name in report.inventory.host_names if name.value not in _given(report))
     left = replace(report.inventory, macs=macs, host_names=names)
-    inventory.show_kept(page, left, kept, named=report.host_name is not None)
+    named = report.host_name is not None
+    inventory.show_kept(page, left, kept, named=named, verbose=verbose)
     inventory.show_optional_steps(page, report.inventory, verbose=verbose)
     inventory.show_told(page, report.inventory, verbose=verbose)
     notes = [note for note in report.notes if note not in _decisions(report.notes)]
@@ -220,7 +223,7 @@ def _decided(notes: Iterable[Note], step: str, *, verbose: bool) -> Iterator[str
     for note in _decisions(notes):
         if note.step == step:
             text = re.sub(r"^(/etc/machine-id|(new )?host keys) (is |are )?", "", note.text)
-            yield text if verbose else text.partition(", and ")[0]
+            yield text if verbose else _ASIDE.sub("", text.partition(", and ")[0])
 
 
 def _ssh(report: Report, changes: Sequence[Change], *, verbose: bool) -> Iterator[str]:
