@@ -6,6 +6,8 @@ line prints both and exits with the status.
 
 from __future__ import annotations
 
+import errno
+import os
 from enum import IntEnum, StrEnum
 
 
@@ -70,6 +72,10 @@ class ToolError(UncloneError):
     """An external program failed; the message quotes its output."""
 
 
+class KilledError(UncloneError):
+    """A program that a run needs was killed by something else. Made by :func:`killed`."""
+
+
 class EngineError(UncloneError):
     """An engine failed; the message quotes it."""
 
@@ -79,3 +85,24 @@ class UncheckedError(EngineError):
 
     It may be damaged all the same. Open the guest again with ``force_check``, which repairs it.
     """
+
+
+def is_full(text: str) -> bool:
+    """Whether *text*, of a tool or an error, says that there is no space left."""
+    return any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def is_kill(status: int) -> bool:
+    """Whether exit *status* (negative for a signal) says that something else ended the program.
+
+    A crash of the program itself is another signal.
+    """
+    return status in {-9, -15}  # SIGKILL, SIGTERM
+
+
+def killed(program: str) -> KilledError:
+    """The error for *program*, whose exit status :func:`is_kill`."""
+    return KilledError(
+        f"{program} was killed by something else in the middle of its work",
+        hint="The kernel does that when memory runs out (`dmesg` says so). Try again with more.",
+    )

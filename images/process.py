@@ -8,7 +8,7 @@ import subprocess
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import ToolError, UncloneError
+from unclone.images.errors import ToolError, UncloneError, is_full, is_kill, killed
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(
 
     Raises :class:`ToolError` when the program is missing, exceeds *timeout* seconds, or exits with
     a status not in *ok*; the message quotes stderr and stdout, because some tools (``tune2fs``)
-    report refusals on stdout.
+    report refusals on stdout. Raises :class:`KilledError` when something else killed it.
     """
     program = os.fspath(argv[0])
     command = _command(argv)
@@ -63,8 +63,14 @@ def run(
         ) from None
     except OSError as error:
         raise UncloneError(f"cannot start {program}: {error.strerror}") from error
+    if is_kill(done.returncode):
+        raise killed(program)
     if done.returncode not in ok:
-        raise ToolError(f"{program} failed ({_ending(done.returncode)}): {_output(done)}")
+        output = _output(done)
+        raise ToolError(
+            f"{program} failed ({_ending(done.returncode)}): {output}",
+            hint="Free some space there and try again." if is_full(output) else "",
+        )
     return done
 
 

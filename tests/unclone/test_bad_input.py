@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,6 @@ from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, poke
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ID = "0123456789abcdef0123456789abcdef"
 ROOT = {**BARE_ROOT, "/etc/machine-id": f"{ID}\n", "/usr/lib/systemd/systemd": "ELF"}
@@ -160,6 +160,52 @@ def test_a_full_disk(tmp_path: Path, tiny_tmpfs: Callable[[int], Path]) -> None:
     image = full / "disk.qcow2"
     image.write_bytes(made.read_bytes())
     refused(image, status=1, names="space")
+
+
+@pytest.mark.parametrize(
+    ("kib", "options"),
+    [
+        (4, ()),
+        pytest.param(300, (), marks=pytest.mark.slow),
+        pytest.param(4, ("--dry-run",), marks=pytest.mark.slow),
+        pytest.param(300, ("--dry-run",), marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_temporary_directory(
+    folder: Path,
+    tiny_tmpfs: Callable[[int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kib: int,
+    options: tuple[str, ...],
+) -> None:
+    """From the beginning, and full when a dry run has written to its overlay."""
+    image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
+    temporary = tiny_tmpfs(kib)
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    if kib == 4 or options:
+        said = refused(image, *options, status=1, names="pace left")
+        assert "Free some space" in said
+    else:  # it has room for what a run keeps there
+        assert unclone("sanitize", "--engine", "direct", image).returncode == 0
+    assert list(temporary.iterdir()) == []
+    assert str(temporary) not in Path("/proc/self/mountinfo").read_text().replace(
+        f" {temporary} ", " "
+    )
+
+
+@pytest.mark.slow
+def test_no_file_can_be_made_in_the_temporary_directory(
+    folder: Path, tiny_tmpfs: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tiny_tmpfs(64)
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
+    for inodes in (2, 3, 4, 5):  # of which one is the directory itself
+        options = f"remount,nr_inodes={inodes}"
+        subprocess.run(["mount", "-o", options, temporary], check=True)
+        said = refused(image, status=1, names="no space left")
+        assert f"in {temporary}" in said
+        assert list(temporary.iterdir()) == []
 
 
 # -- guests --------------------------------------------------------------------------------

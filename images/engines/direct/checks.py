@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from unclone.images import process
 from unclone.images.engines.direct.helpers import CHECKER, end, start
 from unclone.images.engines.direct.vfat.damage import find_damage
-from unclone.images.errors import EngineError
+from unclone.images.errors import EngineError, is_kill, killed
 from unclone.images.file_systems import ext
 from unclone.images.file_systems.fat_boot_sector import parse_sane
 from unclone.images.file_systems.table import UNKNOWN
@@ -88,6 +88,8 @@ class _Check:
             checker.stdin.close()
             checker.stdin = None  # it is closed: communicate() must not flush it
         except OSError as error:
+            if is_kill(checker.wait()):
+                raise killed("e2fsck") from error
             raise EngineError("the file system check did not start") from error
 
     def result(self) -> CheckResult:
@@ -100,6 +102,8 @@ class _Check:
             ) from None
         finally:
             self.end()
+        if is_kill(self._process.returncode):
+            raise killed("e2fsck")
         if self._process.returncode:
             return check(self._device, repair=False)  # the disk itself, with all of the output
         return _result(self._device, CheckState.CLEAN, _condensed(self._device, output))

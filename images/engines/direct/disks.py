@@ -67,10 +67,18 @@ class Disks:
 
     def end(self) -> None:
         """Write everything to the drives and close them."""
-        for disk in self._disks:
-            _flush(disk)
-            disk.close()
+        try:
+            for disk in self._disks:
+                _flush(disk)
+                disk.close()
+        except EngineError:
+            self.require_alive()
+            raise
         self._daemon.end()
+
+    def require_alive(self) -> None:
+        """Raise KilledError when something else has killed the program that shows the disks."""
+        self._daemon.require_alive()
 
     def drop(self) -> None:
         """Close the drives as they are, at once. Safe to call twice."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct import helpers, storage_daemon
 from unclone.images.engines.direct.volumes import DirectVolumes
-from unclone.images.errors import EngineError
+from unclone.images.errors import EngineError, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,10 +54,14 @@ class DirectEngine:
         try:
             _require_reach(volumes)
             yield volumes
-        except BaseException:
-            volumes.drop()
+            volumes.close()
+        except Exception as error:
+            volumes.require_alive()  # whatever was raised then follows from it
+            if isinstance(error, EngineError) and is_full(error.message):
+                error.hint = error.hint or "Free some space there, or in TMPDIR, and try again."
             raise
-        volumes.close()
+        finally:
+            volumes.drop()
 
 
 def reach(drives: Sequence[Drive]) -> str:

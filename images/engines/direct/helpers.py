@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from unclone.images import process
-from unclone.images.errors import EngineError, UncloneError
+from unclone.images.errors import EngineError, UncloneError, is_kill, killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Without site-packages and the user's settings: a third of an interpreter's starting time.
 _FLAGS = ("-I", "-S", "-X", "utf8")
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main()"
+
+#: Seconds from the end of a process's connections until its status can be asked for.
+_SEEN = 5.0
 
 #: Bytes of a pipe, and of one read from it.
 _PIECE = 1024 * 1024
@@ -92,6 +95,7 @@ class HelperProcess:
         self._process = start(command)
         self._name = name
         self._buffer = bytearray()
+        self._stopped = False
         # A larger pipe means fewer reads. A user with many pipes may not have it, which is fine.
         with suppress(OSError):
             fcntl.fcntl(_present(self._process.stdout), fcntl.F_SETPIPE_SZ, _PIECE)
@@ -131,7 +135,20 @@ class HelperProcess:
 
     def kill(self) -> None:
         """End it at once. Safe to call at any time."""
+        self._stopped = True
         end(self._process)
+
+    def require_alive(self, *, ending: bool = False) -> None:
+        """Raise KilledError when something else has killed it.
+
+        With *ending* it is known to be gone, and perhaps not yet seen to have ended.
+        """
+        if self._stopped:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(_SEEN if ending else 0)
+            if is_kill(status) or not status:  # QEMU ends in good order on SIGTERM
+                raise killed(self._name)
 
     def _read(self, deadline: float, limit: float) -> None:
         descriptor = _present(self._process.stdout).fileno()
@@ -158,6 +175,7 @@ class HelperProcess:
 
     def _ended(self) -> EngineError:
         status = self._process.wait()
+        self.require_alive()
         ending = f"by signal {-status}" if status < 0 else f"with status {status}"
         return EngineError(
             f"{self._name} ended {ending} in the middle of its work",

@@ -31,7 +31,7 @@ from unclone.images.engines.direct.access.disk import Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
 from unclone.images.engines.direct.helpers import STORAGE_DAEMON, HelperProcess
 from unclone.images.errors import EngineError, UncloneError
-from unclone.images.files import temporary_directory
+from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
 from unclone.images.text import printable
 
@@ -89,8 +89,9 @@ class StorageDaemon:
         self._gone: set[str] = set()
         self._process: HelperProcess | None = None
         try:
-            self._start(drives, scratch=scratch)
-            self.places: tuple[Place, ...] = tuple(map(self._place, drives, range(len(drives))))
+            with explained("write a temporary file", self._folder):
+                self._start(drives, scratch=scratch)
+                self.places: tuple[Place, ...] = tuple(map(self._place, drives, range(len(drives))))
         except BaseException:
             self.kill()
             raise
@@ -116,7 +117,8 @@ class StorageDaemon:
             return place
         dirty_map = Path(place.dirty_map)
         dirty_map.unlink()  # a process that still has it open reads as before
-        DirtyMap.make(dirty_map, place.size)
+        with explained("write a temporary file", self._folder):
+            DirtyMap.make(dirty_map, place.size)
         settled = Place(place.file, place.size, place.dirty_map, layers, place.generation + 1)
         self.places = (*self.places[:number], settled, *self.places[number + 1 :])
         return settled
@@ -162,6 +164,13 @@ class StorageDaemon:
                 raise EngineError(f"qemu-storage-daemon ended with status {status}")
         finally:
             self.kill()
+
+    def require_alive(self) -> None:
+        """Raise KilledError when something else has killed the daemon."""
+        if self._process is not None:
+            # The disks are the first to notice.
+            served = all(_is_served(place.file) for place in self.places)
+            self._process.require_alive(ending=not served)
 
     def kill(self) -> None:
         """Kill the daemon. Safe to call twice."""
@@ -293,12 +302,18 @@ def _clean_up(folder: Path) -> bool:
 
 def _new_folder() -> tuple[Path, int]:
     """A private folder, and its lock."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    # Locked before it gets its name: another run would take an unlocked one for a left-over.
-    draft = folder / _DRAFT
-    lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    draft.rename(folder / _LOCK)
+    temporary = temporary_directory()
+    with explained("make a temporary folder", temporary):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
+        # Locked before it gets its name: another run would take an unlocked one for a left-over.
+        draft = folder / _DRAFT
+        try:
+            lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            draft.rename(folder / _LOCK)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return folder, lock
 
 
@@ -320,6 +335,17 @@ def _remove(folder: Path) -> None:
         entry.unlink(missing_ok=True)
     with suppress(FileNotFoundError):  # two runs clean up at the same time
         folder.rmdir()
+
+
+def _is_served(file: str) -> bool:
+    """Whether the process that shows *file* is there."""
+    try:
+        os.stat(file)  # noqa: PTH116 (a name, not a Path)
+    except FileNotFoundError:
+        return True  # it is not shown at all, and says nothing
+    except OSError:  # ENOTCONN, ECONNABORTED
+        return False
+    return True
 
 
 def _mounts() -> Iterator[Path]:

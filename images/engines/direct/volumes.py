@@ -284,6 +284,11 @@ class DirectVolumes:
         finally:
             self.drop()
 
+    def require_alive(self) -> None:
+        """Raise KilledError when something else has killed one of the helper programs."""
+        self._worker.require_alive()
+        self._disks.require_alive()
+
     def drop(self) -> None:
         """Close the drives as they are, at once. Safe to call twice."""
         self._checks.end()

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unclone.images.errors import ToolError
+from unclone.images.errors import KilledError, ToolError
 from unclone.images.files import temporary_directory
 from unclone.images.process import run
 
@@ -90,7 +90,7 @@ def probe(hypervisor: str, *, device: Path = KVM) -> Acceleration:
         rom.write_bytes(_ROM)
         try:
             run(_smallest_machine(hypervisor, "kvm", rom), timeout=TIME_LIMIT, ok=(_STATUS,))
-        except ToolError as error:
+        except (ToolError, KilledError) as error:
             first_line = error.message.partition("\\n")[0]  # a newline, made printable
             return Acceleration(kvm=False, reason=first_line)
     return Acceleration(kvm=True)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unclone.images.engines.guestfs.acceleration import Acceleration, acceleration, remember
 from unclone.images.engines.guestfs.native import Native, string_list
-from unclone.images.errors import EngineError, InUseError, UsageError
+from unclone.images.errors import EngineError, InUseError, UsageError, killed
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Appliance:
         self._console: deque[bytes] = deque(maxlen=400)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guestfs")
         self._write_errors = 0
-        self.closed = False
+        self.closed = self._stopped = False
         _require_binding()
         self.binding = guestfs.GuestFS(python_return_dict=True)
         self.native = Native(self.binding._o)  # noqa: SLF001  (the binding hides its handle)
@@ -187,6 +187,11 @@ class Appliance:
             self._kill()
             self._release()
 
+    def require_alive(self) -> None:
+        """Raise KilledError when something else has killed the appliance."""
+        if not self.closed and not self._stopped and not any(self._processes()):
+            raise killed("the libguestfs appliance")
+
     def _release(self) -> None:
         self.closed = True
         self._worker.submit(self.binding.close).result()
@@ -198,14 +203,21 @@ class Appliance:
             time.sleep(0.05)
 
     def _kill(self) -> None:
+        self._stopped = True
+        for process, number in self._processes():
+            with suppress(OSError):  # it ended by itself in the meantime
+                os.kill(process, number)
+
+    def _processes(self) -> Iterator[tuple[int, signal.Signals]]:
+        """The ids of the processes that run it or prepare it, and what ends each."""
         for process in _children():
             with suppress(OSError):  # it ended by itself in the meantime
                 name = Path("/proc", str(process), "comm").read_text().strip()
                 command = Path("/proc", str(process), "cmdline").read_bytes().split(b"\0")
                 if name == "supermin":
-                    os.kill(process, signal.SIGTERM)
+                    yield process, signal.SIGTERM
                 elif self._token.encode() in command:
-                    os.kill(process, signal.SIGKILL)
+                    yield process, signal.SIGKILL
 
     # -- preparing -------------------------------------------------------------------------
     def _configure(self) -> None:

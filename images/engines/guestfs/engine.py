@@ -38,5 +38,8 @@ class GuestfsEngine:
             volumes = GuestfsVolumes(appliance, open_containers(appliance, keys))
             yield volumes
             volumes.close()
+        except Exception:
+            appliance.require_alive()  # whatever was raised then follows from it
+            raise
         finally:
             appliance.abandon()

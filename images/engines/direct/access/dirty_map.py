@@ -25,10 +25,13 @@ class DirtyMap:
 
     @staticmethod
     def make(path: Path, size: int) -> None:
-        """Make the file for a disk of *size* bytes, with everything clean."""
+        """Make the file for a disk of *size* bytes, with everything clean. Raises OSError.
+
+        It takes its space now: a page that could not be stored later would end the process.
+        """
         with path.open("xb") as file:
             path.chmod(0o600)
-            file.truncate((size >> _REGION_BITS) + 1)
+            os.posix_fallocate(file.fileno(), 0, (size >> _REGION_BITS) + 1)
 
     def mark(self, offset: int, count: int) -> None:
         """Mark *count* bytes at *offset* as dirty; called before they are written."""

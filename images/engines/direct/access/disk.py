@@ -119,8 +119,12 @@ class Disk:
     def release(self) -> None:
         """Close QEMU's file, which may then be removed; it is opened again when it is needed."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            try:
+                os.close(self._descriptor)
+            except OSError:
+                pass  # QEMU is gone; what had to be written was flushed, or is not needed
+            finally:
+                self._descriptor = -1
 
     def _file(self) -> int:
         if self._descriptor < 0:

@@ -20,7 +20,7 @@ from unclone.images.engines.engine import Drive
 from unclone.images.engines.guestfs import appliance as module
 from unclone.images.engines.guestfs.acceleration import Acceleration
 from unclone.images.engines.guestfs.appliance import Appliance, shell_value, start
-from unclone.images.errors import EngineError, InUseError, UsageError
+from unclone.images.errors import EngineError, InUseError, KilledError, UsageError
 from unclone.images.opening import open_guest, select_engine
 
 if TYPE_CHECKING:
@@ -222,6 +222,19 @@ def test_a_drive_that_cannot_be_attached(
 ) -> None:
     with pytest.raises(error, match=words):
         Appliance([Drive(disk.with_name(name), form)], read_only=True, kvm=False)
+
+
+@pytest.mark.appliance
+def test_one_that_something_else_kills_is_told_as_that(disk: Path) -> None:
+    def work() -> None:
+        with open_guest([Drive(disk, "raw")], engine=select_engine("guestfs")) as guest:
+            for process in appliances(disk):
+                os.kill(process, signal.SIGKILL)
+            guest.write("/etc/hostname", b"after\n")
+
+    with pytest.raises(KilledError, match="the libguestfs appliance was killed"):
+        work()
+    assert not appliances(disk)
 
 
 @pytest.mark.parametrize("kvm", [None, False, True])

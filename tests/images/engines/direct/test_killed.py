@@ -1,0 +1,98 @@
+"""A helper program that something else kills, as the kernel does when memory runs out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.direct import make_ext
+from unclone.images.engines.direct.engine import DirectEngine
+from unclone.images.engines.engine import Drive, no_keys
+from unclone.images.errors import EngineError, KilledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unclone.images.volumes import Volumes
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything temporary goes there, and must be gone at the end."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
+    assert f" {folder}/" not in Path("/proc/self/mountinfo").read_text()
+
+
+def kill(program: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """Kill the child of this process whose command line has *program* in it."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    found = [pid for pid in children if program in Path("/proc", pid, "cmdline").read_text()]
+    assert found
+    for pid in found:
+        os.kill(int(pid), number)
+        os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [
+        ("qemu-storage-daemon", "qemu-storage-daemon"),
+        ("ext.worker", "the ext file system worker"),
+        ("ext.checker", "e2fsck"),
+    ],
+)
+def test_it_is_told_as_that(
+    tmp_path: Path, program: str, named: str, number: signal.Signals
+) -> None:
+    image = make_ext(tmp_path / "image")
+
+    def work() -> None:
+        engine, drives = DirectEngine(), [Drive(image, "raw")]
+        with engine.open(drives, keys=no_keys, read_only=False, say=print) as volumes:
+            volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+            volumes.create("/file", b"before", mode=0o644, uid=0, gid=0)
+            kill(program, number)
+            volumes.write("/file", b"after", keep=0)
+            volumes.unmount_all()
+            volumes.begin_check("/dev/sda")()
+
+    with pytest.raises(KilledError, match=f"{named} was killed by something else") as caught:
+        work()
+    assert "memory" in caught.value.hint
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_it_is_told_when_it_is_noticed_at_the_end(tmp_path: Path, *, read_only: bool) -> None:
+    def work() -> Volumes:
+        engine, drives = DirectEngine(), [Drive(make_ext(tmp_path / "image"), "raw")]
+        with engine.open(drives, keys=no_keys, read_only=read_only, say=print) as volumes:
+            volumes.mount("/dev/sda", "/", subvolume="", read_only=read_only)
+            kill("qemu-storage-daemon")
+        return volumes
+
+    with pytest.raises(KilledError, match="qemu-storage-daemon was killed"):
+        work()
+
+
+def test_one_that_did_not_answer_in_time_was_killed_by_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        engine, drives = DirectEngine(), [Drive(make_ext(tmp_path / "image"), "raw")]
+        with engine.open(drives, keys=no_keys, read_only=False, say=print) as volumes:
+            volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+            monkeypatch.setattr("unclone.images.engines.direct.ext_client.LIMIT", 0)
+            volumes.scan("/")
+
+    with pytest.raises(EngineError, match="no answer within 0 s"):
+        work()
