@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct.engine import BeyondReachError, DirectEngine
+from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,5 +42,9 @@ class AutoEngine:
 
                 say(f"starting a virtual machine: {beyond.message}")
                 opening = GuestfsEngine().open(drives, keys=keys, read_only=read_only, say=say)
-                volumes = stack.enter_context(opening)
+                try:
+                    volumes = stack.enter_context(opening)
+                except EngineError as error:  # it is not the engine that was asked for
+                    message = f"{error.message} (needed because {beyond.message})"
+                    raise EngineError(message, hint=error.hint) from error
             yield volumes

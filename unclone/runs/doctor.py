@@ -241,9 +241,11 @@ def _libext2fs(family: str, root: Path) -> Check:  # noqa: ARG001
 
 def _fuse(family: str, root: Path) -> Check:  # noqa: ARG001
     title, purpose = "FUSE", "the direct engine, which gives tools the disks as files"
-    reason = storage_daemon.missing()
+    reason = storage_daemon.refusal()
     if reason:
         fix = install(family, "fuse")
+        if not storage_daemon.missing():
+            fix = "Allow it (container: --cap-add SYS_ADMIN --device /dev/fuse), or use guestfs."
         return Check("fuse", title, "missing", printable(reason), purpose, fix, "direct")
     return Check("fuse", title, "ok", "qemu-storage-daemon, /dev/fuse", purpose, engine="direct")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct import helpers, storage_daemon
+from unclone.images.engines.direct.storage_daemon import BeyondReachError
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError, is_full
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from unclone.images.volumes import Volumes
 
 __all__ = ["BeyondReachError", "DirectEngine", "reach"]
-
-
-class BeyondReachError(EngineError):
-    """The guest, or this host, is not one that the direct engine can work with."""
 
 
 class DirectEngine:
@@ -47,12 +44,11 @@ class DirectEngine:
         """
         del keys, say
         if why := storage_daemon.missing():
-            raise BeyondReachError(
-                f"the direct engine cannot work here: {why}", hint="Try --engine guestfs."
-            )
+            raise storage_daemon.unusable(why)
         volumes = DirectVolumes(drives, read_only=read_only)
         try:
             _require_reach(volumes)
+            volumes.await_files()
             yield volumes
             volumes.close()
         except Exception as error:
@@ -70,7 +66,13 @@ def reach(drives: Sequence[Drive]) -> str:
         return why
     volumes = DirectVolumes(drives, read_only=True)
     try:
-        return volumes.beyond_reach()
+        if why := volumes.beyond_reach():
+            return why
+        volumes.await_files()
+    except BeyondReachError as error:
+        return error.message
+    else:
+        return ""
     finally:
         volumes.drop()
 

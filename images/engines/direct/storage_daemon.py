@@ -30,6 +30,7 @@ from unclone.images.engines.direct.access.dirty_map import DirtyMap
 from unclone.images.engines.direct.access.disk import Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
 from unclone.images.engines.direct.helpers import STORAGE_DAEMON, HelperProcess
+from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UncloneError
 from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
@@ -38,7 +39,6 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.engines.engine import Drive
 
 _PREFIX = "unclone-direct-"
 _LOCK = "lock"
@@ -56,6 +56,17 @@ _END_LIMIT = 600.0
 
 _FUSE = Path("/dev/fuse")
 _HINT = "Try --engine guestfs."
+_DENIED = f"{_FUSE} is there, and mounting is denied (no CAP_SYS_ADMIN, or no_new_privs)"
+_UNUSABLE = "the direct engine cannot work here: "
+
+
+class BeyondReachError(EngineError):
+    """The guest, or this host, is not one that the direct engine can work with."""
+
+
+def unusable(why: str) -> BeyondReachError:
+    """The error for a host on which disks cannot be exported."""
+    return BeyondReachError(f"{_UNUSABLE}{why}", hint=_HINT)
 
 
 def missing() -> str:
@@ -66,6 +77,25 @@ def missing() -> str:
         return f"{_FUSE} cannot be opened (no FUSE in this kernel or container)"
     if os.geteuid() != 0 and shutil.which("fusermount3") is None:
         return "fusermount3 is not installed (Debian: fuse3)"
+    return ""
+
+
+def refusal() -> str:
+    """As :func:`missing`, and found out by exporting a file.
+
+    What a container or ``no_new_privs`` denies is seen only when it is done.
+    """
+    if why := missing():
+        return why
+    try:
+        with tempfile.TemporaryDirectory(dir=temporary_directory()) as folder:
+            path = Path(folder, "disk")
+            path.write_bytes(bytes(512))
+            daemon = StorageDaemon([Drive(path, "raw")], scratch=False)
+            daemon.await_files()
+            daemon.end()
+    except UncloneError as error:
+        return error.message.removeprefix(_UNUSABLE)
     return ""
 
 
@@ -87,6 +117,7 @@ class StorageDaemon:
         #: Commands whose answers have not been read yet, in order.
         self._unanswered: list[str] = []
         self._gone: set[str] = set()
+        self._failure: EngineError | None = None
         self._process: HelperProcess | None = None
         try:
             with explained("write a temporary file", self._folder):
@@ -98,6 +129,8 @@ class StorageDaemon:
 
     def await_files(self) -> None:
         """Return when the files exist. Raises EngineError when a drive cannot be exported."""
+        if self._failure is not None:  # also for a caller who has heard of it before
+            raise self._failure
         while self._unanswered:
             self._answer()
 
@@ -254,7 +287,13 @@ class StorageDaemon:
         name = self._unanswered.pop(0)
         if "error" in answer:
             reason = printable(answer["error"]["desc"])
-            raise EngineError(f"qemu-storage-daemon cannot {name}: {reason}", hint=_HINT)
+            self._unanswered.clear()
+            self._failure = (
+                unusable(f"{_DENIED}: {reason}")
+                if name == "block-export-add"
+                else EngineError(f"qemu-storage-daemon cannot {name}: {reason}", hint=_HINT)
+            )
+            raise self._failure
         return answer.get("return")
 
     def _receive(self, limit: float) -> dict[str, Any]:

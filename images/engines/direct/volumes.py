@@ -284,6 +284,10 @@ class DirectVolumes:
         finally:
             self.drop()
 
+    def await_files(self) -> None:
+        """Return when the disks can be written. Raises BeyondReachError when they cannot be."""
+        self._disks.await_files()
+
     def require_alive(self) -> None:
         """Raise KilledError when something else has killed one of the helper programs."""
         self._worker.require_alive()
