@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unclone.images import recovery
-from unclone.images.engines.direct.storage_daemon import clean_up
+from unclone.images.engines.direct.folders import clean_up
 from unclone.runs.listener import NullListener
 
 if TYPE_CHECKING:

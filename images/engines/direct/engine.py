@@ -48,7 +48,6 @@ class DirectEngine:
         volumes = DirectVolumes(drives, read_only=read_only)
         try:
             _require_reach(volumes)
-            volumes.await_files()
             yield volumes
             volumes.close()
         except Exception as error:
@@ -66,13 +65,9 @@ def reach(drives: Sequence[Drive]) -> str:
         return why
     volumes = DirectVolumes(drives, read_only=True)
     try:
-        if why := volumes.beyond_reach():
-            return why
-        volumes.await_files()
+        return volumes.beyond_reach()
     except BeyondReachError as error:
         return error.message
-    else:
-        return ""
     finally:
         volumes.drop()
 

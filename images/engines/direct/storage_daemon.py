@@ -13,15 +13,11 @@ one on a disk); fusermount3(1).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import re
 import shutil
-import stat
 import tempfile
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +25,7 @@ from unclone.images import process
 from unclone.images.engines.direct.access.dirty_map import DirtyMap
 from unclone.images.engines.direct.access.disk import Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
+from unclone.images.engines.direct.folders import clean_up, new_folder, remove
 from unclone.images.engines.direct.helpers import STORAGE_DAEMON, HelperProcess
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UncloneError
@@ -40,11 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-_PREFIX = "unclone-direct-"
-_LOCK = "lock"
-_DRAFT = "lock.new"
-#: Seconds after which a folder without a lock is not just being made any more.
-_AGE = 3600.0
 _SCRATCH = "scratch"
 _DIRTY_MAP = "dirty-map"
 _PART = "-part"
@@ -110,7 +102,7 @@ class StorageDaemon:
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         clean_up()
         with deferred():
-            self._folder, self._lock = _new_folder()
+            self._folder, self._lock = new_folder()
         self._drives = tuple(drives)
         self._scratch = scratch
         self._nodes: list[str] = []
@@ -212,7 +204,7 @@ class StorageDaemon:
                 self._process.kill()
                 self._process = None
             if self._lock >= 0:
-                _remove(self._folder)
+                remove(self._folder)
                 os.close(self._lock)
                 self._lock = -1
 
@@ -305,77 +297,6 @@ class StorageDaemon:
         return {} if "event" in message else message
 
 
-def clean_up() -> int:
-    """Remove what killed runs of this user have left behind; return how many there were."""
-    temporary = temporary_directory().glob(f"{_PREFIX}*")
-    # The run may have had another temporary directory.
-    mounted = (place.parent for place in _mounts() if place.parent.name.startswith(_PREFIX))
-    return sum(_clean_up(folder) for folder in {*temporary, *mounted})
-
-
-def _clean_up(folder: Path) -> bool:
-    """Remove *folder* if its run was killed."""
-    try:
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            return False
-        old = time.time() - found.st_mtime > _AGE
-        if old and not any(folder.iterdir()):
-            folder.rmdir()
-            return True
-        given_up = old and (folder / _DRAFT).exists()
-        name = _DRAFT if given_up else _LOCK
-        lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False  # it is just being made or removed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with deferred():
-            _remove(folder)
-    except BlockingIOError:
-        return False  # its run has not ended
-    finally:
-        os.close(lock)
-    return True
-
-
-def _new_folder() -> tuple[Path, int]:
-    """A private folder, and its lock."""
-    temporary = temporary_directory()
-    with explained("make a temporary folder", temporary):
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
-        # Locked before it gets its name: another run would take an unlocked one for a left-over.
-        draft = folder / _DRAFT
-        try:
-            lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            draft.rename(folder / _LOCK)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-    return folder, lock
-
-
-def _remove(folder: Path) -> None:
-    """Unmount what is mounted in *folder* and remove it."""
-    for mounted in _mounts():
-        if mounted.parent != folder:
-            continue
-        command = ["umount", "-l"] if shutil.which("fusermount3") is None else []
-        try:
-            process.run([*(command or ["fusermount3", "-u", "-z"]), mounted])
-        except UncloneError as error:
-            raise EngineError(f"cannot unmount {mounted}: {error.message}") from error
-    # Only the files made here: if something is still mounted, nothing on it is removed.
-    ours = [
-        file for form in ("disk*", f"{_SCRATCH}*", f"{_DIRTY_MAP}*") for file in folder.glob(form)
-    ]
-    for entry in [*ours, folder / _DRAFT, folder / _LOCK]:
-        entry.unlink(missing_ok=True)
-    with suppress(FileNotFoundError):  # two runs clean up at the same time
-        folder.rmdir()
-
-
 def _is_served(file: str) -> bool:
     """Whether the process that shows *file* is there."""
     try:
@@ -385,13 +306,6 @@ def _is_served(file: str) -> bool:
     except OSError:  # ENOTCONN, ECONNABORTED
         return False
     return True
-
-
-def _mounts() -> Iterator[Path]:
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        place = line.split(b" ")[4]  # blanks in it are written as \040
-        plain = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), place)
-        yield Path(os.fsdecode(plain))
 
 
 def _export(name: str, node: str, file: Path) -> dict[str, Any]:

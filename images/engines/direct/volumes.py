@@ -44,8 +44,13 @@ class DirectVolumes:
             raise
 
     def beyond_reach(self) -> str:
-        """What on the drives this engine cannot open; "" when there is nothing."""
+        """What on the drives this engine cannot open; "" when there is nothing.
+
+        Raises BeyondReachError when they cannot be written on this host.
+        """
         found = [d for d in self._read() if d.content.beyond]
+        if not found:
+            self._disks.await_files()
         return "; ".join(f"{d.name} holds {d.content.beyond}" for d in found)
 
     # -- devices ---------------------------------------------------------------------------
@@ -199,27 +204,21 @@ class DirectVolumes:
     def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
         """Replace what the regular file at *path* holds behind its first *keep* bytes, in place."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.write(below, content, keep)
-        except OSError as error:
-            raise _named(error, path) from None
 
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         """Make a regular file; ``FileExistsError`` when the name is taken."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.create(below, content, mode, uid, gid)
-        except OSError as error:
-            raise _named(error, path) from None
 
     def remove(self, path: str) -> None:
         """Remove the file, symlink or whole tree at *path*."""
         self._require_no_mount(path)
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.remove(below)
-        except OSError as error:
-            raise _named(error, path) from None
 
     def rename(self, old: str, new: str) -> None:
         """Rename within one file system, replacing a file at *new*."""
@@ -237,42 +236,32 @@ class DirectVolumes:
     def make_directory(self, path: str, *, mode: int, uid: int, gid: int) -> None:
         """Make one directory."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.make_directory(below, mode, uid, gid)
-        except OSError as error:
-            raise _named(error, path) from None
 
     def make_symlink(self, path: str, target: str) -> None:
         """Make a symlink at *path* that holds *target* as its text."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.make_symlink(below, _raw(target))
-        except OSError as error:
-            raise _named(error, path) from None
 
     def set_owner(self, path: str, *, uid: int, gid: int) -> None:
         """Change owner and group."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.set_owner(below, uid, gid)
-        except OSError as error:
-            raise _named(error, path) from None
 
     def set_mode(self, path: str, mode: int) -> None:
         """Change the permission bits."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.set_mode(below, mode)
-        except OSError as error:
-            raise _named(error, path) from None
 
     def set_xattr(self, path: str, name: str, value: bytes) -> None:
         """Set one extended attribute."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             driver.set_xattr(below, name, value)
-        except OSError as error:
-            raise _named(error, path) from None
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
@@ -283,10 +272,6 @@ class DirectVolumes:
             self._disks.end()
         finally:
             self.drop()
-
-    def await_files(self) -> None:
-        """Return when the disks can be written. Raises BeyondReachError when they cannot be."""
-        self._disks.await_files()
 
     def require_alive(self) -> None:
         """Raise KilledError when something else has killed one of the helper programs."""
@@ -387,6 +372,15 @@ class DirectVolumes:
         place = path.rstrip("/")
         if any(m == place or m.startswith(f"{place}/") for m in self._mounts):
             raise OSError(errno.EBUSY, "something is mounted there", path)
+
+
+@contextmanager
+def _about(path: str) -> Iterator[None]:
+    """Name *path* in what is raised."""
+    try:
+        yield
+    except OSError as error:
+        raise _named(error, path) from None
 
 
 def _named(error: OSError, path: str) -> OSError:

@@ -33,13 +33,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def kill(program: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """Kill the child of this process whose command line has *program* in it."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    found = [pid for pid in children if program in Path("/proc", pid, "cmdline").read_text()]
-    assert found
+    """Kill, or stop, the child of this process whose command line has *program* in it."""
+    found: list[str] = []
+    while not found:  # a child that was just forked has its parent's command line
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        found = [pid for pid in children if program in Path("/proc", pid, "cmdline").read_text()]
     for pid in found:
         os.kill(int(pid), number)
-        os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOWAIT)
+        os.waitid(os.P_PID, int(pid), os.WEXITED | os.WSTOPPED | os.WNOWAIT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -91,6 +92,7 @@ def test_one_that_did_not_answer_in_time_was_killed_by_us(
         engine, drives = DirectEngine(), [Drive(make_ext(tmp_path / "image"), "raw")]
         with engine.open(drives, keys=no_keys, read_only=False, say=print) as volumes:
             volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+            kill("ext.worker", signal.SIGSTOP)
             monkeypatch.setattr("unclone.images.engines.direct.ext_client.LIMIT", 0)
             volumes.scan("/")
 
