@@ -26,7 +26,7 @@ class SetHostName:
         """Edit the file in place; one that is missing is made."""
         if not guest.exists(change.target):
             content = f"{change.details['name']}\n"
-            guest.create(change.target, content.encode("ascii"), like="/etc/os-release")
+            guest.create(change.target, content.encode("ascii"), like="/etc/fstab")
             return ""
         text = _read(guest, change.target)
         new = _rewritten(change, text)

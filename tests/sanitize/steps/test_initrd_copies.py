@@ -104,6 +104,20 @@ def test_what_is_written_on_the_disk_is_written_in_the_initrd(tmp_path: Path) ->
     assert (unpacked(tmp_path) / ISCSI[1:]).read_text() == "GenerateName=yes\n"
 
 
+def test_a_new_host_name_is_in_the_initrd_as_well(tmp_path: Path) -> None:
+    plan = run(tmp_path, COPIES, {"/etc/hostname": "golden\n"}, Options(hostname="web-01"))
+    assert copies(plan) == {"etc/hostname"}
+    assert (unpacked(tmp_path) / "etc/hostname").read_text() == "web-01\n"
+
+
+def test_a_dhcp_identity_leaves_the_initrd_as_well(tmp_path: Path) -> None:
+    path = "/etc/systemd/network/20-lan.network"
+    text = "[DHCPv6]\nDUIDType=uuid\n"
+    files: Tree = {path: f"{text}DUIDRawData=00:04:aa:bb:cc:dd:ee:ff\n"}
+    run(tmp_path, files, files)
+    assert (unpacked(tmp_path) / path[1:]).read_text() == text
+
+
 def test_an_option_that_removes_more_removes_more_there(tmp_path: Path) -> None:
     options = Options(enable=frozenset({"multipath-bindings"}))
     run(tmp_path, COPIES, COPIES, options)
