@@ -93,11 +93,25 @@ class Guest:
 
     def list(self, path: str) -> Sequence[str]:
         """The sorted names in the directory at *path*; empty when it is not a directory."""
-        return sorted(self._scan(path))
+        return sorted(self.kinds(path))
 
     def kinds(self, path: str) -> Mapping[str, Kind]:
         """What each name in the directory at *path* is; empty when it is not a directory."""
-        return self._scan(path)
+        known = self._listings.get(path)
+        if known is None:
+            known = self._listings[path] = self._scan_physical(path)
+        return known
+
+    def kind(self, path: str) -> Kind | None:
+        """What *path* leads to, symlinks followed; None for nothing.
+
+        The listing of the directory answers: for many files in one, that is a single call.
+        """
+        try:
+            above, name = posixpath.split(self.resolve(path))
+        except OSError:
+            return None
+        return self.kinds(above).get(name) if name else Kind.DIRECTORY
 
     def glob(self, pattern: str) -> Sequence[str]:
         """The sorted guest paths that match *pattern*: ``*``, ``?``, ``[...]`` per component.
@@ -110,7 +124,7 @@ class Guest:
         for part in _parts(pattern):
             if is_pattern(part):
                 matches = matcher(part)
-                found = [f"{base}/{n}" for base in found for n in self._scan(base) if matches(n)]
+                found = [f"{base}/{n}" for base in found for n in self.kinds(base) if matches(n)]
             else:
                 found = [f"{base}/{part}" for base in found if self._has(base, part)]
         return sorted(path for path in found if path)
@@ -321,12 +335,6 @@ class Guest:
         above, _, name = physical.rpartition("/")
         return self._scans.get(above or "/", {}).get(name) or self._lstat(physical).kind
 
-    def _scan(self, path: str) -> Mapping[str, Kind]:
-        known = self._listings.get(path)
-        if known is None:
-            known = self._listings[path] = self._scan_physical(path)
-        return known
-
     def _scan_physical(self, path: str) -> Mapping[str, Kind]:
         if not self.is_dir(path or "/"):
             return {}
@@ -337,7 +345,7 @@ class Guest:
 
     def _has(self, base: str, name: str) -> bool:
         # The listing of a directory answers for every name in it: one call instead of many.
-        return self.exists(f"{base}/{name}") if name == ".." else name in self._scan(base)
+        return self.exists(f"{base}/{name}") if name == ".." else name in self.kinds(base)
 
     def _resolve(self, path: str, *, follow_last: bool) -> str:
         known = self._resolved.get((path, follow_last))

@@ -221,13 +221,11 @@ def _may_be_initrd(start: bytes) -> bool:
 
 
 def _collect(guest: Guest, path: str, found: dict[str, bool], seen: set[str], depth: int) -> None:
-    stat = guest.stat(path) if depth >= 0 and len(found) < _MOST else None
-    if stat is None:
-        return
-    physical = guest.resolve(path)
-    if stat.kind is Kind.FILE:
+    kind = guest.kind(path) if depth >= 0 and len(found) < _MOST else None
+    physical = guest.resolve(path) if kind else ""
+    if kind is Kind.FILE:
         found.setdefault(physical, False)
-    elif stat.kind is Kind.DIRECTORY and physical not in seen:
+    elif kind is Kind.DIRECTORY and physical not in seen:
         seen.add(physical)
         for name in guest.list(physical):
             _collect(guest, f"{physical.rstrip('/')}/{name}", found, seen, depth - 1)

@@ -71,7 +71,7 @@ class NameReference:
     def _dangling(self, guest: Guest) -> Iterator[Note]:
         """What a link leads to that is nowhere here, and may be on a disk that is not mounted."""
         for link in _links_of(guest, self.folders):
-            if guest.stat(link) is None:
+            if guest.kind(link) is None:
                 text = guest.readlink(link)
                 target = posixpath.normpath(posixpath.join(posixpath.dirname(link), text))
                 if not target.startswith(_WITHOUT_A_PACKAGE):
@@ -153,13 +153,13 @@ def _links(guest: Guest, folder: str, depth: int) -> Iterator[str]:
 
 
 def _steps(guest: Guest, link: str) -> Iterator[str]:
-    """The physical path of what *link* leads to directly, and, while that is a link, of the next.
+    """What *link*, a physical path, leads to directly, and, while that is a link, the next.
 
     Empty for what is no link, or leads to nothing.
     """
     for _ in range(MAX_SYMLINKS):
-        stat = guest.lstat(link)
-        if stat is None or stat.kind is not Kind.SYMLINK or guest.stat(link) is None:
+        above, name = posixpath.split(link)
+        if guest.kinds(above).get(name) is not Kind.SYMLINK or guest.kind(link) is None:
             return
         text = guest.readlink(link)
         folder, name = posixpath.split(posixpath.join(posixpath.dirname(link), text))

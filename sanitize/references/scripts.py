@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unclone.images.volumes import Kind
 from unclone.sanitize.change import StepPlan
 from unclone.sanitize.files import files_at
 from unclone.sanitize.references import boot_files, boot_settings, storage_files
@@ -66,13 +67,37 @@ class Scripts:
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each file that holds an identifier of this run."""
         guest, rewriter = context.guest, context.renewals.rewriter
+        if not rewriter.needles:
+            return StepPlan()
         others = set(files_at(guest, _SETTINGS, _LIMIT))
         found = (
             (path, rewriter.found(guest.read(path, _LIMIT)))
-            for path in files_at(guest, (*self.paths, *_named(guest)), _LIMIT)
+            for path in self._files(guest, rewriter.needles)
             if path not in others
         )
         return StepPlan(tuple(rewrite(self.info, path, what) for path, what in found if what))
+
+    def _files(self, guest: Guest, needles: Sequence[bytes]) -> Iterator[str]:
+        """What may hold one of *needles*. Directories are searched whole, which is one call."""
+        single = [path for path in self.paths if not path.endswith("/*")]
+        whole = [path.removesuffix("/*") for path in self.paths if path.endswith("/*")]
+        folders = [folder for pattern in whole for folder in guest.glob(pattern)]
+        found = dict.fromkeys(files_at(guest, single, _LIMIT))
+        for path in (
+            *guest.search(folders, needles, limit=_LIMIT),
+            *(link for folder in folders for link in _links_in(guest, folder)),
+            *_named(guest),
+        ):
+            stat = guest.stat(path) if guest.kind(path) is Kind.FILE else None
+            if stat and stat.size <= _LIMIT:
+                found[guest.resolve(path)] = None
+        yield from found
+
+
+def _links_in(guest: Guest, folder: str) -> Iterator[str]:
+    for name, kind in guest.kinds(folder).items():
+        if kind is Kind.SYMLINK:
+            yield f"{folder}/{name}"
 
 
 def _named(guest: Guest) -> Iterator[str]:
@@ -80,7 +105,7 @@ def _named(guest: Guest) -> Iterator[str]:
         for line in guest.text_or_empty(path, _LIMIT).splitlines():
             match = _LINE.match(line)
             for name in _FILE.findall(match[1]) if match else ():
-                if not _NOT_OURS.match(name) and not set("*?[%$") & set(name):
+                if not _NOT_OURS.match(name) and not set("%$") & set(name):
                     yield name
 
 

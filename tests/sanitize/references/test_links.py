@@ -241,3 +241,11 @@ def test_what_a_configuration_includes_is_read_at_boot(tmp_path: Path) -> None:
         },
     )
     assert set(left(tmp_path)) == {("/opt/more.cfg", True)}
+
+
+def test_names_with_wildcards_are_names(tmp_path: Path) -> None:
+    path = "/etc/local.d/[data]*.start"
+    unit = "[Service]\nExecStart=/o/[x]\n"
+    plant(tmp_path, {path: FSTAB, "/etc/systemd/system/d.service": unit, "/o/[x]": FSTAB})
+    changes, _ = planned(tmp_path)
+    assert {change.target for change in changes} == {path, "/o/[x]"}
