@@ -7,6 +7,7 @@ itself and one neighbouring blank stays byte for byte.
 References: UAPI Group, "Boot Loader Specification" (type 1 entries) and "Unified Kernel Image";
 GRUB manual (grub.cfg, Environment block, /etc/default/grub); kernel-install(8); SYSLINUX manual;
 rEFInd, "Methods of Booting Linux"; Limine ``CONFIG.md``; dracut.conf(5);
+ukify(1) (``Cmdline=``); U-Boot's ``uEnv.txt`` and Armbian's ``armbianEnv.txt``;
 Documentation/admin-guide/kernel-parameters.rst (quoting, ``-`` equals ``_`` in names).
 """
 
@@ -35,6 +36,7 @@ class ArgumentKind(StrEnum):
     EXTLINUX = "extlinux"  # `APPEND ARGS`
     REFIND = "refind"  # `"TITLE" "ARGS"`, and `options "ARGS"`
     LIMINE = "limine"  # `cmdline: ARGS`, `CMDLINE=ARGS`
+    SETTINGS = "settings"  # `KEY=ARGS`, unquoted: ukify, boards with U-Boot
     FIRMWARE = "firmware"  # the whole file is what the kernel gets (Raspberry Pi)
     TEMPLATE = "template"  # the whole file is what the next kernel's entry will get
     ASSIGNMENTS = "assignments"  # `GRUB_CMDLINE_LINUX="ARGS"`
@@ -75,6 +77,12 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         for root in BOOT_ROOTS
         for path in ("limine.c*", "limine/limine.c*", "EFI/*/limine.c*")
     ),
+    ArgumentKind.SETTINGS: (
+        "/etc/kernel/uki.conf",
+        "/usr/lib/kernel/uki.conf",
+        "/etc/systemd/ukify.conf",
+        *(f"{root}/{name}Env.txt" for root in BOOT_ROOTS for name in ("u", "armbian", "dietpi")),
+    ),
     ArgumentKind.FIRMWARE: ("/boot/cmdline.txt", "/boot/firmware/cmdline.txt"),
     ArgumentKind.TEMPLATE: (
         "/etc/kernel/cmdline",
@@ -91,6 +99,7 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         "/etc/default/flash-kernel",
         "/etc/update-extlinux.conf",
         "/etc/default/limine",
+        "/etc/default/u-boot",
         "/etc/sdboot-manage.conf",
         "/etc/dracut.conf",
         "/etc/dracut.conf.d/*.conf",
@@ -99,9 +108,10 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
         f"{root}/{path}"
         for root in BOOT_ROOTS
         for path in (
-            "EFI/*/*.[Ee][Ff][Ii]",
-            "EFI/*/*.[Ee][Ff][Ii].extra.d/*.[Ee][Ff][Ii]",
-            "loader/addons/*.[Ee][Ff][Ii]",
+            "*.[Ee][Ff][Ii]",
+            "*/*.[Ee][Ff][Ii]",
+            "*/*/*.[Ee][Ff][Ii]",
+            "*/*/*/*.[Ee][Ff][Ii]",
         )
     ),
 }
@@ -118,27 +128,38 @@ _WORD = re.compile(r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|\\[^\r\n]|[^\s"'\\]|["'\\])+""
 _LINE = r"(?P<arguments>(?:\\\r?\n|[^\r\n])*)"
 _QUOTED = r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"';]*))"""
 _LINUX = re.compile(rf"(?m)^[ \t]*(?:linux|linux16|linuxefi|kernel)[ \t]+(?P<image>\S+){_LINE}")
+#: A variable that a menu entry may use, and what else passes arguments on: Xen, another loader.
+_GRUB_MORE = (
+    re.compile(rf"(?m)^[ \t]*set[ \t]+\w+={_QUOTED}", re.DOTALL),
+    re.compile(rf"(?m)^[ \t]*(?:module2?|multiboot2?|chainloader)[ \t]+{_LINE}"),
+)
 #: A title and arguments, or ``options``; a quote inside is doubled.
 _REFIND = re.compile(
     r'(?m)^[ \t]*(?:options|"(?:""|[^"\r\n])*")[ \t]+"(?P<arguments>(?:""|[^"\r\n])*)"'
 )
 _REGIONS: Mapping[ArgumentKind, tuple[re.Pattern[str], ...]] = {
-    ArgumentKind.GRUB_SCRIPT: (_LINUX,),
+    ArgumentKind.GRUB_SCRIPT: (_LINUX, *_GRUB_MORE),
     ArgumentKind.GRUB_CFG: (
         _LINUX,
         re.compile(rf"(?m)^[ \t]*(?:set[ \t]+)?(?:default_)?kernelopts={_QUOTED}", re.DOTALL),
+        *_GRUB_MORE,
     ),
-    ArgumentKind.GRUBENV: (re.compile(r"(?m)^(?:kernelopts|tuned_params)=(?P<arguments>[^\n]*)"),),
+    ArgumentKind.GRUBENV: (
+        re.compile(r"(?m)^(?!(?:saved|next|prev_saved)_entry=)\w+=(?P<arguments>[^\n]*)"),
+    ),
     ArgumentKind.ENTRY: (re.compile(rf"(?m)^[ \t]*options(?=[ \t]){_LINE}"),),
     ArgumentKind.EXTLINUX: (re.compile(rf"(?mi)^[ \t]*append(?=[ \t]){_LINE}"),),
     ArgumentKind.REFIND: (_REFIND,),
     ArgumentKind.LIMINE: (re.compile(rf"(?mi)^[ \t]*(?:kernel_)?cmdline[ \t]*[:=]{_LINE}"),),
+    ArgumentKind.SETTINGS: (
+        re.compile(rf"(?mi)^[ \t]*(?:cmdline|\w*bootargs|\w*extraargs|optargs)[ \t]*={_LINE}"),
+    ),
     ArgumentKind.FIRMWARE: (re.compile(r"(?m)^(?![ \t]*#)(?P<arguments>[^\r\n]+)"),),
     ArgumentKind.TEMPLATE: (re.compile(r"(?m)^(?![ \t]*#)(?P<arguments>[^\r\n]+)"),),
     ArgumentKind.ASSIGNMENTS: (
         re.compile(
             r"(?m)^[ \t]*(?:export[ \t]+)?(?:GRUB_CMDLINE_\w+|\w*_APPEND|LINUX_KERNEL_CMDLINE\w*"
-            r"|default_kernel_opts|KERNEL_CMDLINE(?:\[[^]\s]*\])?|LINUX_OPTIONS"
+            r"|default_kernel_opts|U_BOOT_PARAMETERS|KERNEL_CMDLINE(?:\[[^]\s]*\])?|LINUX_OPTIONS"
             rf"|kernel_cmdline)[ \t]*\+?=[ \t]*{_QUOTED}",
             re.DOTALL,
         ),
@@ -150,6 +171,7 @@ _NOT_BOOTED = {
     ArgumentKind.ASSIGNMENTS,
     ArgumentKind.GRUBENV,
     ArgumentKind.GRUB_SCRIPT,
+    ArgumentKind.SETTINGS,
 }
 _GROUPS = ("arguments", "double", "single", "bare")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
 
 #: What is done to a file as a whole. References are rewritten in an initrd by their own steps.
-_WHOLE = {"remove", "write", "truncate", "drop-lines", "generate-ssh-host-key"}
+_WHOLE = {
+    *("remove", "write", "truncate", "blank", "drop-lines", "replace-text"),
+    "generate-ssh-host-key",
+}
+#: Steps that edit files and correct the initrds' copies themselves.
+_CORRECTING = {"mac-pins", "boot-entries"}
 #: Their copies are other steps' business.
 _OTHERS = ("etc/machine-id", "etc/machine-info", "var/lib/dbus/machine-id")
 #: A host name's copy follows however the file is changed.
@@ -115,8 +120,8 @@ def _with_contents(guest: Guest, path: str, members: Mapping[str, str]) -> Surve
 def _copies(context: PlanningContext, survey: Survey) -> Iterator[tuple[str, str]]:
     """Each member that has to follow, and the path of what it follows."""
     guest, disabled = context.guest, context.options.disable
-    changed = {change.target: change.action for change in context.changes}
-    whole = {path for path, action in changed.items() if action in _WHOLE}
+    changed = {each.target for each in context.changes if each.step not in _CORRECTING}
+    whole = {each.target for each in context.changes if each.action in _WHOLE} & changed
     for member, found in survey.members.items():
         if found.header.is_directory or member in _OTHERS:
             continue

@@ -118,6 +118,15 @@ def test_a_dhcp_identity_leaves_the_initrd_as_well(tmp_path: Path) -> None:
     assert (unpacked(tmp_path) / path[1:]).read_text() == text
 
 
+def test_what_is_renewed_inside_a_file_is_renewed_in_the_initrd(tmp_path: Path) -> None:
+    path = "/etc/nvme/config.json"
+    text = f'[{{"hostnqn": "nqn.2014-08.org.nvmexpress:uuid:{UUID}"}}]\n'
+    run(tmp_path, {path: text}, {path: text})
+    new = (tmp_path / "guest" / path[1:]).read_text()
+    assert UUID not in new
+    assert (unpacked(tmp_path) / path[1:]).read_text() == new
+
+
 def test_an_option_that_removes_more_removes_more_there(tmp_path: Path) -> None:
     options = Options(enable=frozenset({"multipath-bindings"}))
     run(tmp_path, COPIES, COPIES, options)
