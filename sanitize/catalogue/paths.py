@@ -47,11 +47,16 @@ class Found(NamedTuple):
     astray: tuple[str, ...]
 
 
-def find(guest: Guest, patterns: Iterable[str], spared: Sequence[str] = ()) -> Found:
-    """Everything that *patterns* match; trees in *spared* (physical paths) are not searched."""
+def find(
+    guest: Guest, patterns: Iterable[str], spared: Sequence[str] = (), homes: int | None = None
+) -> Found:
+    """Everything that *patterns* match; trees in *spared* (physical paths) are not searched.
+
+    Given *homes*, only so many home directories are looked into.
+    """
     targets: set[str] = set()
     astray: dict[str, str] = {}
-    search = _Search(guest, spared)
+    search = _Search(guest, spared, homes)
     for pattern in patterns:
         for spelled in search.expand(pattern):
             folder = guest.resolve(parent(spelled))
@@ -93,9 +98,10 @@ def around(guest: Guest, target: str, spared: Sequence[str]) -> Iterator[str]:
 class _Search:
     """One search of a guest; what several patterns need is read once."""
 
-    def __init__(self, guest: Guest, spared: Sequence[str]) -> None:
+    def __init__(self, guest: Guest, spared: Sequence[str], homes: int | None = None) -> None:
         self._guest = guest
         self._spared = spared
+        self._most = homes
         self._files: dict[str, Sequence[str]] = {}
 
     def expand(self, pattern: str) -> Iterator[str]:
@@ -121,7 +127,9 @@ class _Search:
             fields = (line.split(":") for line in guest.read_text("/etc/passwd").splitlines())
             homes = {f[5] for f in fields if len(f) >= 7 and f[5].startswith("/")}
             named += [path for home in homes for path in guest.glob(glob.escape(home))]
-        return sorted({guest.resolve(home) for home in named if guest.is_dir(home)} - {"/"})
+        return sorted({guest.resolve(home) for home in named if guest.is_dir(home)} - {"/"})[
+            : self._most
+        ]
 
     def _below(self, folder: str) -> Sequence[str]:
         if folder not in self._files:

@@ -38,6 +38,9 @@ RENEW_UUIDS = "renew-uuids"
 #: Places of one row that are named.
 PLACES_LIMIT = 50
 
+#: Home directories that are looked into for them.
+HOMES_LIMIT = 500
+
 
 @dataclass(frozen=True, slots=True)
 class When:
@@ -124,15 +127,15 @@ class CatalogueStep:
         """The paths that :meth:`plan` would change, or that are named; at most *limit*.
 
         Those behind a symlinked folder are among them. Of a pattern with ``**`` only the two upper
-        levels of folders are looked at: a whole tree takes long, and this is asked of rows that
-        change nothing in the run.
+        levels of folders are looked at, and of home directories the first ``HOMES_LIMIT``: all
+        take long, and this is asked of rows that change nothing in the run.
         """
         row = self.row
         if not row.when.holds(guest, facts):
             return ()
         patterns = [one for pattern in row.paths for one in _upper_levels(pattern)]
         spared = find(guest, row.excepts).targets
-        found = find(guest, patterns, spared)
+        found = find(guest, patterns, spared, HOMES_LIMIT)
         targets = self._targets(guest, sorted((*found.targets, *found.astray)), spared)
         decided = (self._decide(guest, target) for target in targets)
         places = (change.target for change in decided if isinstance(change, Change))

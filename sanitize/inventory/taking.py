@@ -25,12 +25,24 @@ if TYPE_CHECKING:
 
 #: Where certificates and their keys are called after the host they were made for.
 CERTIFICATE_FOLDERS = (
+    "/etc/ssl",
     "/etc/ssl/certs",
     "/etc/ssl/private",
     "/etc/pki/tls/certs",
     "/etc/pki/tls/private",
+    "/etc/apache2/ssl",
     "/etc/cups/ssl",
+    "/etc/httpd/ssl",
+    "/etc/ipsec.d/certs",
+    "/etc/ipsec.d/private",
     "/etc/letsencrypt/live",
+    "/etc/letsencrypt/renewal",
+    "/etc/nginx/ssl",
+    "/etc/pki/nginx",
+    "/etc/pki/nginx/private",
+    "/etc/postfix/ssl",
+    "/etc/swanctl/private",
+    "/etc/swanctl/x509",
     "/var/lib/icinga2/certs",
 )
 

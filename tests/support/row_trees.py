@@ -37,6 +37,8 @@ HELD = {
         'const NodeName = "web-01"\n',
         "computer_title = web-01\n",
         "mode: wireguard\n",
+        "router id 192.0.2.1;\n",
+        "<uuid>x</uuid>\n",
         "<key>\n",
         "PrivateKey: x\n",
         "uuid = 33\n",

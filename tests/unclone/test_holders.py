@@ -260,3 +260,35 @@ def test_a_strict_run_goes_on_when_each_was_decided(small: Path) -> None:
     decided = [word for step in OFF for word in ("--disable", step)]
     done = unclone("sanitize", "--strict", "--dry-run", *decided, "--engine", "direct", small)
     assert done.returncode == 0, done.stderr
+
+
+def test_containers_with_host_keys_of_their_own_are_told(tmp_path: Path) -> None:
+    keys = [
+        f"/var/lib/{place}/etc/ssh/ssh_host_ed25519_key"
+        for place in ("lxc/c1/rootfs", "machines/c2")
+    ]
+    guest = sanitized(tmp_path, {**DEBIAN_12, **dict.fromkeys(keys, "a key\n")})
+    assert guest.told["nested-ssh-host-keys"]["paths"] == tuple(keys)
+    assert [guest.verdict(key) for key in keys] == ["told", "told"]
+
+
+MASKED: Tree = {
+    "/etc/pki/tls/certs/localhost.crt": "x",
+    "/etc/pki/tls/private/localhost.key": "x",
+    "/etc/tinyssh/sshkeydir/.ed25519.sk": "x",
+    "/usr/lib/systemd/system/httpd-init.service": "[Service]\n",
+    "/usr/lib/systemd/system/tinysshgenkeys.service": "[Service]\n",
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_key_goes_only_where_a_unit_that_runs_makes_it_again(
+    tmp_path: Path, masked: bool
+) -> None:
+    mask: Tree = {
+        f"/etc/systemd/system/{unit}.service": "-> /dev/null"
+        for unit in ("httpd-init", "tinysshgenkeys")
+    }
+    guest = sanitized(tmp_path, {**DEBIAN_12, **MASKED, **(mask if masked else {})})
+    verdicts = [guest.verdict(path) for path in list(MASKED)[:3]]
+    assert verdicts == (["kept", "kept", "told"] if masked else ["removed"] * 3)

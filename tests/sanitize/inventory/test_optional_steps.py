@@ -161,3 +161,13 @@ def test_strict_does_not_count_what_another_step_takes(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/systemd/system/httpd-init.service").unlink()
     with pytest.raises(RefusedError, match="ca-certificates"):
         make_plan(guest_at(tmp_path), Options(strict=True))
+
+
+def test_so_many_home_directories_are_looked_into(tmp_path: Path) -> None:
+    homes = {f"/home/u{number:03}/.config/syncthing/key.pem": "x" for number in range(520)}
+    plant(tmp_path, {**homes, "/root/.config/syncthing/key.pem": "x"})
+    guest = guest_at(tmp_path)
+    (step,) = (each for each in load() if each.row.id == "syncthing-keys")
+    assert step.places(guest, Facts(guest), 1000) == tuple(homes)[:500]
+    (one,) = told(guest, Facts(guest), Options())
+    assert one.paths == tuple(homes)[:50]

@@ -90,3 +90,19 @@ def test_a_step_that_is_code_is_described_too() -> None:
     text = steps("ssh-host-keys")
     assert "ssh-host-keys: SSH host keys" in text
     assert "https://man.openbsd.org/sshd.8#FILES" in text
+
+
+def test_every_step_says_what_it_does_and_where_that_was_learned() -> None:
+    entries = as_json()
+    assert {str(entry["kind"]) for entry in entries} == {"remove", "renew", "keep", "tell"}
+    assert [entry["id"] for entry in entries if not entry["sources"]] == []
+    assert [e["id"] for e in entries if e["off_because"] and e["kind"] != "keep"] == []
+    tells = [entry for entry in entries if entry["kind"] == "tell"]
+    assert len(tells) > 100
+    assert [e["id"] for e in tells if not e["remedy"] or e["action"] != ["tell"]] == []
+
+
+def test_what_gives_a_clone_its_own_is_shown() -> None:
+    text = steps("tor-keys")
+    assert "kind" in text
+    assert "Tor makes new keys at start." in text
