@@ -18,7 +18,7 @@ from unclone.images.device_names import DeviceNames
 from unclone.images.discoverable import ESP
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
-from unclone.images.roots import GROUP_HINT, LINUX, closed_groups, find_root
+from unclone.images.roots import LINUX, closed_groups, find_root, group_hint
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ class _Inspection:
         if _NEEDED.fullmatch(entry.mount_point) and not entry.optional:
             closed = closed_groups(self.volumes)
             raise RefusedError(
-                "; ".join([named, *closed]), hint=GROUP_HINT if closed else _HINT_DISK
+                "; ".join([named, *closed.values()]),
+                hint=group_hint(closed) if closed else _HINT_DISK,
             )
         self.warnings.append(f"{named}; left out")
 

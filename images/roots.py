@@ -212,7 +212,8 @@ def _nothing_found(
                 hint="Repair it first (its fsck, on a copy of the disk) and try again.",
             )
     if closed := closed_groups(volumes):
-        return RefusedError(f"no operating system was found: {'; '.join(closed)}", hint=GROUP_HINT)
+        why = "; ".join(closed.values())
+        return RefusedError(f"no operating system was found: {why}", hint=group_hint(closed))
     seen = ", ".join(f"{fs.device} ({printable(fs.type)})" for fs in file_systems)
     return RefusedError(
         f"no operating system was found; on the disk: {seen}",
@@ -220,24 +221,25 @@ def _nothing_found(
     )
 
 
-#: What to do about what :func:`closed_groups` says.
-GROUP_HINT = (
-    'In the original run `vgchange --systemid "" GROUP` where it has a system ID, or '
-    "`vgimport GROUP` where it is exported, and copy its disks again; add disks that are missing "
-    "with --add-disk."
-)
-
-
-def closed_groups(volumes: Volumes) -> Sequence[str]:
-    """Why LVM does not open the volume groups that it does not open, a sentence for each."""
+def closed_groups(volumes: Volumes) -> Mapping[str, str]:
+    """The volume groups that LVM does not open: why not, in words, by their names."""
     names = [fs.device for fs in volumes.file_systems()]
-    return [
-        why
+    return {
+        printable(found.device.rpartition("/")[2]): why
         for found in volumes.identifiers()
         if found.kind is IdentifierKind.LVM_VG_UUID
         and not any(name.startswith(f"{found.device}/") for name in names)
         and (why := volumes.unsettable(found))
-    ]
+    }
+
+
+def group_hint(closed: Mapping[str, str]) -> str:
+    """What to do about the groups that :func:`closed_groups` found."""
+    systemid = " and ".join(f'`vgchange --systemid "" {name}`' for name in closed)
+    return (
+        f"In the original run {systemid} where it has a system ID, or vgimport where it is "
+        "exported, and copy its disks again; add disks that are missing with --add-disk."
+    )
 
 
 def _just(fs: FileSystem) -> Layout:

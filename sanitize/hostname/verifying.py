@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 ACTION = "set-host-name"
 
 
+def old_names(plan: Plan) -> frozenset[str]:
+    """The names that *plan* takes away, in lower case."""
+    return frozenset(
+        old
+        for change in plan.changes
+        if change.action == ACTION
+        for old, new in change.details["names"].items()
+        if old != new
+    )
+
+
 def wrong_names(guest: Guest, plan: Plan) -> Iterator[str]:
     """What is wrong with the names of *guest* after *plan*; nothing where it changed none."""
     changes = [change for change in plan.changes if change.action == ACTION]
@@ -29,7 +40,7 @@ def wrong_names(guest: Guest, plan: Plan) -> Iterator[str]:
     if not found or found[0].value.lower() != name.lower():
         held = printable(found[0].value, 80) if found else "none"
         yield f"the host name is {held}, and not {name}"
-    old = {old for change in changes for old, new in change.details["names"].items() if old != new}
+    old = old_names(plan)
     new = {each.lower() for change in changes for each in change.details["names"].values()}
     for each in found:
         if each.value.lower() in old - new:

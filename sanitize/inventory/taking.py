@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.hostname.verifying import old_names
 from unclone.sanitize.inventory.boot_host_names import boot_host_names
 from unclone.sanitize.inventory.host_names import host_names
 from unclone.sanitize.inventory.inventory import Inventory, MachineId, SshHostKey
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from unclone.images.guest import Guest
+    from unclone.sanitize.change import Plan
     from unclone.sanitize.options import Options
 
 #: Where certificates and their keys are called after the host they were made for.
@@ -50,10 +52,14 @@ CERTIFICATE_FOLDERS = (
 _LIMIT = 50
 
 
-def take_inventory(guest: Guest, options: Options) -> Inventory:
-    """Look at *guest* as it is now. *options* say which steps are part of the run."""
+def take_inventory(guest: Guest, options: Options, plan: Plan | None = None) -> Inventory:
+    """Look at *guest* as it is now. *options* say which steps are part of the run.
+
+    Certificates may be called after a name that *plan*, which was carried out, has taken away.
+    """
     facts = Facts(guest)
     names = host_names(guest, boot_host_names(facts))
+    called = (*(name.value for name in names), *(old_names(plan) if plan else ()))
     fixed = network(guest)
     return Inventory(
         machine_ids=tuple(_machine_ids(guest)),
@@ -62,7 +68,7 @@ def take_inventory(guest: Guest, options: Options) -> Inventory:
         addresses=fixed.addresses,
         macs=fixed.macs,
         ssh_host_keys=tuple(_ssh_host_keys(guest))[:_LIMIT],
-        certificates=tuple(_certificates(guest, (name.value for name in names)))[:_LIMIT],
+        certificates=tuple(_certificates(guest, called))[:_LIMIT],
         optional_steps=optional_steps(guest, facts, options),
         told=told(guest, facts, options),
     )

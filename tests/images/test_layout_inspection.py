@@ -230,7 +230,7 @@ def test_a_volume_group_of_another_host_is_named(forest: ForestVolumes, has_root
     add_group(forest)
     with pytest.raises(RefusedError, match=FOREIGN) as refused:
         inspect(forest)
-    assert 'vgchange --systemid ""' in refused.value.hint
+    assert '`vgchange --systemid "" vg`' in refused.value.hint
 
 
 def test_a_volume_group_that_is_open_is_not_to_blame(forest: ForestVolumes) -> None:

@@ -73,7 +73,7 @@ def test_a_run_a_dry_run_and_a_saved_plan_say_the_same(image: Path, tmp_path: Pa
 def test_the_report_names_the_old_and_the_new_name(image: Path) -> None:
     kept = unclone("sanitize", "--engine", "direct", "--dry-run", image).stdout
     kept = " ".join(kept.split())
-    assert "golden.example.org (/etc/hostname, /etc/hosts); --hostname NAME changes it" in kept
+    assert "host name golden, golden.example.org (--hostname NAME changes it)" in kept
     said = unclone("sanitize", "--engine", "direct", "--hostname", "web-01", image).stdout
     assert "host name      golden -> web-01 (/srv/name, /etc/hosts)" in said
     assert "kept           host name" not in said

@@ -101,7 +101,7 @@ def _sanitize(
             outcomes = tuple(apply_plan(guest, plan))
             timer.phase("verify")
             verification = verify(guest, plan, outcomes, strict=request.options.strict)
-            found = take_inventory(guest, request.options)
+            found = take_inventory(guest, request.options, plan)
             if request.dry_run:  # a rehearsal: what was made is thrown away
                 if saving is not None and request.save_plan is not None:
                     saving.write(request.save_plan, overwrite=request.overwrite)

@@ -68,6 +68,14 @@ def test_certificates_called_after_the_host_are_named(tmp_path: Path) -> None:
     }
 
 
+def test_certificates_called_after_the_old_name_are_named(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/hostname": "golden\n", "/etc/ssl/certs/golden.pem": "c"})
+    guest, options = guest_at(tmp_path), Options(hostname="web-01")
+    plan = make_plan(guest, options)
+    apply_plan(guest, plan)
+    assert take_inventory(guest, options, plan).certificates == ("/etc/ssl/certs/golden.pem",)
+
+
 def test_a_host_name_is_no_pattern(tmp_path: Path) -> None:
     plant(tmp_path, {"/etc/hostname": "*\n", "/etc/ssl/certs/a.pem": "c"})
     assert take_inventory(guest_at(tmp_path), Options()).certificates == ()
