@@ -26,6 +26,7 @@ from tests.support.disk_images import (
     sound,
     tool,
 )
+from tests.support.selection import EVERY_KIND, slow_but
 from unclone.images.errors import ExitStatus, InUseError, RefusedError, UncloneError, UsageError
 from unclone.images.formats.header import Format
 from unclone.images.formats.table import detect
@@ -57,7 +58,7 @@ def folders(directory: Path) -> tuple[Path, Path]:
     return source, target
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_the_output_has_the_format_of_the_source(tmp_path: Path, kind: Kind) -> None:
     source, target = folders(tmp_path)
     image = make(source / "disk", kind)
@@ -261,7 +262,7 @@ POINTS = {"claim": claim_path, "overlay": output_overlay_path, "partial": partia
 
 
 @pytest.mark.parametrize("way", ["recover", "again"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", slow_but({"partial"}, POINTS))
 def test_a_killed_run_leaves_no_output_and_can_be_cleared(
     tmp_path: Path, point: str, way: str
 ) -> None:

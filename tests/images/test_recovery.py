@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disk_images import (
-    KINDS,
     MIB,
     NEW,
     Kind,
@@ -19,6 +18,7 @@ from tests.support.disk_images import (
     overlay_on,
     sound,
 )
+from tests.support.selection import EVERY_KIND
 from tests.support.transactions import interrupt, is_new, is_old, names, three
 from unclone.images import journal
 from unclone.images.errors import InUseError, RefusedError
@@ -56,7 +56,7 @@ def test_without_a_marker_the_changes_are_discarded(tmp_path: Path) -> None:
     assert digests(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_with_a_marker_the_changes_are_finished(tmp_path: Path, kind: Kind) -> None:
     image = make(tmp_path / f"disk.{kind.format}", kind)
     before = names(tmp_path)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.disk_images import KINDS, MIB, NEW, Kind, fill, make, tool
+from tests.support.disk_images import MIB, NEW, Kind, fill, make, tool
+from tests.support.selection import EVERY_KIND
 from unclone.images import space
 from unclone.images.overlay import reserve_path
 from unclone.images.transaction import Disk, InPlace
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_the_image_never_grows_by_more(tmp_path: Path, kind: Kind) -> None:
     image = make(tmp_path / "disk", kind)
     with InPlace([Disk(image)]) as transaction:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disk_images import (
-    KINDS,
     MIB,
     NEW,
     OLD,
@@ -24,6 +23,7 @@ from tests.support.disk_images import (
     sound,
     tool,
 )
+from tests.support.selection import EVERY_KIND
 from tests.support.transactions import BY_NAME, change, changed, on_a_chain, with_snapshot
 from unclone.images.formats.header import Format
 from unclone.images.overlay import overlay_path
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 VMDK = BY_NAME["vmdk-monolithicSparse"]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_commit_writes_the_changes_into_every_format(tmp_path: Path, kind: Kind) -> None:
     image = make(tmp_path / f"disk.{kind.format}", kind)
     before = set(tmp_path.iterdir())

@@ -65,7 +65,7 @@ def extracted(image: Path, kind: Format, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", list(Format))
+@pytest.mark.parametrize("kind", slow_but([Format.ISO], Format))
 def test_cloud_init_reads_every_kind_of_seed(tmp_path: Path, kind: Format) -> None:
     machine = Machine(
         hostname="web-01",
@@ -213,6 +213,7 @@ def test_the_schema_command_agrees(tmp_path: Path, content: bytes) -> None:
     assert (theirs.returncode == 0) == (ours == [])
 
 
+@pytest.mark.slow
 def test_the_schema_command_accepts_everything_we_write(tmp_path: Path) -> None:
     machine = Machine(
         fqdn="web-01.example.org",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from tests.support.disk_images import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -19,3 +21,9 @@ def slow_but(fast: Collection[T], cases: Iterable[T]) -> list[T | ParameterSet]:
     chosen = list(cases)
     assert all(case in chosen for case in fast), fast
     return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in chosen]
+
+
+#: Every kind of image; those that differ most are fast.
+EVERY_KIND = slow_but(
+    [kind for kind in KINDS if kind.name in {"qcow2", "raw", "vmdk-twoGbMaxExtentSparse"}], KINDS
+)

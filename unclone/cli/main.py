@@ -53,14 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _again_if_interrupted(lost: sys.UnraisableHookArgs) -> None:
     """Raise Ctrl-C again: one that comes in a finalizer is printed by Python, and then ignored."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        number = interrupts.interrupt_number(lost.exc_value)
-        interrupts.expect_again(number)
-        again = threading.Timer(0.01, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
-    else:
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
+        return
+    number = interrupts.interrupt_number(lost.exc_value)
+    while True:
+        try:
+            interrupts.expect_again(number)
+            again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+        except KeyboardInterrupt:  # on a busy host it can come before the end, to be lost again
+            continue
+        return
 
 
 def _exit_at_once(status: object) -> None:

@@ -83,9 +83,7 @@ class Place:
     scope="module",
     params=[
         "tree",
-        *slow_but(
-            {"direct-ext4", "direct-ext4-inline-data"}, [f"direct-{variant}" for variant in TYPICAL]
-        ),
+        *slow_but({"direct-ext4"}, [f"direct-{variant}" for variant in TYPICAL]),
         pytest.param("ext4", marks=pytest.mark.appliance),
     ],
 )

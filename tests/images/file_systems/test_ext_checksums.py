@@ -73,7 +73,7 @@ def set_uuid(image: Path) -> tuple[bool, str]:
     return ext_checksums.set_uuid(blocks, UUID), ext.read(blocks)
 
 
-@pytest.mark.parametrize("variant", slow_but({"default", "small-blocks"}, VARIANTS))
+@pytest.mark.parametrize("variant", slow_but({"default"}, VARIANTS))
 def test_e2fsck_has_nothing_to_say(tmp_path: Path, tree: Path, variant: str) -> None:
     image = tmp_path / "image"
     make(image, tree, VARIANTS[variant])

@@ -18,6 +18,7 @@ from tests.support.direct import (
     open_direct,
 )
 from tests.support.fuzz import Outcome, damaged, exercise
+from tests.support.selection import slow_but
 from unclone.images.engines.direct import ext_client
 from unclone.images.errors import EngineError
 from unclone.images.process import run
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 #: ``benchmarks/fuzz_direct.py`` does thousands.
-@pytest.mark.parametrize("images", [12, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("images", slow_but([8], [8, 60]))
 def test_damaged_metadata_is_an_error_and_nothing_worse(tmp_path: Path, images: int) -> None:
     outcomes = []
     for seed in range(images):

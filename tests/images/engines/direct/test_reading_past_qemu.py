@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.direct import complaints, file_disk, make_ext, mounted_direct
 from tests.support.disks import MIB
+from tests.support.selection import slow_but
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
 from unclone.images.engines.direct.volumes import DirectVolumes
@@ -44,7 +45,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["ext4", "ext2", "inline"])
+@pytest.fixture(params=slow_but({"ext4"}, ["ext4", "ext2", "inline"]))
 def image(tmp_path: Path, tree: Path, request: pytest.FixtureRequest) -> Path:
     options = {"ext4": ["-t", "ext4"], "ext2": ["-t", "ext2"], "inline": ["-O", "inline_data"]}
     path = tmp_path / "image"

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.direct import EXT_VARIANTS, complaints, file_disk, open_direct, revision_0
 from tests.support.disks import MIB
+from tests.support.selection import slow_but
 from unclone.images.engines.direct import checks
 from unclone.images.engines.direct.ext.checker import copy_metadata
 from unclone.images.engines.direct.ext.metadata import Metadata, UnusualError
@@ -36,6 +37,8 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "ext2-revision-0": ("-t", "ext2", *revision_0()),
     "ext4-many-groups": ("-t", "ext4", "-g", "2048", "-b", "1024"),
 }
+#: What the fast tests take.
+OFTEN = {"ext4", "ext2", "ext4-inline-data", "ext4-block-mapped", "ext4-many-groups"}
 #: Whose group descriptors are spread over the disk.
 UNUSUAL = {"ext4-meta-bg"}
 
@@ -79,7 +82,7 @@ def ext4(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
     return make(tmp_path_factory.mktemp("ext4") / "image", tree, "ext4")
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if v not in UNUSUAL])
+@pytest.mark.parametrize("variant", slow_but(OFTEN, [v for v in VARIANTS if v not in UNUSUAL]))
 def test_what_a_check_reads_is_in_the_copy(tmp_path: Path, tree: Path, variant: str) -> None:
     image = make(tmp_path / "image", tree, variant)
     disk = file_disk(image)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import complaints, make_fat, mounted_direct
+from tests.support.selection import slow_but
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.process import run
 from unclone.images.volumes import Kind
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 WIDTHS = {12: 4, 16: 24, 32: 64}
 
 
-@pytest.fixture(params=WIDTHS, ids=lambda bits: f"fat{bits}")
+@pytest.fixture(params=slow_but({12, 32}, WIDTHS), ids=lambda bits: f"fat{bits}")
 def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return make_fat(tmp_path / "image", request.param, mib=WIDTHS[request.param])
 

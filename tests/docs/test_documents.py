@@ -1,0 +1,127 @@
+"""Every command, output and Python example of docs/*.md, tried with the files they name."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.packaging.conftest import ROOT
+from tests.support import console
+from tests.support.command import PROGRAM
+from tests.support.disks import BARE_ROOT, Part, make_disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b\n"
+
+#: An Ubuntu as its installer leaves it: it takes no seed any more.
+INSTALLED = {
+    **BARE_ROOT,
+    "/etc/os-release": 'ID=ubuntu\nID_LIKE=debian\nPRETTY_NAME="Ubuntu 22.04.4 LTS"\n',
+    "/usr/lib/systemd/systemd": "elf",
+    "/sbin/init": "-> /usr/lib/systemd/systemd",
+    "/usr/bin/cloud-init": "#!/usr/bin/python3\n",
+    "/usr/lib/systemd/system-generators/cloud-init-generator": "#!/bin/sh\n",
+    "/usr/lib/systemd/system/cloud-init.service": "[Service]\nExecStart=cloud-init init\n",
+    "/usr/lib/python3/dist-packages/cloudinit/version.py": '__VERSION__ = "23.4"\n',
+    "/etc/systemd/system/cloud-init.target.wants/cloud-init.service": (
+        "-> /usr/lib/systemd/system/cloud-init.service"
+    ),
+    "/etc/cloud/cloud.cfg": "cloud_init_modules: [set_hostname, update_hostname, update_etc_hosts, "
+    "users-groups, ssh]\n",
+    "/etc/cloud/cloud.cfg.d/99-installer.cfg": "datasource_list: [None]\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What the documents' commands work on, and an empty home."""
+    for path in (ROOT / "examples" / "first-steps").iterdir():
+        shutil.copy(path, tmp_path)
+    subprocess.run(["./make-guest", "golden.qcow2"], cwd=tmp_path, check=True, capture_output=True)
+    shutil.copy(tmp_path / "golden.qcow2", tmp_path / "web-01.qcow2")
+    for name in ("id.pub", "home/.ssh/id_ed25519.pub"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(KEY)
+    for name in (".local/share/bash-completion/completions", ".config/fish/completions", "zsh"):
+        (tmp_path / "home" / name).mkdir(parents=True)
+    return tmp_path
+
+
+def run(document: str, folder: Path) -> list[console.Outcome]:
+    env = {
+        **os.environ,
+        "HOME": str(folder / "home"),
+        "COLUMNS": "120",
+        "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
+    }
+    zsh = console.Command('fpath=("" "$HOME/zsh")')  # an array of zsh
+    shown = console.commands(DOCUMENTS[document])
+    assert shown
+    (folder / "scripts").mkdir()
+    return console.run_all([zsh, *shown], folder, folder / "scripts", env)[1:]
+
+
+def test_every_document_with_commands_is_run_here() -> None:
+    with_commands = {name for name, text in DOCUMENTS.items() if "```console" in text}
+    assert with_commands == {*WORK, "seeds.md"}
+
+
+WORK = ("clone.md", "completion.md", "definitions.md", "hostname.md")
+
+
+@pytest.mark.parametrize("document", WORK)
+def test_every_command_works(folder: Path, document: str) -> None:
+    for each in run(document, folder):
+        assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
+        assert each.command.output in {None, each.output}
+
+
+def test_seeds_are_as_shown(folder: Path) -> None:
+    table = re.search(r"^```csv\n(.*?)^```$", DOCUMENTS["seeds.md"], re.MULTILINE | re.DOTALL)
+    assert table is not None
+    (folder / "fleet.csv").write_text(table[1])
+    make_disk(folder / "golden.qcow2", [Part("ext4", INSTALLED)], form="qcow2")
+    *others, checked = run("seeds.md", folder)
+    for each in others:
+        assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
+        assert each.command.output in {None, each.errors + each.output}
+    assert (checked.status, checked.output) == (4, checked.command.output)
+
+
+def test_a_fleet_in_yaml_is_written(folder: Path) -> None:
+    fleet = re.search(r"^```yaml\n(.*?)^```$", DOCUMENTS["seeds.md"], re.MULTILINE | re.DOTALL)
+    assert fleet is not None
+    (folder / "fleet.yaml").write_text(fleet[1])
+    options = ("--machines", "fleet.yaml", "--output-dir", "seeds")
+    subprocess.run([PROGRAM, "seed", *options], cwd=folder, check=True, capture_output=True)
+    assert {path.name for path in (folder / "seeds").iterdir()} == {
+        "web-01.iso",
+        "db-01.example.org.iso",
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "example"),
+    [
+        pytest.param(name, code, id=name)
+        for name, text in sorted(DOCUMENTS.items())
+        for code in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ],
+)
+def test_every_python_example_runs(folder: Path, document: str, example: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
