@@ -30,18 +30,18 @@ from typing import TYPE_CHECKING
 
 from unclone.images.blocks import number, read_exactly
 from unclone.images.crc32c import crc32c
-from unclone.images.file_systems import ext, ext_superblock
-from unclone.images.file_systems.ext_superblock import Superblock
+from unclone.images.file_systems import ext, ext_checksum_seed, ext_superblock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unclone.images.blocks import Blocks
+    from unclone.images.file_systems.ext_superblock import Superblock
 
 #: has_journal, ext_attr, resize_inode, dir_index, sparse_super2, fast_commit, orphan_file
 _COMPATIBLE = 0x4 | 0x8 | 0x10 | 0x20 | 0x200 | 0x400 | 0x1000
-#: filetype, extent, 64bit, flex_bg, large_dir, inline_data
-_INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x4000 | 0x8000
+#: filetype, extent, 64bit, flex_bg, metadata_csum_seed, large_dir, inline_data
+_INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x2000 | 0x4000 | 0x8000
 #: sparse_super, large_file, huge_file, uninit_bg, dir_nlink, extra_isize, metadata_csum
 _READ_ONLY = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40 | 0x400
 _CRC32C = 1  # s_checksum_type
@@ -94,10 +94,15 @@ def set_uuid(blocks: Blocks, value: str) -> bool:
         return False
     try:
         change = _Change(blocks, found, uuid.UUID(value).bytes)
-        change.collect()
+        seeded = found.s_feature_incompat & ext_superblock.INCOMPAT_CSUM_SEED
+        change.require_backups()
+        if not seeded:  # else the checksums do not depend on the UUID
+            change.collect()
     except (_UnusualError, struct.error):
         return False
-    change.write()
+    if not seeded:
+        change.write()
+    ext_checksum_seed.change_superblocks(blocks, found, change.with_uuid)
     return True
 
 
@@ -146,6 +151,9 @@ class _Change:
         orphans = self.superblock.s_orphan_file_inum if has_orphans else 0
         for group in range(self.groups):
             self._collect_group(group, orphans)
+
+    def require_backups(self) -> None:
+        """See that every copy of the superblock is one."""
         for group in self.superblock.backup_groups:
             at = (self.first + group * self.per_group) * self.size
             if ext_superblock.parse(self._read(at, ext_superblock.SIZE)) is None:
@@ -292,11 +300,12 @@ class _Change:
         descriptors = self._new_descriptors()
         for group in self.superblock.backup_groups:
             start = (self.first + group * self.per_group) * self.size
-            backup = Superblock(self.blocks.read(start, ext_superblock.SIZE))
             self.blocks.write(start + self.size, descriptors)
-            self.blocks.write(start, _with_uuid(backup, self.uuid))
         self.blocks.write(self.table_start, descriptors)
-        self.blocks.write(ext_superblock.OFFSET, _with_uuid(self.superblock, self.uuid))
+
+    def with_uuid(self, raw: bytearray) -> None:
+        """Give the superblock *raw* the new UUID."""
+        raw[ext_superblock.UUID_OFFSET : ext_superblock.UUID_OFFSET + 16] = self.uuid
 
     def _new_descriptors(self) -> bytes:
         table = bytearray(self.descriptors)
@@ -350,16 +359,7 @@ class _Change:
 
 
 def _has_good_checksum(superblock: Superblock) -> bool:
-    return superblock.s_checksum == crc32c(_START, superblock.raw[: ext_superblock.CHECKSUM_OFFSET])
-
-
-def _with_uuid(superblock: Superblock, value: bytes) -> bytes:
-    """The superblock with another UUID and the checksum that goes with it."""
-    raw = bytearray(superblock.raw)
-    raw[ext_superblock.UUID_OFFSET : ext_superblock.UUID_OFFSET + 16] = value
-    end = ext_superblock.CHECKSUM_OFFSET
-    struct.pack_into("<I", raw, end, crc32c(_START, raw[:end]))
-    return bytes(raw)
+    return superblock.s_checksum == ext_superblock.checksum(superblock.raw)
 
 
 def _has_tail(block: bytes | bytearray) -> bool:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import struct
 
+from unclone.images.crc32c import crc32c
+
 #: Bytes from the start of the volume, and how many.
 OFFSET, SIZE = 1024, 1024
 
@@ -20,6 +22,7 @@ _LAYOUT = struct.Struct(
 )
 #: Of fields that are written.
 UUID_OFFSET, CHECKSUM_OFFSET = 0x68, 0x3FC
+INCOMPAT_OFFSET, CHECKSUM_SEED_OFFSET = 0x60, 0x270
 
 # s_state
 VALID_FS, ERROR_FS = 1, 2
@@ -34,6 +37,7 @@ INCOMPAT_JOURNAL_DEV = 0x8
 INCOMPAT_META_BG = 0x10
 INCOMPAT_EXTENTS = 0x40
 INCOMPAT_64BIT = 0x80
+INCOMPAT_CSUM_SEED = 0x2000
 
 RO_COMPAT_SPARSE_SUPER = 0x1
 RO_COMPAT_GDT_CSUM = 0x10
@@ -185,6 +189,11 @@ class Superblock:
             or not self.s_state & VALID_FS
             or self.s_state & ERROR_FS
         )
+
+
+def checksum(raw: bytes | bytearray) -> int:
+    """What ``s_checksum`` of the superblock *raw* has to be."""
+    return crc32c(0xFFFFFFFF, raw[:CHECKSUM_OFFSET])
 
 
 def parse(raw: bytes) -> Superblock | None:

@@ -59,6 +59,8 @@ _MEMORY_LIMIT = 256 * 1024 * 1024
 _WINDOW_LIMIT = 128 * 1024 * 1024
 _LZ4_CHUNK = 8 * 1024 * 1024
 _LZ4_CHUNK_COMPRESSED = _LZ4_CHUNK + _LZ4_CHUNK // 255 + 16
+_ZSTD_MAGIC, _ZSTD_BLOCK = b"\x28\xb5\x2f\xfd", 128 * 1024
+
 _U32 = struct.Struct("<I")
 #: What decompressors raise for a damaged stream.
 _ERRORS = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
@@ -71,7 +73,10 @@ def detect(data: bytes | memoryview, offset: int = 0) -> Compression | None:
 
 
 def compress(content: bytes, compression: Compression) -> bytes | None:
-    """One stream of *content* as the kernel reads it; None for what is not written here."""
+    """One stream of *content* as the kernel reads it; None for what is not written here.
+
+    gzip and zstd store the content as it is: it is small, and an identifier in it has its place.
+    """
     pack = _COMPRESSORS.get(compression)
     return pack(content) if pack is not None else None
 
@@ -233,13 +238,17 @@ def _lz4_legacy(content: bytes) -> bytes:
 
 
 def _zstd(content: bytes) -> bytes:
-    import zstandard  # noqa: PLC0415 (slow to load, and loaded while others work)
-
-    return zstandard.ZstdCompressor().compress(content)
+    """A frame of raw blocks, as long as its header says (RFC 8878, 3.1.1)."""
+    stream = _ZSTD_MAGIC + b"\xa0" + _U32.pack(len(content))
+    for at in range(0, max(len(content), 1), _ZSTD_BLOCK):
+        block = content[at : at + _ZSTD_BLOCK]
+        is_last = at + _ZSTD_BLOCK >= len(content)
+        stream += (len(block) << 3 | is_last).to_bytes(3, "little") + block
+    return stream
 
 
 _COMPRESSORS: Mapping[Compression, Callable[[bytes], bytes]] = {
-    Compression.GZIP: lambda content: gzip.compress(content, mtime=0),
+    Compression.GZIP: lambda content: gzip.compress(content, 0, mtime=0),
     Compression.BZIP2: bz2.compress,
     # The kernel knows no other checksum than CRC-32.
     Compression.XZ: lambda content: lzma.compress(content, check=lzma.CHECK_CRC32),

@@ -30,6 +30,8 @@ class MachineIdentity:
     machine_id: str
     #: Of the definition: what each old value became, in the order they were asked for.
     replaced: tuple[Replaced, ...] = ()
+    #: Serial numbers and World Wide Names of the definition's disks, old to new.
+    disk_serials: Mapping[str, str] = field(default_factory=dict)
     #: Of the disks' devices: the new value, by ``KIND DEVICE``.
     identifiers: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,6 +48,7 @@ class MachineIdentity:
             "instance_id": self.instance_id,
             "machine_id": self.machine_id,
             "values": [each._asdict() for each in self.replaced],
+            "disk_serials": dict(self.disk_serials),
             "identifiers": dict(self.identifiers),
         }
 
@@ -58,6 +61,7 @@ class MachineIdentity:
             instance_id=value["instance_id"],
             machine_id=value["machine_id"],
             replaced=tuple(Replaced(**each) for each in value["values"]),
+            disk_serials=dict(value["disk_serials"]),
             identifiers=dict(value["identifiers"]),
         )
 

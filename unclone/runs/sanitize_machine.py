@@ -18,12 +18,12 @@ from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.rule import Treatment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from unclone.runs.define import Defined
     from unclone.runs.listener import Listener
     from unclone.runs.request import Request
-    from unclone.sanitize.definitions.definition import Definition, Disk
+    from unclone.sanitize.definitions.definition import Definition, Disk, PlannedField
     from unclone.sanitize.report import Report
 
 
@@ -77,7 +77,9 @@ def sanitize_machine(
         defining.written(wanted, definition, pool) as defined,
     ):
         options = replace(
-            request.options, macs=defined.identities.macs, disk_serials=_disk_serials(defined)
+            request.options,
+            macs=defined.identities.macs,
+            disk_serials=disk_serials(defined.changes),
         )
         report = sanitize(replace(request, options=options), listener)
     return MachineReport(report, replace(defined, notes=(*defined.notes, *_naming(report, wanted))))
@@ -101,11 +103,12 @@ def own_disks(definition: Definition) -> list[Disk]:
     ]
 
 
-def _disk_serials(defined: defining.Defined) -> dict[str, str]:
+def disk_serials(fields: Iterable[PlannedField]) -> dict[str, str]:
+    """Serial numbers and World Wide Names of disks that change, old to new."""
     return {
         planned.field.value: planned.new
-        for planned in defined.changes
-        if planned.field.rule.id in {"disk-serial", "disk-wwn"} and planned.new
+        for planned in fields
+        if planned.changed and planned.new and planned.field.rule.id in {"disk-serial", "disk-wwn"}
     }
 
 

@@ -72,6 +72,21 @@ def reach(drives: Sequence[Drive]) -> str:
         volumes.drop()
 
 
+def keep_checksum_seeds(drives: Sequence[Drive]) -> None:
+    """Write to *drives*: ext4 file systems keep the seed of their checksums in the superblock.
+
+    A new UUID then changes no other checksum. Linux knows this since 4.4, GRUB since 2.06 or so.
+    Raises EngineError.
+    """
+    volumes = DirectVolumes(drives, read_only=False)
+    try:
+        volumes.keep_checksum_seeds()
+    except BaseException:
+        volumes.drop()
+        raise
+    volumes.close()
+
+
 def _require_reach(volumes: DirectVolumes) -> None:
     if why := volumes.beyond_reach():
         raise BeyondReachError(

@@ -15,7 +15,7 @@ from unclone.images import process
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.partition_tables import set_gpt_guid, set_mbr_id
 from unclone.images.errors import EngineError
-from unclone.images.file_systems import ext_checksums
+from unclone.images.file_systems import ext, ext_checksum_seed, ext_checksums
 from unclone.images.file_systems.table import type_of
 from unclone.images.identifiers import devices as identified
 from unclone.images.identifiers.forms import require_form
@@ -73,6 +73,23 @@ def set_identifier(
         identified.write(identifier, devices)
     else:
         _set_with_tools(_device(identifier, devices), identifier.value, as_file)
+
+
+def keep_checksum_seeds(devices: Sequence[Device]) -> None:
+    """Let no checksum of an ext4 depend on its UUID any more, where all of it is known here."""
+    for device in devices:
+        if device.content.ext is not None:
+            _keep_checksum_seed(device)
+
+
+def _keep_checksum_seed(device: Device) -> None:
+    blocks = device.open()
+    try:
+        found = ext.superblock(blocks)
+        if found and not ext_checksum_seed.is_kept(found) and ext_checksums.can_set_uuid(blocks):
+            ext_checksum_seed.keep(blocks, found)
+    finally:
+        blocks.close()
 
 
 def _of(device: Device) -> Iterator[Identifier]:

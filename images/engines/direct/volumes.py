@@ -44,10 +44,7 @@ class DirectVolumes:
             raise
 
     def beyond_reach(self) -> str:
-        """What on the drives this engine cannot open; "" when there is nothing.
-
-        Raises BeyondReachError when they cannot be written on this host.
-        """
+        """What it cannot open, or "". Raises BeyondReachError where this host cannot write."""
         found = [d for d in self._read() if d.content.beyond]
         if not found:
             self._disks.await_files()
@@ -76,6 +73,10 @@ class DirectVolumes:
             # The devices are read again: a change may affect the next one.
             devices, self._devices = self._read(), ()
             identifiers.set_identifier(identifier, devices, self._disks.as_file)
+
+    def keep_checksum_seeds(self) -> None:
+        """Keep the seed of every ext4's checksums in its superblock; nothing is mounted."""
+        identifiers.keep_checksum_seeds(self._read())
 
     def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
         """Check the unmounted file system on *device*; *repair* replays and fixes first.

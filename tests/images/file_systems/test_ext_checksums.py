@@ -26,12 +26,12 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "32bit": ("-O", "^64bit"),
     "sparse-super2": ("-O", "sparse_super2"),
     "no-flex-bg": ("-O", "^flex_bg"),
+    "checksum-seed": ("-O", "metadata_csum_seed"),
     "large-dir": ("-O", "large_dir", "-b", "1024"),
 }
 LEFT = {
     "meta-bg": ("-O", "meta_bg,^resize_inode"),
     "no-checksums": ("-O", "^metadata_csum"),
-    "checksum-seed": ("-O", "metadata_csum_seed"),
     "encrypt": ("-O", "encrypt"),
     "quota": ("-O", "quota"),
     "stable-inodes": ("-O", "stable_inodes"),

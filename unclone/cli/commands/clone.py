@@ -41,7 +41,7 @@ docs/clone.md has what lies in a machine's folder, and what happens after an int
 SECTIONS = {
     "Options": (
         *("--name", "--count", "--output-dir", "--mode", "--definition", "--hostname"),
-        *("--replace", "--remove", "--dry-run", "--jobs"),
+        *("--replace", "--remove", "--dry-run", "--jobs", "--cache"),
     ),
     "The seed": (
         *("--seed", "--user", "--ssh-key", "--password-file", "--user-data", "--template", "--set"),
@@ -134,7 +134,13 @@ _NOT_HERE: dict[str, Any] = {
     help="A database of every identity ever given: none is given twice. Made if it is not there.",
 )
 @click.option(
-    "--replace", is_flag=True, help="Make machines anew that were made from something else."
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="FOLDER",
+    help="Where the prepared golden image goes; default: beside GOLDEN.",
+)
+@click.option(
+    "--replace", is_flag=True, help="Make machines anew that are there, with new identities."
 )
 @click.option(
     "--remove",
@@ -167,7 +173,8 @@ def command(
     """Make machines from the golden image GOLDEN: disk, definition, seed, one identity in all.
 
     Each machine is a folder of its own: complete, or absent. Run again, only what is missing is
-    made. GOLDEN is only read; --mode overlay takes the permission to write from it.
+    made. GOLDEN is only read. With --mode overlay the machines have it, or an image prepared
+    from it, as backing file: that must not change any more, and loses its permission to write.
     """
     from unclone.runs.clone.run import clone, remove  # noqa: PLC0415 (engines and formats come with it: not for --help)
 
@@ -192,7 +199,7 @@ def command(
     if as_json:
         print_document("unclone.clone/1", [each.to_json() for each in runs])
     else:
-        _show(order, runs, verbose=verbose, quiet=quiet)
+        _show(runs, verbose=verbose, quiet=quiet)
     ctx.exit(failures.worst(each.status for each in runs))
 
 
@@ -216,6 +223,7 @@ def _order(ctx: click.Context, golden: Path, given: dict[str, Any], progress: An
         avoid=given["avoid"],
         ledger=given["ledger"],
         replace=given["replace"],
+        cache=given["cache"],
         dry_run=given["dry_run"],
     )
 
@@ -234,9 +242,7 @@ def _blueprint(given: dict[str, Any]) -> Blueprint | None:
     return None if blueprint == Blueprint() else blueprint
 
 
-def _show(
-    order: Order, runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool
-) -> None:
+def _show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -> None:
     several = len(runs) > 1
     for each in runs:
         if each.result is None:
@@ -250,9 +256,9 @@ def _show(
             counts[status] = counts.get(status, 0) + 1
         total = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
         print_line(plain(f"{len(runs)} machines: {total}", bold=True))
-    if not order.dry_run and order.mode == "overlay" and not quiet:
-        golden = order.request.image
-        print_line(plain(f"  · {golden} is their backing file: it must not be changed any more"))
+    backing = dict.fromkeys(path for each in runs if each.result for path in each.result.backing)
+    for path in () if quiet else backing:
+        print_line(plain(f"  · their backing file, which must not change any more: {path}"))
 
 
 _WORDS = {"done": "made", "planned": "would be made (--dry-run)", "present": "is there already"}

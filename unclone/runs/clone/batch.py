@@ -25,7 +25,7 @@ from unclone.images.text import printable, shown
 from unclone.sanitize.identities.machine import MachineIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 #: What a machine's folder says about it.
@@ -62,7 +62,7 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         for name in sorted(self._begun):
             if not self.path(name).exists():
-                shutil.rmtree(self._hidden(name), ignore_errors=True)
+                shutil.rmtree(self.hidden(name), ignore_errors=True)
         self._lock_path(self.run).unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -82,7 +82,7 @@ class Batch:
 
         Raises InUseError when the run lives.
         """
-        hidden = self._hidden(name)
+        hidden = self.hidden(name)
         if not hidden.exists():
             return None
         intent = _read_json(hidden / _INTENT)
@@ -100,7 +100,7 @@ class Batch:
 
     def begin(self, identity: MachineIdentity) -> None:
         """Write down what *identity*'s machine will be; durable after :meth:`sync`."""
-        hidden = self._hidden(identity.name)
+        hidden = self.hidden(identity.name)
         with explained("make the machine's folder", self.folder):
             hidden.mkdir(mode=0o700)
             self._begun.add(identity.name)
@@ -120,30 +120,43 @@ class Batch:
     @contextmanager
     def making(self, name: str, *, replace: bool) -> Iterator[Path]:
         """The hidden folder of the machine *name*; it gets its name when the block succeeds."""
-        hidden, path = self._hidden(name), self.path(name)
+        hidden = self.hidden(name)
         try:
             yield hidden
-            with explained("write the machine", self.folder):
-                (hidden / _INTENT).unlink()
-                for each in hidden.iterdir():
-                    sync_file(each)
-                sync_directory(hidden)
-                self._appear(hidden, path, replace=replace)
+            for each in hidden.iterdir():
+                sync_file(each)
+            sync_directory(hidden)
+            self._name([name], replace=replace)
         except BaseException:
             shutil.rmtree(hidden, ignore_errors=True)
             raise
 
-    def _appear(self, hidden: Path, path: Path, *, replace: bool) -> None:
-        old = self.folder / f".{path.name}.{self.run}.old"
-        if path.exists():
-            if not replace or read_record(path) is None:
-                raise UsageError(f"{shown(path)} has just been made by another run")
-            path.rename(old)
-        hidden.rename(path)
-        sync_directory(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+    def appear(self, names: Sequence[str], *, replace: bool) -> None:
+        """Give the machines *names*, which are complete in their hidden folders, their names.
 
-    def _hidden(self, name: str) -> Path:
+        One flush for all of them.
+        """
+        self.sync()
+        self._name(names, replace=replace)
+
+    def _name(self, names: Sequence[str], *, replace: bool) -> None:
+        with explained("write the machine", self.folder):
+            for name in names:
+                hidden, path = self.hidden(name), self.path(name)
+                (hidden / _INTENT).unlink()
+                old = self.folder / f".{name}.{self.run}.old"
+                if path.exists():
+                    if not replace or read_record(path) is None:
+                        raise UsageError(f"{shown(path)} has just been made by another run")
+                    path.rename(old)
+                    hidden.rename(path)
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    hidden.rename(path)
+            sync_directory(self.folder)
+
+    def hidden(self, name: str) -> Path:
+        """The folder in which the machine *name* is made."""
         return self.folder / f".{name}.unclone-clone"
 
     def _lock_path(self, run: str) -> Path:

@@ -9,7 +9,7 @@ from unclone.images.errors import UsageError
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
 from unclone.runs.opening import read_only
-from unclone.runs.sanitize_machine import own_disks
+from unclone.runs.sanitize_machine import disk_serials, own_disks
 from unclone.sanitize.allocated_values import allocated
 from unclone.sanitize.cloud_init import cloud_init
 from unclone.sanitize.definitions.identity_map import IdentityMap, require_name
@@ -94,7 +94,7 @@ def decide(
             if before is not None and _is_recorded(before, ledger):
                 identity = before
             else:
-                identity = _allocate(order, golden, name, pool, keep=batch is not None)
+                identity = allocate(order, golden, name, pool, keep=batch is not None)
             if batch is not None:
                 batch.begin(identity)
             decided.append(identity)
@@ -103,13 +103,13 @@ def decide(
     return decided
 
 
-def _allocate(
-    order: Order, golden: Golden, name: str, pool: Pool, *, keep: bool
-) -> MachineIdentity:
+def allocate(order: Order, golden: Golden, name: str, pool: Pool, *, keep: bool) -> MachineIdentity:
+    """The record of one machine; in the ledger of *pool* with *keep*."""
     allocation = pool.machine(name)
     identities = IdentityMap(allocation, name, oui=order.oui)
+    serials: dict[str, str] = {}
     if golden.definition is not None:
-        plan_definition(golden.definition, identities)
+        serials = disk_serials(plan_definition(golden.definition, identities).fields)
     replaced = allocation.replaced
     values = allocated(golden.identifiers, order.request.options, allocation)
     hostname = order.hostname_of(name)
@@ -119,6 +119,7 @@ def _allocate(
         instance_id=instance_id(hostname),
         machine_id=values.machine_id,
         replaced=replaced,
+        disk_serials=serials,
         identifiers=values.identifiers,
     )
     allocation.claim("instance-id", identity.instance_id)

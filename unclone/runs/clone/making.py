@@ -30,7 +30,7 @@ from unclone.seeds.fleet import write_fleet
 from unclone.seeds.nic_option import parse_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.deciding import Golden
@@ -57,6 +57,8 @@ class Machine:
     path: Path
     status: str  # done, planned, present
     files: tuple[str, ...] = ()
+    #: The backing files of its disks, which must not change as long as it lives.
+    backing: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     #: Where the run made this one machine only: what was changed in its disks.
     report: Report | None = None
@@ -68,6 +70,7 @@ class Machine:
             "path": str(self.path),
             "machine": self.identity.to_json(),
             "files": list(self.files),
+            "backing": list(self.backing),
             "report": self.report.to_json() if self.report else None,
             "notes": [{"level": str(note.level), "text": note.text} for note in self.notes],
         }
@@ -92,6 +95,9 @@ def make(
 ) -> Machine:
     """Make the machine of *identity*: complete, under its name, or not at all."""
     path = batch.path(identity.name)
+    backing: tuple[str, ...] = ()
+    if order.mode is Mode.OVERLAY:
+        backing = tuple(str(disk.path.absolute()) for disk in order.request.disks)
     try:
         with batch.making(identity.name, replace=order.replace) as folder:
             report = _disks(order, identity, folder, listener)
@@ -100,18 +106,21 @@ def make(
                     f"{shown(order.request.image)} was changed while machines were made from it",
                     hint="Leave it alone and run again; machines that are complete are kept.",
                 )
-            seeded, notes = _seed(order, golden, identity, folder)
-            defined = _definition(order, golden, identity, folder, path, seeded=seeded)
-            if defined is not None and seeded and SEED not in _names_in(defined):
-                notes = (*notes, _attach(path / SEED))
+            written = write_seeds(order, golden, [identity], {identity.name: folder})
+            seeded, notes = identity.name in written, written.get(identity.name, ())
+            wanted = definition_request(order, golden, identity, folder, path, seeded=seeded)
+            if wanted is not None and golden.definition is not None:
+                defined = defining.define(wanted, golden.definition, RecordedPool(identity))
+                if seeded and SEED not in names_in(defined):
+                    notes = (*notes, attach_note(path / SEED))
             identity = _as_made(identity, report)
             files = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
-            _record(folder, identity, source, files)
+            record(folder, identity, source, files, backing)
     except InterruptedRun as interrupt:
         # Whatever had become of the disk: its folder has not appeared.
         raise InterruptedRun(str(path)) from interrupt
     said = report if len(order.names) == 1 else None
-    return Machine(identity, path, "done", (*files, RECORD), notes, said)
+    return Machine(identity, path, "done", (*files, RECORD), backing, notes, said)
 
 
 def _as_made(identity: MachineIdentity, report: Report) -> MachineIdentity:
@@ -132,7 +141,12 @@ def rehearse(order: Order, identity: MachineIdentity, path: Path, listener: List
 
 def _request(order: Order, identity: MachineIdentity) -> Request:
     generator = replace(order.request.options.identities, machine=identity.name)
-    options = replace(order.request.options, identities=generator, macs=identity.macs)
+    options = replace(
+        order.request.options,
+        identities=generator,
+        macs=identity.macs,
+        disk_serials=identity.disk_serials,
+    )
     values = NewValues(identity.machine_id, identity.identifiers)
     return replace(order.request, options=options, new_values=values)
 
@@ -165,7 +179,7 @@ def _reflink(source: Path, target: Path) -> None:
             ) from error
 
 
-def _definition(
+def definition_request(
     order: Order,
     golden: Golden,
     identity: MachineIdentity,
@@ -173,7 +187,11 @@ def _definition(
     path: Path,
     *,
     seeded: bool,
-) -> Defined | None:
+) -> defining.Request | None:
+    """What is asked of ``define``, for the machine that is made in *folder* and appears as *path*.
+
+    None without a definition.
+    """
     if golden.definition is None or order.definition is None:
         return None
     definition = golden.definition
@@ -184,7 +202,7 @@ def _definition(
     drive = seed_drive(definition)
     if seeded and drive:
         moves[drive] = str(path / SEED)
-    request = defining.Request(
+    return defining.Request(
         order.definition,
         identity.name,
         output=folder / definition_name(definition, identity.name),
@@ -192,7 +210,6 @@ def _definition(
         disks=moves,
         overwrite=order.replace,
     )
-    return defining.define(request, definition, RecordedPool(identity))
 
 
 def definition_name(definition: Definition, name: str) -> str:
@@ -223,11 +240,13 @@ def _is_seed(path: Path) -> bool:
         return any(word in path.name.lower() for word in ("seed", "cidata", "cloud-init"))
 
 
-def _names_in(defined: Defined) -> set[str]:
+def names_in(defined: Defined) -> set[str]:
+    """The names of files that a definition was given."""
     return {Path(each.new).name for each in defined.changes if each.new}
 
 
-def _attach(seed: Path) -> Note:
+def attach_note(seed: Path) -> Note:
+    """What is left to do where a definition has no drive for the *seed*."""
     return Note(
         "seed",
         Level.WARNING,
@@ -235,38 +254,60 @@ def _attach(seed: Path) -> Note:
     )
 
 
-def _seed(
-    order: Order, golden: Golden, identity: MachineIdentity, folder: Path
-) -> tuple[bool, tuple[Note, ...]]:
-    """Whether a seed was written, and what its checks found."""
+def write_seeds(
+    order: Order,
+    golden: Golden,
+    identities: Sequence[MachineIdentity],
+    folders: Mapping[str, Path],
+) -> dict[str, tuple[Note, ...]]:
+    """Write the seed of each machine into its folder; what its checks found, by machine.
+
+    Empty where machines get none.
+    """
     wanted = order.blueprint is not None or golden.has_cloud_init
     if order.seed is SeedPolicy.NEVER or (order.seed is SeedPolicy.AUTO and not wanted):
-        return False, ()
+        return {}
     blueprint = order.blueprint or Blueprint()
-    if not blueprint.nics and blueprint.network_config is None:
-        nics = tuple(parse_option("nic", f"mac={mac},dhcp") for mac in identity.macs.values())
-        blueprint = replace(blueprint, nics=nics)
-    row = Row(
-        where=identity.name,
-        hostname="" if "." in identity.hostname else identity.hostname,
-        fqdn=identity.hostname if "." in identity.hostname else "",
-        instance_id=identity.instance_id,
-    )
+    from_cards = blueprint.network_config is None
+    rows = [_row(identity, from_cards=from_cards) for identity in identities]
+    names = {identity.instance_id: identity.name for identity in identities}
     try:
-        (result,) = write_fleet(blueprint, [row], lambda _: folder / SEED)
+        results = write_fleet(
+            blueprint, rows, lambda machine: folders[names[machine.identity]] / SEED
+        )
     except SeedError as error:
         raise as_unclone_error(error) from error
-    if result.refused:
-        first = blocking(result.findings, strict=False)[0]
-        raise RefusedError(f"the seed of {identity.name} is refused: {first}", first.hint)
-    return True, tuple(Note("seed", Level.WARNING, str(each)) for each in result.findings)
+    for result in results:
+        if result.refused:
+            first = blocking(result.findings, strict=False)[0]
+            name = names[result.machine.identity]
+            raise RefusedError(f"the seed of {name} is refused: {first}", first.hint)
+    return {
+        names[result.machine.identity]: tuple(
+            Note("seed", Level.WARNING, str(each)) for each in result.findings
+        )
+        for result in results
+    }
 
 
-def _record(
+def _row(identity: MachineIdentity, *, from_cards: bool) -> Row:
+    full = "." in identity.hostname
+    macs = identity.macs.values() if from_cards else ()
+    return Row(
+        where=identity.name,
+        hostname="" if full else identity.hostname,
+        fqdn=identity.hostname if full else "",
+        instance_id=identity.instance_id,
+        nics=tuple(parse_option("nic", f"mac={mac},dhcp") for mac in macs),
+    )
+
+
+def record(
     folder: Path,
     identity: MachineIdentity,
     source: MadeFrom,
     files: Sequence[str],
+    backing: Sequence[str],
 ) -> None:
     """Write ``machine.json``: who it is, what it was made from, and digests of what was made."""
     document = {
@@ -274,6 +315,7 @@ def _record(
         "machine": identity.to_json(),
         "made_from": source.to_json(),
         "files": [_described(folder / name) for name in files],
+        "backing": list(backing),
     }
     path = folder / RECORD
     with explained("write the machine's record", folder):

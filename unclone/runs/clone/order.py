@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.runs.request import Request
+    from unclone.sanitize.options import Options
     from unclone.seeds.blueprint import Blueprint
 
 
@@ -60,6 +61,8 @@ class Order:
     ledger: Path | None = None
     replace: bool = False
     dry_run: bool = False
+    #: Where prepared images go; None for beside the golden image.
+    cache: Path | None = None
 
     def hostname_of(self, name: str) -> str:
         """The host name of the machine called *name*."""
@@ -98,21 +101,20 @@ def made_from(order: Order) -> MadeFrom:
     )
 
 
+def options_said(options: Options) -> list[Any]:
+    """What is said about the steps, in plain types. No secret is in it."""
+    said: list[Any] = [bool(options.identities.key)]
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if each.name not in ("identities", "macs", "disk_serials"):
+            said.append([each.name, sorted(value) if isinstance(value, frozenset) else value])
+    return said
+
+
 def _digest(order: Order) -> str:
     """Of what is said about the machines. No secret is in it: a digest of one can be guessed."""
-    options = order.request.options
     said = {
-        "options": [
-            str(options.profile),
-            sorted(options.enable),
-            sorted(options.disable),
-            options.machine_id,
-            options.ssh_host_keys,
-            options.uuids,
-            options.strict,
-            bool(options.identities.key),
-            list(options.catalogues),
-        ],
+        "options": options_said(order.request.options),
         "blueprint": repr(order.blueprint),
         "seed": str(order.seed),
         "hostname": order.hostname,

@@ -6,6 +6,7 @@ import os
 import stat
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, UsageError
@@ -22,9 +23,11 @@ from unclone.sanitize.identities.allocation import Pool
 from unclone.sanitize.identities.avoidance import scan
 from unclone.sanitize.identities.machine import MachineIdentity
 
+#: So many machines are worth the preparation, which takes as long as some ten of them.
+STAMPED_FROM = 8
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.order import MadeFrom, Order
@@ -58,10 +61,12 @@ def clone(
             for warning in pool.warnings:
                 listener.warn(warning)
             identities = deciding.decide(order, golden, missing, pool, ledger, batch)
-        if missing and order.mode is Mode.OVERLAY:
-            protect(order)
-        work = partial(making.make, order, golden, source)
-        done = _made(work, identities, batch, listener, jobs or default_jobs(), on_error)
+        done = _stamped(order, golden, source, identities, batch, listener)
+        if done is None:
+            if missing and order.mode is Mode.OVERLAY:
+                protect(order)
+            work = partial(making.make, order, golden, source)
+            done = _made(work, identities, batch, listener, jobs or default_jobs(), on_error)
     made = {each.image: each for each in done}
     runs = []
     for name in order.names:
@@ -72,6 +77,37 @@ def clone(
         elif path in made:
             runs.append(made[path])
     return runs
+
+
+def _stamped(
+    order: Order,
+    golden: Golden,
+    source: MadeFrom,
+    identities: Sequence[MachineIdentity],
+    batch: Batch,
+    listener: BatchListener,
+) -> Sequence[CompletedRun[Machine]] | None:
+    """The machines, stamped; None where each has to be sanitised."""
+    if order.mode is not Mode.OVERLAY or len(identities) < STAMPED_FROM:
+        return None
+    from unclone.runs.clone import preparing, stamping  # noqa: PLC0415 (only for many)
+
+    try:
+        prepared = preparing.prepared(order, golden, source, listener)
+    except preparing.NotStampedError as reason:
+        listener.say(f"each machine is sanitised by itself: {reason}")
+        return None
+    stamper = stamping.Stamper(order, golden, source, prepared)
+    done: list[CompletedRun[Machine]] = []
+    for start in range(0, len(identities), stamping.CHUNK):
+        chunk = identities[start : start + stamping.CHUNK]
+        try:
+            made = stamper.make(chunk, batch, listener.tick)
+            done += [CompletedRun(os.fspath(each.path), result=each) for each in made]
+        except Exception as error:  # noqa: BLE001 (the other machines are still made)
+            listener.fail(failures.describe(error), failures.hint_of(error))
+            done += [CompletedRun(os.fspath(batch.path(i.name)), error=error) for i in chunk]
+    return done
 
 
 def protect(order: Order) -> None:
@@ -117,19 +153,26 @@ def _made(
 
 
 def _present(order: Order, source: MadeFrom, path: Path) -> Machine | None:
-    """The machine at *path*, if it is there and was made from the same; None to make it.
+    """The machine at *path*, if it is there, made from the same; None to make it, perhaps again.
 
     Raises RefusedError for one that was made from something else, and is not to be replaced.
     """
     record = read_record(path)
     if record is None:
         return None
+    if order.replace:
+        return None
     if record.get("made_from") == source.to_json():
         identity = MachineIdentity.from_json(record["machine"])
         files = tuple(str(each["path"]) for each in record["files"])
-        return Machine(identity, path, "present", files=(*files, RECORD))
-    if order.replace:
-        return None
+        backing = tuple(map(str, record["backing"]))
+        for each in backing:
+            if not Path(each).is_file():
+                raise RefusedError(
+                    f"{shown(path)} is there, and its backing file {printable(each)} is not",
+                    hint="Bring it back, or give --replace to make the machine anew.",
+                )
+        return Machine(identity, path, "present", (*files, RECORD), backing)
     what = _difference(record.get("made_from"), source)
     raise RefusedError(
         f"{shown(path)} is there, and was made from something else: {what}",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import stat
 import struct
-import time
 
+from unclone.images import clock
 from unclone.images.engines.direct.ext.flags import EXTENTS
 
 #: Inherited from the directory (Linux ``EXT4_FL_INHERITED`` and what applies to files).
@@ -125,7 +125,7 @@ class Inode:
     # -- times -----------------------------------------------------------------------------
     def touch(self, *, content: bool = False, access: bool = False, birth: bool = False) -> None:
         """Set the change time to now, and with it those asked for."""
-        now = time.time_ns()
+        now = clock.now_ns()
         self._stamp(0xC, 0x84, now)
         if content:
             self._stamp(0x10, 0x88, now)
@@ -137,7 +137,7 @@ class Inode:
     def set_deleted(self) -> None:
         """Mark it as gone, as the kernel leaves an inode it has freed."""
         self.links = 0
-        self._put("=I", 0x14, int(time.time()) & 0xFFFFFFFF)
+        self._put("=I", 0x14, clock.now_ns() // 10**9 & 0xFFFFFFFF)
         self.touch()
 
     def _stamp(self, low: int, extra: int, nanoseconds: int) -> None:

@@ -12,6 +12,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from unclone.images import clock
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
@@ -199,10 +201,10 @@ def put_cluster(raw: bytearray, cluster: int) -> None:
 
 def stamp() -> bytes:
     """The time now (UTC, as Linux keeps it without a time zone): two bytes time, two bytes date."""
-    now = time.gmtime()
-    clock = now.tm_hour << 11 | now.tm_min << 5 | now.tm_sec // 2
+    now = time.gmtime(clock.now_ns() // 10**9)
+    hour = now.tm_hour << 11 | now.tm_min << 5 | now.tm_sec // 2
     day = max(now.tm_year - 1980, 0) << 9 | now.tm_mon << 5 | now.tm_mday
-    return struct.pack("<HH", clock, day)
+    return struct.pack("<HH", hour, day)
 
 
 # -- names ---------------------------------------------------------------------------------

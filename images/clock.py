@@ -1,0 +1,39 @@
+"""The time that is written into file systems: now, or one that was fixed for this run.
+
+The variables are those of e2fsprogs, whose library and programs are part of the direct engine
+(``lib/ext2fs/openfs.c``, ``e2fsck/unix.c``): so everything in an image has one time. With it fixed,
+the same change of the same image gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VARIABLES = ("E2FSPROGS_FAKE_TIME", "E2FSCK_TIME")
+
+
+def now_ns() -> int:
+    """Nanoseconds since 1970."""
+    given = os.environ.get(_VARIABLES[0], "")
+    return int(given) * 10**9 if given.isascii() and given.isdigit() else time.time_ns()
+
+
+@contextmanager
+def fixed(seconds: int) -> Iterator[None]:
+    """Let this process, and those that it starts, write *seconds* since 1970 into file systems."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    os.environ.update(dict.fromkeys(_VARIABLES, str(seconds)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,117 @@
+"""Machines from a stamp, many at a time: no engine, no QEMU, one flush for all."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from unclone.images.errors import UncloneError
+from unclone.images.files import explained
+from unclone.images.qcow2_overlay import Overlay
+from unclone.images.text import shown
+from unclone.runs import define as defining
+from unclone.runs.clone.batch import RECORD
+from unclone.runs.clone.making import (
+    SEED,
+    Machine,
+    attach_note,
+    definition_request,
+    disk_names,
+    names_in,
+    record,
+    write_seeds,
+)
+from unclone.sanitize.identities.machine import RecordedPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from unclone.runs.clone.batch import Batch
+    from unclone.runs.clone.deciding import Golden
+    from unclone.runs.clone.order import MadeFrom, Order
+    from unclone.runs.clone.preparing import Prepared
+    from unclone.sanitize.change import Note
+    from unclone.sanitize.identities.machine import MachineIdentity
+
+#: Machines that are flushed and appear together.
+CHUNK = 250
+
+
+class Stamper:
+    """Makes machines of *order* from the *prepared* image."""
+
+    def __init__(self, order: Order, golden: Golden, source: MadeFrom, prepared: Prepared) -> None:
+        self._order = order
+        self._golden = golden
+        self._source = source
+        self._prepared = prepared
+        self._overlays = [
+            Overlay(image, "qcow2", stamp.size, set(stamp.blocks))
+            for image, stamp in zip(prepared.images, prepared.stamps, strict=True)
+        ]
+
+    def make(
+        self, identities: Sequence[MachineIdentity], batch: Batch, tick: Callable[[], None]
+    ) -> list[Machine]:
+        """Make the machines of *identities*: all of them appear, or none does.
+
+        Raises UncloneError. *tick* is called for each.
+        """
+        folders = {identity.name: batch.hidden(identity.name) for identity in identities}
+        notes = write_seeds(self._order, self._golden, identities, folders)
+        made = []
+        for identity in identities:
+            made.append(self._machine(identity, folders[identity.name], batch, notes))
+            tick()
+        batch.appear([each.identity.name for each in made], replace=self._order.replace)
+        return made
+
+    def _machine(
+        self,
+        identity: MachineIdentity,
+        folder: Path,
+        batch: Batch,
+        seeded: dict[str, tuple[Note, ...]],
+    ) -> Machine:
+        path = batch.path(identity.name)
+        files = list(disk_names(self._order))
+        values = self._prepared.values_of(identity)
+        for name, overlay, stamp in zip(files, self._overlays, self._prepared.stamps, strict=True):
+            content = stamp.stamped({key: values[key] for key in stamp.values})
+            with explained("write the machine's disk", folder):
+                overlay.write(folder / name, content)
+                whole = overlay.holds(folder / name, content)
+            if not whole:
+                raise UncloneError(f"what was read back from {shown(folder / name)} is not right")
+        notes = seeded.get(identity.name, ())
+        has_seed = identity.name in seeded
+        if has_seed:
+            files.append(SEED)
+        request = definition_request(
+            self._order, self._golden, identity, folder, path, seeded=has_seed
+        )
+        if request is not None and self._golden.definition is not None:
+            stream = io.BytesIO()
+            defined = defining.define(
+                request, self._golden.definition, RecordedPool(identity), stream
+            )
+            output = defining.output_of(request)
+            with explained("write the machine's definition", folder):
+                output.write_bytes(stream.getvalue())
+            files.append(output.name)
+            if has_seed and SEED not in names_in(defined):
+                notes = (*notes, attach_note(path / SEED))
+        own = self._as_made(identity)
+        backing = tuple(map(str, self._prepared.images))
+        record(folder, own, self._source, sorted(files), backing)
+        return Machine(own, path, "done", (*sorted(files), RECORD), backing, notes)
+
+    def _as_made(self, identity: MachineIdentity) -> MachineIdentity:
+        """What was decided, with what machines of this image keep."""
+        return replace(
+            identity,
+            machine_id=identity.machine_id if self._prepared.gives_machine_id else "",
+            identifiers={**identity.identifiers, **self._prepared.values},
+        )
