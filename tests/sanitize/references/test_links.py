@@ -171,6 +171,15 @@ def test_what_was_not_rewritten_is_found_behind_the_link(
     assert (real_file(tree), True) in left(tmp_path)
 
 
+@each_link
+def test_what_was_not_rewritten_is_not_verified(tmp_path: Path, tree: dict[str, str]) -> None:
+    plant(tmp_path, tree)
+    changes, _ = planned(tmp_path)
+    guest = guest_at(tmp_path)
+    assert changes
+    assert all(ACTIONS[change.action].verify(guest, change, "") for change in changes)
+
+
 def test_hard_links_are_one_file(tmp_path: Path) -> None:
     plant(tmp_path, {"/etc/fstab": FSTAB})
     (tmp_path / "etc/fstab.d").mkdir()

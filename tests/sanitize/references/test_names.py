@@ -117,6 +117,14 @@ def test_what_links_lead_to_elsewhere_is_renamed_with_them(tmp_path: Path) -> No
     assert listed(tmp_path) == linked(ROOT.new, SWAP.new)
 
 
+def test_what_was_not_renamed_is_not_verified(tmp_path: Path) -> None:
+    plant(tmp_path, {f"/{path}": text for path, text in linked(ROOT.old, SWAP.old).items()})
+    guest = guest_at(tmp_path)
+    changes = SYSTEMD_UNITS.plan(context(guest, renewals=RENEWALS)).changes
+    assert {change.action for change in changes} == {"rename", "replace-identifiers"}
+    assert all(ACTIONS[change.action].verify(guest, change, "") for change in changes)
+
+
 def test_names_behind_a_linked_directory_are_found_when_they_stay(tmp_path: Path) -> None:
     plant(tmp_path, {f"/{path}": text for path, text in linked(ROOT.old, SWAP.old).items()})
     retired = [Retired("swap", "swap-uuid", SWAP.old)]
