@@ -30,14 +30,19 @@ if TYPE_CHECKING:
 #: Opened by name at the next boot, or when the next kernel is installed. Globs are allowed.
 _OPENED = (
     "/etc/fstab",
-    "/etc/fstab.d",
     "/etc/crypttab",
-    "/etc/veritytab",
-    "/etc/integritytab",
     "/etc/machine-id",
     "/var/lib/dbus/machine-id",
-    "/etc/default",
-    "/etc/sysconfig",
+    "/etc/default/grub",
+    "/etc/default/grub.d",
+    "/etc/default/flash-kernel",
+    "/etc/default/limine",
+    "/etc/default/u-boot",
+    "/etc/default/zipl",
+    "/etc/sysconfig/bootloader",
+    "/etc/sysconfig/grub",
+    "/etc/sysconfig/grub2",
+    "/etc/sysconfig/kernel",
     "/etc/tuned/bootcmdline",
     "/etc/update-extlinux.conf",
     "/etc/update-extlinux.d",
@@ -47,7 +52,6 @@ _OPENED = (
     "/etc/grub.conf",
     "/etc/booster.yaml",
     "/etc/cryptsetup-initramfs",
-    "/etc/cryptsetup-keys.d",
     "/etc/suspend.conf",
     "/etc/uswsusp.conf",
     "/etc/cmdline",
@@ -55,7 +59,6 @@ _OPENED = (
     "/etc/grub.d",
     "/etc/kernel",
     "/etc/initramfs-tools",
-    "/etc/initcpio",
     "/etc/initramfs.conf",
     "/etc/mkinitcpio.conf",
     "/etc/mkinitcpio.conf.d",
@@ -66,9 +69,6 @@ _OPENED = (
     "/etc/mdadm.conf",
     "/etc/mdadm",
     "/etc/mdadm.conf.d",
-    "/etc/credstore*",
-    "/usr/lib/credstore*",
-    "/usr/local/lib/credstore*",
     "/etc/zipl.conf",
     "/boot/grub",
     "/boot/grub2",
@@ -78,6 +78,20 @@ _OPENED = (
     "/boot/EFI",
     "/extlinux.conf",
     "/syslinux.cfg",
+    *(f"/ostree/deploy/*/deploy/*/etc/{name}" for name in ("fstab", "crypttab", "grub.d")),
+    "/etc/credstore*",
+    "/usr/lib/credstore*",
+    "/usr/local/lib/credstore*",
+)
+#: Opened as well, where what they name a device by is all that matters for the boot.
+_FOR_DEVICES = (
+    "/etc/fstab.d",
+    "/etc/veritytab",
+    "/etc/integritytab",
+    "/etc/default",
+    "/etc/sysconfig",
+    "/etc/cryptsetup-keys.d",
+    "/etc/initcpio",
     "/usr/lib/dracut/dracut.conf.d",
     "/usr/share/initramfs-tools/conf.d",
     "/etc/sdboot-manage.conf",
@@ -110,7 +124,6 @@ _OPENED = (
     "/etc/local.d",
     "/etc/runit",
     "/etc/sv/*/run",
-    *(f"/ostree/deploy/*/deploy/*/etc/{name}" for name in ("fstab", "crypttab", "grub.d")),
 )
 #: Directories that the residue scan searches, each file whole. Here, what their links lead to.
 FOLDERS = (
@@ -162,15 +175,16 @@ _MOST = 20_000
 _MOST_LINKED = 1000
 
 
-def files_read(guest: Guest) -> Mapping[str, bool]:
+def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
     """The physical path of every file that the next boot opens, and whether its name counts, too.
 
-    Symlinks are followed, those to directories included. Names count in a linked directory of
-    units, in which links are given as well.
+    With *devices* also those of which nothing matters but the devices that they name. Symlinks are
+    followed, those to directories included. Names count in a linked directory of units, in which
+    links are given as well.
     """
     found: dict[str, bool] = {}
     on_boot = [f"{top}/{name}" for top in boot_roots(guest) for name in _ON_BOOT]
-    for pattern in (*_OPENED, *on_boot):
+    for pattern in (*_OPENED, *(_FOR_DEVICES if devices else ()), *on_boot):
         for path in guest.glob(pattern):
             _collect(guest, path, found, set(), _DEPTH)
     pending = [path for path in found if path.endswith((".cfg", ".conf", ".lst"))]
@@ -181,7 +195,8 @@ def files_read(guest: Guest) -> Mapping[str, bool]:
                 pending.append(path)
     folders = {_resolved(guest, each): each for each in reversed(FOLDERS) if guest.is_dir(each)}
     units = [unit for pair in folders.items() for unit in _units(guest, *pair, found, _DEPTH)]
-    for path in (*units, *(path for path in found if path.startswith("/etc/auto"))):
+    maps = [path for path in found if path.startswith("/etc/auto")]
+    for path in (*units, *maps) if devices else ():
         for named in _named(guest, path):
             _collect(guest, named, found, set(), 0)
     return found

@@ -12,10 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unclone.images.volumes import Kind
+from unclone.images.volumes import IdentifierKind, Kind
 from unclone.sanitize import boot_view, initrds
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.finder import Finder
+from unclone.sanitize.renewal import OtherKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -67,6 +68,9 @@ READ_AT_BOOT = re.compile(
     r"|/var/lib/dbus/machine-id"
 )
 
+#: What names a device. Anything else means nothing to most of what a boot opens.
+_OF_DEVICES = {*IdentifierKind, OtherKind.DISK_NAME}
+
 #: Bytes; larger files are data, not configuration, and are not read.
 CONTENT_LIMIT = 1024 * 1024
 
@@ -95,20 +99,27 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
         found[Residue(old.kind, old.value, path, line, at_boot)] = None
 
     opened = boot_view.files_read(guest)
+    by_any = boot_view.files_read(guest, devices=False)
+
+    def reads(spelled: bytes, path: str) -> bool:
+        """Whether the next boot takes what is *spelled* in the file at *path* for what it is."""
+        kind = owners[finder.values[spelled]].kind
+        return path in (opened if kind in _OF_DEVICES else by_any)
+
     for path in guest.search(boot_view.FOLDERS, finder.needles, limit=boot_view.READ_LIMIT):
         for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
             add(spelled, path, line, at_boot=True)
     roots = (*ROOTS, *boot_view.boot_roots(guest))
     exclude = (*EXCLUDED, *boot_view.FOLDERS)
     for path in guest.search(roots, finder.needles, exclude=exclude, limit=CONTENT_LIMIT):
-        at_boot = path in opened or READ_AT_BOOT.match(path) is not None
+        always = READ_AT_BOOT.match(path) is not None
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT):
-            add(spelled, path, line, at_boot=at_boot)
+            add(spelled, path, line, at_boot=always or reads(spelled, path))
     for path, by_name in opened.items():
         if not _is_scanned(guest, path, roots):
             look = _matches if by_name else _in_content
             for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
-                add(spelled, path, line, at_boot=True)
+                add(spelled, path, line, at_boot=reads(spelled, path))
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         for spelled, member in _inside(guest, path, finder):
             add(spelled, f"{path}!{member}", 0, at_boot=True)

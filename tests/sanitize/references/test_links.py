@@ -258,3 +258,14 @@ def test_names_with_wildcards_are_names(tmp_path: Path) -> None:
     plant(tmp_path, {path: FSTAB, "/etc/systemd/system/d.service": unit, "/o/[x]": FSTAB})
     changes, _ = planned(tmp_path)
     assert {change.target for change in changes} == {path, "/o/[x]"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_boot"), [("file-system-uuid", True), ("machine-id", False), ("mac-address", False)]
+)
+def test_an_agents_settings_name_a_machine_and_no_device(
+    tmp_path: Path, kind: str, at_boot: bool
+) -> None:
+    plant(tmp_path, {"/etc/default/agent": f"ID={OLD}\n"})
+    found = find_residue(guest_at(tmp_path), [Retired("step", kind, OLD)])
+    assert [(each.path, each.read_at_boot) for each in found] == [("/etc/default/agent", at_boot)]
