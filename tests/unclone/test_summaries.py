@@ -52,6 +52,7 @@ USED: Mapping[str, str | bytes | None] = {
     "/var/lib/dhcp/dhclient.ens3.leases": "lease {}\n",
     "/var/lib/systemd/credential.secret": b"x" * 64,
     "/etc/ssh/ssh_host_ed25519_key": encode(generate("ed25519", 256), KeyFormat.OPENSSH),
+    "/var/lib/tor/keys/secret_id_key": "-----BEGIN RSA PRIVATE KEY-----\n",
     "/var/log/syslog": "x\n",
 }
 
@@ -126,6 +127,7 @@ def hostile(folder: Path) -> Guest:
     files: dict[str, str | bytes | None] = dict(FAMILIES["debian-12"])
     for number, name in enumerate(LONG):
         files[f"/var/log/journal/{name}"] = None
+        files[f"/etc/nebula/{name}.key"] = "x"
         files[f"/etc/netplan/{name}.yaml"] = (
             f"network: {{ethernets: {{e{number}: {{addresses: [192.0.2.{number}/24], "
             f"match: {{macaddress: '52:54:00:00:00:0{number}'}}}}}}}}\n"
@@ -190,6 +192,10 @@ def test_every_change_note_and_reason_is_in_the_verbose_report(
     for step in found.optional_steps:
         assert f"--enable {step.step}" in text
         assert " ".join(step.off_because.split()) in text
+    assert [each.step for each in report.inventory.told] == ["tor-keys"]
+    for told in report.inventory.told:
+        assert f"{told.step}: {told.title} ({told.paths[0]})" in text
+        assert f"{told.why} {told.remedy}" in text
 
 
 def test_columns_says_how_wide_piped_output_is(

@@ -116,9 +116,9 @@ def _optional(steps: Sequence[OptionalStep], room: int, *, verbose: bool) -> Ite
 
 def _told(told: Sequence[Told], *, verbose: bool) -> Iterator[str]:
     for each in told:
-        yield f"{each.title} ({_places(each.paths)})"
+        yield f"{each.step}: {each.title} ({_places(each.paths)})"
         if verbose:
-            yield f"  {each.step}: {each.why} {each.remedy}"
+            yield f"  {each.why} {each.remedy}"
 
 
 def _places(paths: Sequence[str]) -> str:
