@@ -8,6 +8,7 @@ names.
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,7 +91,7 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
     """Every place below :data:`ROOTS` that still holds one of *retired*, sorted by path."""
     if not retired:
         return ()
-    owners = {old.value: old for old in reversed(retired)}
+    owners = {spelled: old for old in reversed(retired) for spelled in _values(old)}
     finder = Finder(owners, words=False)
     found: dict[Residue, None] = {}
 
@@ -124,6 +125,14 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
         for spelled, member in _inside(guest, path, finder):
             add(spelled, f"{path}!{member}", 0, at_boot=True)
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
+
+
+def _values(old: Retired) -> Iterator[str]:
+    """The value, and how a credential of systemd may hold it: in Base64, with any ending."""
+    yield old.value
+    if old.kind == "machine-id":
+        # The last character also depends on what follows: padding, or a newline.
+        yield base64.b64encode(old.value.encode()).decode("ascii").rstrip("=")[:-1]
 
 
 def _is_scanned(guest: Guest, path: str, roots: Iterable[str]) -> bool:

@@ -20,6 +20,8 @@ from unclone.sanitize.finder import Finder
 from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from unclone.sanitize.step import PlanningContext
 
 
@@ -62,11 +64,17 @@ class InitrdMachineId:
                 details = {"ids": list(ids), "members": list(members)}
                 why = self.info.why
                 changes.append(Change(self.info.id, ACTION, path, why, ids[0], "", details))
-        for path, program in context.facts.efi_programs.items():
-            for content in program.initrds:
-                if held_by(initrds.look_into(content, finder.needles), finder):
-                    raise _refused(path)
+        for path in inside_programs(context):
+            raise _refused(path)
         return StepPlan(tuple(changes), tuple(notes))
+
+
+def inside_programs(context: PlanningContext) -> Iterator[str]:
+    """The unified kernel images whose own initrd has a copy of an old machine-id."""
+    finder = Finder(machine_ids.retiring(context), words=False)
+    for path, program in context.facts.efi_programs.items():
+        if any(held_by(initrds.look_into(c, finder.needles), finder) for c in program.initrds):
+            yield path
 
 
 def _refused(path: str) -> RefusedError:

@@ -17,6 +17,7 @@ from unclone.sanitize import machine_ids, var_partition
 from unclone.sanitize.change import Change, Level, Note, Retired, StepPlan
 from unclone.sanitize.machine_ids import DBUS, SYSTEMD, Mode, State
 from unclone.sanitize.step import StepInfo
+from unclone.sanitize.steps import initrd_machine_id
 from unclone.sanitize.systemd.presets import first_boot_changes, first_boot_prompts
 
 if TYPE_CHECKING:
@@ -236,6 +237,12 @@ def _in_force(context: PlanningContext) -> Iterator[Note]:
             yield _kept(
                 f"{printable(credential.path)} fills an empty or missing {SYSTEMD} with the old "
                 f"id: {machine_ids.CREDENTIAL_STEP} is disabled"
+            )
+    if (step := initrd_machine_id.InitrdMachineId.info.id) in disable:
+        for path in initrd_machine_id.inside_programs(context):
+            yield _kept(
+                f"the initrd inside {printable(path)} has the old machine-id, and runs with it: "
+                f"{step} is disabled"
             )
 
 

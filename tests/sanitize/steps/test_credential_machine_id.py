@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,6 +97,14 @@ def test_a_file_that_was_left_is_residue_that_the_boot_reads(tmp_path: Path, pat
     plant(tmp_path, {path: OLD})
     (found,) = find_residue(guest_at(tmp_path), [Retired("machine-id", "machine-id", OLD)])
     assert (found.path, found.read_at_boot) == (path, True)
+
+
+@pytest.mark.parametrize("text", [OLD, f"{OLD}\n"])
+def test_an_id_in_base64_is_residue(tmp_path: Path, text: str) -> None:
+    encoded = base64.b64encode(text.encode()).decode()
+    plant(tmp_path, {"/boot/odd.cfg": f"x systemd.set_credential_binary=a:{encoded}\n"})
+    (found,) = find_residue(guest_at(tmp_path), [Retired("machine-id", "machine-id", OLD)])
+    assert (found.path, found.value, found.read_at_boot) == ("/boot/odd.cfg", OLD, True)
 
 
 def test_what_stays_because_it_is_asked_for_is_named(tmp_path: Path) -> None:

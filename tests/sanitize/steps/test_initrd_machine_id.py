@@ -14,6 +14,7 @@ from unclone.images.errors import RefusedError, ResidueError
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.boot.initrd import survey
+from unclone.sanitize.change import Level
 from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.verifying import verify
@@ -114,6 +115,8 @@ def test_inside_a_unified_kernel_image_it_is_refused(tmp_path: Path) -> None:
     assert "--disable initrd-machine-id" in refused.value.hint
     kept = make_plan(guest, Options(disable=frozenset({"initrd-machine-id"})))
     verify(guest, kept, apply_plan(guest, kept))
+    (note,) = [note.text for note in kept.notes if note.level is Level.KEPT]
+    assert f"the initrd inside {UKI} has the old machine-id" in note
 
 
 def test_a_unified_kernel_image_without_it_is_no_reason(tmp_path: Path) -> None:
