@@ -122,9 +122,3 @@ def test_the_python_example_works(home: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "/etc/fstab" in done.stdout
-
-
-def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
