@@ -54,7 +54,7 @@ class Machine:
     The image itself is not written to: QEMU keeps changes in a temporary overlay. *work* is a
     folder of the caller's for the firmware variables and the two serial logs; *seed* a NoCloud
     ISO; *uuid* and *mac* are what the virtual machine's definition would say; *firmware* is "uefi"
-    or "bios"; *disks* are further images; *memory* is in MiB.
+    or "bios"; *disks* are further images; with *small* there is less to emulate.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Machine:
         mac: str | None = None,
         firmware: str = "uefi",
         disks: Sequence[Path] = (),
-        memory: int = 768,
+        small: bool = False,
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self.name = work.name
@@ -75,7 +75,7 @@ class Machine:
         self.started = time.monotonic()
         self._qemu = subprocess.Popen(
             _command(
-                (image, *disks), work, self.console, self.proof, seed, uuid, mac, firmware, memory
+                (image, *disks), work, self.console, self.proof, seed, uuid, mac, firmware, small
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -137,7 +137,7 @@ def _command(
     uuid: str | None,
     mac: str | None,
     firmware: str,
-    memory: int,
+    small: bool,
 ) -> Sequence[str | Path]:
     accel = os.environ.get("UNCLONE_TEST_ACCEL", "tcg,thread=multi")
     nic = f"user,model=virtio-net-pci,restrict=on,mac={mac}" if mac else "none"
@@ -145,7 +145,7 @@ def _command(
         # One processor: with two, an emulated boot takes an eighth more of the host's time.
         # The guest goes when the test run goes, even when that is killed.
         *("setpriv", "--pdeathsig", "KILL", "--", "qemu-system-x86_64"),
-        *("-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "1", "-m", str(memory)),
+        *("-machine", "q35", "-accel", accel, "-smp", "1", *_size(small)),
         *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", nic),
         *(_ovmf(work) if firmware == "uefi" else ()),
         *(
@@ -158,6 +158,10 @@ def _command(
         *("-smbios", "type=1,family=unclone-proof"),
         *("-serial", f"file:{console}", "-serial", f"file:{proof}"),
     ]
+
+
+def _size(small: bool) -> Sequence[str]:
+    return ("-cpu", "Nehalem", "-m", "512") if small else ("-cpu", "max", "-m", "768")
 
 
 def _ovmf(work: Path) -> Sequence[str]:
