@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from unclone.cli.standard_streams import UnwritableError, explain, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,19 +110,26 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's signature)
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except UnwritableError as error:
+            ctx.exit(explain(error, ctx))
         except click.UsageError as error:
             if ctx.meta.get(WANTS_JSON):
                 _print_usage_error(ctx.invoked_subcommand or "", error)
             raise
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
+        except click.exceptions.Exit:
+            try:
+                sys.stdout.flush()
+            except UnwritableError as error:
+                ctx.exit(explain(error, ctx))
             raise
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise  # the reader of our output has closed it: click ends without a message
-            return _fail(ctx, error)
+        except (click.ClickException, click.Abort):
+            raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the one place that sees every failure)
             return _fail(ctx, error)
+        else:
+            return done
 
 
 def _wants_json(args: list[str]) -> bool:
@@ -133,7 +143,8 @@ def _print_usage_error(command: str, error: click.UsageError) -> None:
     from unclone.cli.document import print_error  # noqa: PLC0415 (only for a mistake)
     from unclone.images.errors import UsageError  # noqa: PLC0415 (likewise)
 
-    print_error(command, UsageError(error.format_message()))
+    with suppress(UnwritableError):  # the message and the status say it as well
+        print_error(command, UsageError(error.format_message()))
 
 
 def _fail(ctx: click.Context, error: BaseException) -> None:
@@ -143,10 +154,17 @@ def _fail(ctx: click.Context, error: BaseException) -> None:
     from unclone.runs.failures import describe, hint_of, status_of  # noqa: PLC0415
 
     show_traceback(ctx, error)
-    click.echo(f"unclone: {describe(error)}", err=True)
+    settled = outcomes(ctx)
+    if settled and isinstance(error, KeyboardInterrupt):
+        click.echo("unclone: interrupted after the work was done", err=True)
+    else:
+        click.echo(f"unclone: {describe(error)}", err=True)
+    for line in settled:
+        click.echo(f"  {line}", err=True)
     hint = hint_of(error)
     if hint:
         click.echo(f"  {hint}", err=True)
     if ctx.meta.get(WANTS_JSON) and not document_was_printed(ctx):
-        print_error(ctx.invoked_subcommand or "", error)
+        with suppress(UnwritableError):
+            print_error(ctx.invoked_subcommand or "", error)
     ctx.exit(status_of(error))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from unclone import __version__
+from unclone.cli import standard_streams
 from unclone.cli.group import CommandGroup
 from unclone.images import interrupts
 
@@ -39,12 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status."""
     sys.unraisablehook = _again_if_interrupted
     interrupts.raise_terminated()
-    for stream in (sys.stdout, sys.stderr):
-        # A locale that cannot encode a character gets an escape of it, not an error.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    standard_streams.prepare()
     try:
         cli.main(args=None if arguments is None else list(arguments), prog_name="unclone")
+    except standard_streams.UnwritableError as error:  # of --help, for which no command runs
+        _exit_at_once(standard_streams.explain(error))
     except SystemExit as ending:
         _exit_at_once(ending.code)
         raise
@@ -74,9 +74,9 @@ def _exit_at_once(status: object) -> None:
         return
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        return  # Python's own exit handles it
+    except standard_streams.UnwritableError as error:
+        status = status or standard_streams.explain(error)
+    sys.stderr.flush()
     os._exit(status)
 
 

@@ -214,10 +214,29 @@ def test_one_document_in_the_order_given(golden: Path, tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     results = json.loads(done.stdout)["results"]
     assert [each["image"] for each in results] == [str(path) for path in given]
-    assert [each["status"] for each in results] == ["done", "refused", "done", "done", "done"]
-    # The same image twice: one of the two had something to do.
+    assert [each["status"] for each in results] == ["done", "refused", "done", "done", "usage"]
+    # The same image twice: only one of the two is done.
     assert sum(f'"old": "{ID}"' in json.dumps(results[number]) for number in (0, 4)) == 1
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [p.name for p in images]
+
+
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_file_with_two_names_is_changed_once(golden: Path, tmp_path: Path, jobs: str) -> None:
+    (image,) = copies(golden, tmp_path / "images", 1)
+    other, link = image.with_name("hard.qcow2"), image.with_name("link.qcow2")
+    other.hardlink_to(image)
+    link.symlink_to(image.name)
+    dotted = f"{image.parent}/./../images/{image.name}"
+    given: list[str | Path] = [image, other, link, dotted]
+    done = unclone("sanitize", "--engine", "direct", "--jobs", jobs, "--json", *given)
+    assert done.returncode == 2, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert [each["status"] for each in results] == ["done", "usage", "usage", "usage"]
+    assert all(f"is the same file as {image}" in each["error"]["message"] for each in results[1:])
+    assert done.stderr.count("is the same file as") == 3
+    assert sorted(p.name for p in image.parent.iterdir()) == sorted(
+        p.name for p in (image, other, link)
+    )
 
 
 @pytest.mark.slow

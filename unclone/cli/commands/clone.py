@@ -15,6 +15,8 @@ from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
 from unclone.cli.seed_options import seed_options
+from unclone.cli.standard_streams import settle, settle_runs
+from unclone.images.errors import ExitStatus
 from unclone.runs import failures
 from unclone.sanitize.change import Level
 
@@ -182,6 +184,7 @@ def command(
         if golden or given["name"]:
             raise click.UsageError("--remove takes no GOLDEN and no --name")
         removed = remove(given["folder"], given["remove"], given["ledger"])
+        settle(ctx, ExitStatus.DONE, [f"{path}: removed" for path in removed])
         if as_json:
             done = [{"path": str(path), "status": "removed"} for path in removed]
             print_document("unclone.clone/1", done)
@@ -196,6 +199,7 @@ def command(
     with progress_for(quiet=quiet, threads=False) as progress:
         order = _order(ctx, golden, given, progress)
         runs = clone(order, progress, jobs=workers, on_error=partial(show_traceback, ctx))
+    settle_runs(ctx, runs, changing=not given["dry_run"])
     if as_json:
         print_document("unclone.clone/1", [each.to_json() for each in runs])
     else:

@@ -13,6 +13,7 @@ from unclone.cli.execute import execute
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
+from unclone.cli.standard_streams import settle_runs
 from unclone.sanitize.change import Level
 from unclone.sanitize.identities.keys import KEY_HELP, read_key
 
@@ -164,6 +165,7 @@ def command(
 
     with progress_for(quiet=True) as progress:  # a definition takes no time
         done = execute(ctx, source, progress, work)
+    settle_runs(ctx, [done], changing=not (to_stdout or given["dry_run"]))
     if as_json:
         print_document("unclone.define/1", [done.to_json()])
     elif done.result is not None:

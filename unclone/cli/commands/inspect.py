@@ -12,6 +12,7 @@ from unclone.cli.document import print_document
 from unclone.cli.execute import execute
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
+from unclone.cli.standard_streams import settle_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +65,7 @@ def command(
     with progress_for(quiet=quiet) as progress:
         request = options.request_from(image, given, steps, progress)
         found = execute(ctx, image, progress, partial(inspect, request))
+    settle_runs(ctx, [found], changing=False)
     if as_json:
         print_document("unclone.inspect/1", [found.to_json()])
     elif found.result is not None:

@@ -11,6 +11,7 @@ import click
 from unclone.cli.document import print_document
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import debug_option, json_option, quiet_option
+from unclone.cli.standard_streams import settle
 from unclone.images.errors import ExitStatus, UncloneError, UsageError
 from unclone.images.text import printable
 from unclone.runs import failures
@@ -78,9 +79,12 @@ def command(
                 click.echo(f"unclone: {ledger.warning}", err=True)
             found = _released(ledger, release) if release else _chosen(ledger, names, find or "")
     except UncloneError as error:
+        settle(ctx, error.status)
         if as_json:
             print_document("unclone.ledger/1", [failures.to_json(os.fspath(file), error)])
         raise
+    if release:
+        settle(ctx, ExitStatus.DONE, [f"{machine.name}: released" for machine in found])
     if as_json:
         print_document("unclone.ledger/1", [_to_json(machine) for machine in found])
     else:

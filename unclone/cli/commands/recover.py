@@ -13,6 +13,7 @@ from unclone.cli.execute import execute
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import debug_option, json_option, quiet_option
 from unclone.cli.progress import progress_for
+from unclone.cli.standard_streams import settle_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,7 @@ def command(
 
     with progress_for(quiet=quiet) as progress:
         done = execute(ctx, image, progress, partial(recover, image, allow=allow))
+    settle_runs(ctx, [done])
     if as_json:
         print_document("unclone.recover/1", [done.to_json()])
     elif done.result is not None:

@@ -16,11 +16,13 @@ from unclone.cli.document import print_document
 from unclone.cli.execute import execute, show_traceback
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
-from unclone.images.errors import UncloneError
+from unclone.cli.standard_streams import settle_runs
+from unclone.images.errors import UncloneError, UsageError
+from unclone.images.text import shown
 from unclone.runs import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from unclone.cli.progress import Progress
     from unclone.runs.completed import CompletedRun
@@ -157,8 +159,6 @@ def command(
     """
     _require_sense(images, given)
     _require_plan_sense(ctx, given)
-    from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
-
     steps = options.options_from(given)
     workers = _workers(images, given, jobs)
     runs: Sequence[CompletedRun[Report] | CompletedRun[MachineReport]]
@@ -171,11 +171,11 @@ def command(
             runs = _sanitize_all(ctx, requests, progress, workers)
         elif images:
             runs = []
-            for request in requests:
-                work = partial(sanitize, request)
+            for request, work in zip(requests, _works(requests), strict=True):
                 runs.append(execute(ctx, request.image, progress, work))
                 if runs[-1].interrupted:
                     break
+    settle_runs(ctx, runs, changing=not given["dry_run"])
     if as_json:
         print_document("unclone.sanitize/1", [each.to_json() for each in runs])
     else:
@@ -254,14 +254,35 @@ def _workers(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) 
 def _sanitize_all(
     ctx: click.Context, requests: Sequence[Request], progress: Progress, workers: int
 ) -> Sequence[CompletedRun[Report]]:
-    from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
-    from unclone.runs.worker_pool import Task, run_all  # noqa: PLC0415 (likewise)
+    from unclone.runs.worker_pool import Task, run_all  # noqa: PLC0415 (the engines come with it: not for --help)
     from unclone.sanitize.step_selection import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
 
     with suppress(UncloneError):  # each image reports it
         all_steps(requests[0].options)  # read here once, and not in every worker
-    tasks = [Task(os.fspath(each.image), partial(sanitize, each)) for each in requests]
+    works = _works(requests)
+    tasks = [Task(os.fspath(r.image), work) for r, work in zip(requests, works, strict=True)]
     return run_all(tasks, progress, jobs=workers, on_error=partial(show_traceback, ctx))
+
+
+def _works(requests: Sequence[Request]) -> Iterator[Callable[[Listener], Report]]:
+    """What to do for each of *requests*; a file that was named before is not changed once more."""
+    from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    seen: dict[tuple[int, int], Path] = {}
+    for request in requests:
+        first = request.image
+        with suppress(OSError, ValueError):  # the run reports it
+            found = request.image.stat()
+            first = seen.setdefault((found.st_dev, found.st_ino), request.image)
+        again = first is not request.image
+        yield partial(_refuse_again, request, first) if again else partial(sanitize, request)
+
+
+def _refuse_again(request: Request, first: Path, _: Listener) -> Report:
+    raise UsageError(
+        f"{shown(request.image)} is the same file as {shown(first)}, which is given before it",
+        hint="Give each image once.",
+    )
 
 
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import click
 from unclone.cli.document import print_document
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.seed_options import seed_options
+from unclone.cli.standard_streams import settle
 from unclone.images.errors import ExitStatus
 from unclone.images.formats.header import Format as ImageFormat
 from unclone.images.text import printable
@@ -173,6 +174,8 @@ def command(
     except SeedError as error:
         raise seeding.as_unclone_error(error) from error
     refused = any(result.refused for result in results)
+    if not (refused or given["dry_run"]):
+        settle(ctx, ExitStatus.DONE, [f"{result.path}: written" for result in results])
     if as_json:
         print_document("unclone.seed/1", [_to_json(r, kind, refused=refused) for r in results])
     else:

@@ -1,0 +1,138 @@
+"""Standard output and standard error that are closed, full, or not read any more.
+
+Whether a report could be printed changes nothing about what a run did. So a report that cannot be
+written ends a command with the status that the run had, and says so on standard error; a command
+whose output is all there is to it fails. What cannot be written to standard error is dropped.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from unclone.images.errors import ExitStatus, UncloneError
+from unclone.images.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from unclone.runs.completed import CompletedRun
+
+_SETTLED = "unclone.settled"
+
+
+class UnwritableError(UncloneError):
+    """Standard output cannot be written. *closed_pipe*: nobody reads it any more."""
+
+    def __init__(self, reason: str, *, closed_pipe: bool = False) -> None:
+        super().__init__(f"cannot write to standard output: {reason}")
+        self.closed_pipe = closed_pipe
+
+
+class _Output(io.FileIO):
+    """Standard output: raises UnwritableError once, and drops what comes after."""
+
+    def __init__(self, *, was_closed: bool) -> None:
+        super().__init__(1, "w", closefd=False)
+        self._reason = "it is closed" if was_closed else ""
+        self._failed = False
+
+    def write(self, content: Any) -> int:  # noqa: ANN401 (any buffer)
+        if self._failed:
+            return len(content)
+        try:
+            if not self._reason:
+                while (written := super().write(content)) is None:  # it does not block
+                    select.select([], [self], [])
+                return written
+        except OSError as error:
+            self._failed = True
+            closed_pipe = error.errno == errno.EPIPE
+            raise UnwritableError(str(error.strerror), closed_pipe=closed_pipe) from error
+        self._failed = True
+        raise UnwritableError(self._reason)
+
+
+class _Remarks(io.FileIO):
+    """Standard error: there is nowhere to say that it cannot be written."""
+
+    def write(self, content: Any) -> int:  # noqa: ANN401 (any buffer)
+        try:
+            written = super().write(content)
+        except OSError:
+            written = None
+        return len(content) if written is None else written
+
+
+def prepare() -> None:
+    """Make the standard streams safe to use, whatever they are connected to.
+
+    A closed one gets a file, or the next file that is opened, an image perhaps, would take its
+    place. A locale that cannot encode a character gets an escape of it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 (its signature)
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115 (as long as the process)
+    sys.stdout = _text(_Output(was_closed=sys.stdout is None), sys.stdout)
+    sys.stderr = _text(_Remarks(2, "w", closefd=False), sys.stderr, line_buffering=True)
+
+
+def settle(ctx: click.Context, status: ExitStatus, outcomes: Iterable[str] = ()) -> None:
+    """From now on the command ends with *status*, also when its report cannot be printed.
+
+    *outcomes* are then said on standard error, a line each.
+    """
+    ctx.meta[_SETTLED] = status, tuple(map(printable, outcomes))
+
+
+def settle_runs(
+    ctx: click.Context, runs: Iterable[CompletedRun[Any]], *, changing: bool = True
+) -> None:
+    """As :func:`settle`, for *runs*; without *changing* all there is to them is the report."""
+    from unclone.runs import failures  # noqa: PLC0415 (not for --help)
+
+    done = list(runs)
+    status = failures.worst(each.status for each in done)
+    if not changing:
+        settle(ctx, status or ExitStatus.FAILED)
+        return
+    outcomes = [
+        f"{each.image}: {failures.describe(each.error) if each.error else each.to_json()['status']}"
+        for each in done
+    ]
+    settle(ctx, status, outcomes)
+
+
+def outcomes(ctx: click.Context) -> tuple[str, ...]:
+    """What has been settled, to be said when the report cannot be."""
+    return _settled(ctx)[1]
+
+
+def explain(error: UnwritableError, ctx: click.Context | None = None) -> ExitStatus:
+    """Say on standard error that there is no report, and return the status to end with."""
+    status, lines = _settled(ctx)
+    if lines or not error.closed_pipe:  # `| head` alone is no reason to complain
+        lost = "; the report is lost. What was done:" if lines else ""
+        click.echo(f"unclone: {error.message}{lost}", err=True)
+    for line in lines:
+        click.echo(f"  {line}", err=True)
+    return status
+
+
+def _settled(ctx: click.Context | None) -> tuple[ExitStatus, tuple[str, ...]]:
+    nothing: tuple[ExitStatus, tuple[str, ...]] = (ExitStatus.FAILED, ())
+    return nothing if ctx is None else ctx.meta.get(_SETTLED, nothing)
+
+
+def _text(raw: io.FileIO, before: TextIO | None, **settings: Any) -> TextIO:  # noqa: ANN401 (TextIOWrapper's)
+    encoding = "utf-8" if before is None else before.encoding
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", **settings)
