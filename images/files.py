@@ -58,9 +58,12 @@ def write_durably(path: Path, content: bytes, *, like: Path) -> None:
     temporary = draft_path(path)
     temporary.unlink(missing_ok=True)
     try:
-        create_private(temporary, like=like)
-        temporary.write_bytes(content)
-        sync_file(temporary)
+        # By descriptor: whoever may write to the directory can put a link under that name.
+        with os.fdopen(_open_private(temporary, like), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            require_same(temporary, file.fileno())
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -99,13 +102,44 @@ def remove_durably(paths: Iterable[Path]) -> None:
 
 def create_private(path: Path, *, like: Path | None = None) -> None:
     """Make an empty file that only its owner may read; root makes it belong to *like*'s owner."""
+    os.close(_open_private(path, like))
+
+
+def create_pinned(path: Path, *, like: Path | None = None) -> int:
+    """As :func:`create_private`, with a descriptor for :func:`require_same`.
+
+    Nothing can be read or written through it; as long as it is open, no other file gets the inode.
+    """
+    descriptor = _open_private(path, like)
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_PATH | os.O_CLOEXEC)
+    finally:
+        os.close(descriptor)
+
+
+def require_same(path: Path, descriptor: int) -> None:
+    """Raise UncloneError unless *path* is still the file that *descriptor* was opened for."""
+    try:
+        same = os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise UncloneError(
+            f"{shown(path)} was replaced or removed by something else during the run",
+            hint="See who else can write to that directory, or work in another one.",
+        )
+
+
+def _open_private(path: Path, like: Path | None) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if like is not None and os.geteuid() == 0:
             pattern = like.stat()
             os.fchown(descriptor, pattern.st_uid, pattern.st_gid)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def temporary_directory() -> Path:

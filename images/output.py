@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.images import overlay, qemu_img
+from unclone.images import qemu_img
 from unclone.images.errors import InUseError, UsageError
 from unclone.images.files import (
+    create_pinned,
     create_private,
     explained,
     remove_durably,
+    require_same,
     sync_directory,
     sync_file,
 )
@@ -68,7 +70,7 @@ class ToOutput(Transaction):
             if target.is_file() and not target.is_symlink():  # a VM may be using it
                 self._lock.exclusive([target])
             path = output_overlay_path(target)
-            overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
+            self._overlay(path, image, locked=False)
             self.overlays += (path,)
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
@@ -109,7 +111,7 @@ class ToOutput(Transaction):
         for target, layer, image in zip(self._targets, self.overlays, self.images, strict=True):
             partial = partial_path(target)
             with explained("write the output", target.parent):
-                create_private(partial)
+                made = self._own[partial] = create_pinned(partial)
                 qemu_img.convert(
                     layer,
                     image,
@@ -117,13 +119,16 @@ class ToOutput(Transaction):
                     self._format or image.format,
                     descriptors=self._lock.descriptors,
                 )
+                require_same(partial, made)
                 # No permission that the source does not give, except its owner's.
                 partial.chmod(image.path.stat().st_mode & 0o777 | 0o600)
                 sync_file(partial)
         for target in self._targets:
             self._require_free(target)
+            partial = partial_path(target)
+            require_same(partial, self._own[partial])
             with explained("write the output", target.parent):
-                partial_path(target).rename(target)
+                partial.rename(target)
                 sync_directory(target.parent)
 
     def _left_overs(self) -> Sequence[Path]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.errors import RefusedError, UncloneError
-from unclone.images.files import create_private, draft_path, explained, short_name
+from unclone.images.files import create_pinned, draft_path, explained, require_same, short_name
 from unclone.images.formats.header import Format
 from unclone.images.formats.table import probe, read_header
 from unclone.images.image import open_image
@@ -67,15 +68,22 @@ def create(
     locked: bool,
     descriptors: Sequence[int],
     like: Path | None = None,
-) -> None:
+) -> int:
     """Make *overlay*, a qcow2 on top of *image*, readable by its owner only.
 
     *like* is the file whose owner it gets when root makes it. With *locked*, QEMU opens *image*
     without locking it, because this process has. *descriptors* are the locks of this run.
+    What is returned is as from ``create_pinned``.
     """
     with explained("make the temporary overlay", overlay.parent):
-        create_private(overlay, like=like)
-    qemu_img.create_overlay(overlay, image, locked=locked, descriptors=descriptors)
+        made = create_pinned(overlay, like=like)
+    try:
+        qemu_img.create_overlay(overlay, image, locked=locked, descriptors=descriptors)
+        require_same(overlay, made)
+    except BaseException:
+        os.close(made)
+        raise
+    return made
 
 
 def require_intact(overlay: Path, image: Image) -> None:

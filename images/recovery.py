@@ -140,6 +140,7 @@ def complete(
                 qemu_img.repair_leaks(image, descriptors=lock.descriptors)
             for path in image.files:
                 sync_file(path)
+            _require_covered(image.path, lock)
     except (UncloneError, OSError) as error:
         names = ", ".join(shown(image.path) for image in images)
         reason = error.message if isinstance(error, UncloneError) else str(error)
@@ -150,6 +151,11 @@ def complete(
         ) from error
     journal.write_finished(entries)
     _clean_up(Marker(tuple(entries), finished=True), entries[0].image)
+
+
+def _require_covered(path: Path, lock: ImageLock) -> None:
+    if not lock.covers(path):
+        raise UncloneError(f"{shown(path)} was replaced by another file meanwhile")
 
 
 def _finish(

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unclone.images import overlay
 from unclone.images.errors import Outcome
 from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
@@ -38,7 +37,7 @@ class Rehearsal(Transaction):
             self._directory = Path(tempfile.mkdtemp(prefix="unclone-"))
         for number, image in enumerate(self.images):
             path = self._directory / f"disk-{number}.qcow2"
-            overlay.create(path, image, locked=False, descriptors=self._lock.descriptors)
+            self._overlay(path, image, locked=False)
             self.overlays += (path,)
 
     @property

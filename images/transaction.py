@@ -8,6 +8,7 @@ commit discards the changes.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING, Self
 from unclone.images import journal, overlay, qemu_img, space
 from unclone.images.chain import read_chain
 from unclone.images.errors import InUseError, Outcome, RefusedError, UncloneError, UsageError
-from unclone.images.files import explained, identity, remove_durably, sync_directory, sync_file
+from unclone.images.files import (
+    explained,
+    identity,
+    remove_durably,
+    require_same,
+    sync_directory,
+    sync_file,
+)
 from unclone.images.image import real_path, require_writable
 from unclone.images.interrupts import deferred
 from unclone.images.journal import Entry
@@ -57,6 +65,8 @@ class Transaction(ABC):
         self.allow = tuple(allow)
         self._lock = ImageLock()
         self._marked = False
+        #: The files that were made beside the images, as ``create_pinned`` returns them.
+        self._own: dict[Path, int] = {}
         #: The images as they were read and found sound, in the order of the disks.
         self.images: tuple[Image, ...] = ()
         #: A qcow2 overlay for each image, readable by its owner only; the engine writes to it.
@@ -131,12 +141,21 @@ class Transaction(ABC):
                     remove_durably(path for path in self._left_overs() if path.parent.is_dir())
             finally:
                 self._lock.release()
+                while self._own:
+                    os.close(self._own.popitem()[1])
 
     def _require_intact(self) -> None:
         for path, image in zip(self.overlays, self.images, strict=False):
             overlay.require_intact(path, image)
 
+    def _overlay(self, path: Path, image: Image, *, locked: bool, like: Path | None = None) -> None:
+        """Make the overlay *path* of *image*, as ``overlay.create`` does."""
+        descriptors = self._lock.descriptors
+        made = overlay.create(path, image, locked=locked, descriptors=descriptors, like=like)
+        self._own[path] = made
+
     def _let_go(self, path: Path) -> None:
+        require_same(path, self._own[path])
         try:
             self._lock.exclusive([path])
         except InUseError as error:
@@ -238,13 +257,7 @@ class InPlace(Transaction):
 
     def _make_overlays(self) -> None:
         for path, image in zip(self.overlays, self.images, strict=True):
-            overlay.create(
-                path,
-                image,
-                locked=True,
-                descriptors=self._lock.descriptors,
-                like=image.path,
-            )
+            self._overlay(path, image, locked=True, like=image.path)
 
     def _warnings(self, image: Image) -> Sequence[str]:
         warnings = []
