@@ -6,18 +6,17 @@ writes anything, this one refuses, too.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import Outcome
-from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
+from unclone.images.temporary_folders import new_folder, remove
 from unclone.images.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from unclone.images.image import Image
 
@@ -29,12 +28,13 @@ class Rehearsal(Transaction):
         super().__init__(real.disks, allow=real.allow)
         self._real = real
         self._directory: Path | None = None
+        self._directory_lock = -1
 
     def _begin(self) -> None:
         self.images = self._read(writable=False)
         self.warnings = tuple(self._real.check(self.images))
-        with explained("make the temporary overlay", temporary_directory()), deferred():
-            self._directory = Path(tempfile.mkdtemp(prefix="unclone-"))
+        with deferred():
+            self._directory, self._directory_lock = new_folder()
         for number, image in enumerate(self.images):
             path = self._directory / f"disk-{number}.qcow2"
             self._overlay(path, image, locked=False)
@@ -58,4 +58,6 @@ class Rehearsal(Transaction):
         with deferred():
             super()._end()
             if self._directory is not None:
-                shutil.rmtree(self._directory, ignore_errors=True)
+                remove(self._directory)
+                os.close(self._directory_lock)
+                self._directory = None

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,6 +183,7 @@ def test_a_full_temporary_directory(
     image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
     temporary = tiny_tmpfs(kib)
     monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # what this process has read of it
     if kib == 4 or options:
         said = refused(image, *options, status=1, names="pace left")
         assert "Free some space" in said
@@ -199,6 +201,7 @@ def test_no_file_can_be_made_in_the_temporary_directory(
 ) -> None:
     temporary = tiny_tmpfs(64)
     monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # what this process has read of it
     image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
     for inodes in (2, 3, 4, 5):  # of which one is the directory itself
         options = f"remount,nr_inodes={inodes}"

@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         cli.main(args=None if arguments is None else list(arguments), prog_name="unclone")
     except standard_streams.UnwritableError as error:  # of --help, for which no command runs
-        _exit_at_once(standard_streams.explain(error))
+        unwritten = standard_streams.explain(error)
+        _exit_at_once(unwritten)
+        raise SystemExit(unwritten) from error
     except SystemExit as ending:
         _exit_at_once(ending.code)
         raise

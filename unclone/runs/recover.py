@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unclone.images import recovery
-from unclone.images.engines.direct.folders import clean_up
+from unclone.images.temporary_folders import clean_up
 from unclone.runs.listener import NullListener
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def recover(
     listener.phase("commit")
     found = recovery.recover(image, allow=allow)
     if removed := clean_up():
-        listener.say(f"removed the temporary files and mounts of {removed} killed run(s)")
+        listener.say(f"removed {removed} temporary folder(s) of killed runs, and what was mounted")
     return Recovered(os.fspath(image), found)

@@ -25,12 +25,12 @@ from unclone.images import process
 from unclone.images.engines.direct.access.dirty_map import DirtyMap
 from unclone.images.engines.direct.access.disk import Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
-from unclone.images.engines.direct.folders import clean_up, new_folder, remove
 from unclone.images.engines.direct.helpers import STORAGE_DAEMON, HelperProcess
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UncloneError
 from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
+from unclone.images.temporary_folders import clean_up, new_folder, remove
 from unclone.images.text import printable
 
 if TYPE_CHECKING:

@@ -236,11 +236,28 @@ def test_recover_takes_away_what_a_killed_run_has_mounted(golden: Path, tmp_path
     assert mounts_below(tmp_path)
     recovered = process("recover", image)  # with another temporary directory
     assert recovered.returncode == 0, recovered.stderr
-    assert "1 killed run" in recovered.stderr
+    assert "removed 1 temporary folder" in recovered.stderr
     assert not mounts_below(tmp_path)
     assert [p.name for p in temporary.iterdir()] == [other.name]
     assert (other / "notes").exists()
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
+
+
+def test_recover_removes_what_a_killed_dry_run_left(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, temporary = copied(golden, tmp_path / "images"), tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    argv = [os.fspath(each) for each in (PROGRAM, "sanitize", "--dry-run", image)]
+    run = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    interrupted(run, "changing", signal.SIGKILL)
+    assert len(list(temporary.iterdir())) == 2  # its overlay, and the disks
+    recovered = process("recover", image)
+    assert recovered.returncode == 0, recovered.stderr
+    assert list(temporary.iterdir()) == []
+    assert not mounts_below(tmp_path)
+    assert digest(image) == digest(golden)
 
 
 @pytest.mark.appliance

@@ -18,11 +18,11 @@ from tests.support.direct import complaints, file_disk, make_ext, mounted_direct
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.engine import DirectEngine
-from unclone.images.engines.direct.folders import clean_up
 from unclone.images.engines.direct.storage_daemon import StorageDaemon
 from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.errors import EngineError
 from unclone.images.process import run
+from unclone.images.temporary_folders import clean_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""The folders in which disks are shown as files: locked by their run, removed after a killed one.
+"""Temporary folders: locked by their run, and removed, with what is mounted, after a killed one.
+
+The direct engine shows disks as files in one; a dry run has its overlays in another.
 
 References: flock(2), proc_pid_mountinfo(5), fusermount3(1).
 """
