@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+#: How the names of hypervisors and NBD servers begin (15 bytes, proc_pid_comm(5)).
+_MACHINE = re.compile(
+    "qemu-(?!img|io)|kvm|nbd|cloud-hyperviso|firecracker|crosvm|VBox|VirtualBox|vmware-vmx|bhyve|libkrun"
+)
+
+
 class _Opener(NamedTuple):
     name: str
     writes: bool
@@ -35,9 +41,9 @@ class _Opener(NamedTuple):
 def find(path: Path, *, writers_only: bool) -> Sequence[str]:
     """Descriptions of what else on this host has *path* open for writing.
 
-    Without *writers_only* also a loop device that only reads: what is mounted from it would change
-    under the host's kernel. Other readers (a backup) are no reason to stop. Empty when there is
-    nothing; call it before this process opens *path* for writing.
+    Without *writers_only* also a loop device, a virtual machine or an NBD server that only reads:
+    what is mounted from it would change under a kernel. Other readers (a backup) are no reason to
+    stop. Empty when there is nothing; call it before this process opens *path* for writing.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -45,8 +51,11 @@ def find(path: Path, *, writers_only: bool) -> Sequence[str]:
         return ()  # the lock, which opens it next, says why
     try:
         devices = () if writers_only else tuple(_loop_devices(os.fstat(descriptor)))
-        if devices or not _open_for_writing(descriptor, path):
+        if devices:
             return devices
+        if not _open_for_writing(descriptor, path):
+            # Only where something has it open: looking at every process takes its time.
+            return () if writers_only or _alone(descriptor) else tuple(_machines(path))
     finally:
         os.close(descriptor)  # ends the lease
     writers = [opener.name for opener in _openers(path) if opener.writes]
@@ -85,6 +94,23 @@ def _open_for_writing(descriptor: int, path: Path) -> bool:
             return True
         return any(opener.writes for opener in _openers(path))  # no leases here
     return False
+
+
+def _alone(descriptor: int) -> bool:
+    """Whether nothing else on this host has the file open, as far as the kernel counts readers."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)  # whoever opens it next waits
+    except OSError:
+        return False
+    return True
+
+
+def _machines(path: Path) -> Iterator[str]:
+    """The processes that have *path* open, to read it, as a disk of a machine."""
+    for opener in _openers(path):
+        if _MACHINE.match(opener.name):
+            yield opener.name
 
 
 def _loop_devices(wanted: os.stat_result) -> Iterator[str]:

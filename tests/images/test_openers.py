@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,26 @@ def test_a_process_that_may_write_is_named(image: Path, mode: str) -> None:
 
 def test_a_process_that_only_reads_is_no_reason_to_stop(image: Path) -> None:
     with image.open("rb"), ImageLock() as lock:
+        lock.exclusive([image])
+
+
+def test_a_server_that_only_reads_and_takes_no_locks_is_found(image: Path, tmp_path: Path) -> None:
+    options = f"driver=raw,file.driver=file,file.filename={image},file.locking=off"
+    socket = tmp_path / "socket"
+    argv = ["qemu-nbd", "--persistent", "--read-only", "--socket", str(socket)]
+    argv += ["--image-opts", options]
+    with subprocess.Popen(argv) as server:
+        try:
+            while not socket.exists():
+                assert server.poll() is None
+                time.sleep(0.01)
+            with ImageLock() as lock, pytest.raises(InUseError, match=r"\(qemu-nbd, process"):
+                lock.exclusive([image])
+            with ImageLock() as lock:
+                lock.shared([image])
+        finally:
+            server.terminate()
+    with ImageLock() as lock:
         lock.exclusive([image])
 
 
