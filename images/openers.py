@@ -17,6 +17,7 @@ import fcntl
 import os
 import re
 import signal
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 _MACHINE = re.compile(
     "qemu-(?!img|io)|kvm|nbd|cloud-hyperviso|firecracker|crosvm|VBox|VirtualBox|vmware-vmx|bhyve|libkrun"
 )
+
+
+# linux/loop.h: struct loop_info64 begins with the device and the inode of the file.
+_LOOP_GET_STATUS64 = 0x4C05
+_LOOP_INFO64_SIZE = 232
 
 
 class _Opener(NamedTuple):
@@ -115,13 +121,31 @@ def _machines(path: Path) -> Iterator[str]:
 
 def _loop_devices(wanted: os.stat_result) -> Iterator[str]:
     for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with suppress(OSError, ValueError):
-            # The path is spelled as it was given to losetup; the kernel escapes it as in mounts.
-            text = re.sub(
-                rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), entry.read_bytes().rstrip(b"\n")
-            )
-            if os.path.samestat(Path(os.fsdecode(text)).stat(), wanted):
-                yield f"/dev/{entry.parts[3]}"
+        device = f"/dev/{entry.parts[3]}"
+        if _is_named_by(entry, wanted) or _is_behind(device, wanted):
+            yield device
+
+
+def _is_named_by(entry: Path, wanted: os.stat_result) -> bool:
+    with suppress(OSError, ValueError):
+        # The path is spelled as it was given to losetup; the kernel escapes it as in mounts.
+        text = re.sub(
+            rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), entry.read_bytes().rstrip(b"\n")
+        )
+        return os.path.samestat(Path(os.fsdecode(text)).stat(), wanted)
+    return False
+
+
+def _is_behind(device: str, wanted: os.stat_result) -> bool:
+    """As the driver says, whatever the file is called by now; not every user may ask it."""
+    with suppress(OSError):
+        descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            found = fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, bytes(_LOOP_INFO64_SIZE))
+        finally:
+            os.close(descriptor)
+        return struct.unpack_from("=QQ", found) == (wanted.st_dev, wanted.st_ino)
+    return False
 
 
 def _read_only(device: str) -> bool:

@@ -57,6 +57,15 @@ def test_an_image_on_a_read_only_loop_device_may_be_read(image: Path, read_only_
             lock.exclusive([image])
 
 
+def test_a_loop_device_is_found_when_the_name_it_was_given_is_gone(image: Path) -> None:
+    other = image.with_name("other.raw")
+    other.hardlink_to(image)
+    with contextmanager(attached)(other, "--read-only") as device:
+        other.unlink()
+        with ImageLock() as lock, pytest.raises(InUseError, match=rf"\({device}\)"):
+            lock.exclusive([image])
+
+
 def test_a_loop_device_is_found_by_another_name_of_the_file(image: Path, loop: str) -> None:
     other = image.with_name("hard link.raw")
     other.hardlink_to(image)
