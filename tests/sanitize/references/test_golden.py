@@ -106,4 +106,5 @@ def test_every_family_of_the_design_is_here() -> None:
     assert FAMILIES == [
         "alpine", "arch", "debian-12-bios", "debian-12-uefi", "fedora", "luks", "lvm", "md",
         "opensuse", "raspberry-pi-os", "rhel-8", "rhel-8-uefi", "rhel-9", "ubuntu-cloud",
+        "ubuntu-lvm",
     ]  # fmt: skip
