@@ -132,12 +132,15 @@ class Report:
     def only_renews(self) -> bool:
         """Whether the plan is nothing but what every run makes anew, also right after another.
 
-        Those are the identifiers of devices with what refers to them, and the SSH host keys that
-        are made here. So an image that was sanitised looks; a copy of it looks the same.
+        Those are the identifiers of devices with what refers to them, UUIDs in files, and the SSH
+        host keys that are made here. So an image that was sanitised looks; a copy of it looks the
+        same.
         """
         references = reference_steps()
         return all(
-            change.action in ALWAYS_RENEWED or change.step in references
+            change.action in ALWAYS_RENEWED
+            or change.step in references
+            or "drawn" in change.details
             for change in self.plan.changes
         )
 

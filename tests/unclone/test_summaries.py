@@ -221,6 +221,16 @@ def test_a_second_run_says_that_nothing_was_left(
     assert "this image looks sanitised already" in text_of(capsys, second)
 
 
+def test_a_uuid_in_a_file_is_renewed_by_every_run(tmp_path: Path) -> None:
+    files = {**FAMILIES["debian-12"], "/etc/nvme/discovery.conf": f"--hostid={'1' * 8}-{'1' * 27}"}
+    assert not report_of(guest(tmp_path, files, identifiers=True), Options()).only_renews
+    second = report_of(guest(tmp_path, {}, identifiers=True), Options())
+    assert [c.target for c in second.plan.changes if "drawn" in c.details] == [
+        "/etc/nvme/discovery.conf"
+    ]
+    assert second.only_renews
+
+
 @pytest.mark.parametrize(
     "file", ["/etc/machine-id", "/var/lib/systemd/random-seed", "/var/lib/dhcp/dhclient.e.leases"]
 )
