@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Bytes. What is larger is no network configuration.
 TEXT_LIMIT = 1024 * 1024
+#: Identities in one file; no machine has more, and each line takes time.
+IDENTITIES_LIMIT = 200
+#: Characters of a line that are looked at before an option.
+_LINE_LIMIT = 400
 
 _HEXADECIMAL = re.compile(r"(?:0x)?[0-9A-Fa-f]{1,2}(?:[:-][0-9A-Fa-f]{1,2})+")
 _DIGITS = re.compile(
@@ -45,11 +49,12 @@ class Fixed(NamedTuple):
 
 
 class File(NamedTuple):
-    """One file: what goes, and the names that stay."""
+    """One file: what goes, and the names that stay. Where there are too many, all stay."""
 
     text: str
     goes: tuple[Fixed, ...]
     named: tuple[str, ...]
+    too_many: bool = False
 
     @property
     def remaining(self) -> str:
@@ -75,7 +80,7 @@ def fixed_identities(guest: Guest, renewed: Mapping[str, str]) -> dict[str, File
                 places.setdefault(guest.resolve(path), []).append(place)
     known = {*renewed, *renewed.values()}
     found = {path: _look(guest.text_or_empty(path), places[path], known) for path in sorted(places)}
-    return {path: file for path, file in found.items() if file.goes or file.named}
+    return {path: file for path, file in found.items() if file != File(file.text, (), ())}
 
 
 def is_whole_line(text: str, fixed: Fixed) -> bool:
@@ -90,9 +95,11 @@ def _look(text: str, places: Sequence[Place], known: set[str]) -> File:
         # Of the same length, so that what is found is at the same place in the text.
         bare = place.comment.sub(lambda match: " " * len(match.group()), text)
         for match in place.pattern.finditer(bare):
+            if len(goes) + len(named) > IDENTITIES_LIMIT:
+                return File(text, (), (), too_many=True)
             start, end = match.span("drop" if "drop" in match.groupdict() else 0)
             value = _value(match)
-            if not value or place.words.fullmatch(value):
+            if not value or place.words.fullmatch(value) or not _has_before(bare, match, place):
                 continue
             macs = {str(each.mac) for each in mac.find(match.group())}
             if macs & known:
@@ -112,6 +119,12 @@ def _look(text: str, places: Sequence[Place], known: set[str]) -> File:
     return File(text, tuple(sorted(_apart(goes.values()))), tuple(named))
 
 
+def _has_before(text: str, match: re.Match[str], place: Place) -> bool:
+    """Whether the line has the command that *match* is an option of."""
+    line = text[max(match.start() - _LINE_LIMIT, 0) : match.start()].rpartition("\n")[2]
+    return place.before.lower() in line.lower()
+
+
 def _apart(found: Iterable[Fixed]) -> Iterator[Fixed]:
     """Those of *found* that do not overlap an earlier one."""
     done = 0
@@ -128,7 +141,7 @@ def _value(match: re.Match[str]) -> str:
     quoted = re.match(r"=?\s*\"((?:[^\"\\]|\\.)*)\"|'([^']*)'", value)
     if quoted:
         return str(quoted[1] if quoted[1] is not None else quoted[2]).strip()
-    return re.split(r"\s+#", value)[0].removeprefix("=").strip()
+    return re.split(r"\s#", value, maxsplit=1)[0].removeprefix("=").strip()
 
 
 def _is_opaque(value: str, place: Place) -> bool:

@@ -32,6 +32,8 @@ class Place(NamedTuple):
     #: What a value becomes where its line has to stay: keys of a mapping in YAML.
     instead: str = ""
     comment: re.Pattern[str] = re.compile(r"(?m)^[ \t]*[#;].*$")
+    #: What has to be before it in the line: the command that the option is of.
+    before: str = ""
 
 
 _CLIENT_ID = re.compile("mac|perm-mac|duid|ipv6-duid|stable|none", re.IGNORECASE)
@@ -57,7 +59,7 @@ def _yaml(key: str) -> re.Pattern[str]:
 
 def _option(option: str) -> re.Pattern[str]:
     """An option of a command in a setting: ``dhcpcd_eth0="-I 01:..."``."""
-    return re.compile(rf"(?mi){option}(?P<value>[^\s\"';]+)[ \t]*)")
+    return re.compile(rf"(?P<drop>(?<=[\s\"'=]){option}(?P<value>[^\s\"';]+)[ \t]*)", re.IGNORECASE)
 
 
 _PROFILES = (
@@ -72,8 +74,6 @@ _MANAGER = (
 )
 _KEYFILES = (*_PROFILES, *_MANAGER)
 _PREFIX = r"(?:ipv[46]\.)?"
-#: Where an option begins, and what goes with it.
-_AFTER = r"(?P<drop>(?<=[\s\"'=])"
 
 _IFCFG = (
     "/etc/sysconfig/network-scripts/ifcfg-*",
@@ -121,7 +121,7 @@ _COMMANDS = (
     "/etc/netctl/*",
     *_INTERFACES,
 )
-_XML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_XML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HASH = re.compile(r"(?m)#.*$")
 
 PLACES: tuple[Place, ...] = (
@@ -131,7 +131,7 @@ PLACES: tuple[Place, ...] = (
     Place(_IFCFG, _setting(r"DHCP(?:[Vv][46])?_CLIENT_ID|DHCLIENT6?_CLIENT_ID"), _CLIENT_ID),
     Place(_IFCFG, _setting(r"DHCP(?:[Vv][46])?_DUID"), _DUID),
     Place(_IFCFG, _setting(r"DHCP(?:[Vv][46])?_IAID"), _IAID, numbers=True),
-    Place(_IFCFG, _option(rf"^[ \t]*DHCLIENTARGS=.*?{_AFTER}-C[ \t]+")),
+    Place(_IFCFG, _option(r"-C[ \t]+"), before="DHCLIENTARGS="),
     Place(_NETWORKD, _setting("(?:DUID)?RawData")),
     Place(_NETWORKD, _setting("IAID"), numbers=True),
     Place(_NETPLAN, _yaml(r"ipv4\.dhcp-client-id"), _CLIENT_ID, instead="mac"),
@@ -140,15 +140,18 @@ PLACES: tuple[Place, ...] = (
     Place(
         _WICKED,
         re.compile(
-            r"<(?P<tag>(?:[a-z0-9]+:)?(?:client-id|default-duid|duid))>\s*(?P<value>[^<]*?)\s*</(?P=tag)>"
+            r"<(?P<tag>(?:[a-z0-9]+:)?(?:client-id|default-duid|duid))>"
+            r"(?P<value>[^<]{0,500})</(?P=tag)>"
         ),
         comment=_XML_COMMENT,
     ),
     Place(
         _DHCLIENT,
         re.compile(
-            r"(?:(?:send|supersede|default|prepend|append)\s+(?:dhcp-client-identifier|dhcp6\.client-id)"
-            r"\s*|default-duid\s+)(?P<value>(?:\"(?:[^\"\\]|\\.)*\"|[^;\"])*);"
+            r"(?:(?:send|supersede|default|prepend|append)\s+"
+            r"(?:dhcp-client-identifier|dhcp6\.client-id)|default-duid)"
+            # Bounded, because a hostile file may open quotes and close none.
+            r"(?P<value>[^;\"]{0,400}(?:\"(?:[^\"\\]|\\.){0,300}\"[^;\"]{0,100}){0,4});"
         ),
         _HARDWARE,
         comment=_HASH,
@@ -157,7 +160,7 @@ PLACES: tuple[Place, ...] = (
     Place(_DHCPCD, re.compile(r"(?m)^[ \t]*duid(?:[ \t]+(?P<value>.*))?$"), _DHCPCD_DUID),
     Place(_DHCPCD, re.compile(r"(?m)^[ \t]*iaid[ \t]+(?P<value>.*)$"), numbers=True),
     Place(_INTERFACES, re.compile(r"(?m)^[ \t]*client(?:-?id)?[ \t]+(?P<value>.*)$")),
-    Place(_COMMANDS, _option(rf"^[^#\n]*dhcp.*?{_AFTER}(?:-I[ \t]*|--clientid[= \t])")),
-    Place(_COMMANDS, _option(rf"{_AFTER}-x[ \t]*(?:0x3d|61):"), numbers=True),
+    Place(_COMMANDS, _option(r"(?:-I[ \t]*|--clientid[= \t])"), before="dhcp"),
+    Place(_COMMANDS, _option(r"-x[ \t]*(?:0x3d|61):"), numbers=True),
     Place(("/var/lib/connman/*/settings",), _setting(r"IPv6\.DHCP\.DUID"), numbers=True),
 )

@@ -42,6 +42,8 @@ _IN_TEXT = re.compile(
 _WORD_BEFORE = re.compile(r"([0-9A-Za-z]+)([:.-])\Z")
 #: A DHCP client identifier is the hardware type 1 (Ethernet) and the address; so is BOOTIF.
 _ETHERNET_TYPE = {"1", "01"}
+#: No number has more of them before an address.
+_TYPES_LIMIT = 4
 #: What a DHCP identity has before a link-layer address: the DUID's type (1 with a time, 3 without),
 #: with an IAID before that in DHCPv4; systemd-networkd is told the type in another setting.
 _DUID = re.compile(
@@ -230,9 +232,13 @@ def _read(text: str) -> Mac | None:
 
 def _continues(text: str, start: int) -> bool:
     """Whether what is at *start* is the rest of a longer number: an IPv6 address, a GUID."""
-    if _DUID.search(text[max(0, start - 64) : start]):
-        return False
-    before = _WORD_BEFORE.search(text[max(0, start - 12) : start])
-    if before is None or not re.fullmatch(r"[0-9A-Fa-f]{1,8}", before.group(1)):
-        return False
-    return before.group(1) not in _ETHERNET_TYPE or _continues(text, start - len(before.group(0)))
+    for _ in range(_TYPES_LIMIT):
+        if _DUID.search(text[max(0, start - 64) : start]):
+            return False
+        before = _WORD_BEFORE.search(text[max(0, start - 12) : start])
+        if before is None or not re.fullmatch(r"[0-9A-Fa-f]{1,8}", before.group(1)):
+            return False
+        if before.group(1) not in _ETHERNET_TYPE:
+            return True
+        start -= len(before.group(0))
+    return True

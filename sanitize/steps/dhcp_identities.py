@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Change, Level, Note, StepPlan
-from unclone.sanitize.dhcp.identities import fixed_identities, is_whole_line
+from unclone.sanitize.dhcp.identities import IDENTITIES_LIMIT, fixed_identities, is_whole_line
 from unclone.sanitize.identities import mac
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from unclone.sanitize.dhcp.identities import File
     from unclone.sanitize.step import PlanningContext
 
 
 DHCP = "dhcp-identities"
+
+#: How many names a note has.
+_SHOWN = 3
 
 
 class DhcpIdentities:
@@ -40,20 +43,20 @@ class DhcpIdentities:
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:
-        """At most two changes for a file; a note for each name that somebody chose."""
+        """At most two changes for a file; a note for a file with names that somebody chose."""
         changes: list[Change] = []
         notes: list[Note] = []
         for path, file in fixed_identities(context.guest, known_macs(context)).items():
             changes += self._changes(path, file)
-            notes += [
-                Note(
-                    self.info.id,
-                    Level.KEPT,
-                    f"{printable(path)} makes the machine call itself {printable(name, 80)} to "
-                    "DHCP servers, and every copy alike: change it in the guest",
+            if file.named:
+                text = (
+                    f"{printable(path)} makes the machine call itself {_some(file.named)} to DHCP "
+                    "servers, and every copy alike: change it in the guest"
                 )
-                for name in file.named
-            ]
+                notes.append(Note(self.info.id, Level.KEPT, text))
+            if file.too_many:
+                text = f"{printable(path)} has more than {IDENTITIES_LIMIT} DHCP identities"
+                notes.append(Note(self.info.id, Level.KEPT, f"{text}: correct it in the guest"))
         return StepPlan(tuple(changes), tuple(notes))
 
     def _changes(self, path: str, file: File) -> Iterator[Change]:
@@ -84,6 +87,11 @@ class DhcpIdentities:
                     ]
                 },
             )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(printable(name, 80) for name in names[:_SHOWN]) + more
 
 
 def known_macs(context: PlanningContext) -> dict[str, str]:

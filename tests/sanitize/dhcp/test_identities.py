@@ -339,3 +339,36 @@ def test_strict_refuses_a_name_that_copies_share(tmp_path: Path) -> None:
     plant(tmp_path, {DHCPCD: "clientid golden-client\n"})
     with pytest.raises(RefusedError, match="golden-client"):
         make_plan(guest_at(tmp_path), Options(strict=True))
+
+
+# -- hostile files -------------------------------------------------------------------------
+HOSTILE = {
+    "identities": (PROFILE, "".join(f"dhcp-iaid={n}\n" for n in range(5_000))),
+    "names": (DHCPCD, "".join(f"clientid name-{n}\n" for n in range(5_000))),
+    "quotes": (DHCLIENT, 'send dhcp-client-identifier "' * 5_000),
+    "white space": (DHCLIENT, "send dhcp-client-identifier" + " " * 200_000 + "x"),
+    "comments in XML": (WICKED, "<!-- " * 40_000),
+    "tags": (WICKED, "<duid>" + " " * 200_000),
+    "options": (CONF_D, "dhcp " + " -I x" * 20_000),
+    "spaces in a value": (IFCFG, "DHCP_CLIENT_ID=a" + " " * 200_000 + "b\n"),
+    "octets": (DHCPCD, "clientid " + "01:" * 60_000 + f"{MAC}\n"),
+}
+
+
+@pytest.mark.parametrize(("path", "text"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_takes_no_time(tmp_path: Path, path: str, text: str) -> None:
+    plant(tmp_path, {path: text})
+    guest = guest_at(tmp_path)
+    plan = make_plan(guest, Options(macs=MACS))
+    changes = [change for change in plan.changes if change.step == "dhcp-identities"]
+    notes = [note for note in plan.notes if note.step == "dhcp-identities"]
+    assert len(changes) + len(notes) <= 1
+    for change in changes:
+        ACTIONS[change.action].apply(guest, change)
+        assert ACTIONS[change.action].verify(guest, change, "") == ""
+
+
+def test_too_many_identities_are_said(tmp_path: Path) -> None:
+    plant(tmp_path, {PROFILE: HOSTILE["identities"][1]})
+    (note,) = DhcpIdentities().plan(context(guest_at(tmp_path))).notes
+    assert (note.level, "more than 200 DHCP identities" in note.text) == (Level.KEPT, True)
