@@ -4,7 +4,7 @@ A file that a step removes, writes or makes anew has its copy removed, written o
 whatever step it is. Where the file is gone already (a run before, a package that was removed), the
 copy goes. What cannot follow is named.
 
-References: dracut modules.d (lvm, iscsi, nvmf, multipath, systemd, fido2); open-iscsi,
+References: dracut modules.d (lvm, iscsi, nvmf, multipath, systemd); open-iscsi,
 debian/extra/initramfs.hook; dropbear, debian/initramfs/dropbear-hook; dracut-sshd,
 46sshd/module-setup.sh; mkinitcpio-dropbear and mkinitcpio-tinyssh, install hooks.
 """
@@ -15,8 +15,8 @@ import fnmatch
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
-from unclone.sanitize import initrds
-from unclone.sanitize.actions.follow_in_initrd import ACTION, is_gone
+from unclone.sanitize import credentials, initrds, machine_ids
+from unclone.sanitize.actions.follow_in_initrd import ACTION, SIZE_LIMIT, is_gone
 from unclone.sanitize.change import Change, Level, Note, StepPlan
 from unclone.sanitize.step import StepInfo
 from unclone.sanitize.steps import boot_entries
@@ -36,7 +36,7 @@ _WHOLE = {
 #: Steps that edit files and correct the initrds' copies themselves.
 _CORRECTING = {"mac-pins", "boot-entries"}
 #: Their copies are other steps' business.
-_OTHERS = ("etc/machine-id", "etc/machine-info", "var/lib/dbus/machine-id")
+_OTHERS = ("etc/machine-id", "var/lib/dbus/machine-id")
 #: A host name's copy follows however the file is changed.
 _HOST_NAME = "etc/hostname"
 
@@ -53,6 +53,15 @@ _GONE_WITH: Mapping[str, str] = {
     "etc/nvme/hostid": "nvme-host",
     "etc/nvme/hostnqn": "nvme-host",
     "var/lib/systemd/random-seed": "random-seed",
+    **dict.fromkeys(
+        (
+            f".extra/credentials/{machine_ids.CREDENTIAL}.cred",
+            f".extra/global_credentials/{machine_ids.CREDENTIAL}.cred",
+            *(f"{store[1:]}/{machine_ids.CREDENTIAL}" for store in credentials.STORES),
+            f"run/credentials/@initrd/{machine_ids.CREDENTIAL}",
+        ),
+        machine_ids.CREDENTIAL_STEP,
+    ),
 }
 
 #: Secrets and names that identify the machine. Where nothing changes them, they are named.
@@ -92,6 +101,9 @@ class InitrdCopies:
             copies = dict(_copies(context, survey))
             survey = _with_contents(guest, path, copies)
             copies = {m: s for m, s in copies.items() if guest.exists(s) or not is_gone(survey, m)}
+            large = [m for m, s in copies.items() if _size(guest, s) > SIZE_LIMIT]
+            notes += [self._kept(path, m, "a copy of a large file") for m in large]
+            copies = {m: s for m, s in copies.items() if m not in large}
             notes += [self._kept(path, *one) for one in _left(survey, copies)]
             if copies:
                 shown = ", ".join(f"/{member}" for member in copies)
@@ -127,6 +139,8 @@ def _copies(context: PlanningContext, survey: Survey) -> Iterator[tuple[str, str
             continue
         source = _source(guest, member)
         step = _GONE_WITH.get(member)
+        if step == machine_ids.CREDENTIAL_STEP and machine_ids.STEP in disabled:
+            continue
         followed = _is_changed(source, whole) or (member == _HOST_NAME and source in changed)
         if followed or (step and step not in disabled and not guest.exists(source)):
             yield member, source
@@ -140,6 +154,11 @@ def _source(guest: Guest, member: str) -> str:
         if guest.exists(path):
             return path
     return f"/{member}"
+
+
+def _size(guest: Guest, path: str) -> int:
+    stat = guest.stat(path)
+    return stat.size if stat else 0
 
 
 def _is_changed(path: str, changed: set[str]) -> bool:

@@ -11,6 +11,7 @@ from tests.support.boot_images import unified_kernel
 from tests.support.families import OLD, Tree
 from tests.support.initrds import archive, compress, unpack
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.actions.follow_in_initrd import SIZE_LIMIT
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.change import Level
@@ -131,6 +132,34 @@ def test_an_option_that_removes_more_removes_more_there(tmp_path: Path) -> None:
     options = Options(enable=frozenset({"multipath-bindings"}))
     run(tmp_path, COPIES, COPIES, options)
     assert not (unpacked(tmp_path) / WWIDS[1:]).exists()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "/.extra/credentials/system.machine_id.cred",
+        "/.extra/global_credentials/system.machine_id.cred",
+        "/etc/credstore/system.machine_id",
+        "/usr/lib/credstore.encrypted/system.machine_id",
+    ],
+)
+def test_a_credential_with_the_machine_id_goes(tmp_path: Path, member: str) -> None:
+    assert copies(run(tmp_path, {}, {member: f"{OLD}\n"})) == {member[1:]}
+    assert not (unpacked(tmp_path) / member[1:]).exists()
+
+
+def test_a_credential_stays_with_the_machine_id(tmp_path: Path) -> None:
+    options = Options(disable=frozenset({"machine-id"}))
+    member = "/.extra/credentials/system.machine_id.cred"
+    assert copies(run(tmp_path, {}, {member: f"{OLD}\n"}, options)) == set()
+
+
+def test_a_copy_of_a_large_file_is_named(tmp_path: Path) -> None:
+    path = "/etc/nvme/config.json"
+    text = f'[{{"hostnqn": "nqn.2014-08.org.nvmexpress:uuid:{UUID}"}}]\n'
+    plan = run(tmp_path, {path: text + " " * SIZE_LIMIT}, {path: text})
+    assert copies(plan) == set()
+    assert "a copy of a large file (etc/nvme/config.json)" in kept(plan)
 
 
 def test_a_copy_whose_file_is_gone_from_the_disk_goes(tmp_path: Path) -> None:
