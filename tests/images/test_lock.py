@@ -168,7 +168,7 @@ def test_two_of_us(
             second(other, [image])
 
 
-def test_a_shared_lock_becomes_exclusive_when_nobody_minds(tmp_path: Path) -> None:
+def test_a_shared_lock_becomes_exclusive_when_no_other_holds_it(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2")
     with ImageLock() as lock, ImageLock() as other:
         lock.shared([image])

@@ -116,7 +116,7 @@ NOT_IN_THE_ROOT = (
     "--deselect=tests/sanitize/boot/test_overriding.py::test_the_tools_that_list_an_initrd_still_do",
     # Its cloud-init (25.1) warns about keys that Debian 12's (22.4) leaves to others.
     (
-        "--deselect=tests/seeds/test_checks.py::test_what_is_right_is_left_in_peace"
+        "--deselect=tests/seeds/test_checks.py::test_what_is_right_has_no_findings"
         "[a name only others know]"
     ),
 )

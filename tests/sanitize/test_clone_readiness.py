@@ -81,7 +81,7 @@ def test_a_guest_as_installed_is_ready(tmp_path: Path) -> None:
     assert told(tmp_path, files) == ()
 
 
-def test_a_guest_that_says_nothing_about_its_modules_is_left_in_peace(tmp_path: Path) -> None:
+def test_a_guest_that_says_nothing_about_its_modules_has_no_obstacle(tmp_path: Path) -> None:
     assert told(tmp_path, READY) == ()
 
 

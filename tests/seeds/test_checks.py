@@ -88,7 +88,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("content", GOOD.values(), ids=GOOD)
-def test_what_is_right_is_left_in_peace(content: bytes) -> None:
+def test_what_is_right_has_no_findings(content: bytes) -> None:
     assert Seed(content, META).check() == ()
 
 
@@ -138,7 +138,7 @@ bridges:
 
 
 @pytest.mark.parametrize("content", NETWORKS.values(), ids=NETWORKS)
-def test_a_network_that_is_right_is_left_in_peace(content: bytes) -> None:
+def test_a_correct_network_has_no_findings(content: bytes) -> None:
     assert Seed(b"", META, content).check() == ()
 
 
@@ -208,7 +208,7 @@ def test_gzip_is_looked_into() -> None:
     ],
     ids=range(16),
 )
-def test_nothing_makes_the_checks_fall_over(content: bytes) -> None:
+def test_no_input_makes_the_checks_raise(content: bytes) -> None:
     for seed in (Seed(content, META), Seed(b"", content, content)):
         seed.check()
 

@@ -178,7 +178,7 @@ def test_cards_are_named_in_order_around_the_names_given() -> None:
     assert cards[0].mac == "52:54:00:00:00:01"
 
 
-def test_who_has_nothing_to_say_asks_by_dhcp() -> None:
+def test_a_machine_without_addresses_uses_dhcp() -> None:
     cards = described(
         "nic mac=52:54:00:00:00:01,name=eth0",
         "nic mac=52:54:00:00:00:02,name=eth1",

@@ -101,7 +101,7 @@ def _claim_a_backing_file(name: str) -> Callable[[Path], None]:
     ],
     ids=["truncated", "size", "refcounts", "passwd", "dots", "missing", "nbd", "json"],
 )
-def test_a_qcow2_that_lies(folder: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_qcow2_with_a_wrong_header(folder: Path, spoil: Callable[[Path], None]) -> None:
     image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
     spoil(image)
     said = refused(image, status=4)

@@ -82,7 +82,7 @@ def test_a_sanitised_guest_is_a_new_machine(
 
 
 @pytest.mark.parametrize("name", ["web-01", "web-02"])
-def test_a_sanitised_guest_is_well(running: Mapping[str, Facts], name: str) -> None:
+def test_a_sanitised_guest_works(running: Mapping[str, Facts], name: str) -> None:
     facts = running[name]
     assert facts["sshd"] == "active"  # nobody is locked out
     assert facts["failed-units"] == ""

@@ -159,7 +159,7 @@ def test_nothing_old_is_left_in_the_running_guest(
 
 
 @every_variant
-def test_the_guest_is_well(booted: Mapping[str, Booted], variant: str) -> None:
+def test_the_guest_works(booted: Mapping[str, Booted], variant: str) -> None:
     facts = booted[variant].facts
     assert facts["failed-units"] == ""
     assert facts["sshd"] == "active"

@@ -1,6 +1,6 @@
-"""Guests whose file system says it is clean and is not, and trees that are made to hurt.
+"""Guests whose file system says it is clean and is not, and hostile trees.
 
-What a boot-time check mends is mended; everything else leaves the image as it was.
+What a boot-time check repairs is repaired; everything else leaves the image as it was.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def complaints(image: Path) -> str:
         ),
     ],
 )
-def test_what_a_boot_would_mend_is_mended(tmp_path: Path, damage: str) -> None:
+def test_what_a_boot_would_repair_is_repaired(tmp_path: Path, damage: str) -> None:
     image = guest(tmp_path)
     debugfs(image, damage)
     assert complaints(image)
@@ -102,7 +102,7 @@ def test_other_damage_leaves_the_image_as_it_was(tmp_path: Path, damage: str) ->
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
 
 
-def test_a_tree_made_to_hurt(tmp_path: Path) -> None:
+def test_hostile_names_and_links(tmp_path: Path) -> None:
     odd = [
         "-rf",
         "two\nlines",

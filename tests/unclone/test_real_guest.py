@@ -26,7 +26,7 @@ MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 AN_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def test_the_guest_has_an_identity_to_lose(clones: Clones) -> None:
+def test_the_guest_has_an_identity(clones: Clones) -> None:
     """Otherwise nothing below would prove anything."""
     ids = {clones.before[path].text for path in MACHINE_ID}
     assert len(ids) == 1

@@ -74,7 +74,7 @@ def set_uuid(image: Path) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("variant", slow_but({"default"}, VARIANTS))
-def test_e2fsck_has_nothing_to_say(tmp_path: Path, tree: Path, variant: str) -> None:
+def test_e2fsck_finds_no_error(tmp_path: Path, tree: Path, variant: str) -> None:
     image = tmp_path / "image"
     make(image, tree, VARIANTS[variant])
     before = described(image)

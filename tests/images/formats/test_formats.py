@@ -1,4 +1,4 @@
-"""What a file is taken for, and which headers are caught lying before QEMU sees them."""
+"""Which format a file has, and which headers are refused before QEMU reads them."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_vhdx_with_a_log_has_to_be_repaired_first(tmp_path: Path) -> None:
 
 # -- headers that lie --------------------------------------------------------------------------
 
-LIES: list[tuple[str, int, bytes, str]] = [
+CONTRADICTORY: list[tuple[str, int, bytes, str]] = [
     ("qcow2", 4, struct.pack(">I", 1), "version 1 qcow"),
     ("qcow2", 4, struct.pack(">I", 9), "version is 9"),
     ("qcow2", 8, struct.pack(">QI", 512, 1024), "backing file name is 1024 bytes"),
@@ -237,9 +237,11 @@ LIES: list[tuple[str, int, bytes, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "offset", "content", "words"), LIES, ids=[f"{k}: {w}" for k, _, _, w in LIES]
+    ("kind", "offset", "content", "words"),
+    CONTRADICTORY,
+    ids=[f"{k}: {w}" for k, _, _, w in CONTRADICTORY],
 )
-def test_a_lying_header_is_refused(
+def test_a_contradictory_header_is_refused(
     tmp_path: Path, kind: str, offset: int, content: bytes, words: str
 ) -> None:
     path = patch(make(tmp_path / "disk", BY_NAME[kind]), offset, content)

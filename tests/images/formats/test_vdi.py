@@ -1,4 +1,4 @@
-"""A VDI whose writer was killed is mended before it is written to again."""
+"""A VDI whose writer was killed is repaired before it is written to again."""
 
 from __future__ import annotations
 

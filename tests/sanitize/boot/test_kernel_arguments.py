@@ -274,7 +274,7 @@ def test_a_truncated_image_is_no_image(length: int) -> None:
     assert pe.parse(uki(b"ro")[:length]) is None
 
 
-def test_a_section_that_lies_about_its_place_is_not_followed(tmp_path: Path) -> None:
+def test_a_section_with_a_wrong_place_is_not_followed(tmp_path: Path) -> None:
     image = bytearray(uki(b"ro"))
     at = image.index(b".cmdline") + 20
     image[at : at + 4] = struct.pack("<I", 0xFFFFFFF0)

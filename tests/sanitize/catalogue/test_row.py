@@ -190,7 +190,7 @@ def test_finds_every_home(tmp_path: Path) -> None:
         "/*",
     ],
 )
-def test_a_strange_home_does_no_harm(tmp_path: Path, home: str) -> None:
+def test_an_unusual_home_is_accepted(tmp_path: Path, home: str) -> None:
     plant(tmp_path, {"/etc/passwd": f"x:x:1:1::{home}:/bin/sh\nshort:x\n\xff\n", "/.history": ""})
     plant(tmp_path, {"/etc/.history": ""})
     assert targets(tmp_path, row("remove", "~/.history")) == []

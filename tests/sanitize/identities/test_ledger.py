@@ -190,7 +190,7 @@ def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         second.close()
 
 
-def test_nobody_goes_hungry(tmp_path: Path) -> None:
+def test_every_process_gets_a_turn(tmp_path: Path) -> None:
     """One process takes turn after turn; another that wants a single one gets it meanwhile."""
     program = """
         import sys

@@ -31,7 +31,7 @@ def test_replacing_does_what_splicing_does(case: tuple[str, list[Splice]]) -> No
 
 
 @pytest.mark.parametrize("repeated", ["b\n", "b\na\n", "a\n" * 80 + "b\n"])
-def test_files_that_nobody_writes(repeated: str) -> None:
+def test_thousands_of_equal_places(repeated: str) -> None:
     """Hundreds of places that look alike; once, this took hours."""
     text = repeated * 2000
     splices = [Splice(m.start(), m.end(), "") for m in re.finditer("b\n", text)]

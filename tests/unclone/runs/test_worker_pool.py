@@ -155,7 +155,7 @@ def test_an_image_in_use_by_somebody_else_is_in_use() -> None:
     assert [each.status for each in attempts(work, work)] == [ExitStatus.IN_USE] * 2
 
 
-def test_virtual_machines_take_turns_and_hold_up_nobody(
+def test_waiting_for_a_virtual_machine_delays_no_other_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "VM_MEMORY", 2**60)  # room for one, as always

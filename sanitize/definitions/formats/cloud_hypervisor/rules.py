@@ -31,7 +31,7 @@ RULES = rules(
         FieldKind.SERIAL,
         Treatment.RENEW,
         ("platform/serial_number", "platform/system_serial_number"),
-        "the guest reads it as product_serial; inventories and licences tell machines by it",
+        "the guest reads it as product_serial; inventories and licences identify machines by it",
     ),
     (
         "oem-strings",

@@ -83,7 +83,7 @@ _MACHINE = rules(
         FieldKind.SERIAL,
         _RENEW,
         _in_spec("domain/firmware/serial"),
-        "the guest reads it as product_serial; inventories and licences tell machines by it",
+        "the guest reads it as product_serial; inventories and licences identify machines by it",
     ),
     (
         "chassis-serial",
@@ -97,7 +97,7 @@ _MACHINE = rules(
         FieldKind.OTHER,
         _KEEP,
         _in_spec("domain/chassis/asset"),
-        "guests tell clouds by it; change it where yours is an inventory number",
+        "guests recognise clouds by it; change it where yours is an inventory number",
     ),
     (
         "mac",

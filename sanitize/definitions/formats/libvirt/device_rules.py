@@ -75,7 +75,7 @@ _MEMORY = rules(
         FieldKind.UUID,
         _RENEW,
         "devices/memory/uuid",
-        "the guest tells NVDIMMs by it",
+        "the guest identifies NVDIMMs by it",
     ),
 )
 
@@ -147,14 +147,14 @@ _NETWORK = rules(
         FieldKind.UUID,
         _RENEW,
         "devices/interface/virtualport/parameters/@interfaceid",
-        "Open vSwitch and its controllers tell ports by it",
+        "Open vSwitch and its controllers identify ports by it",
     ),
     (
         "interface-instance-id",
         FieldKind.UUID,
         _RENEW,
         "devices/interface/virtualport/parameters/@instanceid",
-        "IEEE 802.1Qbg: the switch tells machines by it, globally",
+        "IEEE 802.1Qbg: the switch identifies machines by it, globally",
     ),
     (
         "port-profile",

@@ -19,13 +19,13 @@ _REMOVE, _KEEP = Treatment.REMOVE, Treatment.KEEP
 
 _GENERAL = rules(
     _DOC + "general-metadata",
-    ("name", FieldKind.NAME, Treatment.NAME, "name", "a host has one machine of a name"),
+    ("name", FieldKind.NAME, Treatment.NAME, "name", "a name is unique on its host"),
     (
         "uuid",
         FieldKind.MACHINE_UUID,
         _RENEW,
         "uuid",
-        "libvirt tells machines by it, and guests make ids from it",
+        "libvirt identifies machines by it, and guests make ids from it",
     ),
     (
         "genid",
@@ -57,7 +57,7 @@ _SMBIOS = rules(
         FieldKind.SERIAL,
         _RENEW,
         "sysinfo/system/entry[@name='serial']",
-        "the guest reads it as product_serial; inventories and licences tell machines by it",
+        "the guest reads it as product_serial; inventories and licences identify machines by it",
     ),
     (
         "board-serial",
@@ -78,7 +78,7 @@ _SMBIOS = rules(
         FieldKind.OTHER,
         _KEEP,
         ("sysinfo/baseBoard/entry[@name='asset']", "sysinfo/chassis/entry[@name='asset']"),
-        "guests tell clouds by it; change it where yours is an inventory number",
+        "guests recognise clouds by it; change it where yours is an inventory number",
     ),
     (
         "oem-strings",

@@ -27,18 +27,18 @@ SYSTEM_ID = Rule(
     FieldKind.OTHER,
     _FOLLOW,
     "@ovf:id | /StartupSection/Item/@ovf:id",
-    "many programs take it for the machine's name",
+    "many programs use it as the machine's name",
     _SPEC,
 )
 SYSTEM_NAME = Rule(
-    "system-name", FieldKind.NAME, Treatment.NAME, "Name", "importers call the machine so", _SPEC
+    "system-name", FieldKind.NAME, Treatment.NAME, "Name", "importers use it as the name", _SPEC
 )
 IDENTIFIER = Rule(
     "system-identifier",
     FieldKind.NAME,
     Treatment.NAME,
     "VirtualHardwareSection/System/VirtualSystemIdentifier",
-    "importers call the machine so where it has no name",
+    "importers use it as the name of a machine without one",
     _SPEC,
 )
 CARD = Rule(
@@ -47,7 +47,7 @@ CARD = Rule(
     _RENEW,
     "VirtualHardwareSection/Item[ResourceType=10]/Address | "
     "VirtualHardwareSection/EthernetPortItem/Address",
-    "a network has one card of an address",
+    "an address is unique in its network",
     _SPEC,
 )
 DISK = Rule(
@@ -63,7 +63,7 @@ DISK_SIZE = Rule(
     FieldKind.OTHER,
     _REMOVE,
     "/References/File/@ovf:size",
-    "the copy may have another; it need not be said",
+    "the copy may have another size; it need not be given",
     _SPEC,
 )
 DISK_ID = Rule(
@@ -111,7 +111,7 @@ VMWARE_ID = Rule(
     FieldKind.UUID,
     _RENEW,
     "VirtualHardwareSection/ExtraConfig[@vmw:key='vc.uuid' or 'policy.vm.mvmtid']/@vmw:value",
-    "vCenter tells machines by it",
+    "vCenter identifies machines by it",
     _VMWARE,
 )
 VMWARE_CARD = Rule(
@@ -119,7 +119,7 @@ VMWARE_CARD = Rule(
     FieldKind.MAC,
     _RENEW,
     "VirtualHardwareSection/ExtraConfig[@vmw:key='ethernet#.address']/@vmw:value",
-    "a network has one card of an address",
+    "an address is unique in its network",
     _VMWARE,
 )
 VMWARE_PORT = Rule(

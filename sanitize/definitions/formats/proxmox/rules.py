@@ -32,7 +32,7 @@ SERIAL = Rule(
     FieldKind.SERIAL,
     _RENEW,
     "smbios1/serial",
-    "the guest reads it as product_serial; inventories and licences tell machines by it",
+    "the guest reads it as product_serial; inventories and licences identify machines by it",
     _DOC,
 )
 GENID = Rule(
@@ -43,7 +43,7 @@ GENID = Rule(
     "a guest that sees it change knows that it is a copy, and reseeds its random numbers",
     _DOC,
 )
-MAC = Rule("mac", FieldKind.MAC, _RENEW, "net#", "a network has one card of an address", _DOC)
+MAC = Rule("mac", FieldKind.MAC, _RENEW, "net#", "an address is unique in its network", _DOC)
 DISK = Rule("disk", FieldKind.DISK, _MOVE, _DISKS, "two machines cannot write to one disk", _DOC)
 CLOUD_INIT = Rule(
     "cloud-init-drive",

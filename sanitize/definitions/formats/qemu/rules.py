@@ -28,7 +28,7 @@ _DISKS = (
 #: What a -readconfig file can say too.
 COMMON = rules(
     _MANUAL,
-    ("name", FieldKind.NAME, Treatment.NAME, "-name guest", "a host has one machine of a name"),
+    ("name", FieldKind.NAME, Treatment.NAME, "-name guest", "a name is unique on its host"),
     (
         "smbios-uuid",
         FieldKind.MACHINE_UUID,
@@ -41,7 +41,7 @@ COMMON = rules(
         FieldKind.SERIAL,
         _RENEW,
         "-smbios serial",
-        "the guest reads it as product_serial; inventories and licences tell machines by it",
+        "the guest reads it as product_serial; inventories and licences identify machines by it",
     ),
     (
         "generation-id",
@@ -101,7 +101,7 @@ COMMON = rules(
         FieldKind.UUID,
         _RENEW,
         "-device uuid",
-        "the guest tells NVDIMMs and NVMe name spaces by it",
+        "the guest identifies NVDIMMs and NVMe name spaces by it",
     ),
     (
         "vsock-cid",
@@ -225,7 +225,7 @@ COMMON = rules(
         FieldKind.OTHER,
         _KEEP,
         "-smbios asset",
-        "guests tell clouds by it; change it where yours is an inventory number",
+        "guests recognise clouds by it; change it where yours is an inventory number",
     ),
     (
         "smbios-text",
@@ -258,7 +258,7 @@ COMMAND_LINE = rules(
         FieldKind.OTHER,
         _FOLLOW,
         "-name process",
-        "the host's list of processes tells machines by it",
+        "the host's list of processes identifies machines by it",
     ),
     (
         "stream-socket",

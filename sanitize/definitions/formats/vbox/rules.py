@@ -26,7 +26,12 @@ NAME = Rule(
     _SETTINGS,
 )
 UUID = Rule(
-    "uuid", FieldKind.MACHINE_UUID, _RENEW, "@uuid", "VirtualBox tells machines by it", _SETTINGS
+    "uuid",
+    FieldKind.MACHINE_UUID,
+    _RENEW,
+    "@uuid",
+    "VirtualBox identifies a machine by it",
+    _SETTINGS,
 )
 HARDWARE_UUID = Rule(
     "hardware-uuid",
@@ -65,7 +70,7 @@ MAC = Rule(
     FieldKind.MAC,
     _RENEW,
     "Hardware/Network/Adapter/@MACAddress",
-    "a network has one card of an address",
+    "an address is unique in its network",
     _SETTINGS,
 )
 FORWARDED = Rule(
@@ -90,7 +95,7 @@ DISK_UUID = Rule(
     _RENEW,
     "MediaRegistry/HardDisks/HardDisk/@uuid | StorageControllers/StorageController/"
     "AttachedDevice/Image/@uuid",
-    "VirtualBox tells disks by it; the header of a moved disk gets it too",
+    "VirtualBox identifies disks by it; the header of a moved disk gets it too",
     _SETTINGS,
 )
 REMOVABLE = Rule(

@@ -29,7 +29,7 @@ NAME = Rule(
     FieldKind.NAME,
     Treatment.NAME,
     "displayName",
-    "people and vCenter tell machines by it",
+    "people and vCenter identify machines by it",
     _FILES,
 )
 MAC = Rule(
@@ -37,7 +37,7 @@ MAC = Rule(
     FieldKind.MAC,
     _RENEW,
     "ethernet#.address | ethernet#.generatedAddress",
-    "a network has one card of an address; a generated one becomes a static one, so that it is "
+    "an address is unique in its network; a generated one becomes a static one, so that it is "
     "known before the machine starts",
     _ADDRESSES,
 )
@@ -164,7 +164,7 @@ RULES = (
         FieldKind.UUID,
         _RENEW,
         "vc.uuid",
-        "vCenter tells machines by it",
+        "vCenter identifies machines by it",
         _UUIDS,
     ),
     Rule(
@@ -172,7 +172,7 @@ RULES = (
         FieldKind.UUID,
         _RENEW,
         "policy.vm.mvmtid",
-        "VMware Workstation and Player tell machines by it",
+        "VMware Workstation and Player identify machines by it",
         _UUIDS,
     ),
     Rule(

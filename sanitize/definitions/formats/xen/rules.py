@@ -19,13 +19,13 @@ _RENEW, _FOLLOW, _KEEP = Treatment.RENEW, Treatment.FOLLOW, Treatment.KEEP
 RULES = (
     *rules(
         _MANUAL,
-        ("name", FieldKind.NAME, Treatment.NAME, "name", "a host has one machine of a name"),
+        ("name", FieldKind.NAME, Treatment.NAME, "name", "a name is unique on its host"),
         (
             "uuid",
             FieldKind.MACHINE_UUID,
             _RENEW,
             "uuid",
-            "xl tells machines by it; the guest reads it as product_uuid",
+            "xl identifies machines by it; the guest reads it as product_uuid",
         ),
         (
             "vtpm-uuid",
@@ -84,7 +84,7 @@ RULES = (
             FieldKind.OTHER,
             _FOLLOW,
             ("vsnd unique-id", "vkb unique-id", "vdispl unique-id", "channel name"),
-            "backends on the host tell devices by it",
+            "backends on the host identify devices by it",
         ),
         (
             "shared-folder",

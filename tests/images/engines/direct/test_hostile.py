@@ -1,4 +1,4 @@
-"""Guests made to hurt: damaged metadata, loops, and more entries than anybody needs."""
+"""Hostile guests: damaged metadata, loops, and huge directories."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_worker_that_hangs_or_dies_is_an_error(
     volumes.drop()
 
 
-@pytest.mark.timeout(60)  # by itself it would take longer than anybody lives
+@pytest.mark.timeout(60)  # without a limit it would not end
 def test_extents_that_lead_to_themselves_come_to_an_end(tmp_path: Path) -> None:
     image = make_ext(tmp_path / "image")
     volumes = mounted_direct(image)

@@ -115,7 +115,7 @@ def stopped_daemons() -> Iterator[None]:
             os.kill(number, signal.SIGCONT)
 
 
-def test_verification_reads_the_overlay_and_asks_nobody(tmp_path: Path) -> None:
+def test_verification_reads_the_overlay_without_qemu(tmp_path: Path) -> None:
     base = make_ext(tmp_path / "base.raw")
     overlay = tmp_path / "overlay"
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay])
@@ -137,7 +137,7 @@ def test_verification_reads_the_overlay_and_asks_nobody(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_outside_the_file_system(tmp_path: Path) -> None:
-    """A file system that believes to be larger than it is said to be."""
+    """A file system whose superblock gives a larger size than its device has."""
     image = make_ext(tmp_path / "image")
     raw = image.read_bytes()
     found = parse(raw[1024:2048])

@@ -145,7 +145,7 @@ def entries(path: Path) -> Sequence[int]:
     return [table + 8 * n for n in range(16)]
 
 
-def test_a_table_beyond_the_end_of_the_file_is_not_believed(tmp_path: Path) -> None:
+def test_a_table_beyond_the_end_of_the_file_is_an_error(tmp_path: Path) -> None:
     path = make(tmp_path, "image", "compat=1.1")
     layers = layers_of(read_chain(path))
     poke(path, layers[0].l1_table_offset, (1 << 40).to_bytes(8, "big"))
@@ -153,7 +153,7 @@ def test_a_table_beyond_the_end_of_the_file_is_not_believed(tmp_path: Path) -> N
         Clusters(layers).read(0, 512)
 
 
-def test_a_damaged_compressed_cluster_is_not_believed(tmp_path: Path) -> None:
+def test_a_damaged_compressed_cluster_is_an_error(tmp_path: Path) -> None:
     plain = make(tmp_path, "plain", "compat=1.1")
     run(["qemu-img", "convert", "-c", "-f", "qcow2", "-O", "qcow2", plain, tmp_path / "image"])
     path = tmp_path / "image"

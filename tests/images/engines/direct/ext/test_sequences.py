@@ -1,4 +1,4 @@
-"""Random sequences of operations on ext: the same tree as on the host, and no word from e2fsck."""
+"""Random sequences of operations on ext: the same tree as on the host, and no error for e2fsck."""
 
 from __future__ import annotations
 
