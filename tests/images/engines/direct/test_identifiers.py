@@ -152,6 +152,13 @@ def renew_guids(disk: Path) -> None:
     volumes.close()
 
 
+def require_valid_table(disk: Path) -> None:
+    """Both copies are valid: sfdisk says so, and which of them is not."""
+    said = run(["sfdisk", "--verify", disk])
+    assert b"No errors detected" in said.stdout
+    assert b"corrupt" not in said.stdout + said.stderr
+
+
 def damage(disk: Path, *places: int) -> None:
     with disk.open("r+b") as file:
         for place in places:
@@ -176,7 +183,7 @@ def test_a_damaged_copy_of_a_gpt_keeps_no_old_guid(disk: Path, places: tuple[int
     renew_guids(disk)
     raw = disk.read_bytes()
     assert not [guid for guid in old if guid in raw]
-    assert b"No problems found" in run(["sgdisk", "-v", disk]).stdout
+    require_valid_table(disk)
     assert not set(old) & set(old_guids(disk))
 
 
@@ -190,7 +197,7 @@ def test_copies_that_differ_say_the_same_afterwards(disk: Path) -> None:
     renew_guids(disk)
     raw = disk.read_bytes()
     assert not [guid for guid in old if guid in raw]
-    assert b"No problems found" in run(["sgdisk", "-v", disk]).stdout
+    require_valid_table(disk)
 
 
 def test_a_backup_that_is_no_longer_at_the_end_follows(disk: Path) -> None:
@@ -205,7 +212,9 @@ def test_a_backup_that_is_no_longer_at_the_end_follows(disk: Path) -> None:
 
 def test_a_hybrid_mbr_stays(disk: Path) -> None:
     old = old_guids(disk)
-    run(["sgdisk", "--hybrid", "2:4", disk])
+    with disk.open("r+b") as file:
+        file.seek(446 + 16)  # beside the protective entry, one for a partition of the GPT
+        file.write(struct.pack("<4xB3xII", 0x83, 2048, 2048))
     before = disk.read_bytes()[:512]
     renew_guids(disk)
     raw = disk.read_bytes()
