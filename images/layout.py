@@ -15,6 +15,7 @@ from unclone.images.volumes import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from unclone.images.subvolumes import OtherSystem
     from unclone.images.volumes import FileSystem, Volumes
 
 
@@ -39,6 +40,8 @@ class Layout:
     var_partitions: tuple[FileSystem, ...] = ()
     #: The mount points of file systems that dm-verity hashes: one changed bit, and none mounts.
     hashed: frozenset[str] = frozenset()
+    #: On btrfs: snapshots and other subvolumes that are not mounted, and identify the original.
+    other_systems: tuple[OtherSystem, ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:

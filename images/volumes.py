@@ -172,6 +172,12 @@ class Volumes(Protocol):
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         """Mount *device* at *mount_point* of the guest root ("/" first). May replay a journal."""
 
+    def subvolumes(self) -> tuple[Sequence[str], str]:
+        """Of the btrfs mounted at "/": the path of each subvolume, and that of the default one.
+
+        Paths begin at the top of the file system, which is "" itself, and have no slash in front.
+        """
+
     def unmount_all(self) -> None:
         """Unmount everything and write it to the devices, so that what is read next is real."""
 

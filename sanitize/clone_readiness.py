@@ -83,9 +83,28 @@ def notes(
     found = [
         *_device_names(guest, facts, renewals or Renewals()),
         *_labels(guest, facts),
+        *_other_systems(guest),
         *(_note(level, text) for level, text in missing_drivers(guest, initrds)),
     ]
     return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
+
+
+def _other_systems(guest: Guest) -> Iterator[Note]:
+    """Snapshots and subvolumes that are not mounted, and what of the original is in each."""
+    for device in dict.fromkeys(other.device for other in guest.layout.other_systems):
+        others = [other for other in guest.layout.other_systems if other.device == device]
+        named = "; ".join(
+            f"{printable(other.subvolume or '(top level)', 80)}: "
+            f"{', '.join(printable(file, 80) for file in other.files[:_MOST]) or 'not looked into'}"
+            for other in others[:_MOST]
+        )
+        more = f"; and {len(others) - _MOST} more" if len(others) > _MOST else ""
+        text = (
+            f"{len(others)} snapshots or subvolumes of {printable(device)} that are not mounted "
+            f"keep the original's identity ({named}{more}). Delete them in the guest before it "
+            "is copied."
+        )
+        yield _note(Level.KEPT, text)
 
 
 def _device_names(guest: Guest, facts: Facts, renewals: Renewals) -> Iterator[Note]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.change import Level
@@ -37,6 +38,9 @@ _CERTIFICATE = re.compile(rb"[a-z0-9-]+-cert-v01@openssh\.com ")
 
 #: Where Debian has dropbear's host keys for the initrd; nothing makes new ones at boot.
 FOR_INITRDS = ("/etc/dropbear-initramfs", "/etc/dropbear/initramfs")
+
+#: Host keys that are looked at. A machine has four; a host of many containers has some hundred.
+MOST = 1000
 
 #: Sizes taken where the old key cannot be read.
 _USUAL_BITS = {"rsa": 3072, "ecdsa": 256, "ed25519": 256}
@@ -83,10 +87,20 @@ class Found:
 
 
 def find_host_keys(guest: Guest, config: SshdConfig) -> Found:
-    """Every OpenSSH and dropbear host key of *guest*."""
+    """Every OpenSSH and dropbear host key of *guest*.
+
+    Raises ``RefusedError`` when there are more than :data:`MOST`.
+    """
     found = Found()
     standard = [*guest.glob(f"{FOLDER}/ssh_host_*_key"), *guest.glob(f"{FOLDER}/ssh_host_key")]
-    for path in dict.fromkeys((*standard, *config.host_keys)):
+    named = dict.fromkeys((*standard, *config.host_keys))
+    if len(named) > MOST:
+        raise RefusedError(
+            f"{len(named)} files are called like SSH host keys, most of them in {FOLDER}; no "
+            f"machine has more than {MOST}",
+            "Remove in the guest those that no daemon uses, then run again.",
+        )
+    for path in named:
         _look_at(guest, path, KeyFormat.OPENSSH, found)
     for path in guest.glob(f"{FOLDER}/dracut_ssh_host_*_key"):
         _look_at(guest, path, KeyFormat.OPENSSH, found)

@@ -12,6 +12,7 @@ from tests.support.forest import ForestVolumes
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
 from unclone.images.layout_inspection import inspect_layout
+from unclone.images.subvolumes import OtherSystem
 from unclone.images.volumes import FileSystem, Identifier, IdentifierKind, Volumes
 
 if TYPE_CHECKING:
@@ -140,6 +141,45 @@ def test_the_root_can_be_a_subvolume(forest: ForestVolumes, name: str) -> None:
 def test_a_snapshot_is_not_another_root(forest: ForestVolumes) -> None:
     forest.add(BTRFS, {**subvolume("@"), **subvolume("@_before_upgrade"), **subvolume("old")})
     assert inspect(forest).mounts_in_order == (Mount("/dev/sda5", "/", "btrfs", "@"),)
+
+
+IDENTITY = {"/etc/machine-id": "0" * 31 + "1\n", "/etc/ssh/ssh_host_rsa_key": "x"}
+
+
+def identified(name: str) -> Mapping[str, str | bytes | None]:
+    return {f"/{name}{path}": content for path, content in IDENTITY.items()}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "@/.snapshots/1/snapshot",
+        "@snapshots/7/snapshot",
+        "timeshift-btrfs/snapshots/2026-01-01_00-00-01/@",
+        "@_before_upgrade",
+    ],
+)
+def test_a_snapshot_with_an_identity_is_named(forest: ForestVolumes, place: str) -> None:
+    forest.listed = ("@", "@home", place)
+    forest.add(BTRFS, {**subvolume("@"), **identified("@"), **identified(place), "/@home": None})
+    files = ("etc/machine-id", "etc/ssh/ssh_host_rsa_key")
+    assert inspect(forest).other_systems == (OtherSystem("/dev/sda5", place, files),)
+
+
+def test_the_default_subvolume_is_the_system_itself(forest: ForestVolumes) -> None:
+    # As openSUSE has it: the running system is a snapshot, and fstab names no subvolume for it.
+    running, older = "@/.snapshots/1/snapshot", "@/.snapshots/2/snapshot"
+    forest.listed, forest.default = ("@", running, older), running
+    fstab = root("UUID=btrfs-uuid / btrfs defaults 0 0\n")
+    forest.add(BTRFS, {**fstab, **identified(running), **identified(older)})
+    assert [other.subvolume for other in inspect(forest).other_systems] == [older]
+
+
+def test_a_snapshot_without_an_identity_is_not_named(forest: ForestVolumes) -> None:
+    forest.listed = ("@", "@old")
+    empty = {"/@old/etc/machine-id": "", "/@old/etc/ssh/ssh_host_rsa_key.pub": "x"}
+    forest.add(BTRFS, {**subvolume("@"), **empty})
+    assert inspect(forest).other_systems == ()
 
 
 def test_other_subvolumes_are_mounted_where_fstab_says(forest: ForestVolumes) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.tree import TreeVolumes, plant
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
+from unclone.images.subvolumes import OtherSystem
 from unclone.images.volumes import FileSystem
 from unclone.sanitize import initrds
 from unclone.sanitize.boot import cpio
@@ -339,3 +340,16 @@ def test_a_hundred_names_are_not_all_listed(tmp_path: Path) -> None:
     lines = "".join(f"/dev/sda{n} /m{n} ext4 defaults 0 0\n" for n in range(100))
     (note,) = told(tmp_path, {"/etc/fstab": lines})
     assert "/dev/sda7 and 92 more:" in note.text
+
+
+def test_snapshots_that_are_not_mounted_are_kept_and_named(tmp_path: Path) -> None:
+    plant(tmp_path, READY)
+    files = ("etc/machine-id", "etc/ssh/ssh_host_rsa_key")
+    others = tuple(OtherSystem("/dev/sda2", f"@snapshots/{n}/snapshot", files) for n in range(12))
+    layout = Layout((Mount("tree", "/", "btrfs", "@"),), other_systems=others)
+    guest = Guest(TreeVolumes(tmp_path), layout)
+    (note,) = (n for n in notes(guest, Facts(guest)) if "snapshots" in n.text)
+    assert note.level is Level.KEPT  # so that --strict refuses
+    assert note.text.startswith("12 snapshots or subvolumes of /dev/sda2")
+    assert "@snapshots/0/snapshot: etc/machine-id, etc/ssh/ssh_host_rsa_key;" in note.text
+    assert "and 4 more" in note.text

@@ -29,6 +29,9 @@ class ForestVolumes:
         #: Identifiers, and why each cannot be set.
         self.identified: dict[Identifier, str] = {}
         self.mounted: dict[str, str] = {}
+        #: The subvolumes of the one btrfs, and which of them is the default one.
+        self.listed: tuple[str, ...] = ()
+        self.default = ""
 
     def add(
         self, fs: FileSystem, tree: Mapping[str, str | bytes | None], *, broken: bool = False
@@ -64,11 +67,14 @@ class ForestVolumes:
 
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         assert read_only, "inspection changes nothing"
-        folder = self._place(device) / subvolume
+        folder = self._place(device) / subvolume.strip("/")
         if device in self._broken or not folder.is_dir():
             raise EngineError(f"mount: {device}: wrong fs type, bad superblock")
         assert mount_point == "/" or self.lstat(mount_point).kind is Kind.DIRECTORY
         self.mounted[mount_point] = str(folder)
+
+    def subvolumes(self) -> tuple[Sequence[str], str]:
+        return self.listed, self.default
 
     def unmount_all(self) -> None:
         self.mounted.clear()

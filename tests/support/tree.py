@@ -85,6 +85,9 @@ class TreeVolumes:
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         pass
 
+    def subvolumes(self) -> tuple[Sequence[str], str]:
+        return (), ""
+
     def unmount_all(self) -> None:
         pass
 

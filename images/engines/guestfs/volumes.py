@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.guestfs import checks, identifiers
@@ -94,6 +96,19 @@ class GuestfsVolumes(FileOperations):
         arguments = [encode(value) for value in values]
         self._appliance.call(lambda: self._native.status("mount_vfs", *arguments))
 
+    def subvolumes(self) -> tuple[Sequence[str], str]:
+        """What the btrfs mounted at "/" holds, and which of that is its default."""
+        # Names are any bytes: in hexadecimal, each line in one word.
+        hexadecimal = "od -An -v -tx1 | tr -d ' \\n'"
+        listed, default = (
+            bytes.fromhex(self._appliance.shell(f"{command} | {hexadecimal}").decode().strip())
+            for command in (
+                "btrfs subvolume list /sysroot",
+                "btrfs subvolume get-default /sysroot",
+            )
+        )
+        return _paths(listed), next(iter(_paths(default)), "")
+
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives.
 
@@ -126,6 +141,12 @@ class GuestfsVolumes(FileOperations):
             return self._known[name]
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, "the guest has no such device", name) from None
+
+
+def _paths(listed: bytes) -> Sequence[str]:
+    """The paths in what btrfs-subvolume(8) prints: ``ID 256 gen 7 top level 5 path @``."""
+    found = re.findall(rb"(?m)^ID \d+ gen \d+ top level \d+ path (.+)$", listed)
+    return [os.fsdecode(path) for path in found]
 
 
 def _can_be_an_option(subvolume: str) -> bool:

@@ -20,7 +20,9 @@ from tests.support.ssh_guests import (
     texts,
 )
 from tests.support.tree import plant
+from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level
+from unclone.sanitize.ssh import host_keys
 from unclone.sanitize.ssh.key import (
     KeyFormat,
     NotAKeyError,
@@ -160,3 +162,12 @@ def test_damaged_keys_are_named_as_such(content: bytes, form: KeyFormat) -> None
 def test_damaged_public_halves_are_named_as_such(line: str) -> None:
     with pytest.raises(NotAKeyError):
         read_public(line)
+
+
+def test_more_host_keys_than_any_machine_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_keys, "MOST", 20)
+    plant(tmp_path, {**DEBIAN, **{f"/etc/ssh/ssh_host_{n}_key": b"" for n in range(21)}})
+    with pytest.raises(RefusedError, match="files are called like SSH host keys"):
+        planned(tmp_path)

@@ -51,7 +51,10 @@ class Reading:
 
         The latter only where there are few: the caller will mostly ask for the inodes next.
         """
-        entries = self._volume.entries(self._directory(path).number)
+        directory = self._directory(path).number
+        entries = self._volume.entries(directory)
+        # libext2fs looks a name up by reading the directory from its start.
+        self._known.update({(directory, name): number for name, (number, _) in entries.items()})
         names = [
             (name, _MODES.get(kind) or stat.S_IFMT(self._volume.inode(number).mode))
             for name, (number, kind) in entries.items()
