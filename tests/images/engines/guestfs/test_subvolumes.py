@@ -1,0 +1,46 @@
+"""Subvolumes of a real btrfs: which there are, which is the default, and what is in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from unclone.images.layout import Mount
+from unclone.images.subvolumes import OtherSystem, other_systems
+
+if TYPE_CHECKING:
+    from tests.support.bench import Bench
+
+pytestmark = pytest.mark.appliance
+
+SCRIPT = r"""set -e
+top=/run/subvolumes; mkdir -p $top; mount NODE $top; cd $top
+for each in @ @/.snapshots @home timeshift-btrfs; do btrfs subvolume create $each >/dev/null; done
+mkdir -p @/etc/ssh @/.snapshots/1 @home/etc timeshift-btrfs/snapshots/one
+echo 0123456789abcdef0123456789abcdef >@/etc/machine-id
+echo key >@/etc/ssh/ssh_host_ed25519_key
+btrfs subvolume snapshot -r @ @/.snapshots/1/snapshot >/dev/null
+btrfs subvolume snapshot @ timeshift-btrfs/snapshots/one/@ >/dev/null
+btrfs subvolume snapshot @ "$(printf 'odd \\name\303\251')" >/dev/null
+: >@home/etc/machine-id
+btrfs subvolume set-default @
+cd /; umount $top
+"""
+
+FILES = ("etc/machine-id", "etc/ssh/ssh_host_ed25519_key")
+SNAPSHOTS = ["@/.snapshots/1/snapshot", "odd \\nameé", "timeshift-btrfs/snapshots/one/@"]
+
+
+@pytest.mark.parametrize("subvolume", ["", "@", "/@"], ids=["default", "name", "path"])
+def test_every_snapshot_but_the_mounted_system_is_found(bench: Bench, subvolume: str) -> None:
+    device = bench.devices["btrfs"]
+    bench.prepared("subvolumes", lambda: bench.shell(SCRIPT.replace("NODE", bench.node("btrfs"))))
+    volumes = bench.volumes("btrfs")
+    found = other_systems(volumes, [Mount(device, "/", "btrfs", subvolume)])
+    assert sorted(found) == [OtherSystem(device, path, FILES) for path in SNAPSHOTS]
+    volumes.mount(device, "/", subvolume="/", read_only=True)  # nothing was left mounted
+    paths, default = volumes.subvolumes()
+    volumes.unmount_all()
+    assert default == "@"
+    assert {"@", "@home", "@/.snapshots", *SNAPSHOTS} <= set(paths)
