@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
@@ -15,7 +15,6 @@ from unclone.images.volumes import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from unclone.images.subvolumes import OtherSystem
     from unclone.images.volumes import FileSystem, Volumes
 
 
@@ -27,6 +26,17 @@ class Mount:
     mount_point: str
     type: str
     subvolume: str = ""
+
+
+class OtherSystem(NamedTuple):
+    """A subvolume that is not mounted, and the files in it that identify the original.
+
+    ``files`` is empty for one that was not looked into.
+    """
+
+    device: str
+    subvolume: str
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ References: btrfs-subvolume(8) (``list``, ``get-default``); snapper(8); timeshif
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from unclone.images.errors import EngineError
 from unclone.images.guest import Guest
-from unclone.images.layout import Layout, Mount
+from unclone.images.layout import Layout, Mount, OtherSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,17 +25,6 @@ _MANY = 1000
 #: Bytes of a machine-id file.
 _ID_LIMIT = 64
 _ID = re.compile(rb"\s*[0-9a-fA-F-]{32,36}\s*")
-
-
-class OtherSystem(NamedTuple):
-    """A subvolume that is not mounted, and the files in it that identify the original.
-
-    ``files`` is empty for one that was not looked into.
-    """
-
-    device: str
-    subvolume: str
-    files: tuple[str, ...]
 
 
 def other_systems(volumes: Volumes, mounts: Sequence[Mount]) -> tuple[OtherSystem, ...]:

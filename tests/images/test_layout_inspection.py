@@ -10,9 +10,8 @@ import pytest
 from tests.support.disks import BARE_ROOT
 from tests.support.forest import ForestVolumes
 from unclone.images.errors import RefusedError
-from unclone.images.layout import Layout, Mount
+from unclone.images.layout import Layout, Mount, OtherSystem
 from unclone.images.layout_inspection import inspect_layout
-from unclone.images.subvolumes import OtherSystem
 from unclone.images.volumes import FileSystem, Identifier, IdentifierKind, Volumes
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import pytest
 
 from tests.support.tree import TreeVolumes, plant
 from unclone.images.guest import Guest
-from unclone.images.layout import Layout, Mount
-from unclone.images.subvolumes import OtherSystem
+from unclone.images.layout import Layout, Mount, OtherSystem
 from unclone.images.volumes import FileSystem
 from unclone.sanitize import initrds
 from unclone.sanitize.boot import cpio

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from unclone.images.layout import Mount
-from unclone.images.subvolumes import OtherSystem, other_systems
+from unclone.images.layout import Mount, OtherSystem
+from unclone.images.subvolumes import other_systems
 
 if TYPE_CHECKING:
     from tests.support.bench import Bench
