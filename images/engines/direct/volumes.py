@@ -140,18 +140,14 @@ class DirectVolumes:
     def lstat(self, path: str) -> Stat:
         """The inode at *path*."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             return as_stat(driver.lstat(below))
-        except OSError as error:
-            raise _named(error, path) from None
 
     def scan(self, path: str) -> Mapping[str, Kind]:
         """The names in directory *path* and what each is."""
         driver, below = self._at(path)
-        try:
+        with _about(path):
             return {_text(name): as_kind(mode) for name, mode in driver.scan(below)}
-        except OSError as error:
-            raise _named(error, path) from None
 
     def readlink(self, path: str) -> str:
         """The target text of the symlink at *path*."""
