@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.identified import ESP, RENEWALS, ROOT, SWAP
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
@@ -143,3 +145,13 @@ def test_a_link_through_a_folder_of_that_name_is_not_broken(tmp_path: Path) -> N
     retired = [Retired("root", "file-system-uuid", ROOT.old)]
     found = [(each.path, each.read_at_boot) for each in find_residue(guest, retired)]
     assert found == [(link, True)]
+
+
+@pytest.mark.parametrize("target", ["/", "..", "loop.d", "/dev/null", "/etc/systemd/system/loop.d"])
+def test_links_that_lead_anywhere_do_no_harm(tmp_path: Path, target: str) -> None:
+    unit = f"[Mount]\nWhat=UUID={ROOT.old}\n"
+    plant(tmp_path, {"/etc/systemd/system/loop.d": f"-> {target}", "/a/b.mount": unit})
+    plant(tmp_path, {"/etc/systemd/system/b.mount": "-> /a/b.mount"})
+    guest = guest_at(tmp_path)
+    assert follow(guest, SYSTEMD_UNITS) == ["/a/b.mount"]
+    assert find_residue(guest, [Retired("root", "file-system-uuid", ROOT.old)]) == []
