@@ -19,6 +19,7 @@ import pytest
 from tests.support.command import unclone
 from tests.support.disks import Part, make_disk
 from tests.support.families import DEBIAN_12, OLD, UUID, Tree
+from tests.support.selection import slow_but
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.inventory.taking import take_inventory
@@ -223,16 +224,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_disk(disk, [Part("ext4", tree=tree, uuid=UUID)])
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["sanitize", "--dry-run"], ["sanitize", "--dry-run", "-v"], ["inspect"]],
-    ids=" ".join,
-)
-def test_what_is_off_by_default_is_named_with_its_option(small: Path, command: list[str]) -> None:
-    done = unclone(*command, "--engine", "direct", small)
+COMMANDS = ["sanitize --dry-run", "sanitize --dry-run -v", "inspect"]
+
+
+@pytest.mark.parametrize("command", slow_but({"inspect"}, COMMANDS))
+def test_what_is_off_by_default_is_named_with_its_option(small: Path, command: str) -> None:
+    done = unclone(*command.split(), "--engine", "direct", small)
     assert done.returncode == 0, done.stderr
     assert [step for step in OFF if f"--enable {step}" not in done.stdout] == []
-    (report,) = json.loads(unclone(*command, "--json", "--engine", "direct", small).stdout)[
+    (report,) = json.loads(unclone(*command.split(), "--json", "--engine", "direct", small).stdout)[
         "results"
     ]
     found = {each["step"]: each for each in report["inventory"]["optional_steps"]}
@@ -244,7 +244,7 @@ def test_a_quiet_run_counts_it(small: Path) -> None:
     assert ", 5 off by default" in done.stdout
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("dry_run", slow_but({True}, [True, False]))
 def test_a_strict_run_refuses_it(small: Path, dry_run: bool) -> None:
     options: Sequence[str] = ["--dry-run"] if dry_run else []
     content = small.read_bytes()
@@ -256,6 +256,7 @@ def test_a_strict_run_refuses_it(small: Path, dry_run: bool) -> None:
     assert small.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_strict_run_goes_on_when_each_was_decided(small: Path) -> None:
     decided = [word for step in OFF for word in ("--disable", step)]
     done = unclone("sanitize", "--strict", "--dry-run", *decided, "--engine", "direct", small)
