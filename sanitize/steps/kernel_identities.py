@@ -69,12 +69,12 @@ class KernelIdentities:
                 given = values(text, file.kind, argument.name)
                 if not given:
                     continue
+                place = boot_entries.at_the_end(file.path, later)
                 if argument.file in renewed and not machine_ids.is_signed(context.guest, file):
-                    place = boot_entries.at_the_end(file.path, later)
                     changes.append(self._change(file, argument, given[0], place))
                 else:
                     why = "nothing renews it" if argument.file not in renewed else "it is signed"
-                    notes.append(self._kept(file.path, argument, given[0], why))
+                    notes.append(self._kept(place, argument, given[0], why))
         notes += self._in_initrds(context)
         return StepPlan(tuple(changes), tuple(dict.fromkeys(notes)))
 

@@ -82,6 +82,13 @@ def test_they_stay_and_are_named_where_nothing_renews_them(
         make_plan(guest_at(tmp_path), Options(strict=True, disable=options.disable))
 
 
+def test_what_stays_is_named_by_the_new_name_of_its_file(tmp_path: Path) -> None:
+    texts = kept(run(tmp_path, {f"/boot/loader/entries/{OLD}-6.1.conf": f"options {ARGUMENTS}\n"}))
+    (entry,) = (tmp_path / "boot/loader/entries").iterdir()
+    assert all(text.startswith(f"/boot/loader/entries/{entry.name} keeps") for text in texts)
+    assert len(texts) == 3
+
+
 def test_in_a_signed_image_they_are_named(tmp_path: Path) -> None:
     uki = "/boot/efi/EFI/Linux/a.efi"
     image = unified_kernel(tmp_path, {".cmdline": ARGUMENTS.encode()}, signed=True)
