@@ -43,7 +43,8 @@ class InitrdMachineId:
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each initrd with an old id in it.
 
-        Raises RefusedError for an initrd inside a unified kernel image, which cannot be corrected.
+        Raises RefusedError for an initrd inside a unified kernel image, which cannot be corrected;
+        and for one that cannot be read, where an id in it would be the machine's.
         """
         guest = context.guest
         ids = machine_ids.retiring(context)
@@ -58,14 +59,20 @@ class InitrdMachineId:
             if survey.unreadable and not makes_copies:
                 continue
             if survey.unreadable:
-                text = f"{printable(path)} may hold the old machine-id: {survey.unreadable}"
-                notes.append(Note(self.info.id, Level.WARNING, text))
+                notes.append(_unread(context, printable(path), survey.unreadable))
             elif members := held_by(survey, finder):
                 details = {"ids": list(ids), "members": list(members)}
                 why = self.info.why
                 changes.append(Change(self.info.id, ACTION, path, why, ids[0], "", details))
         for path in inside_programs(context):
             raise _refused(path)
+        programs = context.facts.efi_programs if makes_copies else {}
+        notes += [
+            _unread(context, f"the initrd inside {printable(path)}", why)
+            for path, program in programs.items()
+            for content in program.initrds
+            if (why := initrds.look_into(content, finder.needles).unreadable)
+        ]
         return StepPlan(tuple(changes), tuple(notes))
 
 
@@ -75,6 +82,19 @@ def inside_programs(context: PlanningContext) -> Iterator[str]:
     for path, program in context.facts.efi_programs.items():
         if any(held_by(initrds.look_into(c, finder.needles), finder) for c in program.initrds):
             yield path
+
+
+def _unread(context: PlanningContext, what: str, why: str) -> Note:
+    """What is said of an initrd that cannot be read. Raises RefusedError where an id counts."""
+    text = f"{what} may hold the old machine-id: {why}"
+    # An id in the root's own file is the machine's, whatever the initrd had.
+    if machine_ids.requested(context)[0] is not machine_ids.Mode.SET:
+        raise RefusedError(
+            text,
+            hint="Make the initrd anew in the guest, or remove it there; or give the machine an id "
+            "with --machine-id random, which no copy in an initrd replaces.",
+        )
+    return Note(InitrdMachineId.info.id, Level.WARNING, text)
 
 
 def _refused(path: str) -> RefusedError:

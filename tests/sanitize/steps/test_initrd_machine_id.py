@@ -88,21 +88,35 @@ def test_nothing_to_do(tmp_path: Path, inside: dict[str, str | bytes | None]) ->
     assert not [each for each in plan.changes if each.step == "initrd-machine-id"]
 
 
-def test_an_initrd_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_initrd_that_cannot_be_read_is_refused_or_named(tmp_path: Path) -> None:
     tree = guest_folder(tmp_path, dict(INSIDE), dracut=True)
     content = (tree / INITRD.lstrip("/")).read_bytes()
     (tree / INITRD.lstrip("/")).write_bytes(content[: len(content) // 2])
-    plan = make_plan(guest_at(tree), Options())
+    with pytest.raises(RefusedError, match=f"{INITRD} may hold the old machine-id") as refused:
+        make_plan(guest_at(tree), Options())
+    assert "--machine-id random" in refused.value.hint
+    plan = make_plan(guest_at(tree), Options(machine_id="random"))
     (note,) = [each for each in plan.notes if each.step == "initrd-machine-id"]
     assert INITRD in note.text
+
+
+def test_one_inside_a_unified_kernel_image_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    guest = with_unified_kernel(tmp_path, dict(INSIDE), cut=True)
+    assert make_plan(guest, Options()).retired  # nothing that copies it was ever here
+    plant(tmp_path / "guest", {"/usr/lib/dracut/dracut-functions.sh": ""})
+    with pytest.raises(RefusedError, match=r"inside .*fedora\.efi may hold the old machine-id"):
+        make_plan(guest_at(tmp_path / "guest"), Options())
 
 
 UKI = "/boot/efi/EFI/Linux/fedora.efi"
 
 
-def with_unified_kernel(folder: Path, inside: dict[str, str | bytes | None]) -> Guest:
+def with_unified_kernel(
+    folder: Path, inside: dict[str, str | bytes | None], *, cut: bool = False
+) -> Guest:
     plant(folder / "initrd", inside)
     packed = compress(Compression.ZSTD, archive(folder / "initrd"))
+    packed = packed[: len(packed) // 2] if cut else packed
     image = unified_kernel(folder, {".cmdline": b"ro", ".initrd": packed})
     plant(folder / "guest", {"/etc/machine-id": f"{OLD}\n", UKI: image})
     return guest_at(folder / "guest")
