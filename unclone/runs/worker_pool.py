@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from unclone.images.engines import admission
-from unclone.images.errors import InUseError, UncloneError
+from unclone.images.errors import InUseError, Outcome, UncloneError
 from unclone.images.interrupts import INTERRUPTS
 from unclone.runs import failures
 from unclone.runs.completed import CompletedRun, Result
@@ -114,6 +114,15 @@ class _Pool(Generic[R]):
                 raise
             for number, done in self._retries:
                 self._conclude(number, done)
+            if (
+                interrupted
+                and self._pending
+                and not any(d.interrupted for d in self._done.values())
+            ):
+                # Those that ran are done: the first that was not begun tells of the signal.
+                image = self._tasks[self._pending[0]].image
+                error = failures.InterruptedRun(image, Outcome.UNCHANGED, interrupted[0])
+                self._conclude(self._pending[0], CompletedRun(image, error=error))
         return [self._done[number] for number in sorted(self._done)]
 
     def _start_workers(self) -> None:

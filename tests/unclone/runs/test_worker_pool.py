@@ -184,6 +184,23 @@ def test_a_worker_that_died_while_it_waited_is_admitted_in_vain() -> None:
     worker.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_told_of_when_all_that_ran_are_done(number: signal.Signals) -> None:
+    def work(_: Listener) -> Said:
+        # What the parent then sends is held back until this is done.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        os.kill(os.getppid(), number)
+        return Said("done")
+
+    stream = io.StringIO()
+    done = attempts(work, saying("second"), saying("third"), jobs=1, stream=stream)
+    assert [each.result for each in done] == [Said("done"), None]
+    assert done[1].interrupted
+    assert done[1].status == {signal.SIGINT: 1, signal.SIGTERM: 143, signal.SIGHUP: 129}[number]
+    assert "image-1: interrupted" in stream.getvalue()
+    assert "the image is as it was" in stream.getvalue()
+
+
 def test_there_is_always_room_for_one() -> None:
     assert 1 <= default_jobs() <= (os.cpu_count() or 1)
 
