@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PACKAGES = (
-    *("linux-image-cloud-amd64", "initramfs-tools", "zstd", "kmod", "udev"),
+    *("linux-image-cloud-amd64", "initramfs-tools", "dracut-core", "zstd", "kmod", "udev"),
     *("systemd", "systemd-sysv", "dbus", "e2fsprogs", "mdadm"),
     *("systemd-boot-efi", "systemd-ukify", "grub-efi-amd64-bin", "grub-common"),
 )
@@ -46,6 +46,9 @@ GRUB_MODULES = (
 
 #: In every guest's initrd; the rest of the kernel's modules is not needed to find the root.
 MODULES = "virtio_pci virtio_blk ext4 vfat nls_cp437 nls_ascii raid1 crc32c_generic"
+
+#: Not in the initrd that dracut makes.
+OMITTED = "lvm mdraid crypt btrfs dm multipath iscsi nfs network plymouth"
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,8 @@ echo RESUME=UUID={esp_initrd.swap} >$conf/conf.d/resume
 echo ROOT=UUID={esp_initrd.root} >$conf/conf.d/root
 initrd "$1" esp-initrd
 rm $conf/conf.d/resume $conf/conf.d/root
+chroot "$1" dracut --no-hostonly --omit "{OMITTED}" --filesystems ext4 \\
+    --add-drivers "virtio_pci virtio_blk ext4" /{MADE}/dracut "$(ls lib/modules)" >&2
 chroot "$1" ukify build --linux="/$(ls boot/vmlinuz-*)" --initrd=/{MADE}/plain \\
     --cmdline="{line}" --os-release=@/usr/lib/os-release --output=/{MADE}/uki.efi
 chroot "$1" grub-mkimage -O x86_64-efi -o /{MADE}/grub.efi -p /EFI/redhat {GRUB_MODULES}

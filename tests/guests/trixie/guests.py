@@ -140,9 +140,10 @@ def _uki(make: Builder) -> Sequence[Path]:
 
 
 def _discovered(make: Builder) -> Sequence[Path]:
-    """No fstab: systemd mounts everything but the root by the types of the partitions."""
+    """Neither fstab nor root=: systemd finds everything by the types of the partitions."""
     ids = make.ids
-    esp = make.systemd_boot(make.entry(f"root=PARTUUID={ids.root_partition} rw"))
+    initrd = make.prepared / "dracut"  # has systemd, which looks for the root as well
+    esp = make.systemd_boot({**make.entry("rw"), "debian/initrd": initrd})
     root = make.root({}, image="root-without-var.img")
     return [
         make.disk(
@@ -247,16 +248,20 @@ def _mirror(make: Builder) -> Sequence[Path]:
 def _mirrored(make: Builder, root: Path) -> tuple[Path, Path]:
     """Two members of an array that holds *root*: only a kernel makes one."""
     from unclone.images.engines.guestfs.appliance import start  # noqa: PLC0415 (slow to load)
+    from unclone.images.engines.guestfs.devices import read_devices  # noqa: PLC0415 (with it)
 
     members = [sized(make.new(), ROOT_MIB + 8) for _ in range(2)]
     drives = [Drive(member, "raw") for member in members]
     appliance = start(drives, read_only=False, say=lambda _: None)
     try:
+        # The appliance's kernel may call them otherwise, and its own disk sda or sdb.
+        nodes = {device.name: device.node for device in read_devices(appliance)}
+        first, second = nodes["/dev/sda"], nodes["/dev/sdb"]
         told = appliance.shell(
             "mdadm --create /dev/md127 --run --assume-clean --level=1 --raid-devices=2 "
             f"--metadata=1.2 --homehost=template --name=root --uuid={make.ids.array} "
-            "--data-offset=2M --bitmap=none /dev/sda /dev/sdb >&2; "
-            "mdadm --stop /dev/md127 >&2; mdadm --examine /dev/sda"
+            f"--data-offset=2M --bitmap=none {first} {second} >&2; "
+            f"mdadm --stop /dev/md127 >&2; mdadm --examine {first}"
         ).decode()
     finally:
         appliance.close()
