@@ -105,4 +105,5 @@ def test_the_real_guest_is_read(golden: Path) -> None:
     # tests/guests/identity.py leaves it only the modules that matter for identity.
     meanings = " ".join(obstacle["meaning"] for obstacle in entry["obstacles"])
     assert "users-groups" in meanings
-    assert {obstacle["id"] for obstacle in entry["obstacles"]} == {"module-missing"}
+    ids = {obstacle["id"] for obstacle in entry["obstacles"]}
+    assert ids == {"module-missing", "hosts-name"}  # golden is in /etc/hosts
