@@ -9,11 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _VARIABLES = ("E2FSPROGS_FAKE_TIME", "E2FSCK_TIME")
 
@@ -24,15 +19,22 @@ def now_ns() -> int:
     return int(given) * 10**9 if given.isascii() and given.isdigit() else time.time_ns()
 
 
-@contextmanager
-def fixed(seconds: int) -> Iterator[None]:
-    """Let this process, and those that it starts, write *seconds* since 1970 into file systems."""
-    before = {name: os.environ.get(name) for name in _VARIABLES}
-    os.environ.update(dict.fromkeys(_VARIABLES, str(seconds)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
+class fixed:  # noqa: N801 (used as a function; contextlib takes long to load)
+    """``with fixed(seconds):`` lets this process write that time (since 1970) into file systems.
+
+    The processes that it starts, too.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._before: dict[str, str | None] = {}
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in _VARIABLES}
+        os.environ.update(dict.fromkeys(_VARIABLES, str(self._seconds)))
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
             if value is None:
                 del os.environ[name]
             else:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from unclone.images.file_systems.ext_superblock import Superblock
 
 
+def checksum(raw: bytes | bytearray) -> int:
+    """What ``s_checksum`` of the superblock *raw* has to be."""
+    return crc32c(0xFFFFFFFF, raw[: ext_superblock.CHECKSUM_OFFSET])
+
+
 def is_kept(found: Superblock) -> bool:
     """Whether the seed of *found* is in the superblock, or there are no checksums."""
     has_checksums = found.s_feature_ro_compat & ext_superblock.RO_COMPAT_METADATA_CSUM
@@ -53,5 +58,5 @@ def change_superblocks(
     for start in (*starts, ext_superblock.OFFSET):
         raw = bytearray(blocks.read(start, ext_superblock.SIZE))
         change(raw)
-        struct.pack_into("<I", raw, ext_superblock.CHECKSUM_OFFSET, ext_superblock.checksum(raw))
+        struct.pack_into("<I", raw, ext_superblock.CHECKSUM_OFFSET, checksum(raw))
         blocks.write(start, bytes(raw))

@@ -359,7 +359,7 @@ class _Change:
 
 
 def _has_good_checksum(superblock: Superblock) -> bool:
-    return superblock.s_checksum == ext_superblock.checksum(superblock.raw)
+    return superblock.s_checksum == ext_checksum_seed.checksum(superblock.raw)
 
 
 def _has_tail(block: bytes | bytearray) -> bool:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import struct
 
-from unclone.images.crc32c import crc32c
-
 #: Bytes from the start of the volume, and how many.
 OFFSET, SIZE = 1024, 1024
 
@@ -189,11 +187,6 @@ class Superblock:
             or not self.s_state & VALID_FS
             or self.s_state & ERROR_FS
         )
-
-
-def checksum(raw: bytes | bytearray) -> int:
-    """What ``s_checksum`` of the superblock *raw* has to be."""
-    return crc32c(0xFFFFFFFF, raw[:CHECKSUM_OFFSET])
 
 
 def parse(raw: bytes) -> Superblock | None:
