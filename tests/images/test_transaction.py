@@ -97,6 +97,7 @@ def test_commit_into_a_vmdk_on_a_parent(tmp_path: Path) -> None:
     assert digests([base]) == before
 
 
+@pytest.mark.slow
 def test_commit_into_a_vmdk_of_very_many_extents(tmp_path: Path) -> None:
     image = empty(tmp_path / "disk.vmdk", BY_NAME["vmdk-twoGbMaxExtentFlat"], 200 * 2048 * MIB)
     assert len(list(tmp_path.iterdir())) > 200

@@ -169,6 +169,7 @@ def test_a_problem_in_a_part_says_which_part() -> None:
     assert finding.place == "user-data (entry 1):2:5"
 
 
+@pytest.mark.slow
 def test_messages_without_end_are_refused() -> None:
     nested = "".join(
         f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(1100)
