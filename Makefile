@@ -23,7 +23,7 @@ demo: venv ## Build a real Debian guest, copy it twice, sanitise both, show the 
 	@$(BIN)/python -m examples.demo.demo
 
 test: venv ## Every test: real guests, real boots (about half an hour without KVM)
-	@$(PYTEST) -p tests.support.distribution -n auto --dist loadgroup --no-loadscope-reorder
+	@$(PYTEST) -p tests.support.distribution -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: venv ## The tests that start no virtual machine and are not slow, on all processors
 	@$(PYTEST) -n auto -m "not appliance and not guest and not boot and not slow"

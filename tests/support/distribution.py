@@ -1,43 +1,40 @@
-"""Which tests share a worker when the whole suite runs on several processors, and what comes first.
+"""The order of test files when the whole suite runs on several processors.
 
-A pytest plugin, loaded with ``-p tests.support.distribution`` beside ``--dist loadgroup``. Tests
-that share something expensive (an appliance, sanitised guests, a built package) are one group, all
-others are grouped by file. The groups that take minutes come first, so that none of them is left
-over when everything else is done; a worker that has finished a group takes the next.
+A pytest plugin, loaded with ``-p tests.support.distribution`` beside ``--dist loadfile``: all tests
+of a file run in one worker, and a worker that has finished a file takes the next. Files that take
+minutes come first, so that none of them is left over when everything else is done.
+
+Not ``--dist loadgroup``: with pytest 9.2 and pytest-xdist 3.8 groups are ignored without a word.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-#: Groups, and marks of tests, of what takes long: in this order. The first and the third boot
-#: several guests at a time, and do not begin together.
-LONGEST = ("clones", "the appliance", "boot", "packaging", "guest", "slow")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Marks and fixtures of tests in files that take long, in this order.
+LONGEST = ("boot", "clones", "packaging", "appliance", "guest", "slow")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    groups: dict[str, list[pytest.Item]] = {}
+    files: dict[str, list[pytest.Item]] = {}
     for item in items:
-        name = group_of(item)
-        item.add_marker(pytest.mark.xdist_group(name))
-        groups.setdefault(name, []).append(item)
-    ordered = sorted(groups, key=lambda name: _rank(name, groups[name]))
-    items[:] = [item for name in ordered for item in groups[name]]
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    ordered = sorted(files, key=lambda file: rank(files[file]))
+    items[:] = [item for file in ordered for item in files[file]]
 
 
-def group_of(item: pytest.Item) -> str:
-    """The name of the group that *item* is in."""
-    if "clones" in getattr(item, "fixturenames", ()):
-        return "clones"
-    if item.get_closest_marker("packaging"):
-        return "packaging"
-    if item.get_closest_marker("appliance") and not item.get_closest_marker("guest"):
-        return "the appliance"
-    return item.nodeid.partition("::")[0]
-
-
-def _rank(name: str, group: list[pytest.Item]) -> int:
-    """The place of the group called *name* in LONGEST."""
-    known = {name, *(mark.name for item in group for mark in item.iter_markers())}
+def rank(tests: list[pytest.Item]) -> int:
+    """The place of a file with *tests* in :data:`LONGEST`."""
+    known = {word for item in tests for word in _words(item)}
     return next((place for place, word in enumerate(LONGEST) if word in known), len(LONGEST))
+
+
+def _words(item: pytest.Item) -> Iterator[str]:
+    yield from (mark.name for mark in item.iter_markers())
+    yield from getattr(item, "fixturenames", ())
