@@ -116,6 +116,7 @@ def test_one_identity_in_disk_definition_seed_and_record(golden: Path) -> None:
     root = identity["identifiers"]["file-system-uuid /dev/sda1"]
     assert root in content(disk, "/etc/fstab")
     assert "0123456789abcdef" not in content(disk, "/etc/machine-id")
+    assert content(disk, "/etc/hostname") == "web-01\n"  # it has no cloud-init
 
 
 def test_an_overlay_names_the_golden_image_and_protects_it(golden: Path) -> None:
@@ -220,6 +221,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(golden: Path) -> No
         (["--name", "web_1"], 2, "cannot be a host name"),
         (["--name", "web-{}", "--count", "2", "--hostname", "one"], 2, "two machines would have"),
         (["--name", "web-{}"], 2, "--count N"),
+        (["--name", "web-{}", "--count", "2", "--machine-id", "a" * 32], 2, "several would have"),
         ([], 2, "--name is missing"),
         (["--name", "a", "--mode", "reflink"], 4, "--mode copy"),
         (["--name", "a", "--definition", "two-disks.xml"], 2, "2 disks, and 1 are given"),

@@ -149,7 +149,7 @@ def test_ten_machines_are_what_full_runs_make(tmp_path: Path, kind: str) -> None
                 "/etc/ssh/ssh_host_ed25519_key": "x",
                 "/usr/sbin/sshd": "ELF",
             },
-            "SSH host keys",
+            "the guest has no cloud-init",
         ),
     ],
     ids=["old GRUB", "host keys"],

@@ -45,6 +45,8 @@ class Batch:
         self.run = secrets.token_hex(8)
         self._lock = -1
         self._begun: set[str] = set()
+        #: Machines whose rows in the ledger are of this run, or of a killed one that it finishes.
+        self.own_rows: set[str] = set()
 
     def __enter__(self) -> Self:
         with explained("make machines", self.folder.parent):
@@ -60,9 +62,8 @@ class Batch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in sorted(self._begun):
-            if not self.path(name).exists():
-                shutil.rmtree(self.hidden(name), ignore_errors=True)
+        for name in self.unmade():
+            shutil.rmtree(self.hidden(name), ignore_errors=True)
         self._lock_path(self.run).unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -128,7 +129,7 @@ class Batch:
             sync_directory(hidden)
             self._name([name], replace=replace)
         except BaseException:
-            shutil.rmtree(hidden, ignore_errors=True)
+            self._clear(hidden)
             raise
 
     def appear(self, names: Sequence[str], *, replace: bool) -> None:
@@ -143,7 +144,6 @@ class Batch:
         with explained("write the machine", self.folder):
             for name in names:
                 hidden, path = self.hidden(name), self.path(name)
-                (hidden / _INTENT).unlink()
                 old = self.folder / f".{name}.{self.run}.old"
                 if path.exists():
                     if not replace or read_record(path) is None:
@@ -153,7 +153,19 @@ class Batch:
                     shutil.rmtree(old, ignore_errors=True)
                 else:
                     hidden.rename(path)
+                # Not before: what a killed run had decided would be lost.
+                (path / _INTENT).unlink(missing_ok=True)
             sync_directory(self.folder)
+
+    def unmade(self) -> list[str]:
+        """The machines that were begun and have not appeared."""
+        return sorted(name for name in self._begun if self.hidden(name).exists())
+
+    def _clear(self, hidden: Path) -> None:
+        """Remove all but what was decided: the ledger may still have it."""
+        for each in hidden.iterdir():
+            if each.name != _INTENT:
+                each.unlink()
 
     def hidden(self, name: str) -> Path:
         """The folder in which the machine *name* is made."""

@@ -9,6 +9,7 @@ from unclone.images.errors import UsageError
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
 from unclone.runs.opening import read_only
+from unclone.runs.options import MACHINE_IDS
 from unclone.runs.sanitize_machine import disk_serials, own_disks
 from unclone.sanitize.allocated_values import allocated
 from unclone.sanitize.cloud_init import cloud_init
@@ -59,7 +60,12 @@ def look(order: Order, listener: Listener) -> Golden:
 
 
 def check_names(order: Order) -> None:
-    """Raise UsageError for names that machines or hosts cannot have."""
+    """Raise UsageError for names that machines or hosts cannot have, and for one id for several."""
+    if len(order.names) > 1 and order.request.options.machine_id not in MACHINE_IDS:
+        raise UsageError(
+            "--machine-id ID is for one machine: several would have the same",
+            hint="Use --machine-id random: each gets its own.",
+        )
     seen = set()
     for name in order.names:
         require_name(name)
@@ -87,19 +93,24 @@ def decide(
 
     Without a *batch* nothing is kept: a dry run.
     """
-    decided = []
+    decided, own = [], []
     with pool.handing_out():
         for name in names:
             before = batch.left_over(name) if batch is not None else None
             if before is not None and _is_recorded(before, ledger):
                 identity = before
+                own.append(name)
             else:
+                if ledger is not None and ledger.machine(name) is None:
+                    own.append(name)
                 identity = allocate(order, golden, name, pool, keep=batch is not None)
             if batch is not None:
                 batch.begin(identity)
             decided.append(identity)
         if batch is not None:
             batch.sync()
+    if batch is not None:
+        batch.own_rows.update(own)
     return decided
 
 

@@ -100,7 +100,7 @@ def make(
         backing = tuple(str(disk.path.absolute()) for disk in order.request.disks)
     try:
         with batch.making(identity.name, replace=order.replace) as folder:
-            report = _disks(order, identity, folder, listener)
+            report = _disks(order, golden, identity, folder, listener)
             if made_from(order).images != source.images:
                 raise RefusedError(
                     f"{shown(order.request.image)} was changed while machines were made from it",
@@ -133,26 +133,32 @@ def _as_made(identity: MachineIdentity, report: Report) -> MachineIdentity:
     )
 
 
-def rehearse(order: Order, identity: MachineIdentity, path: Path, listener: Listener) -> Machine:
+def rehearse(
+    order: Order, golden: Golden, identity: MachineIdentity, path: Path, listener: Listener
+) -> Machine:
     """What :func:`make` would do with the disks, carried out on overlays that are thrown away."""
-    request = replace(_request(order, identity), dry_run=True)
+    request = replace(_request(order, golden, identity), dry_run=True)
     return Machine(identity, path, "planned", report=sanitize(request, listener))
 
 
-def _request(order: Order, identity: MachineIdentity) -> Request:
+def _request(order: Order, golden: Golden, identity: MachineIdentity) -> Request:
     generator = replace(order.request.options.identities, machine=identity.name)
     options = replace(
         order.request.options,
         identities=generator,
         macs=identity.macs,
         disk_serials=identity.disk_serials,
+        # cloud-init takes it from the seed.
+        hostname="" if golden.has_cloud_init else identity.hostname,
     )
     values = NewValues(identity.machine_id, identity.identifiers)
     return replace(order.request, options=options, new_values=values)
 
 
-def _disks(order: Order, identity: MachineIdentity, folder: Path, listener: Listener) -> Report:
-    request = _request(order, identity)
+def _disks(
+    order: Order, golden: Golden, identity: MachineIdentity, folder: Path, listener: Listener
+) -> Report:
+    request = _request(order, golden, identity)
     targets = tuple(folder / name for name in disk_names(order))
     if order.mode is Mode.REFLINK:
         for disk, target in zip(order.request.disks, targets, strict=True):

@@ -89,6 +89,10 @@ def prepared(order: Order, golden: Golden, source: MadeFrom, listener: Listener)
 
     Raises NotStampedError.
     """
+    if not golden.has_cloud_init:
+        raise NotStampedError(
+            "the guest has no cloud-init: its host name is written into its files"
+        )
     image = order.request.image
     folder = (order.cache or image.parent).absolute()
     stand_in = allocate(order, golden, "prepared", Pool(), keep=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, UsageError
+from unclone.images.interrupts import deferred
 from unclone.images.text import printable, shown
 from unclone.runs import failures
 from unclone.runs.clone import deciding, making
@@ -27,7 +28,7 @@ from unclone.sanitize.identities.machine import MachineIdentity
 STAMPED_FROM = 8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.order import MadeFrom, Order
@@ -56,17 +57,21 @@ def clone(
     with Batch(order.folder) as batch:
         present = {name: _present(order, source, batch.path(name)) for name in order.names}
         missing = [name for name, found in present.items() if found is None]
-        with _pool(order, batch.folder) as (pool, ledger):
-            _forget_replaced(missing, batch, ledger)
-            for warning in pool.warnings:
-                listener.warn(warning)
-            identities = deciding.decide(order, golden, missing, pool, ledger, batch)
-        done = _stamped(order, golden, source, identities, batch, listener)
-        if done is None:
-            if missing and order.mode is Mode.OVERLAY:
-                protect(order)
-            work = partial(making.make, order, golden, source)
-            done = _made(work, identities, batch, listener, jobs or default_jobs(), on_error)
+        try:
+            with _pool(order, batch.folder) as (pool, ledger):
+                _forget_replaced(missing, batch, ledger)
+                for warning in pool.warnings:
+                    listener.warn(warning)
+                with deferred():  # or a row might be kept that nobody knows of
+                    identities = deciding.decide(order, golden, missing, pool, ledger, batch)
+            done = _stamped(order, golden, source, identities, batch, listener)
+            if done is None:
+                if missing and order.mode is Mode.OVERLAY:
+                    protect(order)
+                work = partial(making.make, order, golden, source)
+                done = _made(work, identities, batch, listener, jobs or default_jobs(), on_error)
+        finally:
+            _give_back(batch.own_rows.intersection(batch.unmade()), order.ledger)
     made = {each.image: each for each in done}
     runs = []
     for name in order.names:
@@ -204,6 +209,18 @@ def _forget_replaced(missing: Sequence[str], batch: Batch, ledger: Ledger | None
             ledger.release(name)
 
 
+def _give_back(names: Collection[str], book: Path | None) -> None:
+    """Free the rows of machines that were not made: nothing has their values."""
+    if book is None or not names:
+        return
+    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+
+    with deferred(), Ledger.open(book) as ledger, ledger.transaction():
+        for name in names:
+            if ledger.machine(name) is not None:
+                ledger.forget(name)
+
+
 @contextmanager
 def _pool(order: Order, folder: Path) -> Iterator[tuple[Pool, Ledger | None]]:
     """Where new values come from: unlike those of the definition, of *folder*, of the ledger."""
@@ -245,7 +262,7 @@ def _rehearsed(
             continue
         tried = True
         listener.begin(os.fspath(path))
-        work = partial(making.rehearse, order, identity, path)
+        work = partial(making.rehearse, order, golden, identity, path)
         runs.append(complete(os.fspath(path), listener, work))
         listener.finish()
     return runs
