@@ -233,6 +233,11 @@ class Ledger:
             self._connection.execute("DELETE FROM machines WHERE name = ?", (name,))
         return len(known.identities)
 
+    def rename(self, name: str, new: str) -> None:
+        """Keep what *name* was given under the name *new*, in the current transaction."""
+        with self._errors():
+            self._connection.execute("UPDATE machines SET name = ? WHERE name = ?", (new, name))
+
     def known(self, name: str) -> RefusedError:
         """The error for a second machine of one name."""
         machine = self.machine(name)

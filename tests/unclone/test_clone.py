@@ -185,6 +185,15 @@ def test_the_ledger_has_what_the_record_says(golden: Path, tmp_path: Path) -> No
     assert refused.returncode == 4
     assert "already has a machine called web-1" in refused.stderr
     assert list((tmp_path / "other").iterdir()) == []
+    clone(golden, "--name", "web-1", "--replace", *options)
+    new = record(tmp_path / "vms/web-1")["machine"]
+    with Ledger.open(book) as ledger:
+        known = ledger.machine("web-1")
+        assert known is not None
+        assert {*new["identifiers"].values()} <= {one.value for one in known.identities}
+        for value in identity["identifiers"].values():
+            assert list(ledger.find(value)) == []
+        assert [one.name for one in ledger.machines()] == ["web-1", "web-2"]
     removed = unclone("clone", "--remove", "web-1", "-o", tmp_path / "vms", "--ledger", book)
     assert removed.returncode == 0
     with Ledger.open(book) as ledger:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import UsageError
+from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
 from unclone.runs.opening import read_only
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
     from unclone.runs.clone.order import Order
     from unclone.runs.listener import Listener
     from unclone.sanitize.definitions.definition import Definition
-    from unclone.sanitize.identities.allocation import Pool
+    from unclone.sanitize.identities.allocation import Allocation, Pool
     from unclone.sanitize.identities.ledger import Ledger
+
+
+#: Machines of one host name in one ledger; more are a mistake.
+_GENERATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +132,25 @@ def allocate(order: Order, golden: Golden, name: str, pool: Pool, *, keep: bool)
     identity = MachineIdentity(
         name=name,
         hostname=hostname,
-        instance_id=instance_id(hostname),
+        instance_id=_instance_id(hostname, allocation),
         machine_id=values.machine_id,
         replaced=replaced,
         disk_serials=serials,
         identifiers=values.identifiers,
     )
-    allocation.claim("instance-id", identity.instance_id)
     if keep:
         allocation.record(shown(order.request.image))
     return identity
+
+
+def _instance_id(hostname: str, allocation: Allocation) -> str:
+    """The first generation that no other machine has: of one that is replaced, the next."""
+    for generation in range(1, _GENERATIONS):
+        found = instance_id(hostname, generation)
+        with suppress(RefusedError):
+            allocation.claim("instance-id", found)
+            return found
+    raise RefusedError(f"no instance-id is free for the host name {printable(hostname)}")
 
 
 def _is_recorded(identity: MachineIdentity, ledger: Ledger | None) -> bool:

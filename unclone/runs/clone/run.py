@@ -28,7 +28,7 @@ from unclone.sanitize.identities.machine import MachineIdentity
 STAMPED_FROM = 8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.order import MadeFrom, Order
@@ -57,9 +57,10 @@ def clone(
     with Batch(order.folder) as batch:
         present = {name: _present(order, source, batch.path(name)) for name in order.names}
         missing = [name for name, found in present.items() if found is None]
+        replaced: list[str] = []
         try:
             with _pool(order, batch.folder) as (pool, ledger):
-                _forget_replaced(missing, batch, ledger)
+                replaced = _set_aside(missing, batch, ledger)
                 for warning in pool.warnings:
                     listener.warn(warning)
                 with deferred():  # or a row might be kept that nobody knows of
@@ -71,7 +72,7 @@ def clone(
                 work = partial(making.make, order, golden, source)
                 done = _made(work, identities, batch, listener, jobs or default_jobs(), on_error)
         finally:
-            _give_back(batch.own_rows.intersection(batch.unmade()), order.ledger)
+            _settle(batch, replaced, order.ledger)
     made = {each.image: each for each in done}
     runs = []
     for name in order.names:
@@ -200,25 +201,45 @@ def _difference(before: object, now: MadeFrom) -> str:
     return "; ".join(changed) or "another version of unclone made it"
 
 
-def _forget_replaced(missing: Sequence[str], batch: Batch, ledger: Ledger | None) -> None:
-    """A machine that is made anew gets new values: its old row gives way."""
+def _set_aside(missing: Sequence[str], batch: Batch, ledger: Ledger | None) -> list[str]:
+    """Let the rows of machines that are made anew give way; the names of these machines.
+
+    Their values stay taken until the machine that has them is gone.
+    """
     if ledger is None:
-        return
-    for name in missing:
-        if batch.finished(name) is not None and ledger.machine(name) is not None:
-            ledger.release(name)
+        return []
+    replaced = [name for name in missing if batch.finished(name) is not None]
+    with ledger.transaction():
+        for name in replaced:
+            if ledger.machine(name) is not None:
+                ledger.rename(name, _aside(name, batch))
+    return replaced
 
 
-def _give_back(names: Collection[str], book: Path | None) -> None:
-    """Free the rows of machines that were not made: nothing has their values."""
-    if book is None or not names:
+def _aside(name: str, batch: Batch) -> str:
+    return f"{name} (replaced in run {batch.run})"
+
+
+def _settle(batch: Batch, replaced: Sequence[str], book: Path | None) -> None:
+    """Free the rows of machines that were not made, and of those that others took the place of."""
+    unmade = set(batch.unmade())
+    given_back = batch.own_rows & unmade
+    if book is None or not (given_back or replaced):
         return
     from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
 
     with deferred(), Ledger.open(book) as ledger, ledger.transaction():
-        for name in names:
+        for name in sorted(given_back):
             if ledger.machine(name) is not None:
                 ledger.forget(name)
+        for name in replaced:
+            aside = _aside(name, batch)
+            if ledger.machine(aside) is None:
+                continue
+            if name in batch.own_rows - unmade:
+                ledger.forget(aside)
+            else:
+                ledger.rename(aside, name)
 
 
 @contextmanager
