@@ -75,6 +75,7 @@ def test_a_renamed_image_is_known_by_its_long_old_name(tmp_path: Path) -> None:
 def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
     """Beyond what a qcow2 header holds, and beyond what the host's kernel takes."""
     image = make(tmp_path / "disk.qcow2")
+    at_first = os.getcwd()
     here = os.open(tmp_path, os.O_RDONLY)
     folder = tmp_path
     try:
@@ -97,7 +98,7 @@ def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
             with pytest.raises(RefusedError, match="too long"):
                 use()
     finally:
-        os.chdir(here)
+        os.chdir(at_first)
         os.close(here)
 
 

@@ -68,7 +68,15 @@ _START = r"""
 set -e; exec 2>&1 </dev/null
 if [ -e KEPT/array ]; then
   udevadm settle
-  for array in $(arrays); do [ ! -e /sys/block/$array ] || mdadm --quiet --stop /dev/$array; done
+  for array in $(arrays); do
+    # Its node comes, or goes, a moment after the array.
+    for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+      [ -e /sys/block/$array ] || break
+      mdadm --quiet --stop /dev/$array && break
+      udevadm settle
+      sleep 0.5
+    done
+  done
   mdadm --assemble --run /dev/$(cat KEPT/array) MEMBERS
   for table in $(ls -r KEPT/*.table 2>/dev/null); do
     kept=${table%.table}

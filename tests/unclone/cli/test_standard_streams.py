@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,6 @@ def test_a_file_does_not_take_the_place_of_a_closed_stream(image: Path) -> None:
         "import os, sys; from unclone.cli.standard_streams import prepare; prepare()\n"
         "assert os.open(sys.argv[1], os.O_RDWR) > 2"
     )
-    python = PROGRAM.with_name("python")
     shell = ("bash", "-c", '"$@" <&- >&- 2>&-', "-")
-    argv = [*shell, os.fspath(python), "-c", program, os.fspath(image)]
+    argv = [*shell, sys.executable, "-c", program, os.fspath(image)]
     assert subprocess.run(argv, check=False).returncode == 0
