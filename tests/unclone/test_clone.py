@@ -168,6 +168,19 @@ def test_a_machine_that_was_made_from_something_else_is_kept(golden: Path) -> No
     assert (vms / "web-1/machine.json").read_bytes() != kept
 
 
+@pytest.mark.parametrize("file", ["disk.qcow2", "seed.iso"])
+def test_a_machine_that_lost_a_file_is_not_called_present(golden: Path, file: str) -> None:
+    vms = golden.parent / "vms"
+    clone(golden, "--name", "web-1", "--seed", "always")
+    (vms / "web-1" / file).unlink()
+    again = ("clone", golden, "--name", "web-1", "--seed", "always", "-o", vms)
+    done = unclone(*again)
+    assert done.returncode == 4
+    assert f"its file {vms / 'web-1' / file} is not" in done.stderr
+    assert unclone(*again, "--replace").returncode == 0
+    assert (vms / "web-1" / file).is_file()
+
+
 def test_the_ledger_has_what_the_record_says(golden: Path, tmp_path: Path) -> None:
     book = tmp_path / "fleet.ledger"
     options = ("--definition", tmp_path / "golden.xml", "--ledger", book)
@@ -235,6 +248,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(golden: Path) -> No
         (["--name", "a", "--mode", "reflink"], 4, "--mode copy"),
         (["--name", "a", "--definition", "two-disks.xml"], 2, "2 disks, and 1 are given"),
         (["--name", "a", "--password-file", "nowhere"], 2, "cannot be read"),
+        (["--name", "a", "--definition", "nowhere.xml"], 2, "nowhere.xml cannot be read"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_nothing(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from unclone import __version__
 from unclone.images.chain import read_chain
+from unclone.images.errors import UsageError
 from unclone.images.fingerprint import disk_state
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +95,13 @@ def made_from(order: Order) -> MadeFrom:
         images.append({"path": str(image.path.absolute()), **asdict(disk_state(image))})
     definition = None
     if order.definition is not None:
-        content = order.definition.read_bytes()
+        try:
+            content = order.definition.read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"{shown(order.definition)} cannot be read: {error.strerror}",
+                hint="--definition takes the file of the golden machine's definition.",
+            ) from error
         path = str(order.definition.absolute())
         definition = {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
     return MadeFrom(

@@ -172,10 +172,12 @@ def _present(order: Order, source: MadeFrom, path: Path) -> Machine | None:
         identity = MachineIdentity.from_json(record["machine"])
         files = tuple(str(each["path"]) for each in record["files"])
         backing = tuple(map(str, record["backing"]))
-        for each in backing:
-            if not Path(each).is_file():
+        needed = [(path / each, "file") for each in files]
+        needed += [(Path(each), "backing file") for each in backing]
+        for each, what in needed:
+            if not each.is_file():
                 raise RefusedError(
-                    f"{shown(path)} is there, and its backing file {printable(each)} is not",
+                    f"{shown(path)} is there, and its {what} {shown(each)} is not",
                     hint="Bring it back, or give --replace to make the machine anew.",
                 )
         return Machine(identity, path, "present", (*files, RECORD), backing)
