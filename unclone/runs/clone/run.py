@@ -247,18 +247,17 @@ def _settle(batch: Batch, replaced: Sequence[str], book: Path | None) -> None:
 @contextmanager
 def _pool(order: Order, folder: Path) -> Iterator[tuple[Pool, Ledger | None]]:
     """Where new values come from: unlike those of the definition, of *folder*, of the ledger."""
-    beside = sorted(folder.glob(f"*/{RECORD}")) if folder.is_dir() else []
-    own = [order.definition] if order.definition else []
-    avoided = scan([*own, *order.avoid, *beside])
+    known = [order.definition, *order.avoid] if order.definition else [*order.avoid]
     key = order.request.options.identities.key
     if order.ledger is None:
-        yield Pool(avoided=avoided, key=key), None
+        beside = sorted(folder.glob(f"*/{RECORD}"))
+        yield Pool(avoided=scan([*known, *beside]), key=key), None
         return
     from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
 
     with Ledger.open(order.ledger) as opened:
         # Machines beside are in the ledger: their files need not be read.
-        yield Pool(avoided=scan([*own, *order.avoid]), ledger=opened, key=key), opened
+        yield Pool(avoided=scan(known), ledger=opened, key=key), opened
 
 
 def _rehearsed(
