@@ -29,10 +29,10 @@ pytestmark = [
     pytest.mark.boot,
     pytest.mark.guest,
     pytest.mark.appliance,
-    pytest.mark.timeout(3600),
+    pytest.mark.timeout(7200),
 ]
 
-BOOT_LIMIT = 1500  # seconds; a guest alone on two processors takes about 100
+BOOT_LIMIT = 2400  # seconds; a guest alone on two processors takes about 100
 AT_ONCE = 2
 
 #: Kinds that blkid shows as the UUID of a device.

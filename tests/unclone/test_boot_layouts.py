@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from tests.guests.trixie.base import Base, Identifiers
 
-pytestmark = [pytest.mark.boot, pytest.mark.guest, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.boot, pytest.mark.guest, pytest.mark.timeout(7200)]
 
-BOOT_LIMIT = 1200  # seconds; alone on two processors a guest takes about 60
+BOOT_LIMIT = 2400  # seconds; alone on two processors a guest takes about 60
 
 #: Kinds that blkid shows as the UUID of a device.
 UUIDS = {"file-system-uuid", "swap-uuid", "vfat-serial", "md-uuid"}

@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.appliance, pytest.mark.timeout(600)]
 
 MAKE = r"""
 set -e
+# udev may still be looking at the disk, and LVM wants it for itself.
+udevadm settle
 lvm pvcreate -q -q /dev/sda
 lvm vgcreate -q -q ubuntu-vg /dev/sda
 lvm lvcreate -q -q -W n -L 28M -n root-lv ubuntu-vg

@@ -32,6 +32,7 @@ printf '\\000binary\\n key\\377' >/run/key
 cryptsetup luksFormat -q --uuid {LUKS_UUID} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
     --key-file /run/key NODE1
 cryptsetup open --key-file /run/key NODE1 making
+udevadm settle
 rm /run/key
 lvm pvcreate -q -q /dev/mapper/making
 lvm vgcreate -q -q my-vg /dev/mapper/making
