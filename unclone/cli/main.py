@@ -24,6 +24,7 @@ COMMANDS = {
     "sanitize": "Make an image a machine of its own.",
     "clone": "Make machines from a golden image.",
     "define": "Write the definition of a different machine.",
+    "audit": "Show what machines have in common.",
     "ledger": "Show which identities were given to which machine.",
     "seed": "Write a cloud-init NoCloud seed.",
     "recover": "Finish or discard an interrupted run.",

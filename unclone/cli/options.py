@@ -57,17 +57,33 @@ def allow_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def engine_option(function: Decorated) -> Decorated:
+    """What opens the image."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["auto", "guestfs", "direct"]),
+        default="auto",
+        show_default=True,
+        help="What opens the guest.",
+    )(function)
+
+
+def key_file_option(function: Decorated) -> Decorated:
+    """What opens containers."""
+    return click.option(
+        "--key-file",
+        "key_files",
+        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+        multiple=True,
+        help="A file whose content opens a LUKS container; may be repeated.",
+    )(function)
+
+
 def opening_options(function: Decorated) -> Decorated:
     """How the image is opened."""
     return _apply(
         function,
-        click.option(
-            "--engine",
-            type=click.Choice(["auto", "guestfs", "direct"]),
-            default="auto",
-            show_default=True,
-            help="What opens the guest.",
-        ),
+        engine_option,
         click.option(
             "--format",
             "image_format",
@@ -83,13 +99,7 @@ def opening_options(function: Decorated) -> Decorated:
             help="A further disk of the same guest; may be repeated.",
         ),
         allow_option,
-        click.option(
-            "--key-file",
-            "key_files",
-            type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-            multiple=True,
-            help="A file whose content opens a LUKS container; may be repeated.",
-        ),
+        key_file_option,
         click.option(
             "--ask-passphrase", is_flag=True, help="Ask for the passphrase of a LUKS container."
         ),

@@ -1,0 +1,5 @@
+"""What two machines can have in common: each identity in a guest as a value with its place.
+
+:mod:`.known` has what the rules know. Reads only. Secrets are not in a value: where a file may hold
+one, its digest is.
+"""
