@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import multiprocessing
 import shutil
 import subprocess
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,6 +17,10 @@ import pytest
 from tests.support.command import unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.documents import check_document
+from unclone.cli.progress import LineProgress
+from unclone.runs.clone import run
+from unclone.runs.clone.order import Order
+from unclone.runs.request import Request
 from unclone.sanitize.identities.ledger import Ledger
 from unclone.seeds.output import read_image
 
@@ -265,3 +272,45 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     assert said in done.stderr
     vms = golden.parent / "vms"
     assert not vms.exists() or list(vms.iterdir()) == []
+
+
+def test_another_executor_can_make_the_machines(golden: Path) -> None:
+    """The standard's own, whose processes get everything pickled."""
+    order = Order(
+        Request(golden),
+        ("web-1", "web-2"),
+        golden.parent / "vms",
+        definition=golden.parent / "golden.xml",
+    )
+    context = multiprocessing.get_context("fork")
+    ended: list[str] = []
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        runs = run.clone(
+            order,
+            LineProgress(io.StringIO()),
+            executor=executor,
+            on_done=lambda done: ended.append(done.image),
+        )
+        assert executor.submit(int, "7").result() == 7  # it is not shut down
+    assert [each.error for each in runs] == [None, None]
+    assert sorted(ended) == [str(golden.parent / "vms" / name) for name in order.names]
+    assert record(golden.parent / "vms/web-1")["machine"]["name"] == "web-1"
+
+
+def test_the_failure_of_another_executor_is_that_of_a_machine(golden: Path) -> None:
+    order = Order(Request(golden), ("web-1", "web-2"), golden.parent / "vms")
+    stream = io.StringIO()
+    runs = run.clone(order, LineProgress(stream), executor=Broken())
+    assert [str(each.error) for each in runs] == ["no worker", "no worker"]
+    assert "web-2: internal error: OSError: no worker" in stream.getvalue()
+    assert list((golden.parent / "vms").iterdir()) == []
+
+
+class Broken(Executor):
+    """Has no worker for anything."""
+
+    def submit(self, fn: Any, /, *_: Any, **__: Any) -> Future[Any]:
+        assert callable(fn)
+        future: Future[Any] = Future()
+        future.set_exception(OSError("no worker"))
+        return future

@@ -54,7 +54,10 @@ class BarProgress:
         self._bar.stop()
 
     def expect(self, images: int) -> None:
-        self._expected = images
+        self._expected, self._finished = images, 0
+        if self._all is not None:
+            self._bar.remove_task(self._all)
+            self._all = None
         if images > 1:
             self._all = self._bar.add_task(f"0 of {images}", total=images, label="images")
 

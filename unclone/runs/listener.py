@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Listener(Protocol):
@@ -49,6 +54,24 @@ class NullListener:
 
     def warn(self, message: str) -> None:
         pass
+
+
+_current: ContextVar[Listener] = ContextVar("listener")
+
+
+def current_listener() -> Listener:
+    """Whoever listens to what an executor does here; else nobody."""
+    return _current.get(NullListener())
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have *listener* be the current one."""
+    token = _current.set(listener)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class PhaseTimer:

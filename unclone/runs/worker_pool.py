@@ -64,8 +64,11 @@ def run_all(
     *,
     jobs: int,
     on_error: Callable[[BaseException], None],
+    on_done: Callable[[int, CompletedRun[R]], None] = lambda *_: None,
 ) -> Sequence[CompletedRun[R]]:
     """Do *tasks*, up to *jobs* at a time. What is returned is in the order of *tasks*.
+
+    *on_done* is called with the number and the end of each, as they come.
 
     The failure of one stops no other. Ctrl-C, SIGTERM or SIGHUP stops them all: each image is then
     as it was or complete, and those that were not begun are left out. *on_error* is called with
@@ -73,7 +76,7 @@ def run_all(
     """
     listener.expect(len(tasks))
     gc.freeze()  # objects that exist now stay in memory pages that the workers share
-    return _Pool(tasks, listener, jobs, on_error).run()
+    return _Pool(tasks, listener, jobs, on_error, on_done).run()
 
 
 class _Pool(Generic[R]):
@@ -83,8 +86,10 @@ class _Pool(Generic[R]):
         listener: BatchListener,
         jobs: int,
         on_error: Callable[[BaseException], None],
+        on_done: Callable[[int, CompletedRun[R]], None],
     ) -> None:
         self._tasks = tasks
+        self._on_done = on_done
         self._listener = listener
         self._jobs = jobs
         self._on_error = on_error
@@ -191,6 +196,7 @@ class _Pool(Generic[R]):
         if done.error is not None:
             self._listener.fail(failures.describe(done.error), failures.hint_of(done.error))
         self._listener.finish()
+        self._on_done(number, done)
 
     def _interrupt_workers(self, number: int) -> None:
         for worker in self._workers.values():

@@ -178,7 +178,8 @@ def command(
     made. GOLDEN is only read. With --mode overlay the machines have it, or an image prepared
     from it, as backing file: that must not change any more, and loses its permission to write.
     """
-    from unclone.runs.clone.run import clone, remove  # noqa: PLC0415 (engines and formats come with it: not for --help)
+    from unclone.runs.clone.removing import remove  # noqa: PLC0415 (not for --help)
+    from unclone.runs.clone.run import clone  # noqa: PLC0415 (engines and formats come with it: not for --help)
 
     if given["remove"]:
         if golden or given["name"]:

@@ -61,6 +61,10 @@ class Batch:
             draft.rename(self._lock_path(self.run))
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a process elsewhere that makes machines: it neither holds nor ends the run."""
+        return {**self.__dict__, "_lock": -1, "_begun": set(), "own_rows": set()}
+
     def __exit__(self, *_: object) -> None:
         for name in self.unmade():
             shutil.rmtree(self.hidden(name), ignore_errors=True)
@@ -94,10 +98,12 @@ class Batch:
             )
         with explained("remove what a killed run left", self.folder):
             shutil.rmtree(hidden)
-        try:
-            return MachineIdentity.from_json(intent["identity"]) if intent else None
-        except (KeyError, TypeError, ValueError):
-            return None
+        return _decided(intent)
+
+    def decided(self, name: str) -> MachineIdentity | None:
+        """As :meth:`left_over`, for a dry run: nothing is removed."""
+        intent = _read_json(self.hidden(name) / _INTENT)
+        return _decided(intent)
 
     def begin(self, identity: MachineIdentity) -> None:
         """Write down what *identity*'s machine will be; durable after :meth:`sync`."""
@@ -129,7 +135,7 @@ class Batch:
             sync_directory(hidden)
             self._name([name], replace=replace)
         except BaseException:
-            self._clear(hidden)
+            self.clear(name)
             raise
 
     def appear(self, names: Sequence[str], *, replace: bool) -> None:
@@ -161,9 +167,9 @@ class Batch:
         """The machines that were begun and have not appeared."""
         return sorted(name for name in self._begun if self.hidden(name).exists())
 
-    def _clear(self, hidden: Path) -> None:
-        """Remove all but what was decided: the ledger may still have it."""
-        for each in hidden.iterdir():
+    def clear(self, name: str) -> None:
+        """Remove all of the machine *name* but what was decided: the ledger may still have it."""
+        for each in self.hidden(name).iterdir():
             if each.name != _INTENT:
                 each.unlink()
 
@@ -213,6 +219,13 @@ def read_record(path: Path) -> dict[str, Any] | None:
             hint="Choose another name or folder, or remove it.",
         )
     return record
+
+
+def _decided(intent: dict[str, Any] | None) -> MachineIdentity | None:
+    try:
+        return MachineIdentity.from_json(intent["identity"]) if intent else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import RefusedError, UsageError
+from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
 from unclone.runs.opening import read_only
@@ -22,11 +22,11 @@ from unclone.seeds.instance_id import instance_id
 from unclone.seeds.names import host_name_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from unclone.images.volumes import Identifier
     from unclone.runs.clone.batch import Batch
-    from unclone.runs.clone.order import Order
+    from unclone.runs.clone.order import MadeFrom, Order
     from unclone.runs.listener import Listener
     from unclone.sanitize.definitions.definition import Definition
     from unclone.sanitize.identities.allocation import Allocation, Pool
@@ -44,6 +44,16 @@ class Golden:
     identifiers: tuple[Identifier, ...]
     has_cloud_init: bool
     definition: Definition | None
+
+
+@dataclass
+class Share:
+    """One order in a run: what it is made from, and which of its machines are to be made."""
+
+    order: Order
+    golden: Golden
+    source: MadeFrom
+    missing: list[str] = field(default_factory=list)
 
 
 def look(order: Order, listener: Listener) -> Golden:
@@ -64,14 +74,16 @@ def look(order: Order, listener: Listener) -> Golden:
         )
 
 
-def check_names(order: Order) -> None:
-    """Raise UsageError for names that machines or hosts cannot have, and for one id for several."""
+def check_names(order: Order, seen: set[str]) -> None:
+    """Raise UsageError for names that machines or hosts cannot have, and for one id for several.
+
+    *seen* are the host names of other machines of the run; those of *order* are added.
+    """
     if len(order.names) > 1 and order.request.options.machine_id not in MACHINE_IDS:
         raise UsageError(
             "--machine-id ID is for one machine: several would have the same",
             hint="Use --machine-id random: each gets its own.",
         )
-    seen = set()
     for name in order.names:
         require_name(name)
         hostname = order.hostname_of(name)
@@ -87,35 +99,38 @@ def check_names(order: Order) -> None:
 
 
 def decide(
-    order: Order,
-    golden: Golden,
-    names: Sequence[str],
+    wanted: Iterable[tuple[Order, Golden, Sequence[str]]],
     pool: Pool,
     ledger: Ledger | None,
-    batch: Batch | None,
-) -> list[MachineIdentity]:
-    """The record of each of *names*; in the ledger, and written down in *batch*, or none is.
+    batch: Batch,
+    refused: Callable[[str, UncloneError], None],
+) -> list[list[MachineIdentity]]:
+    """The record of each machine *wanted*; in the ledger, and written down in *batch*.
 
-    Without a *batch* nothing is kept: a dry run.
+    For all of them at once, or for none. *refused* is called with the name of each that cannot be.
     """
     decided, own = [], []
     with pool.handing_out():
-        for name in names:
-            before = batch.left_over(name) if batch is not None else None
-            if before is not None and _is_recorded(before, ledger):
-                identity = before
-                own.append(name)
-            else:
-                if ledger is not None and ledger.machine(name) is None:
-                    own.append(name)
-                identity = allocate(order, golden, name, pool, keep=batch is not None)
-            if batch is not None:
-                batch.begin(identity)
-            decided.append(identity)
-        if batch is not None:
-            batch.sync()
-    if batch is not None:
-        batch.own_rows.update(own)
+        for order, golden, names in wanted:
+            identities = []
+            for name in names:
+                try:
+                    before = batch.left_over(name)
+                    if before is not None and _is_recorded(before, ledger):
+                        identity = before
+                        own.append(name)
+                    else:
+                        is_new = ledger is not None and ledger.machine(name) is None
+                        identity = allocate(order, golden, name, pool, keep=True)
+                        own += [name] if is_new else []
+                except UncloneError as error:
+                    refused(name, error)
+                else:
+                    batch.begin(identity)
+                    identities.append(identity)
+            decided.append(identities)
+        batch.sync()
+    batch.own_rows.update(own)
     return decided
 
 

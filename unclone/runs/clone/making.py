@@ -15,7 +15,7 @@ from unclone.images.files import create_private, explained
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.batch import RECORD, SCHEMA
-from unclone.runs.clone.order import Mode, SeedPolicy, made_from
+from unclone.runs.clone.order import Mode, SeedPolicy, images_of
 from unclone.runs.failures import InterruptedRun
 from unclone.runs.sanitize import sanitize
 from unclone.runs.sanitize_machine import own_disks
@@ -101,7 +101,7 @@ def make(
     try:
         with batch.making(identity.name, replace=order.replace) as folder:
             report = _disks(order, golden, identity, folder, listener)
-            if made_from(order).images != source.images:
+            if images_of(order) != source.images:
                 raise RefusedError(
                     f"{shown(order.request.image)} was changed while machines were made from it",
                     hint="Leave it alone and run again; machines that are complete are kept.",
@@ -264,22 +264,26 @@ def write_seeds(
     order: Order,
     golden: Golden,
     identities: Sequence[MachineIdentity],
-    folders: Mapping[str, Path],
+    folders: Mapping[str, Path] | None,
 ) -> dict[str, tuple[Note, ...]]:
     """Write the seed of each machine into its folder; what its checks found, by machine.
 
-    Empty where machines get none.
+    Empty where machines get none. Without *folders* seeds are checked only.
     """
     wanted = order.blueprint is not None or golden.has_cloud_init
     if order.seed is SeedPolicy.NEVER or (order.seed is SeedPolicy.AUTO and not wanted):
         return {}
     blueprint = order.blueprint or Blueprint()
     from_cards = blueprint.network_config is None
-    rows = [_row(identity, from_cards=from_cards) for identity in identities]
+    rows = [_row(order, identity, from_cards=from_cards) for identity in identities]
     names = {identity.instance_id: identity.name for identity in identities}
+    nowhere = order.folder / f".{RECORD}.none"
     try:
         results = write_fleet(
-            blueprint, rows, lambda machine: folders[names[machine.identity]] / SEED
+            blueprint,
+            rows,
+            lambda machine: (folders[names[machine.identity]] if folders else nowhere) / SEED,
+            dry_run=folders is None,
         )
     except SeedError as error:
         raise as_unclone_error(error) from error
@@ -296,10 +300,12 @@ def write_seeds(
     }
 
 
-def _row(identity: MachineIdentity, *, from_cards: bool) -> Row:
+def _row(order: Order, identity: MachineIdentity, *, from_cards: bool) -> Row:
+    own = order.own.get(identity.name)
     full = "." in identity.hostname
     macs = identity.macs.values() if from_cards else ()
-    return Row(
+    return replace(
+        own.row if own else Row(),
         where=identity.name,
         hostname="" if full else identity.hostname,
         fqdn=identity.hostname if full else "",
@@ -319,7 +325,7 @@ def record(
     document = {
         "schema": SCHEMA,
         "machine": identity.to_json(),
-        "made_from": source.to_json(),
+        "made_from": source.to_json(identity.name),
         "files": [_described(folder / name) for name in files],
         "backing": list(backing),
     }

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone import __version__
@@ -13,13 +14,13 @@ from unclone.images.chain import read_chain
 from unclone.images.errors import UsageError
 from unclone.images.fingerprint import disk_state
 from unclone.images.text import shown
+from unclone.sanitize.options import Options
+from unclone.seeds.blueprint import Blueprint, Row
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from unclone.runs.request import Request
-    from unclone.sanitize.options import Options
-    from unclone.seeds.blueprint import Blueprint
 
 
 class Mode(StrEnum):
@@ -43,11 +44,23 @@ class SeedPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """What one machine of an order has of its own: its host name, and what is in its seed.
+
+    ``hostname`` is "" for what the order says. Of ``row`` only lists, time zone and values count.
+    """
+
+    hostname: str = ""
+    row: Row = field(default_factory=Row)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """Machines to make from one golden image.
 
     ``request`` names the golden image with its disks, how it is opened, and the options of the
-    steps. ``hostname`` has ``{name}`` where the machine's name goes.
+    steps. ``hostname`` has ``{name}`` where the machine's name goes. ``own`` is by the machine's
+    name; most have no entry.
     """
 
     request: Request
@@ -65,48 +78,69 @@ class Order:
     dry_run: bool = False
     #: Where prepared images go; None for beside the golden image.
     cache: Path | None = None
+    own: Mapping[str, Own] = field(default_factory=dict)
 
     def hostname_of(self, name: str) -> str:
         """The host name of the machine called *name*."""
-        return self.hostname.replace("{name}", name)
+        own = self.own.get(name)
+        return (own.hostname if own else "") or self.hostname.replace("{name}", name)
 
 
 @dataclass(frozen=True, slots=True)
 class MadeFrom:
-    """What a machine was made from: when this is the same, it need not be made again."""
+    """What machines were made from: when this is the same, one need not be made again."""
 
     images: tuple[dict[str, Any], ...]
     definition: dict[str, str] | None
     mode: str
-    #: SHA-256 of the options, in hexadecimal.
-    options: str
+    #: SHA-256 of each setting that is not the default, in hexadecimal, by the option's name.
+    settings: Mapping[str, str]
+    #: Of machines that have some of their own: all settings, by the machine's name.
+    own: Mapping[str, Mapping[str, str]]
+    #: Host names that are not the machine's name, by that.
+    hostnames: Mapping[str, str]
     version: str = field(default=__version__)
 
-    def to_json(self) -> dict[str, Any]:
-        """As documented in ``unclone/schemas/machine-1.json``."""
-        return asdict(self) | {"images": list(self.images)}
+    def to_json(self, name: str) -> dict[str, Any]:
+        """Of the machine *name*, as documented in ``unclone/schemas/machine-1.json``."""
+        settings = dict(self.own.get(name, self.settings))
+        if name in self.hostnames:
+            settings["hostname"] = _digest(self.hostnames[name])
+        return {
+            "images": list(self.images),
+            "definition": self.definition,
+            "mode": self.mode,
+            "options": _digest(settings),
+            "settings": settings,
+            "version": self.version,
+        }
 
 
 def made_from(order: Order) -> MadeFrom:
     """What the machines of *order* are made from. Raises UncloneError for an image that is gone."""
+    definition = None
+    if order.definition is not None:
+        path = str(order.definition.absolute())
+        content = _content(order.definition, "--definition takes that of the golden machine.")
+        definition = {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
+    common = _common_settings(order)
+    return MadeFrom(
+        images_of(order),
+        definition,
+        str(order.mode),
+        common,
+        {name: _own_settings(order, name, common) for name in order.names if name in order.own},
+        {name: said for name in order.names if (said := order.hostname_of(name)) != name},
+    )
+
+
+def images_of(order: Order) -> tuple[dict[str, Any], ...]:
+    """The state of the golden image's files. Raises UncloneError for one that is gone."""
     images = []
     for disk in order.request.disks:
         image = read_chain(disk.path, disk.format, allow=order.request.allow)
         images.append({"path": str(image.path.absolute()), **asdict(disk_state(image))})
-    definition = None
-    if order.definition is not None:
-        try:
-            content = order.definition.read_bytes()
-        except OSError as error:
-            raise UsageError(
-                f"{shown(order.definition)} cannot be read: {error.strerror}",
-                hint="--definition takes the file of the golden machine's definition.",
-            ) from error
-        path = str(order.definition.absolute())
-        definition = {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
-    return MadeFrom(
-        tuple(json.loads(json.dumps(images))), definition, str(order.mode), _digest(order)
-    )
+    return tuple(json.loads(json.dumps(images)))
 
 
 def options_said(options: Options) -> list[Any]:
@@ -119,13 +153,83 @@ def options_said(options: Options) -> list[Any]:
     return said
 
 
-def _digest(order: Order) -> str:
-    """Of what is said about the machines. No secret is in it: a digest of one can be guessed."""
+#: What a field of the options or of the seed is called on the command line and in a fleet file.
+_CALLED = {
+    "users": "user",
+    "ssh_keys": "ssh-key",
+    "packages": "package",
+    "templates": "template",
+    "values": "set",
+}
+#: Of the seed: what one machine may have of its own.
+_OF_A_ROW = ("users", "ssh_keys", "packages", "run", "timezone", "values")
+
+
+def _common_settings(order: Order) -> dict[str, str]:
+    """A digest of each setting that is not the default. No secret is in it: it can be guessed."""
+    options, usual = order.request.options, Options()
     said = {
-        "options": options_said(order.request.options),
-        "blueprint": repr(order.blueprint),
-        "seed": str(order.seed),
-        "hostname": order.hostname,
-        "oui": order.oui.hex(),
+        "seed": str(order.seed) if order.seed is not SeedPolicy.AUTO else None,
+        "oui": order.oui.hex() or None,
+        "derive-from": bool(options.identities.key) or None,
+        "catalogue": [_content(Path(path), "").hex() for path in options.catalogues] or None,
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if each.name in ("identities", "macs", "disk_serials", "catalogues", "hostname"):
+            continue
+        plain = sorted(value) if isinstance(value, frozenset) else value
+        said[each.name] = plain if value != getattr(usual, each.name) else None
+    said |= _of_seed(order.blueprint or Blueprint())
+    return _digests(said)
+
+
+def _own_settings(order: Order, name: str, common: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a machine that has some of its own: as if they were said of all."""
+    own, blueprint = order.own[name], order.blueprint or Blueprint()
+    whole = {
+        "users": (*blueprint.users, *own.row.users),
+        "ssh_keys": (*blueprint.ssh_keys, *own.row.ssh_keys),
+        "packages": (*blueprint.packages, *own.row.packages),
+        "run": (*blueprint.run, *own.row.run),
+        "timezone": own.row.timezone or blueprint.timezone,
+        "values": {**blueprint.values, **own.row.values},
+    }
+    digests = _digests({each: whole[each] or None for each in _OF_A_ROW})
+    replaced = {_CALLED.get(each, each) for each in _OF_A_ROW}
+    return {key: value for key, value in common.items() if key not in replaced} | digests
+
+
+def _of_seed(blueprint: Blueprint) -> dict[str, Any]:
+    usual = Blueprint()
+    said: dict[str, Any] = {}
+    for each in fields(blueprint):
+        value = getattr(blueprint, each.name)
+        if value == getattr(usual, each.name):
+            said[each.name] = None
+        elif each.name == "password":
+            said["password-file"] = True  # not which: a digest of it can be guessed
+        else:
+            said[each.name] = dict(value) if each.name == "values" else repr(value)
+        if each.name in _OF_A_ROW and said[each.name] is not None:
+            said[each.name] = value
+    return said
+
+
+def _digests(said: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        _CALLED.get(key, key.replace("_", "-")): _digest(value)
+        for key, value in said.items()
+        if value is not None
+    }
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: Path, hint: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{shown(path)} cannot be read: {error.strerror}", hint=hint) from error

@@ -117,7 +117,7 @@ def _texts(identity: MachineIdentity) -> dict[str, str]:
 
 
 def _key(order: Order, source: MadeFrom, texts: Iterable[str]) -> str:
-    said = [source.to_json()["images"], source.version, options_said(order.request.options)]
+    said = [list(source.images), source.version, options_said(order.request.options)]
     catalogues = [
         hashlib.sha256(_content(path)).hexdigest() for path in order.request.options.catalogues
     ]

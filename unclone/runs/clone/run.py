@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unclone.images.errors import RefusedError, UsageError
+from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.interrupts import deferred
 from unclone.images.text import printable, shown
 from unclone.runs import failures
-from unclone.runs.clone import deciding, making
+from unclone.runs.clone import deciding
 from unclone.runs.clone.batch import RECORD, Batch, read_record
+from unclone.runs.clone.deciding import Share
+from unclone.runs.clone.job import Job, execute
+from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
 from unclone.runs.clone.making import Machine
 from unclone.runs.clone.order import Mode, made_from
-from unclone.runs.completed import CompletedRun, complete
-from unclone.runs.worker_pool import Task, default_jobs, run_all
-from unclone.sanitize.definitions.identity_map import require_name
-from unclone.sanitize.identities.allocation import Pool
-from unclone.sanitize.identities.avoidance import scan
+from unclone.runs.completed import CompletedRun
+from unclone.runs.worker_pool import default_jobs
 from unclone.sanitize.identities.machine import MachineIdentity
 
 #: So many machines are worth the preparation, which takes as long as some ten of them.
 STAMPED_FROM = 8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.order import MadeFrom, Order
     from unclone.runs.listener import BatchListener
-    from unclone.sanitize.identities.ledger import Ledger
 
 
 def clone(
@@ -41,48 +41,161 @@ def clone(
     listener: BatchListener,
     *,
     jobs: int | None = None,
+    executor: Executor | None = None,
     on_error: Callable[[BaseException], None] = lambda _: None,
+    on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None,
 ) -> list[CompletedRun[Machine]]:
     """Make the machines of *order* that are not there; what became of each, in its order.
 
     Raises ``UncloneError`` when none can be made. The failure of one machine stops no other.
+    *executor* makes them instead of this host's processes: what it is given can be pickled.
+    *on_done* is called with each as it comes.
     """
-    deciding.check_names(order)
-    source = made_from(order)
-    listener.begin(os.fspath(order.request.image))
-    golden = deciding.look(order, listener)
-    listener.finish()
-    if order.dry_run:
-        return _rehearsed(order, golden, source, listener)
-    with Batch(order.folder) as batch:
-        present = {name: _present(order, source, batch.path(name)) for name in order.names}
-        missing = [name for name, found in present.items() if found is None]
-        replaced: list[str] = []
-        try:
-            with _pool(order, batch.folder) as (pool, ledger):
-                replaced = _set_aside(missing, batch, ledger)
-                for warning in pool.warnings:
-                    listener.warn(warning)
-                with deferred():  # or a row might be kept that nobody knows of
-                    identities = deciding.decide(order, golden, missing, pool, ledger, batch)
-            done = _stamped(order, golden, source, identities, batch, listener)
-            if done is None:
-                if missing and order.mode is Mode.OVERLAY:
-                    protect(order)
-                work = partial(making.make, order, golden, source)
-                done = _made(work, identities, batch, listener, jobs or default_jobs(), on_error)
-        finally:
-            _settle(batch, replaced, order.ledger)
-    made = {each.image: each for each in done}
-    runs = []
-    for name in order.names:
-        path = os.fspath(batch.path(name))
-        found = present[name]
-        if found is not None:
-            runs.append(CompletedRun(path, result=found))
-        elif path in made:
-            runs.append(made[path])
-    return runs
+    run = _Run(listener, jobs or default_jobs(), executor, on_error, on_done, is_fleet=False)
+    done = run.make([order])
+    return [done[name] for name in order.names if name in done]
+
+
+def clone_fleet(
+    orders: Sequence[Order],
+    listener: BatchListener,
+    *,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    on_error: Callable[[BaseException], None] = lambda _: None,
+    on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None,
+) -> dict[str, CompletedRun[Machine]]:
+    """As :func:`clone`, of several *orders*: what became of each machine, by its name.
+
+    All have the same folder, ledger, key, and whether it is a dry run. What is wrong with one
+    order, or with a machine that is there, stops no other.
+    """
+    run = _Run(listener, jobs or default_jobs(), executor, on_error, on_done, is_fleet=True)
+    return run.make(orders)
+
+
+@dataclass
+class _Run:
+    listener: BatchListener
+    jobs: int
+    executor: Executor | None
+    on_error: Callable[[BaseException], None]
+    on_done: Callable[[CompletedRun[Machine]], None]
+    #: Whether what stops one machine stops no other, even before any is made.
+    is_fleet: bool
+    done: dict[str, CompletedRun[Machine]] = field(default_factory=dict)
+
+    def make(self, orders: Sequence[Order]) -> dict[str, CompletedRun[Machine]]:
+        seen: set[str] = set()
+        for order in orders:
+            deciding.check_names(order, seen)
+        shares = self._look(orders)
+        if not shares:
+            return self.done
+        first = shares[0].order
+        folder = first.folder.absolute()
+        if first.dry_run:
+            self._sort_out(shares, folder)
+            from unclone.runs.clone import rehearsing  # noqa: PLC0415 (only for a dry run)
+
+            with pool_for([each.order for each in shares], folder) as (pool, ledger):
+                rehearsal = rehearsing.Rehearsal(pool, ledger, Batch(folder), self.listener)
+                for share in shares:
+                    for name, done in rehearsal.of(share):
+                        self._end(name, done)
+            return self.done
+        with Batch(folder) as batch:
+            self._sort_out(shares, batch.folder)
+            replaced: list[str] = []
+            try:
+                with pool_for([each.order for each in shares], batch.folder) as (pool, ledger):
+                    missing = [name for share in shares for name in share.missing]
+                    replaced = set_aside(missing, batch, ledger)
+                    for warning in pool.warnings:
+                        self.listener.warn(warning)
+                    wanted = [(each.order, each.golden, each.missing) for each in shares]
+                    with deferred():  # or a row might be kept that nobody knows of
+                        decided = deciding.decide(
+                            wanted, pool, ledger, batch, partial(self._refuse, batch.folder)
+                        )
+                for share, identities in zip(shares, decided, strict=True):
+                    self._make(share, identities, batch)
+                    if any(each.interrupted for each in self.done.values()):
+                        break
+            finally:
+                settle(batch, replaced, first.ledger)
+        return self.done
+
+    def _look(self, orders: Sequence[Order]) -> list[Share]:
+        """The orders whose golden image can be opened; each image is opened once."""
+        shares = []
+        seen: dict[str, Golden] = {}
+        for order in orders:
+            request = order.request
+            key = repr(
+                (request.disks, request.key_files, request.engine, request.allow, order.definition)
+            )
+            try:
+                source = made_from(order)
+                golden = seen.get(key)
+                if golden is None:
+                    self.listener.begin(os.fspath(request.image))
+                    golden = deciding.look(order, self.listener)
+                    self.listener.finish()
+                seen[key] = golden
+                shares.append(Share(order, golden, source))
+            except UncloneError as error:
+                for name in order.names:
+                    self._refuse(order.folder.absolute(), name, error)
+        return shares
+
+    def _sort_out(self, shares: Sequence[Share], folder: Path) -> None:
+        """Which machines are there."""
+        for share in shares:
+            for name in share.order.names:
+                try:
+                    found = _present(share.order, share.source, folder / name)
+                except UncloneError as error:
+                    self._refuse(folder, name, error)
+                    continue
+                if found is None:
+                    share.missing.append(name)
+                else:
+                    self._end(name, CompletedRun(os.fspath(folder / name), result=found))
+
+    def _make(self, share: Share, identities: Sequence[MachineIdentity], batch: Batch) -> None:
+        names = {os.fspath(batch.path(each.name)): each.name for each in identities}
+
+        def end(done: CompletedRun[Machine]) -> None:
+            self._end(names[done.image], done)
+
+        order, golden, source = share.order, share.golden, share.source
+        if _stamped(order, golden, source, identities, batch, self.listener, end):
+            return
+        if identities and order.mode is Mode.OVERLAY:
+            protect(order)
+        jobs = [Job(order, golden, source, each, batch) for each in identities]
+        execute(
+            jobs,
+            self.executor,
+            self.listener,
+            workers=1 if order.request.passphrase else self.jobs,
+            on_error=self.on_error,
+            on_done=end,
+        )
+
+    def _refuse(self, folder: Path, name: str, error: UncloneError) -> None:
+        if not self.is_fleet:
+            raise error
+        path = os.fspath(folder / name)
+        self.listener.begin(path)
+        self.listener.fail(failures.describe(error), failures.hint_of(error))
+        self.listener.finish()
+        self._end(name, CompletedRun(path, error=error))
+
+    def _end(self, name: str, done: CompletedRun[Machine]) -> None:
+        self.done[name] = done
+        self.on_done(done)
 
 
 def _stamped(
@@ -92,28 +205,61 @@ def _stamped(
     identities: Sequence[MachineIdentity],
     batch: Batch,
     listener: BatchListener,
-) -> Sequence[CompletedRun[Machine]] | None:
-    """The machines, stamped; None where each has to be sanitised."""
+    on_done: Callable[[CompletedRun[Machine]], None],
+) -> bool:
+    """Stamp the machines; False, and nothing done, where each has to be sanitised."""
     if order.mode is not Mode.OVERLAY or len(identities) < STAMPED_FROM:
-        return None
+        return False
     from unclone.runs.clone import preparing, stamping  # noqa: PLC0415 (only for many)
 
     try:
         prepared = preparing.prepared(order, golden, source, listener)
     except preparing.NotStampedError as reason:
         listener.say(f"each machine is sanitised by itself: {reason}")
-        return None
+        return False
+    listener.expect(len(identities))
     stamper = stamping.Stamper(order, golden, source, prepared)
-    done: list[CompletedRun[Machine]] = []
-    for start in range(0, len(identities), stamping.CHUNK):
-        chunk = identities[start : start + stamping.CHUNK]
+    pending = [
+        identities[start : start + stamping.CHUNK]
+        for start in range(0, len(identities), stamping.CHUNK)
+    ]
+    while pending:
+        chunk = pending.pop(0)
         try:
             made = stamper.make(chunk, batch, listener.tick)
-            done += [CompletedRun(os.fspath(each.path), result=each) for each in made]
         except Exception as error:  # noqa: BLE001 (the other machines are still made)
+            unmade = [each for each in chunk if batch.hidden(each.name).exists()]
+            for identity in unmade:
+                batch.clear(identity.name)
+            if len(chunk) > 1:  # one of them: which, shows when each is made by itself
+                made = [_appeared(batch.path(each.name)) for each in chunk if each not in unmade]
+                _tell(made, listener, on_done)
+                pending[:0] = [[identity] for identity in unmade]
+                continue
+            path = os.fspath(batch.path(chunk[0].name))
+            listener.begin(path)
             listener.fail(failures.describe(error), failures.hint_of(error))
-            done += [CompletedRun(os.fspath(batch.path(i.name)), error=error) for i in chunk]
-    return done
+            listener.finish()
+            on_done(CompletedRun(path, error=error))
+            continue
+        _tell(made, listener, on_done)
+    return True
+
+
+def _tell(
+    made: Sequence[Machine],
+    listener: BatchListener,
+    on_done: Callable[[CompletedRun[Machine]], None],
+) -> None:
+    for each in made:
+        listener.begin(os.fspath(each.path))
+        listener.finish()
+        on_done(CompletedRun(os.fspath(each.path), result=each))
+
+
+def _appeared(path: Path) -> Machine:
+    """The machine that has just been made as *path*."""
+    return _recorded(read_record(path) or {}, path, "done")
 
 
 def protect(order: Order) -> None:
@@ -128,36 +274,6 @@ def protect(order: Order) -> None:
                 continue  # another's file: then they take care of it
 
 
-def _made(
-    work: Callable[..., Machine],
-    identities: Sequence[MachineIdentity],
-    batch: Batch,
-    listener: BatchListener,
-    jobs: int,
-    on_error: Callable[[BaseException], None],
-) -> Sequence[CompletedRun[Machine]]:
-    def task(identity: MachineIdentity) -> Callable[..., Machine]:
-        return lambda seen: work(identity, batch, seen)
-
-    names = [os.fspath(batch.path(identity.name)) for identity in identities]
-    workers = min(jobs, len(identities))
-    if workers > 1:
-        tasks = [Task(n, task(identity)) for n, identity in zip(names, identities, strict=True)]
-        return run_all(tasks, listener, jobs=workers, on_error=on_error)
-    done = []
-    for name, identity in zip(names, identities, strict=True):
-        listener.begin(name)
-        done.append(complete(name, listener, task(identity)))
-        error = done[-1].error
-        if error is not None:
-            on_error(error)
-            listener.fail(failures.describe(error), failures.hint_of(error))
-        listener.finish()
-        if done[-1].interrupted:
-            break
-    return done
-
-
 def _present(order: Order, source: MadeFrom, path: Path) -> Machine | None:
     """The machine at *path*, if it is there, made from the same; None to make it, perhaps again.
 
@@ -168,27 +284,31 @@ def _present(order: Order, source: MadeFrom, path: Path) -> Machine | None:
         return None
     if order.replace:
         return None
-    if record.get("made_from") == source.to_json():
-        identity = MachineIdentity.from_json(record["machine"])
-        files = tuple(str(each["path"]) for each in record["files"])
-        backing = tuple(map(str, record["backing"]))
-        needed = [(path / each, "file") for each in files]
-        needed += [(Path(each), "backing file") for each in backing]
+    if record.get("made_from") == source.to_json(path.name):
+        machine = _recorded(record, path, "present")
+        needed = [(path / each, "file") for each in machine.files]
+        needed += [(Path(each), "backing file") for each in machine.backing]
         for each, what in needed:
             if not each.is_file():
                 raise RefusedError(
                     f"{shown(path)} is there, and its {what} {shown(each)} is not",
                     hint="Bring it back, or give --replace to make the machine anew.",
                 )
-        return Machine(identity, path, "present", (*files, RECORD), backing)
-    what = _difference(record.get("made_from"), source)
+        return machine
+    what = _difference(record.get("made_from"), source.to_json(path.name))
     raise RefusedError(
         f"{shown(path)} is there, and was made from something else: {what}",
         hint="Give --replace to make it anew, with a new identity; or choose another name.",
     )
 
 
-def _difference(before: object, now: MadeFrom) -> str:
+def _recorded(record: dict[str, Any], path: Path, status: str) -> Machine:
+    identity = MachineIdentity.from_json(record["machine"])
+    files = (*(str(each["path"]) for each in record["files"]), RECORD)
+    return Machine(identity, path, status, files, tuple(map(str, record["backing"])))
+
+
+def _difference(before: object, now: dict[str, Any]) -> str:
     """Which part of what a machine is made from is not what it was."""
     if not isinstance(before, dict):
         return "its record does not say from what"
@@ -196,122 +316,15 @@ def _difference(before: object, now: MadeFrom) -> str:
         "images": "the golden image has changed, or is another one",
         "definition": "the definition is another",
         "mode": f"it was made with --mode {printable(str(before.get('mode')), 20)}",
-        "options": "the options are others",
+        "options": _other_settings(before.get("settings"), now["settings"]),
     }
-    document = now.to_json()
-    changed = [text for key, text in names.items() if before.get(key) != document[key]]
+    changed = [text for key, text in names.items() if before.get(key) != now[key]]
     return "; ".join(changed) or "another version of unclone made it"
 
 
-def _set_aside(missing: Sequence[str], batch: Batch, ledger: Ledger | None) -> list[str]:
-    """Let the rows of machines that are made anew give way; the names of these machines.
-
-    Their values stay taken until the machine that has them is gone.
-    """
-    if ledger is None:
-        return []
-    replaced = [name for name in missing if batch.finished(name) is not None]
-    with ledger.transaction():
-        for name in replaced:
-            if ledger.machine(name) is not None:
-                ledger.rename(name, _aside(name, batch))
-    return replaced
-
-
-def _aside(name: str, batch: Batch) -> str:
-    return f"{name} (replaced in run {batch.run})"
-
-
-def _settle(batch: Batch, replaced: Sequence[str], book: Path | None) -> None:
-    """Free the rows of machines that were not made, and of those that others took the place of."""
-    unmade = set(batch.unmade())
-    given_back = batch.own_rows & unmade
-    if book is None or not (given_back or replaced):
-        return
-    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
-
-    with deferred(), Ledger.open(book) as ledger, ledger.transaction():
-        for name in sorted(given_back):
-            if ledger.machine(name) is not None:
-                ledger.forget(name)
-        for name in replaced:
-            aside = _aside(name, batch)
-            if ledger.machine(aside) is None:
-                continue
-            if name in batch.own_rows - unmade:
-                ledger.forget(aside)
-            else:
-                ledger.rename(aside, name)
-
-
-@contextmanager
-def _pool(order: Order, folder: Path) -> Iterator[tuple[Pool, Ledger | None]]:
-    """Where new values come from: unlike those of the definition, of *folder*, of the ledger."""
-    known = [order.definition, *order.avoid] if order.definition else [*order.avoid]
-    key = order.request.options.identities.key
-    if order.ledger is None:
-        beside = sorted(folder.glob(f"*/{RECORD}"))
-        yield Pool(avoided=scan([*known, *beside]), key=key), None
-        return
-    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
-
-    with Ledger.open(order.ledger) as opened:
-        # Machines beside are in the ledger: their files need not be read.
-        yield Pool(avoided=scan(known), ledger=opened, key=key), opened
-
-
-def _rehearsed(
-    order: Order, golden: Golden, source: MadeFrom, listener: BatchListener
-) -> list[CompletedRun[Machine]]:
-    """What a run would make: decided, and the disks of the first carried out on overlays."""
-    paths = {name: order.folder.absolute() / name for name in order.names}
-    present = {name: _present(order, source, path) for name, path in paths.items()}
-    missing = [name for name, found in present.items() if found is None]
-    key = order.request.options.identities.key
-    pool = Pool(avoided=scan([*order.avoid]), key=key)
-    identities = iter(deciding.decide(order, golden, missing, pool, None, None))
-    runs: list[CompletedRun[Machine]] = []
-    tried = False
-    for name, path in paths.items():
-        found = present[name]
-        if found is not None:
-            runs.append(CompletedRun(os.fspath(path), result=found))
-            continue
-        identity = next(identities)
-        if tried:
-            planned = Machine(identity, path, "planned")
-            runs.append(CompletedRun(os.fspath(path), result=planned))
-            continue
-        tried = True
-        listener.begin(os.fspath(path))
-        work = partial(making.rehearse, order, golden, identity, path)
-        runs.append(complete(os.fspath(path), listener, work))
-        listener.finish()
-    return runs
-
-
-def remove(folder: Path, names: Sequence[str], ledger: Path | None) -> list[Path]:
-    """Remove the machines *names* from *folder*, with all their files; from the ledger, if given.
-
-    Raises UsageError, before any is removed, for one that is not there.
-    """
-    import shutil  # noqa: PLC0415 (only needed here)
-
-    for name in names:
-        require_name(name)
-    paths = [folder / name for name in names]
-    for path in paths:
-        if read_record(path) is None:
-            raise UsageError(f"there is no machine {shown(path)}", hint="See -o, and --remove.")
-    for path in paths:
-        hidden = path.with_name(f".{path.name}.{os.getpid()}.old")
-        path.rename(hidden)  # absent at once, whatever happens while its files go
-        shutil.rmtree(hidden)
-    if ledger is not None:
-        from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
-
-        with Ledger.open(ledger) as opened:
-            for name in names:
-                if opened.machine(name) is not None:
-                    opened.release(name)
-    return paths
+def _other_settings(before: object, now: dict[str, str]) -> str:
+    """Which settings have changed."""
+    if not isinstance(before, dict):
+        return "the options are others"
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    return f"another {' and '.join(printable(str(key), 40) for key in changed)}"
