@@ -1,4 +1,4 @@
-"""Every command, output and Python example of docs/*.md, tried with the files they name."""
+"""Every command, output and Python example of docs/ and examples/, run with the files they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-DOCUMENTS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+EXAMPLES = ROOT / "examples"
+DOCUMENTS = {path.name: path.read_text() for path in ROOT.glob("docs/*.md")} | {
+    f"{path.parent.name}/README.md": path.read_text() for path in EXAMPLES.glob("*/README.md")
+}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b\n"
 
 #: An Ubuntu as its installer leaves it: it takes no seed any more.
@@ -46,7 +49,7 @@ INSTALLED = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """What the documents' commands work on, and an empty home."""
-    for path in (ROOT / "examples" / "first-steps").iterdir():
+    for path in [*(EXAMPLES / "first-steps").iterdir(), EXAMPLES / "packer" / "clone.pkr.hcl"]:
         shutil.copy(path, tmp_path)
     subprocess.run(["./make-guest", "golden.qcow2"], cwd=tmp_path, check=True, capture_output=True)
     shutil.copy(tmp_path / "golden.qcow2", tmp_path / "web-01.qcow2")
@@ -63,7 +66,8 @@ def run(document: str, folder: Path) -> list[console.Outcome]:
         **os.environ,
         "HOME": str(folder / "home"),
         "COLUMNS": "120",
-        "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
+        "PATH": f"{PROGRAM.parent}:{EXAMPLES / 'post-clone-hook'}:{os.environ['PATH']}",
+        "CHECKPOINT_DISABLE": "1",  # Packer asks nobody for a newer version
     }
     zsh = console.Command('fpath=("" "$HOME/zsh")')  # an array of zsh
     shown = console.commands(DOCUMENTS[document])
@@ -77,7 +81,10 @@ def test_every_document_with_commands_is_run_here() -> None:
     assert with_commands == {*WORK, "seeds.md"}
 
 
-WORK = ("clone.md", "completion.md", "definitions.md", "hostname.md")
+WORK = (
+    *("clone.md", "completion.md", "definitions.md", "hostname.md"),
+    *("packer/README.md", "post-clone-hook/README.md"),
+)
 
 
 @pytest.mark.parametrize("document", WORK)
