@@ -21,6 +21,7 @@ from unclone.images.text import printable, shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from unclone.images.formats.header import Header
 
@@ -80,11 +81,13 @@ class _Reader:
         self._seen.add(path)
         with open_image(path) as file:
             header = read_header(file, format, name=shown(path))
+            inode = _inode(file)
         if header.unclean and not self._repairable:
             raise RefusedError(
                 f"{shown(path)} cannot be used as it is: {header.unclean}",
                 hint=f"Let QEMU repair it first: qemu-img check -r all -f {format} IMAGE",
             )
+        data_files, inodes = self._data_files(path, header)
         return Image(
             path=path,
             format=format,
@@ -92,7 +95,8 @@ class _Reader:
             cluster_size=header.cluster_size,
             variant=header.variant,
             backing=self._backing(path, header, depth),
-            data_files=self._data_files(path, header),
+            data_files=data_files,
+            inodes=(inode, *inodes),
             snapshots=header.snapshots,
             unwritable=header.unwritable,
         )
@@ -115,8 +119,11 @@ class _Reader:
             )
         return self.read(backing, Format(header.backing_format), depth + 1)
 
-    def _data_files(self, path: Path, header: Header) -> tuple[Path, ...]:
+    def _data_files(
+        self, path: Path, header: Header
+    ) -> tuple[tuple[Path, ...], tuple[tuple[int, int], ...]]:
         found: list[Path] = []
+        inodes = []
         role = _Role("data file", path, "Put all files of the image into one directory.")
         for extent in header.extents:
             real = self._locate(extent.name, role)
@@ -124,6 +131,7 @@ class _Reader:
                 raise RefusedError(f"{shown(path)} names {shown(real)} more than once")
             with open_image(real) as file:
                 size = os.fstat(file.fileno()).st_size
+                inodes.append(_inode(file))
                 if size < extent.size:
                     raise RefusedError(
                         f"{shown(real)} is truncated: {shown(path)} expects {extent.size} bytes "
@@ -135,7 +143,7 @@ class _Reader:
                     if nested.extents:
                         raise RefusedError(f"{shown(real)} names extents but is one itself")
             found.append(real)
-        return tuple(found)
+        return tuple(found), tuple(inodes)
 
     def _locate(self, name: str, role: _Role) -> Path:
         """The real path behind *name*, if it may be opened."""
@@ -162,6 +170,11 @@ class _Reader:
                 f"the {role.word} of {owner} is missing: {shown(real)}", hint=role.hint
             )
         return real
+
+
+def _inode(file: BinaryIO) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino
 
 
 def _resolved(path: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
+from unclone.images.pinned import pinned_name
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def identity(path: Path) -> Identity:
     """The identity of the file at *path*."""
     from unclone.images import process  # noqa: PLC0415 (subprocess comes with it: rarely needed)
 
-    birth = process.run(["stat", "--printf=%.W", "--", path], timeout=60).stdout
+    # -L: a pinned name is a link.
+    birth = process.run(["stat", "-L", "--printf=%.W", "--", path], timeout=60).stdout
     return Identity(path.stat().st_ino, birth.decode("ascii", "replace"))
 
 
@@ -59,7 +61,7 @@ def write_durably(path: Path, content: bytes, *, like: Path) -> None:
     temporary.unlink(missing_ok=True)
     try:
         # By descriptor: whoever may write to the directory can put a link under that name.
-        with os.fdopen(_open_private(temporary, like), "wb") as file:
+        with os.fdopen(open_private(temporary, like), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -102,7 +104,7 @@ def remove_durably(paths: Iterable[Path]) -> None:
 
 def create_private(path: Path, *, like: Path | None = None) -> None:
     """Make an empty file that only its owner may read; root makes it belong to *like*'s owner."""
-    os.close(_open_private(path, like))
+    os.close(open_private(path, like))
 
 
 def create_pinned(path: Path, *, like: Path | None = None) -> int:
@@ -110,9 +112,9 @@ def create_pinned(path: Path, *, like: Path | None = None) -> int:
 
     Nothing can be read or written through it; as long as it is open, no other file gets the inode.
     """
-    descriptor = _open_private(path, like)
+    descriptor = open_private(path, like)
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_PATH | os.O_CLOEXEC)
+        return os.open(pinned_name(descriptor), os.O_PATH | os.O_CLOEXEC)
     finally:
         os.close(descriptor)
 
@@ -130,7 +132,8 @@ def require_same(path: Path, descriptor: int) -> None:
         )
 
 
-def _open_private(path: Path, like: Path | None) -> int:
+def open_private(path: Path, like: Path | None = None) -> int:
+    """As :func:`create_private`; returns the descriptor for writing."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if like is not None and os.geteuid() == 0:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.formats.header import Format
+from unclone.images.pinned import is_pinned
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -44,11 +45,20 @@ class Image:
     snapshots: int = 0
     #: Why it cannot be changed in place; "" when it can.
     unwritable: str = ""
+    #: Device and inode number of each of :attr:`files`, as they were read.
+    inodes: tuple[tuple[int, int], ...] = ()
+    #: A pinned name of each of :attr:`files`; none before they are locked.
+    pins: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that change when this image does."""
         return (self.path, *self.data_files)
+
+    @property
+    def names(self) -> tuple[Path, ...]:
+        """:attr:`files`, by names that lead to what was read, where that is ensured."""
+        return self.pins or self.files
 
     @property
     def chain(self) -> Iterator[Image]:
@@ -78,7 +88,9 @@ def blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
 
 def layer(image: Image, *, locked: bool) -> dict[str, Any]:
     """As :func:`blockdev`, without the backing chain."""
-    node = _node(image, locked=locked)
+    # QEMU looks for the extents of a VMDK in the folder of what it is given.
+    by_path = image.format is Format.VMDK and image.data_files
+    node = _node(image, image.files if by_path else image.names, locked=locked)
     if image.format is Format.VMDK and image.data_files and locked:
         node["extents"] = [{"locking": "off"} for _ in image.data_files]
     return node
@@ -87,10 +99,11 @@ def layer(image: Image, *, locked: bool) -> dict[str, Any]:
 def short_blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
     """As :func:`blockdev`, but as short as is safe: a qcow2 header names its own backing file.
 
-    An overlay's header has 1023 bytes for this. A VMDK does not record its parent's format, so
-    that one is spelled out. VMDK extents are left to be locked by QEMU: fine for reading.
+    An overlay's header has 1023 bytes for this, and outlives every pinned name. A VMDK does not
+    record its parent's format, so that one is spelled out. VMDK extents are left to be locked by
+    QEMU: fine for reading.
     """
-    node = _node(image, locked=locked)
+    node = _node(image, image.files, locked=locked)
     if image.backing is not None:
         if image.format is Format.QCOW2:
             del node["backing"]
@@ -110,15 +123,16 @@ def qemu_name(node: dict[str, Any]) -> str:
     return "json:" + json.dumps(node, ensure_ascii=False, separators=(",", ":"))
 
 
-def _node(image: Image, *, locked: bool) -> dict[str, Any]:
+def _node(image: Image, files: Sequence[Path], *, locked: bool) -> dict[str, Any]:
+    name, *data = files
     node: dict[str, Any] = {
         "driver": str(image.format),
-        "file": file_node(image.path, locked=locked),
+        "file": file_node(name, locked=locked),
     }
     if image.format in {Format.QCOW2, Format.VMDK}:
         node["backing"] = None  # none, whatever the header says when QEMU opens it
-    if image.format is Format.QCOW2 and image.data_files:
-        node["data-file"] = file_node(image.data_files[0], locked=locked)
+    if image.format is Format.QCOW2 and data:
+        node["data-file"] = file_node(data[0], locked=locked)
     return node
 
 
@@ -152,13 +166,16 @@ def real_path(path: Path) -> Path:
 
 
 def open_image(path: Path) -> BinaryIO:
-    """Open the regular, non-empty file at real path *path* for reading.
+    """Open the regular, non-empty file at *path*, a real path or a pinned name, for reading.
 
     Raises RefusedError when it is something else, or may not be read.
     """
+    pinned = is_pinned(path)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if pinned else os.O_NOFOLLOW)
     try:
-        _require_regular(path, path.lstat())  # opening a device can have an effect
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        # Opening a device can have an effect.
+        _require_regular(path, path.stat() if pinned else path.lstat())
+        descriptor = os.open(path, flags)
     except PermissionError:
         raise RefusedError(
             f"{shown(path)} may not be read by this user",

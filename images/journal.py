@@ -123,11 +123,16 @@ def require_rights(entries: Sequence[Entry], first: Path) -> None:
             raise _foreign(f"{journal} names {shown(image)}, which does not belong to its run")
         if not image.is_file() or image.is_symlink():
             raise _foreign(f"{journal} names {shown(image)}, which is not there any more")
-        if identity(image) != entry.identity:
-            raise _foreign(
-                f"{shown(image)} is not the file that {journal} was written for: "
-                "another file has taken its name"
-            )
+        require_identity(entry, image, first)
+
+
+def require_identity(entry: Entry, name: Path, first: Path) -> None:
+    """Raise RefusedError unless the file *name* is the one that *entry* is about."""
+    if identity(name) != entry.identity:
+        raise _foreign(
+            f"{shown(entry.image)} is not the file that {shown(journal_path(first))} was written "
+            "for: another file has taken its name"
+        )
 
 
 def renamed_from(image: Path) -> Iterator[Path]:

@@ -19,17 +19,21 @@ import errno
 import fcntl
 import os
 import struct
+from dataclasses import replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from unclone.images import openers
 from unclone.images.errors import InUseError, RefusedError
+from unclone.images.pinned import pinned_name
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
     from types import TracebackType
+
+    from unclone.images.image import Image
 
 # Missing from the fcntl module before Python 3.13; linux/fcntl.h.
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
@@ -84,6 +88,27 @@ class ImageLock:
     def covers(self, path: Path) -> bool:
         """Whether the file at *path* is, still, one of those locked."""
         return self._mode(path) is not None
+
+    def pin(self, image: Image) -> Image:
+        """*image* and its chain with pinned names of the files that are locked.
+
+        Raises InUseError unless those are the files that were read.
+        """
+        try:
+            pins = tuple(pinned_name(self._held[inode][0]) for inode in image.inodes)
+        except KeyError:
+            raise InUseError(
+                f"{shown(image.path)} changed while it was being opened", hint="Try again."
+            ) from None
+        return replace(image, pins=pins, backing=image.backing and self.pin(image.backing))
+
+    def name(self, path: Path) -> Path:
+        """A pinned name of the locked file that is at *path*. Raises RefusedError for another."""
+        found = path.lstat()
+        try:
+            return pinned_name(self._held[found.st_dev, found.st_ino][0])
+        except KeyError:
+            raise RefusedError(f"{shown(path)} was replaced by another file meanwhile") from None
 
     def release(self) -> None:
         """Release every lock. Safe to call twice."""

@@ -21,6 +21,7 @@ from unclone.images.files import (
     sync_file,
 )
 from unclone.images.overlay import claim_path, output_overlay_path, partial_path
+from unclone.images.pinned import pinned_name
 from unclone.images.text import shown
 from unclone.images.transaction import Disk, Transaction
 
@@ -112,17 +113,18 @@ class ToOutput(Transaction):
             partial = partial_path(target)
             with explained("write the output", target.parent):
                 made = self._own[partial] = create_pinned(partial)
+                name = pinned_name(made)
                 qemu_img.convert(
-                    layer,
+                    self.opened(layer),
                     image,
-                    partial,
+                    name,
                     self._format or image.format,
                     descriptors=self._lock.descriptors,
                 )
                 require_same(partial, made)
                 # No permission that the source does not give, except its owner's.
-                partial.chmod(image.path.stat().st_mode & 0o777 | 0o600)
-                sync_file(partial)
+                name.chmod(image.names[0].stat().st_mode & 0o777 | 0o600)
+                sync_file(name)
         for target in self._targets:
             self._require_free(target)
             partial = partial_path(target)

@@ -13,6 +13,7 @@ from unclone.images.files import create_pinned, draft_path, explained, require_s
 from unclone.images.formats.header import Format
 from unclone.images.formats.table import probe, read_header
 from unclone.images.image import open_image
+from unclone.images.pinned import pinned_name, with_paths
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def create(
     with explained("make the temporary overlay", overlay.parent):
         made = create_pinned(overlay, like=like)
     try:
-        qemu_img.create_overlay(overlay, image, locked=locked, descriptors=descriptors)
+        name = pinned_name(made)
+        qemu_img.create_overlay(name, image, locked=locked, descriptors=descriptors)
         require_same(overlay, made)
     except BaseException:
         os.close(made)
@@ -88,11 +90,12 @@ def create(
 
 def require_intact(overlay: Path, image: Image) -> None:
     """Refuse an overlay, held by this process, that is not a whole qcow2 as large as *image*."""
+    path = shown(with_paths(str(overlay)))
     with open_image(overlay) as file:
-        header = read_header(file, Format.QCOW2, name=shown(overlay))
+        header = read_header(file, Format.QCOW2, name=path)
     if header.extents or header.unclean or header.virtual_size != image.virtual_size:
         raise UncloneError(
-            f"{shown(overlay)} is not the overlay that was made for {shown(image.path)}",
+            f"{path} is not the overlay that was made for {shown(image.path)}",
             hint="Nothing was changed.",
         )
     qemu_img.require_whole(overlay)

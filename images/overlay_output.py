@@ -19,11 +19,12 @@ class ToOverlay(ToOutput):
     def _commit(self) -> None:
         self._require_intact()
         for layer, image in zip(self.overlays, self.images, strict=True):
-            qemu_img.name_backing(layer, image)
+            name = self.opened(layer)
+            qemu_img.name_backing(name, image)
             # No permission that the image does not give, except its owner's.
-            layer.chmod(image.path.stat().st_mode & 0o777 | 0o600)
+            name.chmod(image.names[0].stat().st_mode & 0o777 | 0o600)
             with explained("write the output", layer.parent):
-                sync_file(layer)
+                sync_file(name)
         for target, layer in zip(self._targets, self.overlays, strict=True):
             self._require_free(target)
             with explained("write the output", target.parent):

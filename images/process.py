@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import ToolError, UncloneError, is_full, is_kill, killed
+from unclone.images.pinned import with_paths
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -146,4 +147,4 @@ def _ending(returncode: int) -> str:
 
 def _output(done: subprocess.CompletedProcess[bytes]) -> str:
     output = [part.decode("utf-8", "replace").strip() for part in (done.stderr, done.stdout)]
-    return printable(" / ".join(part for part in output if part)) or "no output"
+    return printable(with_paths(" / ".join(part for part in output if part))) or "no output"

@@ -1,7 +1,8 @@
 """The calls of ``qemu-img``. Formats are always given, never probed.
 
 Images are named by their complete block device description (``blockdev``), so
-no name can be taken for an option or a protocol, and QEMU follows no header to another file.
+no name can be taken for an option or a protocol, and QEMU follows no header to another file. An
+overlay and an output are given by their pinned names: the folder they are in may be another's.
 
 References: qemu-img(1); exit statuses of ``check``: 0 sound, 2 corrupt, 3 leaks, 63 not supported.
 """
@@ -16,6 +17,7 @@ from unclone.images import process
 from unclone.images.errors import RefusedError, ToolError, UncloneError
 from unclone.images.formats.header import Format
 from unclone.images.image import blockdev, file_node, layer, qemu_name, short_blockdev
+from unclone.images.pinned import with_paths
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
@@ -71,8 +73,8 @@ def create_overlay(
 ) -> None:
     """Write a new qcow2 with backing file *image* into the existing empty file *overlay*.
 
-    The child inherits the locks (*descriptors*): when this process is killed, no other run may
-    clean up before the child has ended, too.
+    The image is not opened (``-u``). The child inherits the locks (*descriptors*): when this
+    process is killed, no other run may clean up before the child has ended, too.
     """
     backing = qemu_name(short_blockdev(image, locked=locked))
     if len(backing.encode()) > _MAX_BACKING:
@@ -80,8 +82,9 @@ def create_overlay(
             f"the path of {shown(image.path)} is too long for a qcow2 header",
             hint="Move the image to a shorter path.",
         )
+    on = ["-F", image.format, "-b", backing]
     process.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", image.format, "-b", backing, overlay],
+        ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *on, overlay, str(image.virtual_size)],
         keep_open=descriptors,
     )
 
@@ -106,7 +109,7 @@ def require_whole(overlay: Path) -> None:
     """Raise UncloneError when the metadata of *overlay*, which this process holds, is damaged."""
     if damage := _damage(qemu_name(_alone(overlay))):
         raise UncloneError(
-            f"the temporary overlay {shown(overlay)} is damaged: "
+            f"the temporary overlay {shown(with_paths(str(overlay)))} is damaged: "
             f"qemu-img check finds {damage} errors"
         )
 

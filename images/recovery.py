@@ -121,26 +121,29 @@ def require_settled(image: Path) -> None:
 def complete(
     entries: Sequence[journal.Entry],
     images: Sequence[Image],
+    overlays: Sequence[Path],
     lock: ImageLock,
     *,
     repair: bool = False,
 ) -> None:
-    """Write the overlays of *images* into them, and remove the overlays and the marker.
+    """Write *overlays* into *images*, and remove the overlays and the marker.
 
-    The marker over *entries* exists and *lock* holds all files. *repair* corrects metadata that an
-    earlier, killed attempt left inconsistent. Raises UncloneError and keeps marker and overlays
-    when something fails, so that it can be repeated.
+    *overlays* are pinned names, in the order of the images, which are pinned, too. The marker over
+    *entries* exists and *lock* holds all files. *repair* corrects metadata that an earlier, killed
+    attempt left inconsistent. Raises UncloneError and keeps marker and overlays when something
+    fails, so that it can be repeated.
     """
     try:
-        for image in images:
+        for layer, image in zip(overlays, images, strict=True):
             if repair and image.format is Format.VDI:
-                vdi.repair(image.path)
-            qemu_img.commit(overlay_path(image.path), image, descriptors=lock.descriptors)
+                vdi.repair(image.names[0])
+            qemu_img.commit(layer, image, descriptors=lock.descriptors)
             if repair and image.format is Format.QCOW2:
                 qemu_img.repair_leaks(image, descriptors=lock.descriptors)
+            for name in image.names:
+                sync_file(name)
             for path in image.files:
-                sync_file(path)
-            _require_covered(image.path, lock)
+                _require_covered(path, lock)
     except (UncloneError, OSError) as error:
         names = ", ".join(shown(image.path) for image in images)
         reason = error.message if isinstance(error, UncloneError) else str(error)
@@ -163,7 +166,7 @@ def _finish(
 ) -> Recovery:
     journal.require_rights(entries, first)
     lock.exclusive(entry.image for entry in entries)
-    images = []
+    images, overlays = [], []
     for entry in entries:
         layer = overlay_path(entry.image)
         if layer.is_symlink() or not layer.is_file():
@@ -174,11 +177,13 @@ def _finish(
                 f"from a backup and remove {shown(journal_path(first))}",
             )
         image = read_chain(entry.image, entry.format, allow=allow, repairable=True)
-        overlay.require_intact(layer, image)
         lock.exclusive([*image.files, layer])
         lock.shared(image.backing_files)
-        images.append(image)
-    complete(entries, images, lock, repair=True)
+        overlays.append(lock.name(layer))
+        overlay.require_intact(overlays[-1], image)
+        images.append(lock.pin(image))
+        journal.require_identity(entry, images[-1].names[0], first)
+    complete(entries, images, overlays, lock, repair=True)
     return Recovery(Action.FINISHED, tuple(image.path for image in images))
 
 

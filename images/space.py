@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.errors import UncloneError
-from unclone.images.files import create_private, explained
+from unclone.images.files import explained, open_private
 from unclone.images.formats.header import Format
 from unclone.images.text import shown
 
@@ -45,7 +45,7 @@ def needed(overlay: Path, image: Image) -> int:
     full = image.virtual_size
     if image.cluster_size:
         full += image.virtual_size // 100 + 16 * _MIB
-    present = sum(path.stat().st_blocks * 512 for path in image.files)
+    present = sum(name.stat().st_blocks * 512 for name in image.names)
     return min(growth, max(full - present, 0))
 
 
@@ -65,19 +65,18 @@ def reserved(wanted: Iterable[tuple[Image, int, Path]]) -> Iterator[None]:
 def _reserve(image: Image, size: int, path: Path) -> Iterator[None]:
     path.unlink(missing_ok=True)
     with explained("reserve space for the commit", path.parent):
-        create_private(path)
+        descriptor = open_private(path)
     try:
-        if size:
-            _fill(image, size, path)
+        _fill(image, size, path, descriptor)
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
-def _fill(image: Image, size: int, path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def _fill(image: Image, size: int, path: Path, descriptor: int) -> None:
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        if size:
+            os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
         raise UncloneError(
             f"not enough space to change {shown(image.path)}: up to {-(-size // _MIB)} MiB are "

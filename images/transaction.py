@@ -31,6 +31,7 @@ from unclone.images.interrupts import deferred
 from unclone.images.journal import Entry
 from unclone.images.lock import ImageLock
 from unclone.images.overlay import journal_path, overlay_path, reserve_path, run_files
+from unclone.images.pinned import pinned_name
 from unclone.images.process import run_concurrently
 from unclone.images.recovery import Action, complete, has_leftovers, recover_before, require_settled
 from unclone.images.text import shown
@@ -59,6 +60,9 @@ class Transaction(ABC):
     While it is open, no other process can change the images. What raises before :meth:`commit`
     leaves them bit for bit as they were.
     """
+
+    #: Whether the images themselves change: nothing else has them open then.
+    in_place = False
 
     def __init__(self, disks: Sequence[Disk], *, allow: Sequence[Path] = ()) -> None:
         self.disks = tuple(disks)
@@ -92,6 +96,10 @@ class Transaction(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self._end()
+
+    def opened(self, path: Path) -> Path:
+        """A pinned name of the file that was made as *path*, one of :attr:`overlays`."""
+        return pinned_name(self._own[path])
 
     def commit(self) -> None:
         """Write the result. The engine must have closed the overlays.
@@ -146,7 +154,7 @@ class Transaction(ABC):
 
     def _require_intact(self) -> None:
         for path, image in zip(self.overlays, self.images, strict=False):
-            overlay.require_intact(path, image)
+            overlay.require_intact(self.opened(path), image)
 
     def _overlay(self, path: Path, image: Image, *, locked: bool, like: Path | None = None) -> None:
         """Make the overlay *path* of *image*, as ``overlay.create`` does."""
@@ -191,7 +199,7 @@ class Transaction(ABC):
         for image in images:
             for link in image.chain:
                 require_settled(link.path)
-        return images
+        return tuple(map(self._lock.pin, images))
 
     def _chains(self) -> tuple[Image, ...]:
         return tuple(read_chain(disk.path, disk.format, allow=self.allow) for disk in self.disks)
@@ -216,6 +224,8 @@ class ReadOnly(Transaction):
 
 class InPlace(Transaction):
     """Changes the images themselves, all of them or none."""
+
+    in_place = True
 
     def __init__(
         self,
@@ -257,7 +267,7 @@ class InPlace(Transaction):
 
     def _make_overlays(self) -> None:
         for path, image in zip(self.overlays, self.images, strict=True):
-            self._overlay(path, image, locked=True, like=image.path)
+            self._overlay(path, image, locked=True, like=image.names[0])
 
     def _warnings(self, image: Image) -> Sequence[str]:
         warnings = []
@@ -281,13 +291,13 @@ class InPlace(Transaction):
 
     def _commit(self) -> None:
         for image in self.images:
-            if not self._lock.covers(image.path):
-                raise RefusedError(
-                    f"{shown(image.path)} was replaced by another file during the run"
-                )
+            for path, inode in zip(image.files, image.inodes, strict=True):
+                if not _leads_to(path, inode):
+                    raise RefusedError(f"{shown(path)} was replaced by another file during the run")
             # Extents and data files were held for reading, so that the engine could open them.
             self._lock.exclusive(image.files)
         first = self.images[0].path
+        overlays = [self.opened(path) for path in self.overlays]
         entries: list[Entry] = []
         wanted: list[tuple[Image, int, Path]] = []
         with explained("write the commit marker", first.parent):
@@ -295,15 +305,15 @@ class InPlace(Transaction):
                 self._make_durable,
                 self._require_intact,
                 lambda: entries.extend(map(_entry, self.images)),
-                lambda: wanted.extend(map(_needed, self.overlays, self.images)),
+                lambda: wanted.extend(map(_needed, overlays, self.images)),
             )
             with space.reserved(wanted):
                 self._mark(entries)
-        complete(entries, self.images, self._lock)
+        complete(entries, self.images, overlays, self._lock)
 
     def _make_durable(self) -> None:
         for path in self.overlays:
-            sync_file(path)
+            sync_file(self.opened(path))
             sync_directory(path.parent)
 
     def _mark(self, entries: Sequence[Entry]) -> None:
@@ -319,13 +329,21 @@ class InPlace(Transaction):
         return [path for image in self._made for path in run_files(image)]
 
 
+def _leads_to(path: Path, inode: tuple[int, int]) -> bool:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return (found.st_dev, found.st_ino) == inode
+
+
 def _entry(image: Image) -> Entry:
-    return Entry(image.path, image.format, identity(image.path))
+    return Entry(image.path, image.format, identity(image.names[0]))
 
 
-def _needed(path: Path, image: Image) -> tuple[Image, int, Path]:
-    """The bytes that committing the overlay at *path* may take, and the file to hold them."""
-    return image, space.needed(path, image), reserve_path(image.path)
+def _needed(overlay: Path, image: Image) -> tuple[Image, int, Path]:
+    """The bytes that committing *overlay* may take, and the file to hold them."""
+    return image, space.needed(overlay, image), reserve_path(image.path)
 
 
 def _checks(images: Sequence[Image], *, writable: bool) -> Sequence[Callable[[], None]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from unclone.images.image import blockdev, file_node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,31 @@ class Drive:
     path: Path
     format: str
     image: Image | None = None
+    #: A pinned name of the overlay at ``path``, where there is one.
+    pin: Path | None = None
+    #: Whether this process keeps every other user from ``image``, so that QEMU needs no lock.
+    locked: bool = False
+
+    @property
+    def name(self) -> Path:
+        """What to open the disk's own file by."""
+        if self.is_overlay or self.image is None:
+            return self.pin or self.path
+        return self.image.names[0]
+
+    @property
+    def is_overlay(self) -> bool:
+        """Whether ``path`` is an overlay of ``image``."""
+        return self.image is not None and self.path != self.image.path
+
+    @property
+    def node(self) -> dict[str, Any]:
+        """QEMU's description of the disk, with everything under it where ``image`` is known."""
+        node = {"driver": self.format, "file": file_node(self.name, locked=False)}
+        if self.image is None:
+            return node
+        below = blockdev(self.image, locked=self.locked)
+        return {**node, "backing": below} if self.is_overlay else below
 
 
 class Engine(Protocol):

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.disk_images import digest, make
-from tests.support.transactions import change, changed, is_old, run
-from unclone.images import files, qemu_img
-from unclone.images.errors import RefusedError, UncloneError
+from tests.support.disk_images import MIB, NEW, OLD, digest, digests, fill, holds, make, overlay_on
+from tests.support.transactions import change, changed, interrupt, is_old, run
+from unclone.images import chain, files, process, qemu_img, transaction
+from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.engines.engine import Drive
+from unclone.images.errors import InUseError, RefusedError, UncloneError
 from unclone.images.output import ToOutput
-from unclone.images.overlay import journal_path, overlay_path
+from unclone.images.overlay import journal_path, overlay_path, partial_path
 from unclone.images.recovery import Action, recover
 from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from unclone.images.image import Image
 
 
 @pytest.fixture
@@ -128,9 +135,8 @@ def test_the_unfinished_output_is_exchanged(
 
     def exchange(*arguments: object, **settings: object) -> None:
         convert(*arguments, **settings)  # type: ignore[arg-type]  # as they came
-        partial = arguments[2]
-        os.unlink(str(partial))
-        os.symlink(victim, str(partial))
+        partial_path(output).unlink()
+        partial_path(output).symlink_to(victim)
 
     monkeypatch.setattr(qemu_img, "convert", exchange)
     output = image.with_name("output.qcow2")
@@ -140,3 +146,164 @@ def test_the_unfinished_output_is_exchanged(
     ):
         transaction.commit()
     assert os.listdir(image.parent) == ["disk.qcow2"]
+
+
+# -- what a path leads to at the moment when QEMU opens it ----------------------------------------
+
+
+@contextmanager
+def exchanged(path: Path, decoy: Path, *, link: bool) -> Iterator[None]:
+    """*decoy* under the name of *path*, which gets its name back afterwards."""
+    away = path.with_name("away")
+    if not path.exists():
+        yield
+        return
+    path.rename(away)
+    if link:
+        path.symlink_to(decoy)
+    else:
+        decoy.rename(path)
+    try:
+        yield
+    finally:
+        if link:
+            path.unlink()
+        else:
+            path.rename(decoy)
+        away.rename(path)
+
+
+@pytest.fixture
+def decoys(image: Path, tmp_path: Path) -> Path:
+    """A folder with other images under the names that a run on *image* uses."""
+    folder = tmp_path / "decoys"
+    folder.mkdir()
+    decoy = make(folder / image.name)
+    for name in (overlay_path(image).name, partial_path(image.with_name("output.qcow2")).name):
+        shutil.copy2(decoy, folder / name)
+    return folder
+
+
+@pytest.fixture(params=["image", "overlay", "base", "partial", "folder"])
+def under_attack(
+    request: pytest.FixtureRequest,
+    image: Path,
+    decoys: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> object:
+    """Whenever ``qemu-img`` runs, a file or the folder is exchanged, and then put back."""
+    path = {
+        "image": image,
+        "overlay": overlay_path(image),
+        "base": image.with_name("base.qcow2"),
+        "partial": partial_path(image.with_name("output.qcow2")),
+        "folder": image.parent,
+    }[request.param]
+    decoy = decoys if request.param == "folder" else decoys / path.name
+    if request.param == "base":
+        make(path)
+        fill(path, 0x33, 5 * MIB, MIB)
+        image.unlink()
+        overlay_on(image, path.name)
+        shutil.copy2(decoys / image.name, decoy)
+    run_program = process.run
+
+    def attacked(*arguments: object, **settings: object) -> object:
+        with exchanged(path, decoy, link=True):
+            return run_program(*arguments, **settings)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(process, "run", attacked)
+    # One after the other: what Python does meanwhile sees the exchange, and ends the run.
+    serially = f"{transaction.__name__}.run_concurrently"
+    monkeypatch.setattr(serially, lambda *functions: [function() for function in functions])
+    before = digests(decoys.iterdir())
+    yield request.param
+    monkeypatch.undo()
+    assert digests(decoys.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_qemu_changes_the_files_that_were_read(under_attack: str, image: Path) -> None:
+    with InPlace([Disk(image)]) as run_:
+        fill(run_.overlays[0], NEW, 3 * MIB, MIB)
+        run_.commit()
+    assert changed(image)
+    assert under_attack != "base" or holds(image, 0x33, 5 * MIB, MIB)
+
+
+@pytest.mark.slow
+def test_qemu_copies_the_files_that_were_read(under_attack: str, image: Path) -> None:
+    output = image.with_name("output.qcow2")
+    with ToOutput([Disk(image)], [output]) as run_:
+        fill(run_.overlays[0], NEW, 3 * MIB, MIB)
+        run_.commit()
+    assert changed(output)
+    assert is_old(image)
+    assert under_attack != "base" or holds(output, 0x33, 5 * MIB, MIB)
+
+
+@pytest.mark.parametrize(("what", "link"), [("image", True), ("overlay", False), ("folder", True)])
+def test_the_storage_daemon_opens_the_files_that_were_read(
+    image: Path, decoys: Path, what: str, *, link: bool
+) -> None:
+    before = digests(decoys.iterdir())
+    path = {"image": image, "overlay": overlay_path(image), "folder": image.parent}[what]
+    with InPlace([Disk(image)]) as run_:
+        (overlay,) = run_.overlays
+        drive = Drive(overlay, "qcow2", run_.images[0], run_.opened(overlay), locked=True)
+        with exchanged(path, decoys if what == "folder" else decoys / path.name, link=link):
+            daemon = StorageDaemon([drive], scratch=False)
+            daemon.await_files()
+        with open(daemon.places[0].file, "r+b", buffering=0) as disk:
+            disk.seek(MIB)
+            assert disk.read(MIB) == bytes([OLD]) * MIB
+            disk.seek(3 * MIB)
+            disk.write(bytes([NEW]) * MIB)
+        daemon.end()
+        run_.commit()
+    assert changed(image)
+    assert digests(decoys.iterdir()) == before
+
+
+def test_the_recovery_writes_to_the_files_that_were_read(
+    image: Path, decoys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt([image], committed=True)
+    before = digests(decoys.iterdir())
+    commit = qemu_img.commit
+
+    def attacked(*arguments: object, **settings: object) -> None:
+        with exchanged(image.parent, decoys, link=True):
+            commit(*arguments, **settings)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(qemu_img, "commit", attacked)
+    assert recover(image).action is Action.FINISHED
+    assert changed(image)
+    assert digests(decoys.iterdir()) == before
+
+
+@pytest.mark.parametrize("which", ["image", "base"])
+def test_what_was_read_was_another_file_than_the_locked_one(
+    image: Path, decoys: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """The exchange ends before anything looks at the path again."""
+    base = make(image.with_name("base.qcow2"))
+    image.unlink()
+    overlay_on(image, base.name)
+    shutil.copy2(image, decoys / image.name)
+    shutil.copy2(base, decoys / base.name)
+    attacked = {"image": image, "base": base}[which]
+    reads = []
+    read = chain.read_chain
+
+    def exchange(*arguments: object, **settings: object) -> Image:
+        reads.append(arguments)
+        if len(reads) < 2:
+            return read(*arguments, **settings)  # type: ignore[arg-type]  # as they came
+        with exchanged(attacked, decoys / attacked.name, link=False):
+            return read(*arguments, **settings)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(f"{transaction.__name__}.read_chain", exchange)
+    with pytest.raises(InUseError, match="changed while it was being opened"):
+        run(image, change)
+    assert len(reads) == 2

@@ -54,7 +54,7 @@ def opened(
     Raises ``EngineError`` when the guest cannot be opened or, inside the ``with`` block, read.
     """
     drives = [
-        Drive(overlay, "qcow2", image)
+        Drive(overlay, "qcow2", image, transaction.opened(overlay), transaction.in_place)
         for overlay, image in zip(transaction.overlays, transaction.images, strict=False)
     ] or [Drive(image.path, str(image.format), image) for image in transaction.images]
     timer.phase("launch")

@@ -30,6 +30,7 @@ from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UncloneError
 from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
+from unclone.images.pinned import with_paths
 from unclone.images.temporary_folders import clean_up, new_folder, remove
 from unclone.images.text import printable
 
@@ -136,8 +137,8 @@ class StorageDaemon:
         drive = self._drives[number]
         if self._scratch or drive.image is None or not place.layers:
             return place
-        over = drive.path != drive.image.path
-        layers = layers_over(drive.path, drive.image) if over else layers_of(drive.image)
+        over = drive.is_overlay
+        layers = layers_over(drive.name, drive.image) if over else layers_of(drive.image)
         if not layers:
             return place
         dirty_map = Path(place.dirty_map)
@@ -278,7 +279,7 @@ class StorageDaemon:
             pass
         name = self._unanswered.pop(0)
         if "error" in answer:
-            reason = printable(answer["error"]["desc"])
+            reason = printable(with_paths(answer["error"]["desc"]))
             self._unanswered.clear()
             self._failure = (
                 unusable(f"{_DENIED}: {reason}")
@@ -321,10 +322,11 @@ def _export(name: str, node: str, file: Path) -> dict[str, Any]:
 
 
 def _node(drive: Drive, name: str, *, read_only: bool) -> dict[str, Any]:
+    node = drive.node
     return {
-        "driver": drive.format,
+        **node,
         "node-name": name,
         "read-only": read_only,
         "cache": {"no-flush": True},
-        "file": {"driver": "file", "filename": str(drive.path), "read-only": read_only},
+        "file": {**node["file"], "read-only": read_only},
     }

@@ -9,11 +9,13 @@ lives as long as the appliance. When this process itself is killed, libguestfs' 
 kills QEMU within two seconds.
 
 References: guestfs(3) "BACKEND", "BACKEND SETTINGS", guestfs-internals(1) "APPLIANCE BOOT
-PROCESS"; QEMU qemu-system-x86_64(1) ``-drive werror=``; systemd-udevd(8), kernel-command-line(7).
+PROCESS"; QEMU qemu-system-x86_64(1) ``-drive werror=``, ``-set`` (libguestfs names drives ``hd0``
+and so on, and puts its caller's options last, for this); systemd-udevd(8), kernel-command-line(7).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from unclone.images.engines.guestfs.acceleration import Acceleration, acceleration, remember
 from unclone.images.engines.guestfs.native import Native, string_list
 from unclone.images.errors import EngineError, InUseError, UsageError, killed
+from unclone.images.pinned import with_paths
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -92,7 +95,7 @@ class Appliance:
     def __init__(self, drives: Sequence[Drive], *, read_only: bool, kvm: bool | None) -> None:
         """Prepare it. *kvm* None leaves the accelerator to the user's own settings.
 
-        With *read_only* libguestfs puts an overlay of its own over each drive.
+        With *read_only* each drive gets a temporary overlay.
         """
         self.drives = tuple(drives)
         self._kvm = kvm
@@ -107,8 +110,8 @@ class Appliance:
         self.native.listen(self._console.append)
         self._worker.submit(self.native.silence).result()
         self._configure()
-        for drive in self.drives:
-            self._attach(drive, read_only=read_only)
+        for number, drive in enumerate(self.drives):
+            self._attach(number, drive, read_only=read_only)
 
     def launch(self) -> None:
         """Start it. Raises EngineError, or InUseError when another process holds a drive."""
@@ -234,14 +237,25 @@ class Appliance:
         except RuntimeError as error:
             raise EngineError(f"libguestfs: {printable(str(error))}") from error
 
-    def _attach(self, drive: Drive, *, read_only: bool) -> None:
+    def _attach(self, number: int, drive: Drive, *, read_only: bool) -> None:
         shown = printable(os.fspath(drive.path))
         try:
             path = os.fspath(drive.path.absolute())
             path.encode()
+            described = drive.image is not None
             self.binding.add_drive_opts(
-                path, format=drive.format, readonly=read_only, cachemode="writeback"
+                path,
+                format=drive.format,
+                readonly=read_only and not described,
+                cachemode="writeback",
             )
+            if described:
+                # libguestfs resolves a path, which may lead elsewhere by then, and QEMU would
+                # follow the header of what is there.
+                file = "json:" + json.dumps(drive.node)
+                self.binding.config("-set", f"drive.hd{number}.file={file}")
+                if read_only:  # QEMU puts an overlay of its own over the drive
+                    self.binding.config("-set", f"drive.hd{number}.snapshot=on")
         except UnicodeEncodeError:
             raise UsageError(
                 f"{shown}: libguestfs cannot open a file whose name is not valid UTF-8",
@@ -258,7 +272,7 @@ class Appliance:
         messages = [line for line in lines if re.match(r"\S*qemu-(system|kvm)\S*: ", line)]
         if isinstance(error, _TooSlowError) and not messages:
             return error
-        reason = printable(" / ".join(messages or lines[-3:])) or error.message
+        reason = printable(with_paths(" / ".join(messages or lines[-3:]))) or error.message
         if " lock" in reason and "Failed to get" in reason:
             drives = ", ".join(printable(os.fspath(drive.path)) for drive in self.drives)
             return InUseError(

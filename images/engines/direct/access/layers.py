@@ -31,14 +31,13 @@ def layers_over(overlay: Path, image: Image) -> tuple[Layer, ...]:
 
 
 def _layer(image: Image) -> Layer | None:
-    path = str(image.path)
+    path, *data = map(str, image.names)
     if image.format is Format.RAW:
         return Layer(path, image.virtual_size)
     if image.format is not Format.QCOW2:
         return None
-    with open_image(image.path) as file:
+    with open_image(image.names[0]) as file:
         tables = qcow2.read_tables(Source(file, shown(image.path), image.format))
     if tables is None:
         return None
-    data = str(image.data_files[0]) if image.data_files else ""
-    return Layer(path, image.virtual_size, *tables, data)
+    return Layer(path, image.virtual_size, *tables, data[0] if data else "")

@@ -6,6 +6,7 @@ Each test starts one of its own, so there are few of them.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +16,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.disk_images import MIB, NEW, OLD, digests, make
 from tests.support.disks import BARE_ROOT, Part, make_disk, make_file_system
+from tests.support.transactions import changed
 from unclone.images.engines.engine import Drive
 from unclone.images.engines.guestfs import appliance as module
 from unclone.images.engines.guestfs.acceleration import Acceleration
 from unclone.images.engines.guestfs.appliance import Appliance, shell_value, start
 from unclone.images.errors import EngineError, InUseError, KilledError, UsageError
 from unclone.images.opening import open_guest, select_engine
+from unclone.images.overlay import overlay_path
+from unclone.images.transaction import Disk, InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +177,34 @@ def test_a_disk_that_another_process_uses_is_in_use(disk: Path) -> None:
             pass
         holder.communicate("quit\n")
     assert appliances(disk) == []
+
+
+@pytest.mark.appliance
+def test_it_opens_the_files_that_were_read_whatever_their_names_lead_to(tmp_path: Path) -> None:
+    """As of a folder that another user can write to: exchanged while the appliance starts."""
+    for folder in ("shared", "decoys"):
+        (tmp_path / folder).mkdir()
+    image = make(tmp_path / "shared" / "disk.qcow2")
+    decoy = make(tmp_path / "decoys" / "disk.qcow2")
+    shutil.copy2(decoy, decoy.with_name(overlay_path(image).name))
+    before = digests(decoy.parent.iterdir())
+    with InPlace([Disk(image)]) as run:
+        (overlay,) = run.overlays
+        drive = Drive(overlay, "qcow2", run.images[0], run.opened(overlay), locked=True)
+        appliance = Appliance([drive], read_only=False, kvm=False)
+        away = image.parent.rename(tmp_path / "away")
+        image.parent.symlink_to(decoy.parent)
+        appliance.launch()
+        image.parent.unlink()
+        away.rename(image.parent)
+        device, binding = "/dev/sda", appliance.binding
+        new = bytes([NEW]) * MIB
+        assert appliance.call(lambda: binding.pread_device(device, MIB, MIB)) == bytes([OLD]) * MIB
+        appliance.call(lambda: binding.pwrite_device(device, new, 3 * MIB))
+        appliance.close()
+        run.commit()
+    assert changed(image)
+    assert digests(decoy.parent.iterdir()) == before
 
 
 @pytest.mark.appliance
