@@ -6,13 +6,18 @@ make(1) do. The names of the files do not count: an image may be moved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from unclone.images.image import Image
+
+
+#: Bytes at the beginning of a file: the header of an image, and its first tables.
+_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,13 @@ def disk_state(image: Image) -> DiskState:
 def _file_state(path: Path) -> FileState:
     found = path.stat()
     return FileState(found.st_size, found.st_mtime_ns)
+
+
+def head_state(path: Path) -> dict[str, Any]:
+    """The state of the file at *path*, with the SHA-256 of its first 64 KiB, for a record.
+
+    Raises OSError.
+    """
+    with path.open("rb", buffering=0) as file:
+        head = hashlib.sha256(file.read(_HEAD)).hexdigest()
+    return {**asdict(_file_state(path)), "head_sha256": head}

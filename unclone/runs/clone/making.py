@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import RefusedError
 from unclone.images.files import create_private, explained
+from unclone.images.fingerprint import head_state
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.batch import RECORD, SCHEMA
@@ -115,7 +116,7 @@ def make(
                     notes = (*notes, attach_note(path / SEED))
             identity = _as_made(identity, report)
             files = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
-            record(folder, identity, source, files, backing)
+            record(folder, identity, source, files, backing_states(backing))
     except InterruptedRun as interrupt:
         # Whatever had become of the disk: its folder has not appeared.
         raise InterruptedRun(str(path)) from interrupt
@@ -314,20 +315,29 @@ def _row(order: Order, identity: MachineIdentity, *, from_cards: bool) -> Row:
     )
 
 
+def backing_states(paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the backing files *paths* are now: they must not change any more."""
+    return {path: head_state(Path(path)) for path in paths}
+
+
 def record(
     folder: Path,
     identity: MachineIdentity,
     source: MadeFrom,
     files: Sequence[str],
-    backing: Sequence[str],
+    backing: Mapping[str, dict[str, Any]],
 ) -> None:
-    """Write ``machine.json``: who it is, what it was made from, and digests of what was made."""
+    """Write ``machine.json``: who it is, what it was made from, and digests of what was made.
+
+    *backing* is what :func:`backing_states` returned.
+    """
     document = {
         "schema": SCHEMA,
         "machine": identity.to_json(),
         "made_from": source.to_json(identity.name),
         "files": [_described(folder / name) for name in files],
         "backing": list(backing),
+        "backing_states": list(backing.values()),
     }
     path = folder / RECORD
     with explained("write the machine's record", folder):

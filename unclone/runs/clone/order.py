@@ -99,6 +99,8 @@ class MadeFrom:
     own: Mapping[str, Mapping[str, str]]
     #: Host names that are not the machine's name, by that.
     hostnames: Mapping[str, str]
+    #: A salted digest of what is asked that may be secret: ``SALT:SCRYPT``; "" of nothing.
+    asked: str = ""
     version: str = field(default=__version__)
 
     def to_json(self, name: str) -> dict[str, Any]:
@@ -112,6 +114,7 @@ class MadeFrom:
             "mode": self.mode,
             "options": _digest(settings),
             "settings": settings,
+            "asked": self.asked,
             "version": self.version,
         }
 
@@ -163,6 +166,11 @@ _CALLED = {
 }
 #: Of the seed: what one machine may have of its own.
 _OF_A_ROW = ("users", "ssh_keys", "packages", "run", "timezone", "values")
+#: What may have a password in it: so much of a digest tells a change, and confirms no guess.
+_SHORT = 4
+_MAY_BE_SECRET = frozenset(
+    {"run", "values", "user_data", "templates", "vendor_data", "network_config", "meta_data"}
+)
 
 
 def _common_settings(order: Order) -> dict[str, str]:
@@ -218,7 +226,9 @@ def _of_seed(blueprint: Blueprint) -> dict[str, Any]:
 
 def _digests(said: Mapping[str, Any]) -> dict[str, str]:
     return {
-        _CALLED.get(key, key.replace("_", "-")): _digest(value)
+        _CALLED.get(key, key.replace("_", "-")): (
+            _digest(value)[: _SHORT if key in _MAY_BE_SECRET else None]
+        )
         for key, value in said.items()
         if value is not None
     }

@@ -28,7 +28,7 @@ from unclone.images.engines.direct.engine import BeyondReachError, keep_checksum
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import UncloneError
 from unclone.images.files import explained, sync_directory, sync_file
-from unclone.images.fingerprint import disk_state
+from unclone.images.fingerprint import head_state
 from unclone.images.formats.header import Format
 from unclone.images.qcow2_overlay import CLUSTER
 from unclone.runs.clone.deciding import allocate
@@ -139,17 +139,12 @@ def _known(record: Path) -> Prepared | None:
         if document["reason"]:
             raise NotStampedError(str(document["reason"]))
         images = tuple(record.with_name(name) for name in document["images"])
-        if [_state(path) for path in images] != document["states"]:
+        if [head_state(path) for path in images] != document["states"]:
             return None
         stamps = tuple(Stamp.from_json(each) for each in document["stamps"])
         return Prepared(images, stamps, document["values"], document["stand_ins"])
     except (OSError, ValueError, KeyError, TypeError, UncloneError):
         return None
-
-
-def _state(path: Path) -> dict[str, Any]:
-    state = disk_state(read_chain(path, Format.QCOW2))
-    return {"size": state.virtual_size, "mtime_ns": state.files[0].mtime_ns}
 
 
 @contextmanager
@@ -193,7 +188,7 @@ def _prepare(
             "schema": SCHEMA,
             "reason": "",
             "images": [path.name for path in images],
-            "states": [_state(path) for path in images],
+            "states": [head_state(path) for path in images],
             "stamps": [stamp.to_json() for stamp in found.stamps],
             "values": dict(found.values),
             "stand_ins": dict(found.stand_ins),

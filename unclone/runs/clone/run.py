@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unclone.images.errors import RefusedError, UncloneError
+from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
-from unclone.images.text import printable, shown
 from unclone.runs import failures
 from unclone.runs.clone import deciding
-from unclone.runs.clone.batch import RECORD, Batch, read_record
+from unclone.runs.clone.batch import Batch, read_record
 from unclone.runs.clone.deciding import Share
 from unclone.runs.clone.job import Job, execute
 from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
-from unclone.runs.clone.making import Machine
 from unclone.runs.clone.order import Mode, made_from
+from unclone.runs.clone.presence import Presence, recorded
 from unclone.runs.completed import CompletedRun
 from unclone.runs.worker_pool import default_jobs
-from unclone.sanitize.identities.machine import MachineIdentity
 
 #: So many machines are worth the preparation, which takes as long as some ten of them.
 STAMPED_FROM = 8
@@ -30,10 +27,13 @@ STAMPED_FROM = 8
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
+    from pathlib import Path
 
     from unclone.runs.clone.deciding import Golden
+    from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import MadeFrom, Order
     from unclone.runs.listener import BatchListener
+    from unclone.sanitize.identities.machine import MachineIdentity
 
 
 def clone(
@@ -152,9 +152,10 @@ class _Run:
     def _sort_out(self, shares: Sequence[Share], folder: Path) -> None:
         """Which machines are there."""
         for share in shares:
+            presence = Presence(share.order, share.source)
             for name in share.order.names:
                 try:
-                    found = _present(share.order, share.source, folder / name)
+                    found = presence.machine(folder / name)
                 except UncloneError as error:
                     self._refuse(folder, name, error)
                     continue
@@ -162,6 +163,7 @@ class _Run:
                     share.missing.append(name)
                 else:
                     self._end(name, CompletedRun(os.fspath(folder / name), result=found))
+            share.source = replace(share.source, asked=presence.asked())
 
     def _make(self, share: Share, identities: Sequence[MachineIdentity], batch: Batch) -> None:
         names = {os.fspath(batch.path(each.name)): each.name for each in identities}
@@ -259,7 +261,7 @@ def _tell(
 
 def _appeared(path: Path) -> Machine:
     """The machine that has just been made as *path*."""
-    return _recorded(read_record(path) or {}, path, "done")
+    return recorded(read_record(path) or {}, path, "done")
 
 
 def protect(order: Order) -> None:
@@ -272,59 +274,3 @@ def protect(order: Order) -> None:
                 path.chmod(mode & ~0o222)
             except OSError:
                 continue  # another's file: then they take care of it
-
-
-def _present(order: Order, source: MadeFrom, path: Path) -> Machine | None:
-    """The machine at *path*, if it is there, made from the same; None to make it, perhaps again.
-
-    Raises RefusedError for one that was made from something else, and is not to be replaced.
-    """
-    record = read_record(path)
-    if record is None:
-        return None
-    if order.replace:
-        return None
-    if record.get("made_from") == source.to_json(path.name):
-        machine = _recorded(record, path, "present")
-        needed = [(path / each, "file") for each in machine.files]
-        needed += [(Path(each), "backing file") for each in machine.backing]
-        for each, what in needed:
-            if not each.is_file():
-                raise RefusedError(
-                    f"{shown(path)} is there, and its {what} {shown(each)} is not",
-                    hint="Bring it back, or give --replace to make the machine anew.",
-                )
-        return machine
-    what = _difference(record.get("made_from"), source.to_json(path.name))
-    raise RefusedError(
-        f"{shown(path)} is there, and was made from something else: {what}",
-        hint="Give --replace to make it anew, with a new identity; or choose another name.",
-    )
-
-
-def _recorded(record: dict[str, Any], path: Path, status: str) -> Machine:
-    identity = MachineIdentity.from_json(record["machine"])
-    files = (*(str(each["path"]) for each in record["files"]), RECORD)
-    return Machine(identity, path, status, files, tuple(map(str, record["backing"])))
-
-
-def _difference(before: object, now: dict[str, Any]) -> str:
-    """Which part of what a machine is made from is not what it was."""
-    if not isinstance(before, dict):
-        return "its record does not say from what"
-    names = {
-        "images": "the golden image has changed, or is another one",
-        "definition": "the definition is another",
-        "mode": f"it was made with --mode {printable(str(before.get('mode')), 20)}",
-        "options": _other_settings(before.get("settings"), now["settings"]),
-    }
-    changed = [text for key, text in names.items() if before.get(key) != now[key]]
-    return "; ".join(changed) or "another version of unclone made it"
-
-
-def _other_settings(before: object, now: dict[str, str]) -> str:
-    """Which settings have changed."""
-    if not isinstance(before, dict):
-        return "the options are others"
-    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-    return f"another {' and '.join(printable(str(key), 40) for key in changed)}"

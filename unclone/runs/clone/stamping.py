@@ -16,6 +16,7 @@ from unclone.runs.clone.making import (
     SEED,
     Machine,
     attach_note,
+    backing_states,
     definition_request,
     disk_names,
     names_in,
@@ -47,6 +48,7 @@ class Stamper:
         self._golden = golden
         self._source = source
         self._prepared = prepared
+        self._backing = backing_states([str(image) for image in prepared.images])
         self._overlays = [
             Overlay(image, "qcow2", stamp.size, set(stamp.blocks))
             for image, stamp in zip(prepared.images, prepared.stamps, strict=True)
@@ -104,9 +106,8 @@ class Stamper:
             if has_seed and SEED not in names_in(defined):
                 notes = (*notes, attach_note(path / SEED))
         own = self._as_made(identity)
-        backing = tuple(map(str, self._prepared.images))
-        record(folder, own, self._source, sorted(files), backing)
-        return Machine(own, path, "done", (*sorted(files), RECORD), backing, notes)
+        record(folder, own, self._source, sorted(files), self._backing)
+        return Machine(own, path, "done", (*sorted(files), RECORD), tuple(self._backing), notes)
 
     def _as_made(self, identity: MachineIdentity) -> MachineIdentity:
         """What was decided, with what machines of this image keep."""
