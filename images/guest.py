@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from unclone.images.layout import Layout
-    from unclone.images.volumes import CheckResult, Member, Volumes
+    from unclone.images.volumes import CheckResult, Member, Subvolume, Volumes
 
 #: As the kernel's: more symlinks than this in one lookup is a loop.
 MAX_SYMLINKS = 40
@@ -57,25 +57,11 @@ class Guest:
 
     def lstat(self, path: str) -> Stat | None:
         """The inode at *path* without following a final symlink; None when there is none."""
-        try:
-            return self._lstat(self._resolve(path, follow_last=False))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
-                return None
-            raise
+        return self._stat(path, follow_last=False)
 
     def stat(self, path: str) -> Stat | None:
         """The inode at *path*, symlinks followed; None when they lead nowhere."""
-        try:
-            return self._lstat(self.resolve(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
-                return None
-            raise
+        return self._stat(path, follow_last=True)
 
     def exists(self, path: str) -> bool:
         """Whether anything is at *path*, a dangling symlink included."""
@@ -97,10 +83,9 @@ class Guest:
 
     def kinds(self, path: str) -> Mapping[str, Kind]:
         """What each name in the directory at *path* is; empty when it is not a directory."""
-        known = self._listings.get(path)
-        if known is None:
-            known = self._listings[path] = self._scan_physical(path)
-        return known
+        if path not in self._listings:
+            self._listings[path] = self._scan_physical(path)
+        return self._listings[path]
 
     def kind(self, path: str) -> Kind | None:
         """What *path* leads to, symlinks followed; None for nothing.
@@ -216,8 +201,7 @@ class Guest:
         labels = self.xattrs(like) if pattern else {}
         if pattern:
             uid, gid = pattern.uid, pattern.gid
-        physical = self._resolve(path, follow_last=False)
-        self._forget()
+        physical = self._changing(path)
         self._volumes.create(physical, content, mode=mode, uid=uid, gid=gid)
         if "security.selinux" in labels:
             self._volumes.set_xattr(physical, "security.selinux", labels["security.selinux"])
@@ -241,27 +225,19 @@ class Guest:
     def rename(self, old: str, new: str) -> None:
         """Rename within one file system of the guest."""
         source = self._resolve(old, follow_last=False)
-        target = self._resolve(new, follow_last=False)
-        self._forget()
-        self._volumes.rename(source, target)
+        self._volumes.rename(source, self._changing(new))
 
     def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Make one directory."""
-        physical = self._resolve(path, follow_last=False)
-        self._forget()
-        self._volumes.make_directory(physical, mode=mode, uid=uid, gid=gid)
+        self._volumes.make_directory(self._changing(path), mode=mode, uid=uid, gid=gid)
 
     def make_symlink(self, path: str, target: str) -> None:
         """Make a symlink at *path* with *target* as its text."""
-        physical = self._resolve(path, follow_last=False)
-        self._forget()
-        self._volumes.make_symlink(physical, target)
+        self._volumes.make_symlink(self._changing(path), target)
 
     def set_owner(self, path: str, *, uid: int, gid: int) -> None:
         """Change owner and group (of a symlink itself)."""
-        physical = self._resolve(path, follow_last=False)
-        self._forget()
-        self._volumes.set_owner(physical, uid=uid, gid=gid)
+        self._volumes.set_owner(self._changing(path), uid=uid, gid=gid)
 
     def set_mode(self, path: str, mode: int) -> None:
         """Change the permission bits of what *path* leads to."""
@@ -291,9 +267,18 @@ class Guest:
         Read back with :meth:`identifiers`; mount again with :meth:`reopen`. Device names stay the
         same, also those that are made of an old identifier.
         """
+        self.unmounted().set_identifiers(tuple(identifiers))
+
+    def subvolumes(self, device: str) -> Sequence[Subvolume]:
+        """Those of the btrfs on *device*, which is mounted, read now."""
+        place = next(m.mount_point for m in self.layout.mounts_in_order if m.device == device)
+        return self._volumes.subvolumes(place)[0]
+
+    def unmounted(self) -> Volumes:
+        """What is below, with everything unmounted; :meth:`reopen` mounts it again."""
         self._forget()
         self._volumes.unmount_all()
-        self._volumes.set_identifiers(tuple(identifiers))
+        return self._volumes
 
     def reopen(self) -> Callable[[], Sequence[CheckResult]]:
         """Unmount everything, begin to check every file system, and mount all of it read-only.
@@ -301,10 +286,9 @@ class Guest:
         What is read next comes from the disks. The function returned waits for the results of the
         checks; before that, a read may meet damage and raise any ``OSError``.
         """
-        self._forget()
-        self._volumes.unmount_all()
-        checks = [self._volumes.begin_check(device) for device in self.layout.checkable]
-        self.layout.mount(self._volumes, read_only=True)
+        volumes = self.unmounted()
+        checks = [volumes.begin_check(device) for device in self.layout.checkable]
+        self.layout.mount(volumes, read_only=True)
         return lambda: [check() for check in checks]
 
     # -- helpers ---------------------------------------------------------------------------
@@ -314,6 +298,21 @@ class Guest:
         self._listings.clear()
         self._resolved.clear()
         self._links.clear()
+
+    def _changing(self, path: str) -> str:
+        physical = self._resolve(path, follow_last=False)
+        self._forget()
+        return physical
+
+    def _stat(self, path: str, *, follow_last: bool) -> Stat | None:
+        try:
+            return self._lstat(self._resolve(path, follow_last=follow_last))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
+                return None
+            raise
 
     def _lstat(self, physical: str) -> Stat:
         known = self._stats.get(physical)

@@ -39,6 +39,15 @@ class OtherSystem(NamedTuple):
     files: tuple[str, ...]
 
 
+class Snapshot(NamedTuple):
+    """A snapshot of a subvolume that the guest mounts. ``stays``: why it cannot be deleted."""
+
+    device: str
+    subvolume: str
+    uuid: str
+    stays: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The mounts of a guest, root first, and what its fstab names that could not be found."""
@@ -52,6 +61,8 @@ class Layout:
     hashed: frozenset[str] = frozenset()
     #: On btrfs: snapshots and other subvolumes that are not mounted, and identify the original.
     other_systems: tuple[OtherSystem, ...] = ()
+    #: Those that are snapshots of what is mounted, with or without an identity.
+    snapshots: tuple[Snapshot, ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:

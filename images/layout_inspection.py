@@ -19,7 +19,7 @@ from unclone.images.discoverable import ESP
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
 from unclone.images.roots import LINUX, closed_groups, find_root, group_hint
-from unclone.images.subvolumes import other_systems
+from unclone.images.subvolumes import find_others
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class _Inspection:
         var = (found.partition for found in self.discovered if found.may_be_var)
         hashed = frozenset({"/usr"} & {f.place for f in self.discovered} if self._hashes() else ())
         mounts = (self.root.mount, *in_order)
-        others = other_systems(self.volumes, mounts)
-        return Layout(mounts, tuple(self.warnings), tuple(var), hashed, others)
+        others = find_others(self.volumes, mounts)
+        return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others)
 
     def _hashes(self) -> bool:
         return any(fs.type == "DM_verity_hash" for fs in self.file_systems)

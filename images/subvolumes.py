@@ -3,69 +3,189 @@
 Each has a machine-id and private host keys of its own, which are the original's. They are out of
 reach of the guest's own paths, so they are looked into once, from the top of the file system.
 
-References: btrfs-subvolume(8) (``list``, ``get-default``); snapper(8); timeshift; btrbk(1).
+A snapshot knows the UUID of what it was taken from, also when that is gone. What descends from a
+mounted subvolume, or it from that, is a snapshot; so is what is where snapper and Timeshift put
+theirs. Containers and data have subvolumes as well, and those are none.
+
+References: btrfs-subvolume(8) (``list``, ``get-default``, ``delete``); snapper(8); timeshift;
+btrbk(1).
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import EngineError
-from unclone.images.guest import Guest
-from unclone.images.layout import Layout, Mount, OtherSystem
+from unclone.images.guest import Guest, parent
+from unclone.images.layout import Layout, Mount, OtherSystem, Snapshot
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from unclone.images.volumes import Volumes
+    from unclone.images.volumes import Subvolume, Volumes
 
 #: Subvolumes that are looked into. With more, the rest is named as not looked into.
 _MANY = 1000
 #: Bytes of a machine-id file.
 _ID_LIMIT = 64
 _ID = re.compile(rb"\s*[0-9a-fA-F-]{32,36}\s*")
+_MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+_HOST_KEYS = "/etc/ssh"
+#: Further files that every machine has of its own.
+_OTHER_FILES = (
+    "/etc/iscsi/initiatorname.iscsi",
+    "/etc/nvme/hostnqn",
+    "/var/lib/cloud/data/instance-id",
+    "/var/lib/systemd/credential.secret",
+    "/var/lib/systemd/random-seed",
+)
+#: Where snapper and Timeshift put snapshots.
+_OF_TOOLS = re.compile(
+    r"(.*/)?[.@_]*snapshots/\d+/snapshot|timeshift-btrfs/snapshots/[^/]+/[^/]+", re.DOTALL
+)
 
 
-def other_systems(volumes: Volumes, mounts: Sequence[Mount]) -> tuple[OtherSystem, ...]:
+class Others(NamedTuple):
+    """What of a guest's btrfs is not mounted."""
+
+    systems: tuple[OtherSystem, ...]
+    snapshots: tuple[Snapshot, ...]
+
+
+def find_others(volumes: Volumes, mounts: Sequence[Mount]) -> Others:
     """Those on every btrfs of *mounts*. Leaves nothing mounted."""
     devices = dict.fromkeys(mount.device for mount in mounts if mount.type == "btrfs")
-    return tuple(found for device in devices for found in _on(volumes, device, mounts))
+    found = [_on(volumes, device, mounts) for device in devices]
+    return Others(
+        tuple(system for each in found for system in each.systems),
+        tuple(snapshot for each in found for snapshot in each.snapshots),
+    )
 
 
-def _on(volumes: Volumes, device: str, mounts: Sequence[Mount]) -> Iterator[OtherSystem]:
-    top = Mount(device, "/", "btrfs", "/")
-    volumes.unmount_all()
+def delete(guest: Guest, device: str, paths: Sequence[str]) -> None:
+    """Delete the subvolumes *paths* on *device*, and what tools keep of them.
+
+    The guest is unmounted for it. Raises EngineError when one cannot be deleted.
+    """
+    volumes = guest.unmounted()
+    volumes.mount(device, "/", subvolume="/", read_only=False)
     try:
-        volumes.mount(device, "/", subvolume="/", read_only=True)
-        paths, default = volumes.subvolumes()
-        mounted = {
-            mount.subvolume.strip("/") or default for mount in mounts if mount.device == device
-        }
-        guest = Guest(volumes, Layout((top,)))
-        # The top of the file system is not in the list of its subvolumes.
-        others = [path for path in ("", *paths) if path not in mounted]
-        for path in others[:_MANY]:
-            files = tuple(_identifying(guest, f"/{path}".rstrip("/")))
-            if files:
-                yield OtherSystem(device, path, files)
-        for path in others[_MANY:]:
-            yield OtherSystem(device, path, ())
-    except EngineError:
-        return  # its check says what is wrong with it
+        volumes.delete_subvolumes(sorted(paths, key=lambda path: (-path.count("/"), path)))
+        left = [subvolume.path for subvolume in volumes.subvolumes("/")[0]]
+        top = Guest(volumes, Layout((Mount(device, "/", "btrfs", "/"),)))
+        for folder in dict.fromkeys(filter(None, map(_folder_of_tool, paths))):
+            if not any(path.startswith(f"{folder}/") for path in left):
+                top.remove(f"/{folder}")
     finally:
         volumes.unmount_all()
 
 
-def _identifying(guest: Guest, base: str) -> Iterator[str]:
-    """The machine-id and private host keys below *base*, as paths there."""
-    for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        stat = guest.lstat(f"{base}/{name}")
-        if stat is not None and _ID.fullmatch(_content(guest, f"{base}/{name}")):
-            yield name
-    for name in guest.list(f"{base}/etc/ssh"):
-        if name.startswith("ssh_host_") and name.endswith("_key"):
-            yield f"etc/ssh/{name}"
+def _on(volumes: Volumes, device: str, mounts: Sequence[Mount]) -> Others:
+    top = Mount(device, "/", "btrfs", "/")
+    volumes.unmount_all()
+    try:
+        volumes.mount(device, "/", subvolume="/", read_only=True)
+        listed, default = volumes.subvolumes("/")
+        places = defaultdict(list)
+        for mount in mounts:
+            if mount.device == device:
+                places[mount.subvolume.strip("/") or default].append(mount.mount_point)
+        related = _related(listed, places)
+        snapshots = tuple(
+            Snapshot(
+                device,
+                each.path,
+                each.uuid,
+                _why_it_stays(each.path, listed, related, places, default),
+            )
+            for each in listed
+            if each.path in related and each.path not in places
+        )
+        guest = Guest(volumes, Layout((top,)))
+        systems = tuple(_systems(guest, device, listed, places, related))
+    except EngineError:
+        return Others((OtherSystem(device, "", ()),), ())  # its check says what is wrong with it
+    finally:
+        volumes.unmount_all()
+    return Others(systems, snapshots)
+
+
+def _systems(
+    guest: Guest,
+    device: str,
+    listed: Sequence[Subvolume],
+    places: Mapping[str, Sequence[str]],
+    related: Mapping[str, Sequence[str]],
+) -> Iterator[OtherSystem]:
+    # The top of the file system is not in the list of its subvolumes.
+    others = [path for path in ("", *(each.path for each in listed)) if path not in places]
+    for path in others[:_MANY]:
+        tops = related.get(path) or ["/"]
+        files = tuple(dict.fromkeys(f for top in tops for f in _identifying(guest, path, top)))
+        if files:
+            yield OtherSystem(device, path, files)
+    for path in others[_MANY:]:
+        yield OtherSystem(device, path, ())
+
+
+def _related(
+    listed: Sequence[Subvolume], places: Mapping[str, Sequence[str]]
+) -> Mapping[str, Sequence[str]]:
+    """The snapshots among *listed*, and where the guest mounts what they are copies of."""
+    group: dict[str, set[str]] = {}  # UUIDs that descend from one another
+    for each in listed:
+        one = group.get(each.uuid, {each.uuid}) if each.uuid else set()
+        both = one | (group.get(each.parent, {each.parent}) if each.parent else set())
+        group.update(dict.fromkeys(both, both))
+    mounted = {each.uuid: places[each.path] for each in listed if each.path in places}
+    found = {}
+    for each in listed:
+        tops = [place for uuid in group.get(each.uuid, ()) for place in mounted.get(uuid, ())]
+        if tops or _OF_TOOLS.fullmatch(each.path):
+            found[each.path] = tops or ["/"]
+    return found
+
+
+def _why_it_stays(
+    path: str,
+    listed: Sequence[Subvolume],
+    related: Mapping[str, Sequence[str]],
+    places: Mapping[str, Sequence[str]],
+    default: str,
+) -> str:
+    if path == default:
+        return "it is the default subvolume"
+    inside = [each.path for each in listed if each.path.startswith(f"{path}/")]
+    for other in inside:
+        if other in places or other == default or other not in related:
+            return f"it holds the subvolume {printable(other, 80)}"
+    return ""
+
+
+def _folder_of_tool(path: str) -> str:
+    """What is beside the snapshot *path* and of no use without it, as a path; else ""."""
+    return parent(f"/{path}").strip("/") if _OF_TOOLS.fullmatch(path) else ""
+
+
+def _identifying(guest: Guest, subvolume: str, top: str) -> Iterator[str]:
+    """What identifies the original in *subvolume*, a copy of what is mounted at *top*: as paths."""
+    above, base = f"{top.rstrip('/')}/", f"/{subvolume}".rstrip("/")
+    for name in _MACHINE_IDS:
+        path = name.removeprefix(above.rstrip("/"))
+        if name.startswith(above) and _ID.fullmatch(_content(guest, f"{base}{path}")):
+            yield path.strip("/")
+    if f"{_HOST_KEYS}/".startswith(above):
+        folder = f"{_HOST_KEYS}/".removeprefix(above).strip("/")
+        for name in guest.list(f"{base}/{folder}"):
+            if name.startswith("ssh_host_") and name.endswith("_key"):
+                yield f"{folder}/{name}".strip("/")
+    for name in _OTHER_FILES:
+        path = name.removeprefix(above.rstrip("/"))
+        if name.startswith(above) and _content(guest, f"{base}{path}"):
+            yield path.strip("/")
 
 
 def _content(guest: Guest, path: str) -> bytes:

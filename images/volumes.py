@@ -127,6 +127,17 @@ class Member(NamedTuple):
     link_target: str = ""
 
 
+class Subvolume(NamedTuple):
+    """A subvolume of a btrfs. *parent* is the UUID of what it is a snapshot of, or "".
+
+    *path* begins at the top of the file system, which is "" itself, and has no slash in front.
+    """
+
+    path: str
+    uuid: str = ""
+    parent: str = ""
+
+
 class Volumes(Protocol):
     """One opened guest, as an engine sees it. Closing it writes everything to the overlay."""
 
@@ -172,11 +183,14 @@ class Volumes(Protocol):
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         """Mount *device* at *mount_point* of the guest root ("/" first). May replay a journal."""
 
-    def subvolumes(self) -> tuple[Sequence[str], str]:
-        """Of the btrfs mounted at "/": the path of each subvolume, and that of the default one.
+    def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
+        """Of the btrfs mounted at *mount_point*: its subvolumes, and the path of the default one.
 
-        Paths begin at the top of the file system, which is "" itself, and have no slash in front.
+        Paths are right where its top is mounted.
         """
+
+    def delete_subvolumes(self, paths: Sequence[str]) -> None:
+        """Delete these, in this order, of the btrfs whose top is mounted writable at "/"."""
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the devices, so that what is read next is real."""

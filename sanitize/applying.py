@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unclone.images import subvolumes
 from unclone.images.errors import EngineError
 from unclone.images.text import printable
 from unclone.sanitize.actions import ACTIONS
+from unclone.sanitize.actions.delete_subvolume import deletions
 from unclone.sanitize.actions.set_identifier import as_identifier
-from unclone.sanitize.change import SET_IDENTIFIER
+from unclone.sanitize.change import ON_DEVICES, SET_IDENTIFIER
 from unclone.sanitize.report import Outcome
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
     overlay away then, so nothing is ever half done.
     """
     outcomes = []
-    on_devices = [change for change in plan.changes if change.action == SET_IDENTIFIER]
+    on_devices = [change for change in plan.changes if change.action in ON_DEVICES]
     for change in plan.changes:
         if change in on_devices:
             continue
@@ -38,8 +40,10 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
                 hint=f"Look at the path in the guest, or use --disable {change.step}.",
             ) from error
         outcomes.append(Outcome(change, learned))
-    if on_devices:
-        # All at once: the guest is unmounted for it, and a partition table written only once.
-        guest.set_identifiers(map(as_identifier, on_devices))
-        outcomes += map(Outcome, on_devices)
-    return tuple(outcomes)
+    # All at once: the guest is unmounted for it, and a partition table written only once.
+    for device, paths in deletions(plan.changes).items():
+        subvolumes.delete(guest, device, paths)
+    identifiers = [change for change in on_devices if change.action == SET_IDENTIFIER]
+    if identifiers:
+        guest.set_identifiers(map(as_identifier, identifiers))
+    return (*outcomes, *map(Outcome, on_devices))

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: The action on a device. The guest is unmounted for it, so it comes after what is done to files.
+#: The actions on devices. The guest is unmounted for them, so they come after those on files.
 SET_IDENTIFIER = "set-identifier"
+DELETE_SUBVOLUME = "delete-subvolume"
+ON_DEVICES = frozenset({SET_IDENTIFIER, DELETE_SUBVOLUME})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images import fstab
 from unclone.images.text import printable
+from unclone.sanitize.actions.delete_subvolume import deletions
 from unclone.sanitize.boot import kernel_arguments
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Level, Note
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.boot.initrd import Survey
+    from unclone.sanitize.change import Change
     from unclone.sanitize.facts import Facts
 
 #: Names a kernel gives to disks in the order it meets them, by the bus they are on.
@@ -74,25 +76,35 @@ def notes(
     facts: Facts,
     initrds: Mapping[str, Survey] = MappingProxyType({}),
     renewals: Renewals | None = None,
+    changes: Sequence[Change] = (),
 ) -> tuple[Note, ...]:
     """What a report about *guest* should say, the worst first. Nothing for one that is ready.
 
     *initrds* are those that were unpacked anyway, by physical path: only they are looked into.
-    A name that is one of *renewals* follows the definition, and is no matter.
+    A name that is one of *renewals* follows the definition, and is no matter; nor is a snapshot
+    that one of *changes* deletes.
     """
     found = [
         *_device_names(guest, facts, renewals or Renewals()),
         *_labels(guest, facts),
-        *_other_systems(guest),
+        *_other_systems(guest, changes),
         *(_note(level, text) for level, text in missing_drivers(guest, initrds)),
     ]
     return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
 
 
-def _other_systems(guest: Guest) -> Iterator[Note]:
+def _other_systems(guest: Guest, changes: Sequence[Change]) -> Iterator[Note]:
     """Snapshots and subvolumes that are not mounted, and what of the original is in each."""
+    deleted = deletions(changes)
+    deletable = {(each.device, each.subvolume) for each in guest.layout.snapshots if not each.stays}
     for device in dict.fromkeys(other.device for other in guest.layout.other_systems):
-        others = [other for other in guest.layout.other_systems if other.device == device]
+        others = [
+            other
+            for other in guest.layout.other_systems
+            if other.device == device and other.subvolume not in deleted.get(device, ())
+        ]
+        if not others:
+            continue
         named = "; ".join(
             f"{printable(other.subvolume or '(top level)', 80)}: "
             f"{', '.join(printable(file, 80) for file in other.files[:_MOST]) or 'not looked into'}"
@@ -101,8 +113,15 @@ def _other_systems(guest: Guest) -> Iterator[Note]:
         more = f"; and {len(others) - _MOST} more" if len(others) > _MOST else ""
         text = (
             f"{len(others)} snapshots or subvolumes of {printable(device)} that are not mounted "
-            f"keep the original's identity ({named}{more}). Delete them in the guest before it "
-            "is copied."
+            f"keep the original's identity ({named}{more}). "
+        )
+        if unseen := sum(not other.files for other in others):
+            text += f"{unseen} of them were not looked into. "
+        of_snapshots = sum((device, other.subvolume) in deletable for other in others)
+        text += (
+            f"--delete-snapshots deletes {of_snapshots} of them: those that are snapshots."
+            if of_snapshots
+            else "Delete them in the guest before it is copied."
         )
         yield _note(Level.KEPT, text)
 

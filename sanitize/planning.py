@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.images.guest import parent
 from unclone.sanitize import clone_readiness, seed_readiness, var_partition
-from unclone.sanitize.change import SET_IDENTIFIER, Level, Plan, StepPlan
+from unclone.sanitize.change import ON_DEVICES, Level, Plan, StepPlan
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
 from unclone.sanitize.inventory.optional_steps import undecided
@@ -57,9 +57,12 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
         parts.append(rows.get(id(step)) or step.plan(replace(context, changes=before)))
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, context.facts, ids)))
+    changes = tuple(change for part in parts for change in part.changes)
     parts.append(
         StepPlan(
-            notes=clone_readiness.notes(guest, context.facts, context.initrds, context.renewals)
+            notes=clone_readiness.notes(
+                guest, context.facts, context.initrds, context.renewals, changes
+            )
         )
     )
     plan = Plan(
@@ -100,7 +103,7 @@ _ONCE = {"remove", "replace-identifiers"}
 
 def _is_on_a_device(change: Change) -> bool:
     """Whether the guest is unmounted for it: what is done to files comes first."""
-    return change.action == SET_IDENTIFIER
+    return change.action in ON_DEVICES
 
 
 def _without_covered(guest: Guest, parts: Iterable[StepPlan]) -> Iterable[Change]:

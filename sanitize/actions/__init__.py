@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from unclone.sanitize.actions.blank import Blank
 from unclone.sanitize.actions.clear import Clear
 from unclone.sanitize.actions.correct_initrd import CorrectInitrd
+from unclone.sanitize.actions.delete_subvolume import DeleteSubvolume
 from unclone.sanitize.actions.drop_lines import DropLines
 from unclone.sanitize.actions.empty_in_initrd import EmptyInInitrd
 from unclone.sanitize.actions.follow_in_initrd import FollowInInitrd
@@ -49,6 +50,7 @@ ACTIONS: Mapping[str, Action] = {
     "blank": Blank(),
     "clear": Clear(),
     "correct-initrd": CorrectInitrd(),
+    "delete-subvolume": DeleteSubvolume(),
     "drop-lines": DropLines(),
     "empty-in-initrd": EmptyInInitrd(),
     "follow-in-initrd": FollowInInitrd(),

@@ -59,17 +59,21 @@ class Told:
 def optional_steps(guest: Guest, facts: Facts, options: Options) -> tuple[OptionalStep, ...]:
     """The steps that *options* leave out and that would change something in *guest*.
 
-    Code steps are only left out when they are disabled by name; those are listed without a look.
+    Code steps that are disabled by name are listed without a look.
     """
     found = []
     for step in all_steps(options):
         if not is_selected(step, options) and step.info.kind is not StepKind.TELL:
             paths = _places(step, guest, facts)
-            if paths or not isinstance(step, CatalogueStep):
+            if paths or _is_disabled_code(step, options):
                 info, off = step.info, _off(step, options)
                 path = next(iter(paths), "")
                 found.append(OptionalStep(info.id, info.title, off, info.off_because, path, paths))
     return tuple(found)
+
+
+def _is_disabled_code(step: Step, options: Options) -> bool:
+    return not isinstance(step, CatalogueStep) and step.info.id in options.disable
 
 
 def told(guest: Guest, facts: Facts, options: Options) -> tuple[Told, ...]:

@@ -35,7 +35,7 @@ REFERENCES: tuple[Reference, ...] = (
     *storage_files.REFERENCES,
     *boot_files.REFERENCES,
     *boot_settings.REFERENCES,
-    scripts.REFERENCE,
+    *scripts.REFERENCES,
     initrd.REFERENCE,
     efi_programs.REFERENCE,
     uboot_images.REFERENCE,

@@ -53,12 +53,13 @@ class TextReference:
     #: Further files, as physical paths: those that others name.
     named: Callable[[Guest], Sequence[str]] = lambda _: ()
 
-    def _places(self, guest: Guest) -> tuple[str, ...]:
+    def places(self, guest: Guest) -> tuple[str, ...]:
+        """Its paths in *guest*: patterns, and what other files name."""
         return (*self.paths, *self.named(guest))
 
     def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
         """Everything, when a file is too large to be read: any identifier may be in it."""
-        large = too_large(context.guest, self._places(context.guest), TEXT_LIMIT)
+        large = too_large(context.guest, self.places(context.guest), TEXT_LIMIT)
         return [
             Blocker(
                 renewal,
@@ -79,7 +80,7 @@ class TextReference:
         return StepPlan(changes, notes)
 
     def _changes(self, guest: Guest, rewriter: Rewriter) -> Iterator[Change]:
-        for path in files_at(guest, self._places(guest), TEXT_LIMIT):
+        for path in files_at(guest, self.places(guest), TEXT_LIMIT):
             found = rewriter.found(guest.read(path, TEXT_LIMIT))
             if found:
                 yield rewrite(self.info, path, found)

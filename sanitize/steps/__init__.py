@@ -22,6 +22,7 @@ from unclone.sanitize.steps.kernel_identities import KernelIdentities
 from unclone.sanitize.steps.kernel_machine_id import KernelMachineId
 from unclone.sanitize.steps.mac_pins import MacPins
 from unclone.sanitize.steps.machine_id import MachineId
+from unclone.sanitize.steps.snapshot_identities import SnapshotIdentities
 from unclone.sanitize.steps.ssh_host_keys import SshHostKeys
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ STEPS: tuple[Step, ...] = (
     MacPins(),
     Journal(),
     SshHostKeys(),
+    SnapshotIdentities(),
 )
 
 #: What follows the changes of all other steps, rows of the catalogue included.

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.tree import TreeVolumes, plant
 from unclone.images.errors import EngineError
-from unclone.images.volumes import CheckResult, CheckState, FileSystem, Identifier, Kind
+from unclone.images.volumes import (
+    CheckResult,
+    CheckState,
+    FileSystem,
+    Identifier,
+    Kind,
+    Subvolume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +37,7 @@ class ForestVolumes:
         self.identified: dict[Identifier, str] = {}
         self.mounted: dict[str, str] = {}
         #: The subvolumes of the one btrfs, and which of them is the default one.
-        self.listed: tuple[str, ...] = ()
+        self.listed: tuple[str | Subvolume, ...] = ()
         self.default = ""
 
     def add(
@@ -73,8 +80,13 @@ class ForestVolumes:
         assert mount_point == "/" or self.lstat(mount_point).kind is Kind.DIRECTORY
         self.mounted[mount_point] = str(folder)
 
-    def subvolumes(self) -> tuple[Sequence[str], str]:
-        return self.listed, self.default
+    def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
+        assert mount_point in self.mounted
+        listed = (Subvolume(each) if isinstance(each, str) else each for each in self.listed)
+        return tuple(listed), self.default
+
+    def delete_subvolumes(self, paths: Sequence[str]) -> None:
+        raise AssertionError("inspection changes nothing")
 
     def unmount_all(self) -> None:
         self.mounted.clear()

@@ -25,6 +25,7 @@ from unclone.images.volumes import (
     Kind,
     Member,
     Stat,
+    Subvolume,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class TreeVolumes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = os.fsencode(folder)
+        #: As if the folder were the top of a btrfs.
+        self.listed: tuple[Subvolume, ...] = ()
 
     # -- devices ---------------------------------------------------------------------------
     def file_systems(self) -> Sequence[FileSystem]:
@@ -85,8 +88,13 @@ class TreeVolumes:
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         pass
 
-    def subvolumes(self) -> tuple[Sequence[str], str]:
-        return (), ""
+    def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
+        return self.listed, ""
+
+    def delete_subvolumes(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.remove(f"/{path}")
+        self.listed = tuple(each for each in self.listed if each.path not in paths)
 
     def unmount_all(self) -> None:
         pass

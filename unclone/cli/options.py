@@ -150,6 +150,12 @@ def unnamed_step_options(function: Decorated) -> Decorated:
             help="Leave a step out; may be repeated.",
         ),
         click.option(
+            "--delete-snapshots",
+            is_flag=True,
+            help="Delete btrfs snapshots of what the guest mounts: each keeps the old identity. "
+            "The same as --enable snapshot-identities.",
+        ),
+        click.option(
             "--machine-id",
             type=machine_id,
             metavar=f"[{'|'.join(MACHINE_IDS)}|ID]",
@@ -211,9 +217,11 @@ def complete_step(
 
 def options_from(given: Mapping[str, Any]) -> Options:
     """The options for the steps. Raises UsageError for a step that does not exist."""
-    names = ("profile", "enable", "disable", "machine_id", "ssh_host_keys", "uuids", "strict")
+    names = ("profile", "disable", "machine_id", "ssh_host_keys", "uuids", "strict")
+    snapshots = ("snapshot-identities",) if given["delete_snapshots"] else ()
     return make_options(
         **{name: given[name] for name in names},
+        enable=(*given["enable"], *snapshots),
         hostname=given.get("host_name", ""),
         catalogues=given["catalogues"],
         key=read_key(given["derive_from"]) if given["derive_from"] else b"",

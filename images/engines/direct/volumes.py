@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unclone.images.engines.direct.devices import Device
     from unclone.images.engines.direct.driver import Driver
     from unclone.images.engines.engine import Drive
-    from unclone.images.volumes import FileSystem, Identifier
+    from unclone.images.volumes import FileSystem, Identifier, Subvolume
 
 
 class DirectVolumes:
@@ -86,9 +86,8 @@ class DirectVolumes:
         """
         found = self._unmounted(device)
         if repair and not force and found.content.says_clean:
-            output = "its superblock says that it is clean"
-            state = CheckState.NOT_CHECKED
-            return CheckResult(device, found.type, state, output, skipped=True)
+            said = (CheckState.NOT_CHECKED, "its superblock says that it is clean")
+            return CheckResult(device, found.type, *said, skipped=True)
         if repair:
             self._devices = ()
         with self._checkable(found) as target:
@@ -121,9 +120,12 @@ class DirectVolumes:
         if not read_only:  # what is going to be written will be checked
             self._checks.prepare()
 
-    def subvolumes(self) -> tuple[Sequence[str], str]:
+    def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:  # noqa: ARG002
         """None: there is no btrfs within reach."""
         return (), ""
+
+    def delete_subvolumes(self, paths: Sequence[str]) -> None:
+        """There is none to delete."""
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.guestfs import checks, identifiers
+from unclone.images.engines.guestfs.appliance import shell_value
 from unclone.images.engines.guestfs.devices import holds_file_system, read_devices
 from unclone.images.engines.guestfs.files import FileOperations
 from unclone.images.engines.guestfs.mounting import MOUNT_OPTIONS
@@ -15,7 +16,7 @@ from unclone.images.engines.guestfs.native import encode
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.table import type_of
 from unclone.images.text import printable
-from unclone.images.volumes import IdentifierKind
+from unclone.images.volumes import IdentifierKind, Subvolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
     from unclone.images.volumes import CheckResult, FileSystem, Identifier
+
+#: Seconds. What a snapshot alone had is freed block by block.
+_DELETING_LIMIT = 3600.0
+#: What btrfs-subvolume(8) prints. A name may have several lines.
+_ID = re.compile(rb"ID (\d+) gen \d+ top level \d+ ")
+_LISTED = re.compile(
+    rb"^"
+    + _ID.pattern
+    + rb"parent_uuid (\S+) +uuid (\S+) +path (.*?)\n(?="
+    + _ID.pattern
+    + rb"|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class GuestfsVolumes(FileOperations):
@@ -96,18 +110,32 @@ class GuestfsVolumes(FileOperations):
         arguments = [encode(value) for value in values]
         self._appliance.call(lambda: self._native.status("mount_vfs", *arguments))
 
-    def subvolumes(self) -> tuple[Sequence[str], str]:
-        """What the btrfs mounted at "/" holds, and which of that is its default."""
+    def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
+        """What the btrfs mounted there holds, and which of that is its default."""
+        place = shell_value("place", b"/sysroot" + os.fsencode(mount_point))
         # Names are any bytes: in hexadecimal, each line in one word.
         hexadecimal = "od -An -v -tx1 | tr -d ' \\n'"
         listed, default = (
-            bytes.fromhex(self._appliance.shell(f"{command} | {hexadecimal}").decode().strip())
-            for command in (
-                "btrfs subvolume list /sysroot",
-                "btrfs subvolume get-default /sysroot",
+            bytes.fromhex(
+                self._appliance.shell(f'{place} {command} "$place" | {hexadecimal}')
+                .decode()
+                .strip()
             )
+            for command in ("btrfs subvolume list -q -u", "btrfs subvolume get-default")
         )
-        return _paths(listed), next(iter(_paths(default)), "")
+        chosen = _ID.match(default)
+        found = {match[1]: _subvolume(match) for match in _LISTED.finditer(listed)}
+        which = found.get(chosen[1]) if chosen else None
+        return tuple(found.values()), which.path if which else ""
+
+    def delete_subvolumes(self, paths: Sequence[str]) -> None:
+        """Delete each, and wait until all that only they had is freed."""
+        self._written = True
+        for path in paths:
+            place = shell_value("place", b"/sysroot/" + os.fsencode(path))
+            delete = 'btrfs subvolume delete "$place"'
+            self._appliance.shell(f"exec 2>&1; {place} {delete}", limit=_DELETING_LIMIT)
+        self._appliance.shell("exec 2>&1; btrfs subvolume sync /sysroot", limit=_DELETING_LIMIT)
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives.
@@ -143,10 +171,9 @@ class GuestfsVolumes(FileOperations):
             raise FileNotFoundError(errno.ENOENT, "the guest has no such device", name) from None
 
 
-def _paths(listed: bytes) -> Sequence[str]:
-    """The paths in what btrfs-subvolume(8) prints: ``ID 256 gen 7 top level 5 path @``."""
-    found = re.findall(rb"(?m)^ID \d+ gen \d+ top level \d+ path (.+)$", listed)
-    return [os.fsdecode(path) for path in found]
+def _subvolume(match: re.Match[bytes]) -> Subvolume:
+    parent = match[2].decode()
+    return Subvolume(os.fsdecode(match[4]), match[3].decode(), "" if parent == "-" else parent)
 
 
 def _can_be_an_option(subvolume: str) -> bool:

@@ -10,10 +10,11 @@ from tests.support.boot_images import uboot_image, unified_kernel
 from tests.support.identified import ROOT, IdentifiedVolumes, identified_guest, olds
 from tests.support.initrds import archive, compress
 from tests.support.tree import plant
+from unclone.images.volumes import Subvolume
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.compression import Compression
-from unclone.sanitize.change import Change
+from unclone.sanitize.change import ON_DEVICES, Change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,11 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "blank": ("/etc/x", TEXT, {"values": ["root=(.*)"]}),
     "clear": ("/var/lib/x", "", {}),
     "correct-initrd": ("/boot/initrd.img", "initrd", as_details([ROOT])),
+    "delete-subvolume": (
+        "/dev/sda2:@old",
+        "",
+        {"device": ROOT.device, "subvolume": "@old", "uuid": "1"},
+    ),
     "drop-lines": ("/etc/x", TEXT, {"lines": ["root=.*"]}),
     "empty-in-initrd": ("/boot/initrd.img", "initrd", {"ids": [ID], "members": ["etc/machine-id"]}),
     "follow-in-initrd": (
@@ -69,10 +75,12 @@ def test_verification_notices_that_nothing_was_applied(tmp_path: Path, name: str
     path, text, details = SAMPLES[name]
     if name == "clear":
         plant(tmp_path / "guest", {f"{path}/file": ID})
-    elif name != "set-identifier":
+    elif name not in ON_DEVICES:
         plant(tmp_path / "guest", {path: made(tmp_path, text)})
     (tmp_path / "guest").mkdir(exist_ok=True)
-    guest = identified_guest(IdentifiedVolumes(tmp_path / "guest", olds([ROOT])))
+    volumes = IdentifiedVolumes(tmp_path / "guest", olds([ROOT]))
+    volumes.listed = (Subvolume("@"), Subvolume("@old", "1"))
+    guest = identified_guest(volumes)
     change = Change("step", name, path, "why", new=ROOT.new, details=details)
     assert ACTIONS[name].verify(guest, change, "") != ""
 

@@ -122,6 +122,11 @@ LINKS = {
         "/boot/syslinux/syslinux.cfg": "INCLUDE menu/linux.txt\n",
         "/boot/syslinux/menu/linux.txt": f"LABEL a\n APPEND root=UUID={OLD}\n",
     },
+    "a loader of which there is no rule": {
+        "/boot/loader-x/menu": "-> entries/first",
+        "/boot/loader-x/entries/first": f"kernel root=UUID={OLD}\n",
+    },
+    "Limine at the top of the ESP": {"/boot/efi/limine.conf": f"cmdline: root=UUID={OLD}\n"},
     "an initrd's settings": {
         "/etc/initramfs-tools/conf.d/resume": "-> /srv/resume",
         "/srv/resume": f"RESUME=UUID={OLD}\n",
@@ -269,3 +274,10 @@ def test_an_agents_settings_name_a_machine_and_no_device(
     plant(tmp_path, {"/etc/default/agent": f"ID={OLD}\n"})
     found = find_residue(guest_at(tmp_path), [Retired("step", kind, OLD)])
     assert [(each.path, each.read_at_boot) for each in found] == [("/etc/default/agent", at_boot)]
+
+
+def test_what_is_no_text_beside_a_loader_is_left_to_other_kinds(tmp_path: Path) -> None:
+    program = b"MZ\0root=UUID=" + OLD.encode()
+    plant(tmp_path, {"/boot/efi/x/program": program, "/boot/x": b"\x1f\x8b" + OLD.encode()})
+    assert planned(tmp_path) == ([], [])
+    assert left(tmp_path) == [("/boot/efi/x/program", True)]  # so that the run fails

@@ -61,6 +61,11 @@ def test_without_options_the_request_is_the_default_one() -> None:
         (["--machine-id", "AB" * 16], "options", Options(machine_id="ab" * 16)),
         (["--ssh-host-keys", "keep"], "options", Options(ssh_host_keys="keep")),
         (["--uuids", "keep"], "options", Options(uuids="keep")),
+        (
+            ["--delete-snapshots"],
+            "options",
+            Options(enable=frozenset({"snapshot-identities"})),
+        ),
         (["--strict"], "options", Options(strict=True)),
         (["--hostname", "web-01."], "options", Options(hostname="web-01")),
         (["--catalogue", __file__], "options", Options(catalogues=(__file__,))),

@@ -51,7 +51,8 @@ SECTIONS = {
     ),
     "Identities": (
         *("--ledger", "--avoid", "--derive-from", "--oui", "--machine-id", "--ssh-host-keys"),
-        *("--uuids", "--profile", "--enable", "--disable", "--strict", "--catalogue", "--start"),
+        *("--uuids", "--delete-snapshots", "--profile", "--enable", "--disable", "--strict"),
+        *("--catalogue", "--start"),
     ),
     "Opening the golden image": (
         *("--engine", "--format", "--add-disk", "--allow-dir", "--key-file", "--ask-passphrase"),

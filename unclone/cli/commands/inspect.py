@@ -31,8 +31,8 @@ SECTIONS = {
         *("--json", "--verbose", "--quiet"),
     ),
     "Identities": (
-        *("--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--name", "--strict"),
-        "--catalogue",
+        *("--machine-id", "--ssh-host-keys", "--uuids", "--delete-snapshots", "--derive-from"),
+        *("--name", "--strict", "--catalogue"),
     ),
     "Opening the image": ("--allow-dir", "--key-file", "--ask-passphrase"),
 }

@@ -51,8 +51,8 @@ SECTIONS = {
         *("--definition", "--name", "--json", "--verbose", "--quiet"),
     ),
     "Identities": (
-        *("--hostname", "--machine-id", "--ssh-host-keys", "--uuids", "--derive-from", "--strict"),
-        "--catalogue",
+        *("--hostname", "--machine-id", "--ssh-host-keys", "--uuids", "--delete-snapshots"),
+        *("--derive-from", "--strict", "--catalogue"),
     ),
     "The result": ("--if-needed", "--overwrite", "--output-format", "--allow-overlays"),
     "The new definition": ("--definition-output", "--avoid", "--ledger"),
@@ -336,6 +336,7 @@ _IN_A_PLAN = {
     "profile": "--profile",
     "enable": "--enable",
     "disable": "--disable",
+    "delete_snapshots": "--delete-snapshots",
     "machine_id": "--machine-id",
     "ssh_host_keys": "--ssh-host-keys",
     "uuids": "--uuids",
