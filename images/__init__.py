@@ -1,4 +1,4 @@
 """Disk images: formats, locks, the transaction around an edit, engines that open a guest.
 
-This room imports no other room.
+This package imports no other of unclone's.
 """

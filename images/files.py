@@ -60,7 +60,7 @@ def write_durably(path: Path, content: bytes, *, like: Path) -> None:
     temporary = draft_path(path)
     temporary.unlink(missing_ok=True)
     try:
-        # By descriptor: whoever may write to the directory can put a link under that name.
+        # By descriptor: a process that may write to the directory can put a link under that name.
         with os.fdopen(open_private(temporary, like), "wb") as file:
             file.write(content)
             file.flush()

@@ -106,7 +106,9 @@ def _alone(descriptor: int) -> bool:
     """Whether nothing else on this host has the file open, as far as the kernel counts readers."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)  # whoever opens it next waits
+        fcntl.fcntl(
+            descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK
+        )  # a process that opens it next waits
     except OSError:
         return False
     return True

@@ -168,7 +168,7 @@ STEPS = (
         IdentifierKind.LVM_VG_UUID,
         _LVM_UUID,
         "LVM volume group UUID",
-        "two groups with one UUID are taken for one whose disks contradict each other",
+        "two groups with the same UUID look like one group whose disks contradict each other",
         "vgchange(8) --uuid",
         "vgimportclone(8)",
     ),

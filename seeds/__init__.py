@@ -8,7 +8,7 @@
     ... )
     >>> Seed.for_machine(machine).write("web-01.iso")  # doctest: +SKIP
 
-This room imports no other. ``docs/seeds.md`` is its manual.
+This package imports no other of unclone's. ``docs/seeds.md`` is its manual.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The one way this room fails: a message, a hint, and the exit status the command line uses.
+"""The failure of this package: a message, a hint, and the exit status the command line uses.
 
-The attributes are those of ``UncloneError``; this room imports no other, so the
+The attributes are those of ``UncloneError``; this package imports no other, so the
 command line knows both by what they carry.
 """
 

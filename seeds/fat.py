@@ -178,7 +178,7 @@ def _directory_entry(
 
 
 def _short_name(name: str, number: int) -> bytes:
-    """An 8.3 alias, unique by *number*; the long name is what everybody reads."""
+    """An 8.3 alias, unique by *number*; every reader prefers the long name."""
     letters = "".join(c for c in name.upper() if c.isalnum())
     return f"{letters[:6]}~{number + 1}".ljust(8)[:8].encode() + b"   "
 

@@ -60,7 +60,8 @@ class Machine:
                 raise SeedError(f"{name!r} cannot be a {what}: {problem}")
         if self.fqdn and "." not in self.fqdn:
             raise SeedError(
-                f"{self.fqdn!r} is no FQDN: it has no domain", hint=f"--hostname {self.fqdn}, then?"
+                f"{self.fqdn!r} is no FQDN: it has no domain",
+                hint=f"Give it as --hostname {self.fqdn}.",
             )
         for user in self.users:
             if not _USER_NAME.fullmatch(user):

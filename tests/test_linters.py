@@ -1,4 +1,4 @@
-"""The rules of the house, as tests: what a linter or a look at the imports can decide."""
+"""The project's rules that a linter or a look at the imports can check."""
 
 from __future__ import annotations
 

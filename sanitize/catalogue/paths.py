@@ -41,10 +41,10 @@ SAME_PLACE = (
 
 
 class Found(NamedTuple):
-    """``targets`` are sorted physical paths; ``astray`` are matches behind a symlinked folder."""
+    """Sorted paths: physical ``targets``, and matches that lie ``behind_links`` (of folders)."""
 
     targets: tuple[str, ...]
-    astray: tuple[str, ...]
+    behind_links: tuple[str, ...]
 
 
 def find(
@@ -55,7 +55,7 @@ def find(
     Given *homes*, only so many home directories are looked into.
     """
     targets: set[str] = set()
-    astray: dict[str, str] = {}
+    behind_links: dict[str, str] = {}
     search = _Search(guest, spared, homes)
     for pattern in patterns:
         for spelled in search.expand(pattern):
@@ -64,8 +64,8 @@ def find(
             if folder in _spellings(parent(spelled)):
                 targets.add(physical)
             else:
-                astray[spelled] = physical
-    lost = {spelled for spelled, physical in astray.items() if physical not in targets}
+                behind_links[spelled] = physical
+    lost = {spelled for spelled, physical in behind_links.items() if physical not in targets}
     return Found(tuple(sorted(targets)), tuple(sorted(lost)))
 
 

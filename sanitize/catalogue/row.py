@@ -113,7 +113,9 @@ class CatalogueStep:
             return StepPlan()
         spared = find(guest, self.row.excepts).targets
         found = find(guest, self.row.paths, spared)
-        notes = [self._left_alone(path, "is below a symlinked folder") for path in found.astray]
+        notes = [
+            self._left_alone(path, "is below a symlinked folder") for path in found.behind_links
+        ]
         changes: dict[str, Change] = {}
         for target in self._targets(guest, found.targets, spared):
             decided = self._decide(guest, target, context)
@@ -136,7 +138,7 @@ class CatalogueStep:
         patterns = [one for pattern in row.paths for one in _upper_levels(pattern)]
         spared = find(guest, row.excepts).targets
         found = find(guest, patterns, spared, HOMES_LIMIT)
-        targets = self._targets(guest, sorted((*found.targets, *found.astray)), spared)
+        targets = self._targets(guest, sorted((*found.targets, *found.behind_links)), spared)
         decided = (self._decide(guest, target) for target in targets)
         places = (change.target for change in decided if isinstance(change, Change))
         return tuple(islice(places, limit))

@@ -2,7 +2,7 @@
 
 Two machines that send one client identifier or DUID are one to a server, and get one address. One
 that is made of a MAC address follows the card's (the step ``mac-pins``); any other fixed one goes,
-and the client makes its own again; a name that somebody chose stays, because only a person knows
+and the client makes its own again; a name that a person chose stays, because only a person knows
 what the server does with it.
 
 References: RFC 2132, 9.14 (client identifier); RFC 4361; RFC 8415, 11 (DUID) and 12 (IAID);
@@ -145,7 +145,7 @@ def _value(match: re.Match[str]) -> str:
 
 
 def _is_opaque(value: str, place: Place) -> bool:
-    """Whether *value* is bytes or a number rather than a name that somebody chose."""
+    """Whether *value* is bytes or a number rather than a name that a person chose."""
     return bool(
         _HEXADECIMAL.fullmatch(value)
         or _DIGITS.fullmatch(value)

@@ -11,7 +11,7 @@ from unclone.images.text import printable
 KEY_HELP = (
     "Derive new identifiers from the key in FILE and the machine's name instead of drawing them: "
     "the same machine gets the same ones each time. The key is read from a file (- for standard "
-    "input), never from the command line, which every user of this host can see. Whoever has the "
+    "input), never from the command line, which every user of this host can see. Anyone with the "
     "key can tell the identifiers of every machine: keep it as you keep a password."
 )
 

@@ -91,7 +91,7 @@ def told(guest: Guest, facts: Facts, options: Options) -> tuple[Told, ...]:
 def undecided(
     guest: Guest, facts: Facts, options: Options, changed: Collection[str] = ()
 ) -> list[str]:
-    """What a strict run refuses to leave: each identity that stays and that nobody asked to keep.
+    """What a strict run refuses to leave: each identity that stays without an option that keeps it.
 
     What is at the paths *changed*, or below one, does not stay.
 

@@ -9,7 +9,7 @@ from unclone.sanitize.references.reference import TextReference
 from unclone.sanitize.step import StepInfo
 
 REFERENCES = (
-    # Command lines from which kernel-install, mkinitcpio and their like make boot entries.
+    # Command lines from which kernel-install, mkinitcpio and similar tools make boot entries.
     TextReference(
         info=StepInfo(
             id="kernel-command-line",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.step import PlanningContext
 
-#: BOOTX64.EFI and its like, by architecture.
+#: BOOTX64.EFI and its names on other architectures.
 _FALLBACK = re.compile(r"boot(x64|ia32|aa64|arm|riscv64|loongarch64)\.efi", re.IGNORECASE)
 
 

@@ -43,7 +43,7 @@ class DhcpIdentities:
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:
-        """At most two changes for a file; a note for a file with names that somebody chose."""
+        """At most two changes for a file; a note for a file with names that a person chose."""
         changes: list[Change] = []
         notes: list[Note] = []
         for path, file in fixed_identities(context.guest, known_macs(context)).items():

@@ -35,7 +35,7 @@ _WHOLE = {
 }
 #: Steps that edit files and correct the initrds' copies themselves.
 _CORRECTING = {"mac-pins", "boot-entries"}
-#: Their copies are other steps' business.
+#: Other steps take care of their copies.
 _OTHERS = ("etc/machine-id", "var/lib/dbus/machine-id")
 #: A host name's copy follows however the file is changed.
 _HOST_NAME = "etc/hostname"

@@ -36,7 +36,7 @@ UNINITIALIZED_SINCE = 247
 #: Other machines' trees inside this one. Their ids are theirs.
 NESTED = ("/var/lib/machines/*/etc/machine-id", "/var/lib/lxc/*/rootfs/etc/machine-id")
 
-WHY = "systemd, D-Bus, the journal, DHCP (DUID) and agents take two machines with one id for one"
+WHY = "systemd, D-Bus, the journal, DHCP (DUID) and agents treat machines with the same id as one"
 
 #: How many units a note names; the rest are counted.
 NAMED_UNITS = 8

@@ -50,7 +50,7 @@ def progress_for(*, quiet: bool, stream: TextIO | None = None, threads: bool = T
 
 
 class LineProgress:
-    """A line for each phase: for logs, pipes and terminals that know no better."""
+    """A line for each phase: for logs, pipes and simple terminals."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

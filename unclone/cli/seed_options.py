@@ -52,7 +52,9 @@ _OPTIONS = (
         "--set", "values", multiple=True, metavar="NAME=VALUE", help="A value for templates."
     ),
     click.option("--network-config", metavar="FILE", help="Version 1 or 2, as it is."),
-    click.option("--vendor-data", multiple=True, metavar="FILE", help="Below user-data in rank."),
+    click.option(
+        "--vendor-data", multiple=True, metavar="FILE", help="As it is; user-data overrides it."
+    ),
 )
 
 

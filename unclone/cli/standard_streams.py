@@ -28,7 +28,7 @@ _SETTLED = "unclone.settled"
 
 
 class UnwritableError(UncloneError):
-    """Standard output cannot be written. *closed_pipe*: nobody reads it any more."""
+    """Standard output cannot be written. *closed_pipe*: its reader has ended."""
 
     def __init__(self, reason: str, *, closed_pipe: bool = False) -> None:
         super().__init__(f"cannot write to standard output: {reason}")

@@ -190,8 +190,8 @@ def written(
 ) -> Iterator[Defined]:
     """As :func:`define`; what was written is taken back when the ``with`` block fails.
 
-    For what has to happen together with it. A ledger keeps what it recorded: nobody else gets the
-    identity then, which does no harm.
+    For what has to happen together with it. A ledger keeps what it recorded: no other machine
+    gets the identity then, which does no harm.
     """
     remarks: tuple[Note, ...] = ()
     undo: list[Callable[[], None]] = []
@@ -243,7 +243,7 @@ def _decided(
     if request.uuid and identities.uuid_of_machine not in identities.uuids.values():
         raise UsageError(
             f"{definition.source.shown} has no UUID that --uuid could replace",
-            hint="Leave out --uuid: the hypervisor makes one up.",
+            hint="Leave out --uuid: the hypervisor chooses one.",
         )
     parts = [Part(main, output)]
     for path in request.networks:
@@ -314,7 +314,7 @@ def _missing(definition: Definition) -> list[Note]:
     kinds = {field.rule.kind for field in definition.fields}
     rules = {rule.kind for rule in definition.format.rules}
     if FieldKind.MACHINE_UUID in rules - kinds:
-        words = "the definition has no UUID: the hypervisor makes one up"
+        words = "the definition has no UUID: the hypervisor chooses one"
         return [Note("uuid", Level.INFO, words)]
     return []
 

@@ -60,7 +60,7 @@ _current: ContextVar[Listener] = ContextVar("listener")
 
 
 def current_listener() -> Listener:
-    """Whoever listens to what an executor does here; else nobody."""
+    """The listener of what an executor does here; without one a :class:`NullListener`."""
     return _current.get(NullListener())
 
 

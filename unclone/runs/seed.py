@@ -1,6 +1,6 @@
 """From the options of ``unclone seed`` to a blueprint and its machines.
 
-Here files are opened and stdin is read; what they mean is the business of ``seeds``.
+Files are opened and stdin is read here; ``seeds`` interprets them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from unclone.seeds.machine import Machine
     from unclone.seeds.nic_option import Description
 
-#: No file of a seed comes near; a device or an endless pipe does.
+#: Bytes; larger than any file of a seed, so that a device or an endless pipe is refused.
 INPUT_LIMIT = 64 * 1024 * 1024
 
 _SUFFIXES = {Format.ISO: ".iso", Format.VFAT: ".img", Format.FOLDER: ".seed"}

@@ -49,7 +49,7 @@ def _require_bootable(definition: Definition, disks: Mapping[str, str]) -> None:
     images = [image for image in found if image]
     if not images:
         raise RefusedError(
-            f"{definition.source.shown}: none of its disks is here, so nobody can tell whether the "
+            f"{definition.source.shown}: none of its disks is here, so it is not known whether the "
             "guest would boot from virtio",
             hint="Run it where the disks are, or say --unchecked.",
         )

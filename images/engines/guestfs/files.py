@@ -117,7 +117,7 @@ class FileOperations:
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         """Make a regular file; ``FileExistsError`` when the name is taken."""
         raw = encode(path)
-        # mknod(2) never opens or replaces what is there. Nobody may read it before it is complete.
+        # mknod(2) never opens or replaces what is there. It is private until it is complete.
         self._status("mknod", stat.S_IFREG | 0o600, 0, 0, raw, path=path)
         self.write(path, content)
         self._status("lchown", uid, gid, raw, path=path)

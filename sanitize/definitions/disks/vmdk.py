@@ -5,8 +5,8 @@ with a CID of its own can therefore not be taken for the parent of the source's 
 parentCID stays, because a copy has the same parent as its source.
 
 References: VMware "Virtual Disk Format 5.0" (The Descriptor File; SparseExtentHeader); VirtualBox
-src/VBox/Storage/VMDK.cpp for ddb.uuid.image and its like. ddb.uuid is what guests see as the disk's
-World Wide Name: NAA 6 and VMware's 00:0c:29. longContentID ends in the CID.
+src/VBox/Storage/VMDK.cpp for ddb.uuid.image and the other UUIDs. ddb.uuid is what guests see as the
+disk's World Wide Name: NAA 6 and VMware's 00:0c:29. longContentID ends in the CID.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from unclone.images.text import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: No definition of one machine comes near it. In bytes.
+#: Bytes; the definition of one machine is far smaller.
 LIMIT = 8 * 2**20
 
 #: How much of a file is looked at to tell its format. In bytes.

@@ -245,7 +245,7 @@ class _Reader:
     def _refuse_doctype(self, *_: object) -> None:
         raise RefusedError(
             f"{self._source.shown} has a document type, which no definition of a VM has",
-            hint="Entities are only good for attacks: remove the <!DOCTYPE ...>.",
+            hint="Its entities can be used for attacks: remove the <!DOCTYPE ...>.",
         )
 
 

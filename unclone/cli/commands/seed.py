@@ -95,7 +95,7 @@ SECTIONS = {
     type=click.Choice(["1", "2"]),
     default="1",
     show_default=True,
-    help="The version that --nic and its kin are written in.",
+    help="The version in which --nic, --bond and --vlan are written.",
 )
 @click.option("--meta-data", metavar="FILE", help="Completed with instance-id and host name.")
 @click.option(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Rules whose values are never shown: passwords, and what may hold some.
 SECRETS = frozenset({"graphics-password", "oem-strings", "kernel-arguments"})
 
-#: The paths libvirt makes up: /var/lib/libvirt/qemu/channel/target/domain-3-golden/org.qemu...
+#: The paths libvirt generates: /var/lib/libvirt/qemu/channel/target/domain-3-golden/org.qemu...
 _GENERATED = re.compile(r"/channel/target/|/run/libvirt/qemu/channel/")
 
 

@@ -111,7 +111,7 @@ _NETWORK = rules(
         FieldKind.INTERFACE,
         _REMOVE,
         "devices/interface/target/@dev",
-        "a host has one interface of a name; libvirt makes up a free one",
+        "a host has one interface of a name; libvirt chooses a free one",
     ),
     (
         "interface-made",

@@ -144,7 +144,7 @@ def _words(
 def _notes(fields: Sequence[Field], domain: Element) -> Iterator[Note]:
     for card in domain.find("devices/interface"):
         if card.first("mac") is None:
-            message = f"{card.place} has no MAC address: libvirt makes one up when it is defined"
+            message = f"{card.place} has no MAC address: libvirt chooses one when it is defined"
             yield Note("interface-mac", Level.INFO, message)
     for path in dict.fromkeys(f.value for f in fields if f.rule.kind is FieldKind.FIRMWARE):
         note = uefi_variables(path)[1]

@@ -144,7 +144,7 @@ def _is_removable(entry: Entry) -> bool:
 
 def _applies(rule: Rule, entry: Entry) -> bool:
     if rule is rules.GENID:
-        return entry.value not in ("0", "1")  # none, and whichever Proxmox likes
+        return entry.value not in ("0", "1")  # none, and any that Proxmox chooses
     if rule is rules.HOST_DEVICE:
         return entry.value != "socket" and not entry.value.startswith(("spice", "host=spice"))
     if rule is rules.ADDRESS:
@@ -253,7 +253,7 @@ def _notes(entries: Sequence[Entry]) -> Iterator[Note]:
     for entry in entries:
         if entry.kind == "args" and not entry.section:
             message = (
-                "args: names, UUIDs and MAC addresses were looked for; see to ports and sockets"
+                "args: names, UUIDs and MAC addresses were looked for; check its ports and sockets"
             )
             yield Note(rules.ARGUMENTS.id, Level.WARNING, message)
 

@@ -67,7 +67,7 @@ DISK_WWN = Rule(
     FieldKind.WWN,
     _RENEW,
     "scsi#/wwn | sata#/wwn | ide#/wwn",
-    "the guest finds disks by it, and multipath takes two disks with one name for one",
+    "the guest finds disks by it, and multipath treats two disks with the same name as one disk",
     _DOC,
 )
 EFI = Rule(

@@ -19,7 +19,7 @@ from unclone.sanitize.definitions.formats.qemu.words import Char, Word
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.text.source import Source
 
-#: No script that starts a machine comes near it. In words.
+#: Words; a script that starts a machine has far fewer.
 WORD_LIMIT = 20_000
 #: What variables may grow to, so that ``A=$A$A`` is no bomb. In characters.
 VALUE_LIMIT = 20_000

@@ -138,7 +138,7 @@ RULES = (
         FieldKind.MACHINE_UUID,
         _RENEW,
         "uuid.bios",
-        "the guest reads it as product_uuid and, in other message, as its serial number",
+        "the guest reads it as product_uuid and, spelled otherwise, as its serial number",
         _UUIDS,
     ),
     Rule(

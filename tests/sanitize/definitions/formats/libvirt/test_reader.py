@@ -157,7 +157,7 @@ def test_an_empty_generation_id_stays() -> None:
 
 def test_cards_without_an_address_are_named() -> None:
     plan = planned("<interface type='user'/><interface type='user'/>")
-    words = "has no MAC address: libvirt makes one up when it is defined"
+    words = "has no MAC address: libvirt chooses one when it is defined"
     cards = [f"/domain/devices/interface[{n}] {words}" for n in (1, 2)]
     assert [note.text for note in plan.notes] == cards
 
