@@ -15,7 +15,7 @@ from unclone.images.formats import qcow2
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 #: Small, because few bytes differ between machines: a 64 KiB cluster would be copied for each.
 CLUSTER_BITS = 13
 CLUSTER = 1 << CLUSTER_BITS
@@ -56,16 +56,17 @@ class Overlay:
         names = (os.fsencode(backing), backing_format.encode())
         head = [
             _header(*names, size, top, at_top, at_table, count_table),
-            _table((at_blocks + n for n in range(blocks)), count_table, copied=False),
+            _table({n: at_blocks + n for n in range(blocks)}, count_table, copied=False),
             _filled(b"\0\1" * (at_data + len(self.clusters)), blocks),
         ]
-        place = {number: at_tables + n for n, number in enumerate(tables)}
-        head.append(_table((place.get(n, 0) for n in range(top)), top_clusters))
-        place = {number: at_data + n for n, number in enumerate(self.clusters)}
-        head += [
-            _table((place.get(table * _ENTRIES + n, 0) for n in range(_ENTRIES)), 1)
-            for table in tables
-        ]
+        head.append(
+            _table({number: at_tables + n for n, number in enumerate(tables)}, top_clusters)
+        )
+        places: dict[int, dict[int, int]] = {number: {} for number in tables}
+        for n, number in enumerate(self.clusters):
+            table, index = divmod(number, _ENTRIES)
+            places[table][index] = at_data + n
+        head += [_table(places[table], 1) for table in tables]
         self.head = b"".join(head)
         self.size = len(self.head) + len(self.clusters) * CLUSTER
 
@@ -125,11 +126,13 @@ def _header(
     return _filled(fixed + bytes(8) + extension + bytes(8) + backing, 1)
 
 
-def _table(clusters: Iterable[int], size: int, *, copied: bool = True) -> bytes:
-    """Entries that lead to *clusters* of the file, 0 for none, in *size* clusters."""
+def _table(clusters: Mapping[int, int], size: int, *, copied: bool = True) -> bytes:
+    """Entries, by index, that lead to *clusters* of the file, in *size* clusters; others are 0."""
     flag = _COPIED if copied else 0
-    entries = [number * CLUSTER | flag if number else 0 for number in clusters]
-    return _filled(struct.pack(f">{len(entries)}Q", *entries), size)
+    table = bytearray(size * CLUSTER)
+    for index, number in clusters.items():
+        struct.pack_into(">Q", table, index * 8, number * CLUSTER | flag)
+    return bytes(table)
 
 
 def _filled(content: bytes, clusters: int) -> bytes:

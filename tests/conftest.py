@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
+from tests.support import templates
 from tests.support.bench import SharedBench
 from tests.support.documents import check_output
 
@@ -41,6 +42,10 @@ gc.set_threshold(50_000, 20, 100)
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    templates.forget()
 
 
 # How long an example takes says how busy the host is, and nothing about the code.

@@ -7,12 +7,17 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.support import templates
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 MIB = 1024 * 1024
 SIZE = 64 * MIB
+
+#: Bytes; file systems have holes of whole blocks.
+_BLOCK = 4096
 
 #: The byte that fills the old content, and the one that a test writes.
 OLD, NEW = 0x11, 0x22
@@ -59,9 +64,12 @@ def empty(path: Path, kind: Kind, size: int = SIZE) -> Path:
 
 def make(path: Path, kind: Kind = KINDS[0]) -> Path:
     """An image of *kind* whose second MiB, and only that, is filled with OLD."""
-    empty(path, kind)
-    fill(path, OLD, MIB, MIB, kind.format)
-    return path
+
+    def filled(made: Path) -> None:
+        empty(made, kind)
+        fill(made, OLD, MIB, MIB, kind.format)
+
+    return templates.copy(("filled", kind), path, filled)
 
 
 def fill(path: Path, byte: int, offset: int, length: int, fmt: str = "qcow2") -> None:
@@ -95,9 +103,15 @@ def sound(path: Path, fmt: str = "qcow2") -> bool:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file. Read in pieces: memory for all of it costs more than the sum."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The same for two files when their contents are, without reading their holes."""
+    found = hashlib.sha256(b"%d" % path.stat().st_size)
+    for start, piece in templates.data(path):
+        for at in range(0, len(piece), _BLOCK):
+            block = piece[at : at + _BLOCK]
+            if any(block):  # zeros may be in a hole of the other file
+                found.update(b" %d " % (start + at))
+                found.update(block)
+    return found.hexdigest()
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:

@@ -7,12 +7,13 @@ sparse.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support import templates
+from tests.support.templates import copy_into
 from tests.support.tree import plant
 from unclone.images.process import run
 
@@ -66,8 +67,13 @@ class Part:
 
 def make_disk(path: Path, parts: Sequence[Part], *, table: str = "gpt", form: str = "raw") -> Path:
     """Make a disk image at *path* with a partition table ("gpt" or "dos") and *parts*."""
+    description = [*map(vars, parts), table, form]
+    return templates.copy(description, path, lambda made: _make_disk(made, parts, table, form))
+
+
+def _make_disk(path: Path, parts: Sequence[Part], table: str, form: str) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
-        raw = Path(work) / "disk.raw"
+        raw = path if form == "raw" else Path(work) / "disk.raw"
         _sparse(raw, sum(part.mib for part in parts) + 2)
         lines = [f"label: {table}"]
         start = 1
@@ -81,8 +87,8 @@ def make_disk(path: Path, parts: Sequence[Part], *, table: str = "gpt", form: st
                 content = make_file_system(Path(work) / f"{number}.img", part)
                 copy_into(content, raw, start * MIB)
             start += part.mib
-        run(["qemu-img", "convert", "-f", "raw", "-O", form, raw, path])
-    return path
+        if raw != path:
+            run(["qemu-img", "convert", "-f", "raw", "-O", form, raw, path])
 
 
 def make_file_system(path: Path, part: Part) -> Path:
@@ -95,22 +101,6 @@ def make_file_system(path: Path, part: Part) -> Path:
         _sparse(path, part.mib)
         _MAKERS[part.type](path, part, folder)
     return path
-
-
-def copy_into(content: Path, disk: Path, offset: int) -> None:
-    """Copy *content* to *offset* bytes into *disk*, leaving its holes out."""
-    size = content.stat().st_size
-    with content.open("rb") as source, disk.open("r+b") as target:
-        end = 0
-        while end < size:
-            try:
-                start = os.lseek(source.fileno(), end, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but a hole is left
-                return
-            end = os.lseek(source.fileno(), start, os.SEEK_HOLE)
-            source.seek(start)
-            target.seek(offset + start)
-            target.write(source.read(end - start))
 
 
 class FileBlocks:

@@ -15,10 +15,10 @@ from tests.support.disks import (
     ESP,
     MIB,
     Part,
-    copy_into,
     make_disk,
     make_file_system,
 )
+from tests.support.templates import copy_into
 from unclone.images.discoverable import var_partition_uuid
 from unclone.images.process import run
 

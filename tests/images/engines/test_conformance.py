@@ -308,7 +308,7 @@ def test_write_replaces_content_and_nothing_else(place: Place, content: bytes) -
 @pytest.mark.parametrize("tail", [b"", b"tail", b"t" * 70_000], ids=["none", "short", "long"])
 def test_write_keeps_a_beginning(place: Place, size: int, keep: int, tail: bytes) -> None:
     keep = min(keep, size)
-    content = bytes(number % 251 for number in range(size))
+    content = (bytes(range(251)) * 1200)[:size]
     path = place.create("kept", content)
     place.volumes.write(path, tail, keep=keep)
     assert place.volumes.read(path, 1 << 20) == content[:keep] + tail

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import open_direct
-from tests.support.disks import Part, copy_into, make_disk, make_file_system, poke
+from tests.support.disks import Part, make_disk, make_file_system, poke
+from tests.support.templates import copy_into
 from unclone.images.process import run
 from unclone.images.volumes import Identifier, IdentifierKind
 

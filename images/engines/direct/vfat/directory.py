@@ -10,6 +10,7 @@ import errno
 import re
 import struct
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images import clock
@@ -85,7 +86,7 @@ class Directory:
             self.raw = fat.read(self._clusters)
         else:
             self.raw = volume.read(boot.root_start, boot.root_size)
-        self.entries: Sequence[Entry] = tuple(_checked(entries(self.raw)))
+        self.entries: Sequence[Entry] = _entries(self.raw)
 
     @property
     def parent_cluster(self) -> int:
@@ -281,8 +282,10 @@ def _long_entries(name: str, short: bytes) -> bytes:
     return b"".join(made)
 
 
-def _checked(found: Iterator[Entry]) -> Iterator[Entry]:
+@lru_cache(maxsize=16)  # one operation looks at the same directory several times
+def _entries(raw: bytes) -> Sequence[Entry]:
+    found = tuple(entries(raw))
     for entry in found:
         if "/" in entry.name or not entry.name or entry.name in {".", ".."}:
             raise OSError(errno.EIO, "the file system is damaged: a name with a slash")
-        yield entry
+    return found

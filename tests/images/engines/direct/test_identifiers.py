@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.direct import complaints, make_ext, open_direct
-from tests.support.disks import ESP, Part, make_disk
+from tests.support.disk_images import digest
+from tests.support.disks import ESP, FileBlocks, Part, make_disk, poke
 from tests.support.selection import slow_but
+from tests.support.templates import data
 from unclone.images.errors import EngineError
 from unclone.images.process import run
 from unclone.images.volumes import Identifier, IdentifierKind
@@ -124,11 +126,8 @@ def test_both_copies_of_a_gpt_say_the_same(disk: Path, volumes: DirectVolumes) -
     volumes.set_identifiers([Identifier(IdentifierKind.DISK_GUID, "/dev/sda", NEW)])
     volumes.set_identifiers([Identifier(IdentifierKind.PARTITION_GUID, "/dev/sda2", NEW)])
     volumes.close()
-    raw = disk.read_bytes()
-    assert raw.count(uuid.UUID(NEW).bytes_le) == 4
-    with disk.open("r+b") as file:  # without the first copy, the second has to do
-        file.seek(512)
-        file.write(bytes(512))
+    assert b"".join(piece for _, piece in data(disk)).count(uuid.UUID(NEW).bytes_le) == 4
+    poke(disk, 512, bytes(512))  # without the first copy, the second has to do
     again = open_direct(disk, read_only=True)
     try:
         assert [fs.partition_uuid for fs in again.file_systems()][1] == NEW
@@ -151,6 +150,12 @@ def renew_guids(disk: Path) -> None:
     assert len(found) == 1 + len(PARTS)
     volumes.set_identifiers([replace(one, value=str(uuid.uuid4())) for one in found])
     volumes.close()
+
+
+def require_none(guids: list[bytes], disk: Path) -> None:
+    """None of *guids* is anywhere on *disk*."""
+    written = b"".join(piece for _, piece in data(disk))
+    assert not [guid for guid in guids if guid in written]
 
 
 def require_valid_table(disk: Path) -> None:
@@ -182,22 +187,19 @@ def test_a_damaged_copy_of_a_gpt_keeps_no_old_guid(disk: Path, places: tuple[int
     old = old_guids(disk)
     damage(disk, *places)
     renew_guids(disk)
-    raw = disk.read_bytes()
-    assert not [guid for guid in old if guid in raw]
+    require_none(old, disk)
     require_valid_table(disk)
     assert not set(old) & set(old_guids(disk))
 
 
 def test_copies_that_differ_say_the_same_afterwards(disk: Path) -> None:
     old = old_guids(disk)
-    backup = disk.read_bytes()[-33 * 512 :]
+    place = disk.stat().st_size - 33 * 512
+    backup = FileBlocks(disk).read(place, 33 * 512)
     run(["sfdisk", "-q", "--no-reread", "--part-uuid", disk, "2", str(uuid.uuid4())])
-    with disk.open("r+b") as file:
-        file.seek(-33 * 512, 2)
-        file.write(backup)
+    poke(disk, place, backup)
     renew_guids(disk)
-    raw = disk.read_bytes()
-    assert not [guid for guid in old if guid in raw]
+    require_none(old, disk)
     require_valid_table(disk)
 
 
@@ -206,61 +208,54 @@ def test_a_backup_that_is_no_longer_at_the_end_follows(disk: Path) -> None:
     with disk.open("r+b") as file:
         file.truncate(disk.stat().st_size + (8 << 20))
     renew_guids(disk)
-    raw = disk.read_bytes()
-    assert not [guid for guid in old if guid in raw]
-    assert raw.count(b"EFI PART") == 2
+    require_none(old, disk)
+    assert b"".join(piece for _, piece in data(disk)).count(b"EFI PART") == 2
 
 
 def test_a_hybrid_mbr_stays(disk: Path) -> None:
     old = old_guids(disk)
-    with disk.open("r+b") as file:
-        file.seek(446 + 16)  # beside the protective entry, one for a partition of the GPT
-        file.write(struct.pack("<4xB3xII", 0x83, 2048, 2048))
-    before = disk.read_bytes()[:512]
+    # Beside the protective entry, one for a partition of the GPT.
+    poke(disk, 446 + 16, struct.pack("<4xB3xII", 0x83, 2048, 2048))
+    before = FileBlocks(disk).read(0, 512)
     renew_guids(disk)
-    raw = disk.read_bytes()
-    assert raw[:512] == before
-    assert not [guid for guid in old if guid in raw]
+    assert FileBlocks(disk).read(0, 512) == before
+    require_none(old, disk)
 
 
 def test_a_damaged_copy_with_no_room_to_be_made_again_is_refused(disk: Path) -> None:
-    header = bytearray(disk.read_bytes()[512 : 512 + 92])
+    header = bytearray(FileBlocks(disk).read(512, 92))
     struct.pack_into("<Q", header, 32, 4096)  # the backup would be inside the first partition
     struct.pack_into("<I", header, 16, 0)
     struct.pack_into("<I", header, 16, zlib.crc32(header))
-    with disk.open("r+b") as file:
-        file.seek(512)
-        file.write(header)
+    poke(disk, 512, header)
     damage(disk, -512)
-    before = disk.read_bytes()
+    before = digest(disk)
     volumes = open_direct(disk)
     with pytest.raises(EngineError, match="no room"):
         volumes.set_identifiers([Identifier(IdentifierKind.DISK_GUID, "/dev/sda", NEW)])
     volumes.close()
-    assert disk.read_bytes() == before
+    assert digest(disk) == before
 
 
 def with_large_sectors(disk: Path) -> None:
     """Make the GPT of *disk* one for sectors of 4096 bytes; partitions stay where they are."""
-    raw = bytearray(disk.read_bytes())
-    last = len(raw) // 4096 - 1
-    entries = bytearray(raw[1024 : 1024 + 16384])
+    last = disk.stat().st_size // 4096 - 1
+    header = bytearray(FileBlocks(disk).read(512, 92))
+    entries = bytearray(FileBlocks(disk).read(1024, 16384))
     for at in range(0, 16384, 128):
         first, end = struct.unpack_from("<QQ", entries, at + 32)
         if first:
             struct.pack_into("<QQ", entries, at + 32, first // 8, (end + 1) // 8 - 1)
-    header = raw[512 : 512 + 92]
-    raw[512:17920] = bytes(17408)
-    raw[-16896:] = bytes(16896)
+    poke(disk, 512, bytes(17408))
+    poke(disk, disk.stat().st_size - 16896, bytes(16896))
     for own, other, table in ((1, last, 2), (last, 1, last - 4)):
         struct.pack_into("<QQQQ", header, 24, own, other, 6, last - 5)
         struct.pack_into("<Q", header, 72, table)
         struct.pack_into("<I", header, 88, zlib.crc32(entries))
         struct.pack_into("<I", header, 16, 0)
         struct.pack_into("<I", header, 16, zlib.crc32(header))
-        raw[own * 4096 : own * 4096 + 92] = header
-        raw[table * 4096 : table * 4096 + 16384] = entries
-    disk.write_bytes(raw)
+        poke(disk, own * 4096, header)
+        poke(disk, table * 4096, entries)
 
 
 @pytest.mark.parametrize("damaged", slow_but([()], [(), (4096 + 16,), (-4096 + 16,)]), ids=str)
@@ -271,16 +266,16 @@ def test_a_gpt_for_large_sectors_is_renewed_in_both_copies(
     with_large_sectors(disk)
     damage(disk, *damaged)
     renew_guids(disk)
-    raw = disk.read_bytes()
-    assert not [guid for guid in old if guid in raw]
-    last = len(raw) // 4096 - 1
+    require_none(old, disk)
+    last = disk.stat().st_size // 4096 - 1
+    raw = FileBlocks(disk)
     for own, table in ((1, 2), (last, last - 4)):
-        header = bytearray(raw[own * 4096 : own * 4096 + 92])
-        entries = raw[table * 4096 : table * 4096 + 16384]
+        header = bytearray(raw.read(own * 4096, 92))
+        entries = raw.read(table * 4096, 16384)
         said, of_table = struct.unpack_from("<I", header, 16), struct.unpack_from("<I", header, 88)
         struct.pack_into("<I", header, 16, 0)
         assert (said, of_table) == ((zlib.crc32(header),), (zlib.crc32(entries),))
-        assert entries == raw[8192 : 8192 + 16384]
+        assert entries == raw.read(8192, 16384)
         assert struct.unpack_from("<Q", header, 72) == (table,)
 
 
