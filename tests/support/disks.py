@@ -119,7 +119,7 @@ class FileBlocks:
         poke(self._path, offset, content)
 
 
-def poke(path: Path, offset: int, data: bytes) -> None:
+def poke(path: Path, offset: int, data: bytes | bytearray) -> None:
     """Overwrite *data* at *offset* of a raw image."""
     with path.open("r+b") as file:
         file.seek(offset)

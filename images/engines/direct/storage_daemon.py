@@ -102,8 +102,7 @@ class StorageDaemon:
 
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         clean_up()
-        with deferred():
-            self._folder, self._lock = new_folder()
+        self._lock = -1
         self._drives = tuple(drives)
         self._scratch = scratch
         self._nodes: list[str] = []
@@ -113,6 +112,8 @@ class StorageDaemon:
         self._failure: EngineError | None = None
         self._process: HelperProcess | None = None
         try:
+            with deferred():  # a signal that came meanwhile is raised at the end of the block
+                self._folder, self._lock = new_folder()
             with explained("write a temporary file", self._folder):
                 self._start(drives, scratch=scratch)
                 self.places: tuple[Place, ...] = tuple(map(self._place, drives, range(len(drives))))

@@ -234,14 +234,16 @@ def test_recover_takes_away_what_a_killed_run_has_mounted(golden: Path, tmp_path
     for attempt in range(30):
         image = copied(golden, tmp_path / f"images-{attempt}")
         interrupted(started(image, temporary=temporary), "reading the guest", signal.SIGKILL)
-        if mounts_below(tmp_path) and not journal_path(image).exists():
+        if not mounts_below(tmp_path) or journal_path(image).exists():  # it was too late
+            process("recover", image, env={**os.environ, "TMPDIR": str(temporary)})
+            continue
+        recovered = process("recover", image)  # with another temporary directory
+        assert recovered.returncode == 0, recovered.stderr
+        assert not mounts_below(tmp_path)
+        # Any other run on this host, such as that of a test, takes it away as well.
+        if "removed 1 temporary folder" in recovered.stderr:
             break
-        process("recover", image, env={**os.environ, "TMPDIR": str(temporary)})  # it was too late
-    assert mounts_below(tmp_path)
-    recovered = process("recover", image)  # with another temporary directory
-    assert recovered.returncode == 0, recovered.stderr
     assert "removed 1 temporary folder" in recovered.stderr
-    assert not mounts_below(tmp_path)
     assert [p.name for p in temporary.iterdir()] == [other.name]
     assert (other / "notes").exists()
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import complaints, file_disk, make_ext, mounted_direct, open_direct
+from unclone.images.engines.direct import storage_daemon
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.engine import DirectEngine
@@ -22,7 +23,7 @@ from unclone.images.engines.direct.storage_daemon import StorageDaemon
 from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.errors import EngineError
 from unclone.images.process import run
-from unclone.images.temporary_folders import clean_up
+from unclone.images.temporary_folders import clean_up, new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,18 @@ def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw])
     assert raw.read_bytes()[4096:4103] == b"written"
+
+
+def test_a_signal_while_the_folder_is_made_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> tuple[Path, int]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return new_folder()
+
+    monkeypatch.setattr(storage_daemon, "new_folder", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        StorageDaemon([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
 
 
 def test_nothing_is_written_beyond_the_bounds(tmp_path: Path) -> None:
