@@ -18,11 +18,17 @@ MAC = re.compile(
     rb"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})"
     rb"(?![0-9A-Za-z:-])"
 )
-#: A key, token or fingerprint: base64 and its relatives.
-TOKEN = re.compile(rb"(?<![0-9A-Za-z+/=_-])[0-9A-Za-z+/_-]{20,4096}={0,2}(?![0-9A-Za-z+/=_-])")
+#: Bytes with colons between them, more than an address has: a DUID, a fingerprint.
+OCTETS = re.compile(rb"(?<![0-9A-Za-z:])[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7,128}(?![0-9A-Za-z:])")
+#: A key, token or fingerprint: base64 and its relatives, base32, base58, base62.
+TOKEN = re.compile(rb"(?<![0-9A-Za-z+/=_-])[0-9A-Za-z+/_-]{16,4096}={0,2}(?![0-9A-Za-z+/=_-])")
 
-#: Bits for each byte, from which on a text of some length is taken for random.
-_RANDOM_TEXT, _RANDOM_BYTES = 3.6, 0.8
+_CLASSES = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
+#: Where one class of characters ends and another begins.
+_CHANGE = re.compile(rb"(?=[a-z][A-Z0-9]|[A-Z][a-z0-9]|[0-9][A-Za-z])")
+
+#: Bits for each byte, from which on a text is taken for random; of the most that bytes can have.
+_RANDOM_TEXT, _RANDOM_BYTES = 3.2, 0.8
 
 
 def entropy(content: bytes) -> float:
@@ -32,20 +38,26 @@ def entropy(content: bytes) -> float:
 
 
 def is_random_token(token: bytes) -> bool:
-    """Whether *token* looks drawn: letters of both cases and digits, not in the order of words."""
+    """Whether *token* looks drawn: letters and digits, or both cases, not as in words."""
     text = token.rstrip(b"=")
-    if b"/" in text and text.count(b"/") > len(text) // 16:
-        return False  # a path
-    classes = (re.search(c, text) for c in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
-    if sum(map(bool, classes)) < 3:
+    if text.count(b"/") > len(text) // 8:  # a path
         return False
-    changes = len(re.findall(rb"[a-z][A-Z0-9]|[A-Z][a-z0-9]|[0-9][A-Za-z]", text))
-    return changes * 4 >= len(text) and entropy(text) >= _RANDOM_TEXT
+    digits = len(re.findall(rb"[0-9]", text))
+    mixed = sum(re.search(each, text) is not None for each in _CLASSES)
+    if mixed < 2 or (digits * 8 < len(text) and mixed < 3):
+        return False
+    return len(_CHANGE.findall(text)) * 4 >= len(text) and entropy(text) >= _RANDOM_TEXT
 
 
 def is_binary(content: bytes) -> bool:
-    """Whether *content* is no text: it has control characters that texts have not."""
-    return re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", content) is not None
+    """Whether *content* is no text: it has control characters, or is not UTF-8."""
+    if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", content) is not None:
+        return True
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def is_random_binary(content: bytes) -> bool:

@@ -12,7 +12,6 @@ from unclone.sanitize.actions.drop_lines import split
 from unclone.sanitize.audit.forms import may_identify
 from unclone.sanitize.audit.values import Found, digest
 from unclone.sanitize.boot.kernel_arguments import values as arguments
-from unclone.sanitize.catalogue import load
 from unclone.sanitize.catalogue.row import PLACES_LIMIT
 from unclone.sanitize.dhcp.identities import fixed_identities
 from unclone.sanitize.facts import Facts
@@ -42,8 +41,11 @@ FILES_LIMIT = 500
 _NO_INSTANCE = ("iid-datasource-none", "nocloud", "i-00000000")
 
 
-def known(guest: Guest) -> Iterator[Found]:
-    """Every identity of *guest* that a rule knows, and what it shares with others by design."""
+def known(guest: Guest, rows: Iterable[CatalogueStep]) -> Iterator[Found]:
+    """Every identity of *guest* that a rule knows, and what it shares with others by design.
+
+    *rows* are the catalogue.
+    """
     facts = Facts(guest)
     yield from of_devices(guest.identifiers(), guest.file_systems())
     yield from _machine_ids(guest, facts)
@@ -71,7 +73,7 @@ def known(guest: Guest) -> Iterator[Found]:
             "cloud-init calls every machine so that has no seed" if instance in _NO_INSTANCE else ""
         )
         yield Found("instance-id", instance, "/var/lib/cloud/data/instance-id", why)
-    for step in load():
+    for step in rows:
         yield from _of_row(guest, facts, step)
 
 

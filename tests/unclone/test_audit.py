@@ -322,3 +322,26 @@ def test_an_image_that_was_just_written_is_not_remembered(
     second = shutil.copy(images[1], tmp_path / "b.qcow2")
     assert unclone("audit", "-q", first, second, env=env).returncode == 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_no_rule_knows_is_ranked_and_becomes_rows(tmp_path: Path) -> None:
+    """--strict makes it count; --suggest writes rows, which the next run knows."""
+    agent = "3f1c2f4e-8a67-4b0d-9d55-2f6f0c1b7a10"
+    trees = [{**tree(n), "/var/lib/agents/node_id": agent} for n in (1, 2)]
+    images = [
+        make_disk(tmp_path / f"{n}.qcow2", [Part("ext4", tree=each)], form="qcow2")
+        for n, each in enumerate(trees)
+    ]
+    rows = tmp_path / "rows.yaml"
+    found, _ = audit(*images, "--suggest", rows, status=0)
+    (value,) = found["unknown"]
+    assert value["kind"] == "uuid"
+    assert agent not in value["value"]
+    assert value["machines"][0] == {"machine": "0.qcow2", "places": ["/var/lib/agents/node_id"]}
+    found, _ = audit(*images, "--catalogue", rows, status=5)
+    assert list(kinds(found)) == ["found-var-lib-agents-node-id"]
+    assert found["unknown"] == []
+    audit(*images, "--strict", status=5)
+    done = unclone("audit", "-q", "--no-cache", "--suggest", rows, *images)
+    assert done.returncode == 2
+    assert "exists already" in done.stderr

@@ -15,6 +15,7 @@ from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
 from unclone.cli.standard_streams import settle
 from unclone.images.errors import ExitStatus
+from unclone.runs.options import make_options
 
 if TYPE_CHECKING:
     from unclone.cli.progress import Progress
@@ -24,11 +25,21 @@ EPILOG = """\b
 Examples:
   unclone audit web-01.qcow2 web-02.qcow2
   unclone audit /etc/libvirt/qemu
+  unclone audit vms --strict --suggest rows.yaml
   unclone audit vms --json | jq -r '.results[0].shared[].kind'
 """
 
 SECTIONS = {
-    "Options": ("--strict", "--jobs", "--no-cache", "--json", "--verbose", "--quiet"),
+    "Options": (
+        "--strict",
+        "--suggest",
+        "--catalogue",
+        "--jobs",
+        "--no-cache",
+        "--json",
+        "--verbose",
+        "--quiet",
+    ),
     "Opening images": ("--engine", "--allow-dir", "--key-file"),
 }
 
@@ -38,6 +49,13 @@ SECTIONS = {
     "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option("--strict", is_flag=True, help="Status 5 also for values that no rule knows.")
+@click.option(
+    "--suggest",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write catalogue rows for values that no rule knows, to be reviewed.",
+)
+@options.catalogue_option
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), help="How many machines are read at a time."
 )
@@ -52,6 +70,7 @@ def command(
     /,
     sources: tuple[Path, ...],
     strict: bool,  # noqa: FBT001 (click gives flags by name)
+    suggest: Path | None,
     jobs: int | None,
     no_cache: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
@@ -67,6 +86,11 @@ def command(
     """
     with progress_for(quiet=quiet, threads=False) as progress:
         found = _audit(ctx, sources, given, progress, jobs=jobs, cached=not no_cache)
+        if suggest is not None:
+            from unclone.runs.audit.suggesting import write_rows  # noqa: PLC0415 (rarely)
+
+            rows = write_rows(found, suggest)
+            progress.say(f"{suggest}: {rows} rows to review")
     status = found.status(strict=strict)
     settle(ctx, status or ExitStatus.FAILED)
     if as_json:
@@ -99,6 +123,7 @@ def _audit(
         engine=given["engine"],
         allow=given["allow"],
         key_files=given["key_files"],
+        options=make_options(catalogues=given["catalogues"]),
     )
     order = Order(sources, request, jobs=jobs, cache=cache_folder() if cached else None)
     return audit(order, progress, on_error=partial(show_traceback, ctx))

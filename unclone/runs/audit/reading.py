@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.engines.engine import Drive
@@ -14,7 +15,9 @@ from unclone.runs.audit import cache
 from unclone.runs.audit.sources import own_disks
 from unclone.runs.opening import opened
 from unclone.sanitize.audit.known import known, of_devices
+from unclone.sanitize.audit.unknown import unknown
 from unclone.sanitize.audit.values import Found, digest
+from unclone.sanitize.catalogue import load
 from unclone.sanitize.change import Level
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
@@ -29,7 +32,6 @@ from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from unclone.images.guest import Guest
     from unclone.runs.audit.sources import Machine
@@ -108,7 +110,7 @@ def read_disks(request: Request, timer: PhaseTimer, folder: Path | None = None) 
     found = Contents()
     try:
         with ReadOnly(request.disks, allow=request.allow) as transaction:
-            how = request.engine, bool(request.key_files)
+            how = request.engine, bool(request.key_files), *_texts(request)
             key = cache.key_of(transaction.images, *how) if folder else ""
             remembered = cache.recall(folder, key) if folder else None
             if remembered is not None:
@@ -127,7 +129,8 @@ def _read_images(
     found.values += _backing(transaction)
     try:
         with opened(request, transaction, timer, read_only=True) as guest:
-            found.values.extend(known(guest))
+            found.values.extend(known(guest, load(request.options.catalogues)))
+            found.values.extend(unknown(guest, found.values))
             found.values.extend(_own_seeds(guest))
     except RefusedError as error:
         found.values += _device_values(request, transaction)
@@ -135,6 +138,15 @@ def _read_images(
             found.notes.append(f"{shown(request.image)}: {error.message}")
         else:
             found.errors.append((str(request.image), error))
+
+
+def _texts(request: Request) -> Iterator[str]:
+    """The user's own rows, which are a part of what is looked for."""
+    for name in request.options.catalogues:
+        try:
+            yield Path(name).read_text("utf-8")
+        except (OSError, ValueError):  # the catalogue was read before: it is gone now
+            yield ""
 
 
 def _backing(transaction: ReadOnly) -> Iterator[Found]:

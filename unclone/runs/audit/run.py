@@ -131,7 +131,7 @@ def audit(
             else "no machine was found"
         )
         raise UsageError(f"there is nothing to compare: {found}", hint=_HINT)
-    load()  # here once, and not in every worker
+    load(order.request.options.catalogues)  # here once, and not in every worker
     names = _labels([machine.name for machine in machines])
     with tempfile.TemporaryDirectory(prefix="unclone-audit-") as folder:
         spool = Path(folder)
