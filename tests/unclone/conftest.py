@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from tests.support import command, readback
 from tests.support.clones import IDENTITY, KEPT, Clone, Clones
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -37,3 +40,22 @@ def clones(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Clones:
     paths = sorted(claimed.union(IDENTITY, KEPT))
     before, *after = readback.read([golden, *(clone.image for clone in made)], paths)
     return Clones(golden, before, (made[0], made[1]), (after[0], after[1]))
+
+
+@pytest.fixture
+def tiny_tmpfs(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a file system of that many KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system to fill")
+    mounted: list[Path] = []
+
+    def make(kib: int) -> Path:
+        point = tmp_path / f"tmpfs{len(mounted)}"
+        point.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", point], check=True)
+        mounted.append(point)
+        return point
+
+    yield make
+    for point in mounted:
+        subprocess.run(["umount", point], check=True)

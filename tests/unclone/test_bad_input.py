@@ -21,7 +21,7 @@ from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, poke
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ID = "0123456789abcdef0123456789abcdef"
 ROOT = {**BARE_ROOT, "/etc/machine-id": f"{ID}\n", "/usr/lib/systemd/systemd": "ELF"}
@@ -134,25 +134,6 @@ def test_in_use_by_a_running_vm(folder: Path) -> None:
 
 
 # -- full disks ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tiny_tmpfs(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a file system of that many KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system to fill")
-    mounted: list[Path] = []
-
-    def make(kib: int) -> Path:
-        point = tmp_path / f"tmpfs{len(mounted)}"
-        point.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", point], check=True)
-        mounted.append(point)
-        return point
-
-    yield make
-    for point in mounted:
-        subprocess.run(["umount", point], check=True)
 
 
 def test_a_full_disk(tmp_path: Path, tiny_tmpfs: Callable[[int], Path]) -> None:

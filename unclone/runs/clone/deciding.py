@@ -53,6 +53,8 @@ class Share:
     order: Order
     golden: Golden
     source: MadeFrom
+    #: Seconds that opening and reading the golden image took.
+    looked: float
     missing: list[str] = field(default_factory=list)
 
 

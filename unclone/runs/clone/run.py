@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.making import Machine
-    from unclone.runs.clone.order import MadeFrom, Order
+    from unclone.runs.clone.order import Order
     from unclone.runs.listener import BatchListener
     from unclone.sanitize.identities.machine import MachineIdentity
 
@@ -129,7 +130,7 @@ class _Run:
     def _look(self, orders: Sequence[Order]) -> list[Share]:
         """The orders whose golden image can be opened; each image is opened once."""
         shares = []
-        seen: dict[str, Golden] = {}
+        seen: dict[str, tuple[Golden, float]] = {}
         for order in orders:
             request = order.request
             key = repr(
@@ -137,13 +138,14 @@ class _Run:
             )
             try:
                 source = made_from(order)
-                golden = seen.get(key)
-                if golden is None:
+                if key not in seen:
                     self.listener.begin(os.fspath(request.image))
+                    began = time.monotonic()
                     golden = deciding.look(order, self.listener)
+                    seen[key] = golden, time.monotonic() - began
                     self.listener.finish()
-                seen[key] = golden
-                shares.append(Share(order, golden, source))
+                golden, seconds = seen[key]
+                shares.append(Share(order, golden, source, seconds))
             except UncloneError as error:
                 for name in order.names:
                     self._refuse(order.folder.absolute(), name, error)
@@ -172,7 +174,7 @@ class _Run:
             self._end(names[done.image], done)
 
         order, golden, source = share.order, share.golden, share.source
-        if _stamped(order, golden, source, identities, batch, self.listener, end):
+        if _stamped(share, identities, batch, self.listener, end):
             return
         if identities and order.mode is Mode.OVERLAY:
             protect(order)
@@ -201,15 +203,14 @@ class _Run:
 
 
 def _stamped(
-    order: Order,
-    golden: Golden,
-    source: MadeFrom,
+    share: Share,
     identities: Sequence[MachineIdentity],
     batch: Batch,
     listener: BatchListener,
     on_done: Callable[[CompletedRun[Machine]], None],
 ) -> bool:
     """Stamp the machines; False, and nothing done, where each has to be sanitised."""
+    order, golden, source = share.order, share.golden, share.source
     if order.mode is not Mode.OVERLAY or len(identities) < STAMPED_FROM:
         return False
     from unclone.runs.clone import preparing, stamping  # noqa: PLC0415 (only for many)
@@ -217,7 +218,10 @@ def _stamped(
     try:
         prepared = preparing.prepared(order, golden, source, listener)
     except preparing.NotStampedError as reason:
-        listener.say(f"each machine is sanitised by itself: {reason}")
+        listener.say(
+            f"each of {len(identities)} machines is sanitised by itself, which takes at least "
+            f"{share.looked:.1f} s: {reason}"
+        )
         return False
     listener.expect(len(identities))
     stamper = stamping.Stamper(order, golden, source, prepared)
