@@ -16,6 +16,7 @@ import base64
 import binascii
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.sanitize.change import Level, Note
@@ -58,9 +59,7 @@ _FOUND = re.compile(
     )
 )
 #: A file of the host that is the credential.
-_FILE = re.compile(
-    r"system\.machine_id[\"']?[,\s]+file=|file=[^,\s]*,name=[^,\s]*system\.machine_id"
-)
+_FILE = re.compile(r"system\.machine_id[\"']?[,\s]+file=")
 
 
 class Found(NamedTuple):
@@ -109,19 +108,29 @@ def with_machine_ids(definition: Definition) -> Definition:
         where = definition.source.position(found.start).removeprefix(f"{definition.source.shown}:")
         place = f"machine-id at {where}"
         fields.append(Field(RULE, place, found.value, found.start, found.end, found.spell))
-    if len(fields) == len(definition.fields) and not _FILE.search(text):
+    if len(fields) == len(definition.fields) and not _is_in_a_file(text):
         return definition
     fields.sort(key=lambda field: field.start)
     return replace(definition, fields=tuple(fields), notes=(*definition.notes, *_notes(text)))
 
 
 def _notes(text: str) -> Iterator[Note]:
-    if _FILE.search(text):
+    if _is_in_a_file(text):
         message = (
             "the guest gets its machine-id (system.machine_id) from a file of the host: give the "
             "new machine a file with another one"
         )
         yield Note(RULE.id, Level.WARNING, message)
+
+
+def _is_in_a_file(text: str) -> bool:
+    if _FILE.search(text):
+        return True
+    return CREDENTIAL in text and any(
+        "file=" in one and other.startswith("name=") and CREDENTIAL in other
+        for word in text.split()
+        for one, other in pairwise(word.split(","))
+    )
 
 
 def _decoded(text: str) -> str:

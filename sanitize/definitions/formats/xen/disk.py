@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 _PART = re.compile(r"[^,]*")
-_KEY = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*\Z", re.DOTALL)
+_KEY = re.compile(r"\s*(\w+)\s*=\s*")
 _PREFIX = re.compile(r"(?:(?:raw|qcow2?|vhd|aio|tap2?|file|phy|vbd|cow|tapdisk):)+")
 _FORMATS = ("raw", "qcow", "qcow2", "vhd", "qed")
 _READ_ONLY = ("r", "ro")
@@ -39,10 +39,10 @@ def target(text: str) -> Target | None:
         part = text[at:end]
         key = _KEY.match(part)
         if key and key[1] == "target":
-            path = (at + key.start(2), len(text.rstrip()))  # target= is last, and takes the rest
+            path = (at + key.end(), len(text.rstrip()))  # target= is last, and takes the rest
             break
         if key:
-            keys[key[1]] = key[2]
+            keys[key[1]] = part[key.end() :].rstrip()
         elif part.strip() in ("cdrom", "devtype=cdrom"):
             removable = True
         elif not (keys and part.strip() in ("backendtype", "direct-io-safe", "discard")):

@@ -126,9 +126,11 @@ def _parts(
 
 def _keyed(text: str, key: str) -> Iterator[tuple[int, int]]:
     """The value of *key* in ``a=1, key=2``."""
-    for part in re.finditer(r"(?:^|,)\s*([\w-]+)\s*=\s*([^,]*?)\s*(?=,|$)", text):
-        if part[1] == key and part[2]:
-            yield part.span(2)
+    for part in re.finditer("[^,]+", text):
+        name, _, value = part[0].partition("=")
+        if name.strip() == key and value.strip():
+            start = part.end() - len(value.lstrip())
+            yield start, start + len(value.strip())
 
 
 def _stream(text: str, *kinds: str) -> Iterator[tuple[int, int, str]]:
