@@ -75,6 +75,7 @@ class IdentifierKind(StrEnum):
     """
 
     FILE_SYSTEM_UUID = "file-system-uuid"
+    BTRFS_DEVICE_UUID = "btrfs-device-uuid"
     SWAP_UUID = "swap-uuid"
     VFAT_SERIAL = "vfat-serial"
     PARTITION_GUID = "partition-guid"

@@ -147,6 +147,15 @@ STEPS = (
         "btrfstune(8) -U",
         "blkid(8)",
     ),
+    # No tool sets it; subvolumes' UUIDs, which say who descends from whom, stay.
+    _step(
+        IdentifierKind.BTRFS_DEVICE_UUID,
+        _UUID,
+        "btrfs device UUID",
+        "blkid's UUID_SUB: btrfs finds the devices of a file system by it",
+        "btrfs-device(8)",
+        "https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html",
+    ),
     _step(
         IdentifierKind.SWAP_UUID,
         _UUID,

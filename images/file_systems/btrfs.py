@@ -2,8 +2,8 @@
 
 It rewrites all metadata (``-U``) rather than setting the feature METADATA_UUID (``-M``), which
 Linux before 5.0 cannot mount; a file system that has the feature already keeps it. Subvolumes have
-UUIDs of their own, which say who descends from whom, and the devices have theirs (blkid's
-UUID_SUB); both stay, as they do with btrfstune.
+UUIDs of their own, which say who descends from whom; they stay, as they do with btrfstune. That of
+the device (blkid's UUID_SUB) is :mod:`unclone.images.identifiers.btrfs_device`.
 
 References: btrfs-progs 6.2 ``Documentation/btrfstune.rst``, ``tune/main.c``; Linux
 ``include/uapi/linux/btrfs_tree.h`` (``struct btrfs_super_block``, flags); btrfs-check(8),

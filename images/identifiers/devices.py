@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.table import type_of
+from unclone.images.identifiers import btrfs_device
 from unclone.images.identifiers.containers import LVM
 from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from unclone.images.blocks import BlockDevice, Command
 
 _LVM_KINDS = {IdentifierKind.LVM_PV_UUID, IdentifierKind.LVM_VG_UUID}
+
+_BTRFS = "btrfs"
 
 #: Kinds that belong to partition tables, which engines look after themselves.
 TABLE_KINDS = frozenset(
@@ -45,6 +48,9 @@ def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:
         return lvm_devices.unsettable(identifier, devices)
     device = find(identifier.device, devices)
     kind = type_of(device.type)
+    if identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID and device.type == _BTRFS:
+        with closing(device.open()) as blocks:
+            return printable(btrfs_device.unsettable(blocks))
     if kind.identifier is not identifier.kind:
         return f"there is no {identifier.kind} on it ({printable(device.type)})"
     with closing(device.open()) as blocks:
@@ -58,6 +64,9 @@ def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:
 
 def has(identifier: Identifier, devices: Sequence[BlockDevice]) -> bool:
     """Whether a device has it already: it may have been set where it is shared."""
+    if identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
+        with closing(find(identifier.device, devices).open()) as blocks:
+            return btrfs_device.read(blocks) == identifier.value.lower()
     for device in devices:
         if device.name == identifier.device and type_of(device.type).identifier is identifier.kind:
             found = read(device)
@@ -69,7 +78,7 @@ def has(identifier: Identifier, devices: Sequence[BlockDevice]) -> bool:
 
 def is_bytes(identifier: Identifier, devices: Sequence[BlockDevice]) -> bool:
     """Whether :func:`write` sets it, rather than :func:`commands`."""
-    if identifier.kind in _LVM_KINDS:
+    if identifier.kind in _LVM_KINDS or identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
         return True
     return type_of(find(identifier.device, devices).type).write is not None
 
@@ -82,6 +91,10 @@ def write(identifier: Identifier, devices: Sequence[BlockDevice]) -> None:
         lvm_devices.write(identifier, devices)
         return
     device = find(identifier.device, devices)
+    if identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
+        with closing(device.open()) as blocks:
+            btrfs_device.write(blocks, identifier.value)
+        return
     write_one = type_of(device.type).write
     if write_one is None:
         raise EngineError(f"{printable(device.name)}: it takes a tool to set its {identifier.kind}")

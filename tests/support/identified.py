@@ -27,6 +27,12 @@ BOOT = Renewal(
     "0b0b0b0b-1111-4222-8333-0b0b0b0b0b0b",
     "b0b0b0b0-5555-4666-8777-b0b0b0b0b0b0",
 )
+BTRFS_DEVICE = Renewal(
+    IdentifierKind.BTRFS_DEVICE_UUID,
+    "/dev/sda4",
+    "0d0d0d0d-1111-4222-8333-0d0d0d0d0d0d",
+    "d0d0d0d0-5555-4666-8777-d0d0d0d0d0d0",
+)
 SWAP = Renewal(
     IdentifierKind.SWAP_UUID,
     "/dev/sda3",
@@ -71,7 +77,7 @@ TABLE = Renewal(
     "6d6d6d6d-1111-4222-8333-6d6d6d6d6d6d",
     "d6d6d6d6-5555-4666-8777-d6d6d6d6d6d6",
 )
-ALL = (ROOT, BOOT, SWAP, ESP, GROUP, VOLUME, LUKS, ARRAY, PARTITION, TABLE, DISK)
+ALL = (ROOT, BOOT, BTRFS_DEVICE, SWAP, ESP, GROUP, VOLUME, LUKS, ARRAY, PARTITION, TABLE, DISK)
 RENEWALS = Renewals(ALL)
 
 

@@ -77,6 +77,8 @@ def set_identifier(appliance: Appliance, identifier: Identifier, devices: Sequen
             identified.write(identifier, members)
     elif identified.is_bytes(identifier, seen):
         identified.write(identifier, seen)
+        if identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
+            _scan(appliance, _device(identifier, devices))
     else:
         _set_with_tools(appliance, _device(identifier, devices), identifier.value)
 
@@ -86,6 +88,8 @@ def _of(device: Device) -> Iterator[Identifier]:
     if uuid:
         kind = type_of(device.type).identifier
         yield Identifier(kind, device.name, _array(uuid) if kind == "md-uuid" else uuid)
+    if device.type == "btrfs" and "UUID_SUB" in device.tags:
+        yield Identifier(IdentifierKind.BTRFS_DEVICE_UUID, device.name, device.tags["UUID_SUB"])
     if device.tags.get("PART_ENTRY_SCHEME") == "gpt" and device.number:
         guid = device.tags.get("PART_ENTRY_UUID", "")
         yield Identifier(IdentifierKind.PARTITION_GUID, device.name, guid)
@@ -134,9 +138,13 @@ def _set_with_tools(appliance: Appliance, device: Device, value: str) -> None:
     found = identified.read(seen)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
         raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
-    if kind.device_scan:  # the kernel knows all its devices by the old UUID
-        scan = " ".join(kind.device_scan)
-        _tool(appliance, f"{scan} --forget && {scan}")
+    _scan(appliance, device)
+
+
+def _scan(appliance: Appliance, device: Device) -> None:
+    """Let the kernel look again: it knows the devices of some file systems by their old UUIDs."""
+    if scan := " ".join(type_of(device.type).device_scan):
+        _tool(appliance, f"sync; {scan} --forget && {scan}")
 
 
 def _script(command: Command) -> str:

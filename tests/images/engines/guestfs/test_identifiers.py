@@ -23,6 +23,7 @@ SETTABLE = {
     "ext4": (IdentifierKind.FILE_SYSTEM_UUID, "1", UUID),
     "xfs": (IdentifierKind.FILE_SYSTEM_UUID, "2", UUID.replace("0", "1")),
     "btrfs": (IdentifierKind.FILE_SYSTEM_UUID, "3", UUID.replace("0", "2")),
+    "btrfs-device": (IdentifierKind.BTRFS_DEVICE_UUID, "3", UUID.replace("0", "e")),
     "swap": (IdentifierKind.SWAP_UUID, "4", UUID.replace("0", "3")),
     "fat32": (IdentifierKind.VFAT_SERIAL, "5", "1234-ABCD"),
     "fat16": (IdentifierKind.VFAT_SERIAL, "6", "00FF-0010"),
