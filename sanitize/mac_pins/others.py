@@ -1,16 +1,18 @@
 """Files that are rarer, or mean more than cards: rewritten with a map, and only named without.
 
 References: wicked-ifconfig(5); iftab(5); nameif(8); netifrc, net.example; netctl.profile(5);
-NetworkManager.conf(5) (``no-auto-default``, ``unmanaged-devices``, ``match-device``).
+NetworkManager.conf(5) (``no-auto-default``, ``unmanaged-devices``, ``match-device``); ip-link(8)
+(``set DEVICE address``), ifconfig(8) (``hw ether``), macchanger(1), modprobe.d(5).
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize.change import Level
-from unclone.sanitize.mac_pins.pins import addresses
+from unclone.sanitize.mac_pins.pins import addresses, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.mac_pins.pins import Text, Unpinning
+
+_COMMENT = re.compile(r"(?m)^\s*#.*$")
 
 
 class OtherFiles:
@@ -50,3 +54,37 @@ class OtherFiles:
                     Level.WARNING,
                     f"{printable(file.path)} names the MAC address {macs[0]}, which no clone has",
                 )
+
+
+class Commands:
+    """What a boot runs, and how it loads modules: an address there is given to an interface."""
+
+    globs = (
+        "/etc/NetworkManager/dispatcher.d/*",
+        "/etc/NetworkManager/dispatcher.d/*.d/*",
+        "/etc/init.d/*",
+        "/etc/local.d/*",
+        "/etc/modprobe.d/*.conf",
+        "/etc/network/if-*.d/*",
+        "/etc/networkd-dispatcher/*.d/*",
+        "/etc/rc.d/rc.local",
+        "/etc/rc.local",
+        "/etc/systemd/system/*.service",
+        "/etc/systemd/system/*.service.d/*.conf",
+        "/usr/local/bin/*",
+        "/usr/local/lib/systemd/system/*.service",
+        "/usr/local/sbin/*",
+    )
+
+    def unpin(
+        self,
+        guest: Guest,  # noqa: ARG002 (protocol)
+        facts: Facts,  # noqa: ARG002
+        files: Sequence[Text],
+        unpinning: Unpinning,
+    ) -> None:
+        for file in files:
+            macs = addresses(_COMMENT.sub("", file.text))
+            if macs and not unpinning.renewed:
+                what = f"is run at boot, and may give an interface the MAC address {shown(macs)}"
+                unpinning.keep(file.path, what)

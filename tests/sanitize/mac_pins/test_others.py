@@ -119,6 +119,22 @@ REST = {
     "gentoo": Golden(
         {"/etc/conf.d/net": f'mac_eth0="{A}"\n'}, {}, warned=("/etc/conf.d/net names",)
     ),
+    "rc.local": Golden(
+        {"/etc/rc.local": f"#!/bin/sh\nip link set eth0 address {A}\n"},
+        {},
+        kept=(f"/etc/rc.local is run at boot, and may give an interface the MAC address {A}",),
+    ),
+    "a service": Golden(
+        {"/etc/systemd/system/mac.service": f"[Service]\nExecStart=ifconfig eth0 hw ether {A}\n"},
+        {},
+        kept=("mac.service is run at boot",),
+    ),
+    "a module's option": Golden(
+        {"/etc/modprobe.d/g_ether.conf": f"options g_ether host_addr={A}\n"},
+        {},
+        kept=("g_ether.conf is run at boot",),
+    ),
+    "a script's comment": Golden({"/usr/local/bin/x": f"#!/bin/sh\n # as in {A}\n"}, {}),
     "iftab": Golden({"/etc/iftab": f"eth0 mac {A}\n"}, {}, warned=("/etc/iftab names",)),
 }
 
