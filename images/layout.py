@@ -63,6 +63,8 @@ class Layout:
     other_systems: tuple[OtherSystem, ...] = ()
     #: Those that are snapshots of what is mounted, with or without an identity.
     snapshots: tuple[Snapshot, ...] = ()
+    #: On LVM: the same, and what each is one of, as device names. They are not looked into.
+    volume_snapshots: tuple[tuple[str, str], ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -82,7 +82,8 @@ class _Inspection:
         hashed = frozenset({"/usr"} & {f.place for f in self.discovered} if self._hashes() else ())
         mounts = (self.root.mount, *in_order)
         others = find_others(self.volumes, mounts)
-        return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others)
+        volumes = tuple(sorted(self.volumes.volume_snapshots().items()))
+        return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others, volumes)
 
     def _hashes(self) -> bool:
         return any(fs.type == "DM_verity_hash" for fs in self.file_systems)

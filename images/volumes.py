@@ -152,6 +152,12 @@ class Volumes(Protocol):
     def identifiers(self) -> Sequence[Identifier]:
         """Every device-level identifier, read now from the device."""
 
+    def volume_snapshots(self) -> Mapping[str, str]:
+        """The logical volumes that are snapshots, and what each is one of; by device names.
+
+        Where both are active, the snapshot is not among the file systems and identifiers.
+        """
+
     def unsettable(self, identifier: Identifier) -> str:
         """Why *identifier* cannot be set to another value, as text; "" when it can.
 

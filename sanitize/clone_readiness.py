@@ -88,6 +88,7 @@ def notes(
         *_device_names(guest, facts, renewals or Renewals()),
         *_labels(guest, facts),
         *_other_systems(guest, changes),
+        *_volume_snapshots(guest),
         *(_note(level, text) for level, text in missing_drivers(guest, initrds)),
     ]
     return tuple(sorted(found, key=lambda note: note.level is not Level.WARNING))
@@ -124,6 +125,17 @@ def _other_systems(guest: Guest, changes: Sequence[Change]) -> Iterator[Note]:
             else "Delete them in the guest before it is copied."
         )
         yield _note(Level.KEPT, text)
+
+
+def _volume_snapshots(guest: Guest) -> Iterator[Note]:
+    """LVM's: what is in them is as old as they are, and what a run changes is kept in them."""
+    named = _listed([f"{name} (of {origin})" for name, origin in guest.layout.volume_snapshots])
+    if named:
+        yield _note(
+            Level.KEPT,
+            f"snapshots on LVM keep the original's identity: {named}. They are not looked into; "
+            "`lvremove` in the guest before it is copied takes them away.",
+        )
 
 
 def _device_names(guest: Guest, facts: Facts, renewals: Renewals) -> Iterator[Note]:

@@ -17,7 +17,7 @@ from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unclone.images.blocks import BlockDevice, Command
 
@@ -38,6 +38,15 @@ def volume_groups(devices: Sequence[BlockDevice]) -> Sequence[Identifier]:
     from unclone.images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
 
     return lvm_devices.volume_groups(devices)
+
+
+def volume_snapshots(devices: Sequence[BlockDevice]) -> Mapping[str, str]:
+    """As ``Volumes.volume_snapshots``."""
+    if all(device.type not in LVM.names for device in devices):
+        return {}
+    from unclone.images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
+
+    return lvm_devices.snapshots(devices)
 
 
 def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:

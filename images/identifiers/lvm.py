@@ -75,6 +75,8 @@ class VolumeGroup:
     members: tuple[str, ...]
     #: Why its identifiers have to stay; "" when they can be set.
     unsettable: str
+    #: Its snapshots: what each is one of.
+    snapshots: Mapping[str, str]
 
 
 def read(blocks: Blocks) -> PhysicalVolume | None:
@@ -207,7 +209,8 @@ def _area(blocks: Blocks, start: int, size: int) -> Area | None:
 
 def _group(group: Group, volumes: Mapping[str, PhysicalVolume]) -> VolumeGroup:
     members = tuple(name for name, volume in volumes.items() if volume.uuid in group.members)
-    return VolumeGroup(group.name, group.uuid, members, _why_not(group, members, volumes))
+    why = _why_not(group, members, volumes)
+    return VolumeGroup(group.name, group.uuid, members, why, group.snapshots)
 
 
 def _why_not(group: Group, members: Sequence[str], volumes: Mapping[str, PhysicalVolume]) -> str:

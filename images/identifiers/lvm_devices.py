@@ -24,6 +24,15 @@ def volume_groups(devices: Sequence[BlockDevice]) -> Sequence[Identifier]:
     ]
 
 
+def snapshots(devices: Sequence[BlockDevice]) -> Mapping[str, str]:
+    """The logical volumes that are snapshots, and what each is one of, as ``/dev/GROUP/VOLUME``."""
+    return {
+        f"/dev/{group.name}/{name}": f"/dev/{group.name}/{origin}"
+        for group in lvm.groups(_physical_volumes(devices))
+        for name, origin in group.snapshots.items()
+    }
+
+
 def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:
     """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     volumes = _physical_volumes(devices)

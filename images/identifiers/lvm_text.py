@@ -1,13 +1,14 @@
 """The text that describes a volume group of LVM2, as far as its identity goes.
 
 References: lvm.conf(5) "SYNTAX" (the same grammar); LVM2 2.03 ``lib/format_text/export.c``
-(``_print_vg``, ``_print_pvs``), ``flags.c`` (names of the flags).
+(``_print_vg``, ``_print_pvs``), ``flags.c`` (names of the flags); ``lib/snapshot/snapshot.c``,
+``lib/thin/thin.c`` (what a snapshot says of its origin).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Group:
     is_exported: bool
     #: The one host that may open the group (lvmsystemid(7)); "" when any may.
     system_id: str = ""
+    #: Its snapshots, classic and thin: what each is one of.
+    snapshots: Mapping[str, str] = field(default_factory=dict)
 
 
 class _DamagedError(Exception):
@@ -71,7 +74,18 @@ def _group(name: str, group: Mapping[str, object]) -> Group | None:
         is_shared="CLUSTERED" in status or _word(group.get("lock_type")) not in {"", "none"},
         is_exported="EXPORTED" in status,
         system_id=_word(group.get("system_id")),
+        snapshots=dict(_snapshots(group.get("logical_volumes"))),
     )
+
+
+def _snapshots(volumes: object) -> Iterator[tuple[str, str]]:
+    """A classic one is joined to its origin by a hidden volume; a thin one names it itself."""
+    for name, volume in volumes.items() if isinstance(volumes, dict) else ():
+        for segment in volume.values() if isinstance(volume, dict) else ():
+            origin = _word(segment.get("origin")) if isinstance(segment, dict) else ""
+            if origin:
+                store = _word(segment.get("cow_store")) or _word(segment.get("merging_store"))
+                yield store or name, origin
 
 
 def _section(tokens: Iterator[str], depth: int) -> dict[str, object]:

@@ -352,3 +352,13 @@ def test_snapshots_that_are_not_mounted_are_kept_and_named(tmp_path: Path) -> No
     assert note.text.startswith("12 snapshots or subvolumes of /dev/sda2")
     assert "@snapshots/0/snapshot: etc/machine-id, etc/ssh/ssh_host_rsa_key;" in note.text
     assert "and 4 more" in note.text
+
+
+def test_snapshots_on_lvm_are_kept_and_named(tmp_path: Path) -> None:
+    plant(tmp_path, READY)
+    snapshots = (("/dev/vg/before", "/dev/vg/root"), ("/dev/vg/monday", "/dev/vg/thin"))
+    layout = Layout((Mount("tree", "/", "ext4"),), volume_snapshots=snapshots)
+    guest = Guest(TreeVolumes(tmp_path), layout)
+    (note,) = (n for n in notes(guest, Facts(guest)) if "snapshots" in n.text)
+    assert note.level is Level.KEPT
+    assert "/dev/vg/before (of /dev/vg/root), /dev/vg/monday (of /dev/vg/thin)" in note.text

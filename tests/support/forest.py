@@ -35,6 +35,7 @@ class ForestVolumes:
         self._broken: set[str] = set()
         #: Identifiers, and why each cannot be set.
         self.identified: dict[Identifier, str] = {}
+        self.volume_copies: dict[str, str] = {}
         self.mounted: dict[str, str] = {}
         #: The subvolumes of the one btrfs, and which of them is the default one.
         self.listed: tuple[str | Subvolume, ...] = ()
@@ -56,6 +57,9 @@ class ForestVolumes:
 
     def identifiers(self) -> Sequence[Identifier]:
         return tuple(self.identified)
+
+    def volume_snapshots(self) -> Mapping[str, str]:
+        return self.volume_copies
 
     def unsettable(self, identifier: Identifier) -> str:
         return self.identified[identifier]

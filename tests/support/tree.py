@@ -71,6 +71,9 @@ class TreeVolumes:
     def identifiers(self) -> Sequence[Identifier]:
         return ()
 
+    def volume_snapshots(self) -> Mapping[str, str]:
+        return {}
+
     def unsettable(self, identifier: Identifier) -> str:
         return f"a folder has no {identifier.kind}"
 

@@ -41,6 +41,7 @@ echo "/dev/disk/by-id/dm-uuid-$root / ext4 defaults 0 1
 echo "linux /vmlinuz root=/dev/mapper/ubuntu--vg-root--lv ro" >boot/grub/grub.cfg
 cd /
 umount /run/making
+lvm lvcreate -q -q -s -L 8M -n before ubuntu-vg/root-lv
 lvm vgchange -q -q -an ubuntu-vg
 """
 
@@ -69,6 +70,10 @@ def test_volumes_named_by_their_groups_uuid_follow(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert [mount["mount_point"] for mount in result["guest"]["mounts"]] == ["/", "/var"]
+    # The snapshot is as active as the volume, and is no second root.
+    (kept,) = (note["text"] for note in result["notes"] if note["level"] == "kept")
+    assert "/dev/ubuntu-vg/before (of /dev/ubuntu-vg/root-lv)" in kept
+    assert [i["device"] for i in result["identifiers"] if "before" in i["device"]] == []
     (group,) = (i["value"] for i in result["identifiers"] if i["kind"] == "lvm-vg-uuid")
     after = names(image)
     assert [volume for _, volume in after] == [volume for _, volume in before]

@@ -10,6 +10,7 @@ from unclone.images.engines.direct import checks, identifiers
 from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.direct.driver import as_kind, as_stat
 from unclone.images.engines.direct.ext_client import ExtWorker
+from unclone.images.engines.direct.no_snapshots import NoSnapshots
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.fat_boot_sector import parse_sane
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from unclone.images.engines.direct.devices import Device
     from unclone.images.engines.direct.driver import Driver
     from unclone.images.engines.engine import Drive
-    from unclone.images.volumes import FileSystem, Identifier, Subvolume
+    from unclone.images.volumes import FileSystem, Identifier
 
 
-class DirectVolumes:
+class DirectVolumes(NoSnapshots):
     """The guest on *drives*, each exported as a file by ``qemu-storage-daemon``.
 
     With *read_only* the drives stay as they are: replayed journals go to a temporary file.
@@ -119,13 +120,6 @@ class DirectVolumes:
         self._mounts[mount_point] = device, driver
         if not read_only:  # what is going to be written will be checked
             self._checks.prepare()
-
-    def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:  # noqa: ARG002
-        """None: there is no btrfs within reach."""
-        return (), ""
-
-    def delete_subvolumes(self, paths: Sequence[str]) -> None:
-        """There is none to delete."""
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""

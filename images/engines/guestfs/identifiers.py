@@ -26,7 +26,7 @@ from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.blocks import Command
     from unclone.images.engines.guestfs.appliance import Appliance
@@ -46,6 +46,11 @@ def read_identifiers(appliance: Appliance, devices: Sequence[Device]) -> Sequenc
     """Every identifier on *devices*."""
     found = [identifier for device in devices for identifier in _of(device)]
     return [*found, *identified.volume_groups(_seen(appliance, devices))]
+
+
+def volume_snapshots(appliance: Appliance, devices: Sequence[Device]) -> Mapping[str, str]:
+    """As :meth:`unclone.images.volumes.Volumes.volume_snapshots`."""
+    return identified.volume_snapshots(_seen(appliance, devices))
 
 
 def unsettable(appliance: Appliance, identifier: Identifier, devices: Sequence[Device]) -> str:

@@ -19,7 +19,7 @@ from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind, Subvolume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
@@ -56,16 +56,23 @@ class GuestfsVolumes(FileOperations):
         self._drives = tuple(drives)
         self._known: dict[str, Device] = {device.name: device for device in devices}
         self._stale = False  # what blkid reported may have changed; the devices are the same
+        self._snapshots: Mapping[str, str] | None = None
         self._written = False  # and not yet known to have reached the drives
 
     # -- devices ---------------------------------------------------------------------------
     def file_systems(self) -> Sequence[FileSystem]:
         """Everything on the drives that can be mounted, swapped to or opened."""
-        return [device.file_system() for device in self._devices() if holds_file_system(device)]
+        return [device.file_system() for device in self._originals() if holds_file_system(device)]
 
     def identifiers(self) -> Sequence[Identifier]:
         """Every identifier, as it is on the disks."""
-        return identifiers.read_identifiers(self._appliance, self._devices())
+        return identifiers.read_identifiers(self._appliance, self._originals())
+
+    def volume_snapshots(self) -> Mapping[str, str]:
+        """The snapshots among logical volumes, active or not."""
+        if self._snapshots is None:
+            self._snapshots = identifiers.volume_snapshots(self._appliance, self._devices())
+        return self._snapshots
 
     def unsettable(self, identifier: Identifier) -> str:
         """Why *identifier* cannot be set to another value; "" when it can."""
@@ -157,6 +164,12 @@ class GuestfsVolumes(FileOperations):
         self._appliance.close()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _originals(self) -> Sequence[Device]:
+        """The devices without the snapshots of any of them, which are other states of the guest."""
+        devices, snapshots = self._devices(), self.volume_snapshots()
+        names = {device.name for device in devices}
+        return [device for device in devices if snapshots.get(device.name) not in names]
+
     def _devices(self) -> Sequence[Device]:
         if self._stale:
             devices = read_devices(self._appliance, self._drives)
