@@ -6,9 +6,10 @@ that is all a rewrite needs to know.
 
 References: systemd-escape(1) and systemd.unit(5) ("-" in a path is ``\x2d``); GRUB manual,
 ``cryptomount -u`` (no dashes) and "GRUB internals" (``mduuid/``, ``lvmid/``); mdadm.conf(5)
-(``UUID=`` in four groups); lvmdevices(8) (``PVID=`` without dashes); Linux
-block/partitions/msdos.c (``PARTUUID`` of an MBR partition is the disk id, "-", and two hex
-digits); UEFI 2.10, appendix A (GUIDs are stored with their first three fields little-endian).
+(``UUID=`` in four groups) and mdadm ``util.c`` (``parse_uuid``: what may separate them);
+lvmdevices(8) (``PVID=`` without dashes); Linux block/partitions/msdos.c (``PARTUUID`` of an MBR
+partition is the disk id, "-", and two hex digits); UEFI 2.10, appendix A (GUIDs are stored with
+their first three fields little-endian).
 """
 
 from __future__ import annotations
@@ -69,6 +70,13 @@ def _uuid(value: str) -> Iterator[bytes]:
     yield uuid.UUID(plain).bytes
 
 
+def _md(value: str) -> Iterator[bytes]:
+    """As a UUID, and with each of the separators that mdadm takes."""
+    yield from _uuid(value)
+    for separator in ".-":
+        yield from _both_cases(value.replace(":", separator))
+
+
 def _lvm(value: str) -> Iterator[bytes]:
     plain = value.replace("-", "")
     yield plain.encode()
@@ -117,7 +125,7 @@ def _both_cases(text: str) -> Iterator[bytes]:
 
 _SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], Iterable[bytes]]], ...] = (
     (_UUID, _uuid),
-    (_MD, _uuid),
+    (_MD, _md),
     (_LVM, _lvm),
     (_SERIAL, _serial),
     (_MBR, _mbr),

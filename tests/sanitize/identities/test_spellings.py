@@ -53,6 +53,9 @@ def test_a_uuid_in_firmware_structures() -> None:
 @pytest.mark.parametrize(
     ("value", "spelled"),
     [
+        ("01234567:89abcdef:01234567:89abcdef", b"01234567.89ABCDEF.01234567.89ABCDEF"),
+        ("01234567:89abcdef:01234567:89abcdef", b"01234567-89abcdef-01234567-89abcdef"),
+        ("01234567:89abcdef:01234567:89abcdef", DASHED.encode()),
         ("ABCD-1234", rb"ABCD\x2d1234"),
         ("ABCD-1234", b"abcd-1234"),
         ("0x1a2b3c4d", b"0x1a2b3c4d"),
