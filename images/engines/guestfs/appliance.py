@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unclone.images.engines.guestfs.acceleration import Acceleration, acceleration, remember
 from unclone.images.engines.guestfs.native import Native, string_list
+from unclone.images.engines.guestfs.sectors import sector_size
 from unclone.images.errors import EngineError, InUseError, UsageError, killed
 from unclone.images.pinned import with_paths
 from unclone.images.text import printable
@@ -248,6 +249,7 @@ class Appliance:
                 format=drive.format,
                 readonly=read_only and not described,
                 cachemode="writeback",
+                blocksize=sector_size(drive),
             )
             if described:
                 # libguestfs resolves a path, which may lead elsewhere by then, and QEMU would
