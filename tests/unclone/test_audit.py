@@ -345,3 +345,15 @@ def test_what_no_rule_knows_is_ranked_and_becomes_rows(tmp_path: Path) -> None:
     done = unclone("audit", "-q", "--no-cache", "--suggest", rows, *images)
     assert done.returncode == 2
     assert "exists already" in done.stderr
+
+
+def test_pages_and_numbers_are_written_beside_the_text(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        domain(tmp_path / f"{name}.xml", [])
+    page, numbers = tmp_path / "audit.html", tmp_path / "audit.prom"
+    audit(tmp_path / "a.xml", tmp_path / "b.xml", "--html", page, "--prometheus", numbers, status=5)
+    assert MAC in page.read_text()
+    assert 'unclone_shared_identities{kind="mac-address"} 1\n' in numbers.read_text()
+    done = unclone("audit", "-q", "--html", tmp_path / "a.xml", tmp_path)
+    assert done.returncode == 2
+    assert "exists already" in done.stderr

@@ -25,22 +25,15 @@ EPILOG = """\b
 Examples:
   unclone audit web-01.qcow2 web-02.qcow2
   unclone audit /etc/libvirt/qemu
+  unclone audit vms --html audit.html
   unclone audit vms --strict --suggest rows.yaml
   unclone audit vms --json | jq -r '.results[0].shared[].kind'
 """
 
 SECTIONS = {
-    "Options": (
-        "--strict",
-        "--suggest",
-        "--catalogue",
-        "--jobs",
-        "--no-cache",
-        "--json",
-        "--verbose",
-        "--quiet",
-    ),
-    "Opening images": ("--engine", "--allow-dir", "--key-file"),
+    "Options": ("--strict", "--jobs", "--no-cache", "--json", "--verbose", "--quiet"),
+    "Results as files": ("--html", "--prometheus", "--suggest"),
+    "Opening images": ("--engine", "--allow-dir", "--key-file", "--catalogue"),
 }
 
 
@@ -49,6 +42,15 @@ SECTIONS = {
     "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option("--strict", is_flag=True, help="Status 5 also for values that no rule knows.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page for a browser."
+)
+@click.option(
+    "--prometheus",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write numbers for Prometheus' textfile collector.",
+)
 @click.option(
     "--suggest",
     type=click.Path(path_type=Path),
@@ -70,13 +72,12 @@ def command(
     /,
     sources: tuple[Path, ...],
     strict: bool,  # noqa: FBT001 (click gives flags by name)
-    suggest: Path | None,
     jobs: int | None,
     no_cache: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     verbose: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
-    **given: Any,  # noqa: ANN401 (how images are opened)
+    **given: Any,  # noqa: ANN401 (how images are opened, what is written)
 ) -> None:
     """Show what the machines in SOURCE... have in common: identities, and where each is.
 
@@ -86,11 +87,7 @@ def command(
     """
     with progress_for(quiet=quiet, threads=False) as progress:
         found = _audit(ctx, sources, given, progress, jobs=jobs, cached=not no_cache)
-        if suggest is not None:
-            from unclone.runs.audit.suggesting import write_rows  # noqa: PLC0415 (rarely)
-
-            rows = write_rows(found, suggest)
-            progress.say(f"{suggest}: {rows} rows to review")
+        _write(found, given, progress)
     status = found.status(strict=strict)
     settle(ctx, status or ExitStatus.FAILED)
     if as_json:
@@ -102,6 +99,19 @@ def command(
 
         show_audit(Page(), found, verbose=verbose)
     ctx.exit(status)
+
+
+def _write(found: Audit, given: dict[str, Any], progress: Progress) -> None:
+    """The files that were asked for."""
+    from unclone.runs.audit import exports, suggesting  # noqa: PLC0415 (not for --help)
+
+    if given["html"] is not None:
+        exports.write_page(found, given["html"])
+    if given["prometheus"] is not None:
+        exports.write_metrics(found, given["prometheus"])
+    if given["suggest"] is not None:
+        rows = suggesting.write_rows(found, given["suggest"])
+        progress.say(f"{given['suggest']}: {rows} rows to review")
 
 
 def _audit(
