@@ -60,7 +60,7 @@ def test_the_examples_in_the_help_are_commands(name: str) -> None:
     assert command is not None
     lines = (command.epilog or "").replace("\\\n", "").splitlines()
     examples = [line.strip() for line in lines if line.strip().startswith("unclone ")]
-    assert examples
+    assert examples, "the help ends with examples"
     for example in examples:
         words = shlex.split(re.split(r" [|<>] ", example)[0])
         assert words[:2] == ["unclone", name]

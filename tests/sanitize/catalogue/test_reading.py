@@ -222,3 +222,9 @@ def test_an_id_of_another_file_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name, _ in built_in_files()])
 def test_every_built_in_file_passes_the_checks_of_peoples_own(name: str) -> None:
     assert read_rows(dict(built_in_files())[name], name)
+
+
+def test_a_new_row_that_lacks_a_field_is_named_though_a_test_checks_the_rest() -> None:
+    row = {key: value for key, value in GOOD.items() if key != "sources"}
+    with pytest.raises(UsageError, match=r"agents\.yaml: row my-agent: sources: is missing"):
+        read_rows(yaml.safe_dump([row]), "agents.yaml", checked=True)
