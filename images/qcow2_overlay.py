@@ -15,10 +15,14 @@ from unclone.images.formats import qcow2
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 #: Small, because few bytes differ between machines: a 64 KiB cluster would be copied for each.
 CLUSTER_BITS = 13
 CLUSTER = 1 << CLUSTER_BITS
+
+#: What file systems allocate.
+_PAGE = 4096
+_NOTHING = bytes(_PAGE)
 
 _ENTRIES = CLUSTER // 8  # of an L2 table
 _COPIED = 1 << 63
@@ -69,16 +73,25 @@ class Overlay:
         head += [_table(places[table], 1) for table in tables]
         self.head = b"".join(head)
         self.size = len(self.head) + len(self.clusters) * CLUSTER
+        self._head_pieces = tuple(_pieces(self.head))
 
     def write(self, path: Path, content: Mapping[int, bytes]) -> None:
         """Write the overlay with *content*, the bytes of each cluster, as the new file *path*.
 
-        For its owner only; not yet durable. Raises OSError.
+        For its owner only, with holes for pages of zeros; not yet durable. Raises OSError.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(path, flags, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            file.writelines([self.head, *(content[number] for number in self.clusters)])
+        start = len(self.head)
+        with os.fdopen(descriptor, "wb") as file:
+            for offset, piece in self._head_pieces:
+                file.seek(offset)
+                file.write(piece)
+            for n, number in enumerate(self.clusters):
+                for offset, piece in _pieces(content[number]):
+                    file.seek(start + n * CLUSTER + offset)
+                    file.write(piece)
+            file.truncate(self.size)
 
     def holds(self, path: Path, content: Mapping[int, bytes]) -> bool:
         """Whether the file at *path* is what :meth:`write` writes for *content*."""
@@ -133,6 +146,20 @@ def _table(clusters: Mapping[int, int], size: int, *, copied: bool = True) -> by
     for index, number in clusters.items():
         struct.pack_into(">Q", table, index * 8, number * CLUSTER | flag)
     return bytes(table)
+
+
+def _pieces(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The pages of *content* that have something in them, in rows, with the offset of each row."""
+    start = -1
+    for at in range(0, len(content), _PAGE):
+        if content.startswith(_NOTHING, at):
+            if start >= 0:
+                yield start, content[start:at]
+            start = -1
+        elif start < 0:
+            start = at
+    if start >= 0:
+        yield start, content[start:]
 
 
 def _filled(content: bytes, clusters: int) -> bytes:

@@ -47,18 +47,20 @@ def write_fleet(
     schema: bool = True,
     dry_run: bool = False,
     overwrite: bool = False,
+    durable: bool = True,
 ) -> tuple[Result, ...]:
     """Make the seed of every row and write it at the path *name* gives it.
 
     When one is refused by the checks, none is written, and every result tells its findings.
     Raises :class:`SeedError` when a seed cannot be made at all, when two machines claim one name,
     instance-id, MAC or IP address, and when there is a seed already that *overwrite* does not
-    give up. Holds one seed in memory at a time.
+    give up. Holds one seed in memory at a time. Without *durable* the caller
+    flushes what was written.
     """
     when, rules = output.timestamp(), rules_for(blueprint, schema=schema)
     claims, results = _Claims(), []
     refused = False
-    with output.Batch(overwrite=overwrite) as batch:
+    with output.Batch(overwrite=overwrite, durable=durable) as batch:
         for row in rows:
             machine, seed = blueprint.seed(row)
             claims.add(row.where or machine.name or machine.identity, machine)

@@ -90,11 +90,12 @@ class Batch:
 
     Each is written beside its name and read back; leaving the ``with`` block makes them durable
     and gives them their names. With *overwrite* an existing seed is replaced in one step, and a
-    program that has it open keeps the old one.
+    program that has it open keeps the old one. Without *durable* the caller flushes them.
     """
 
-    def __init__(self, *, overwrite: bool = False) -> None:
+    def __init__(self, *, overwrite: bool = False, durable: bool = True) -> None:
         self._overwrite = overwrite
+        self._durable = durable
         self._waiting: dict[Path, Path] = {}
 
     def add(self, files: Mapping[str, bytes], path: Path, kind: Format, when: int) -> Written:
@@ -137,7 +138,8 @@ class Batch:
 
     def _appear(self) -> None:
         # One flush for all of them: a thousand single ones would take a hundred times as long.
-        os.sync() if len(self._waiting) > 1 else _sync_tree(*self._waiting.values())
+        if self._durable:
+            os.sync() if len(self._waiting) > 1 else _sync_tree(*self._waiting.values())
         named: list[Path] = []
         try:
             for path, temporary in self._waiting.items():
@@ -149,7 +151,7 @@ class Batch:
                 for path in named:
                     _remove(path)
             raise
-        for folder in {path.parent for path in self._waiting}:
+        for folder in {path.parent for path in self._waiting} if self._durable else ():
             _sync(folder)
 
 

@@ -85,6 +85,11 @@ class ParsedYaml:
         self.problems = [Finding(self.file, *place, Severity.ERROR, code, message, hint)]
 
 
+#: What was written last, by its representation in Python.
+_DUMPED: dict[str, str] = {}
+_MOST_DUMPED = 32
+
+
 def dump_yaml(data: object) -> str:
     """*data* (mappings, lists and what YAML's safe loaders make of scalars) as block-style YAML.
 
@@ -92,6 +97,16 @@ def dump_yaml(data: object) -> str:
     never end.
     """
     _require_finite(data)
+    known = repr(data)  # of machines of one fleet, most is the same
+    text = _DUMPED.get(known)
+    if text is None:
+        if len(_DUMPED) >= _MOST_DUMPED:
+            _DUMPED.clear()
+        text = _DUMPED[known] = _dumped(data)
+    return text
+
+
+def _dumped(data: object) -> str:
     try:
         return yaml.dump(
             data,

@@ -72,3 +72,15 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 def test_a_path_that_no_header_holds(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="too long"):
         Overlay(tmp_path / "/".join(["x" * 200] * 6), "raw", GIB, {0})
+
+
+def test_zeros_take_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "overlay.qcow2"
+    overlay = Overlay(tmp_path / "base", "raw", 64 * GIB, {0, 1, 2})
+    page = b"a" * 4096
+    content = {0: bytes(CLUSTER), 1: bytes(4096) + page, 2: page + bytes(CLUSTER - 4096)}
+    overlay.write(path, content)
+    assert overlay.holds(path, content)
+    assert path.stat().st_size == overlay.size
+    # Header, refcount table and block, L1 and L2 table, two pages: 4 KiB each.
+    assert path.stat().st_blocks * 512 <= 8 * 4096

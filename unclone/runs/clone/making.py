@@ -285,6 +285,7 @@ def write_seeds(
             rows,
             lambda machine: (folders[names[machine.identity]] if folders else nowhere) / SEED,
             dry_run=folders is None,
+            durable=False,  # the folder is flushed as a whole
         )
     except SeedError as error:
         raise as_unclone_error(error) from error
