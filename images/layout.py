@@ -63,12 +63,24 @@ class Layout:
     other_systems: tuple[OtherSystem, ...] = ()
     #: Those that are snapshots of what is mounted, with or without an identity.
     snapshots: tuple[Snapshot, ...] = ()
-    #: On LVM: the same, and what each is one of, as device names. They are not looked into.
+    #: On btrfs: what a mount without ``subvol=`` shows, by device: a path, "" for the top.
+    default_subvolumes: Mapping[str, str] = field(default_factory=dict)
+    #: Snapshots on LVM, and what each is one of, as device names. They are not looked into.
     volume_snapshots: tuple[tuple[str, str], ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mounts", {m.mount_point: m for m in self.mounts_in_order})
+
+    def subvolume_at(self, place: str) -> tuple[str, str] | None:
+        """Device and path of the btrfs subvolume, or of what is in one, at the physical *place*."""
+        inside = [m for m in self.mounts_in_order if f"{place}/".startswith(_folder(m.mount_point))]
+        mount = max(inside, key=lambda m: len(m.mount_point))
+        if mount.type != "btrfs":
+            return None
+        top = mount.subvolume.strip("/") or self.default_subvolumes.get(mount.device, "")
+        below = f"{place}/".removeprefix(_folder(mount.mount_point))
+        return mount.device, f"{top}/{below}".strip("/")
 
     @property
     def checkable(self) -> Sequence[str]:
@@ -91,6 +103,10 @@ class Layout:
                 subvolume=mount.subvolume,
                 read_only=read_only or mount.mount_point in self.hashed,
             )
+
+
+def _folder(path: str) -> str:
+    return f"{path.rstrip('/')}/"
 
 
 def _has_directory(volumes: Volumes, mount: Mount, *, make: bool) -> bool:

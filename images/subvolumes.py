@@ -53,6 +53,8 @@ class Others(NamedTuple):
 
     systems: tuple[OtherSystem, ...]
     snapshots: tuple[Snapshot, ...]
+    #: What a mount without ``subvol=`` shows, by device: a path, "" for the top.
+    defaults: Mapping[str, str]
 
 
 def find_others(volumes: Volumes, mounts: Sequence[Mount]) -> Others:
@@ -62,6 +64,7 @@ def find_others(volumes: Volumes, mounts: Sequence[Mount]) -> Others:
     return Others(
         tuple(system for each in found for system in each.systems),
         tuple(snapshot for each in found for snapshot in each.snapshots),
+        {device: default for each in found for device, default in each.defaults.items()},
     )
 
 
@@ -107,10 +110,12 @@ def _on(volumes: Volumes, device: str, mounts: Sequence[Mount]) -> Others:
         guest = Guest(volumes, Layout((top,)))
         systems = tuple(_systems(guest, device, listed, places, related))
     except EngineError:
-        return Others((OtherSystem(device, "", ()),), ())  # its check says what is wrong with it
+        return Others(
+            (OtherSystem(device, "", ()),), (), {}
+        )  # its check says what is wrong with it
     finally:
         volumes.unmount_all()
-    return Others(systems, snapshots)
+    return Others(systems, snapshots, {device: default})
 
 
 def _systems(

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from unclone.sanitize.change import Change
 
 
+#: The step that plans it.
+STEP = "snapshot-identities"
+
+
 class DeleteSubvolume:
     """Afterwards the file system has no subvolume with its UUID."""
 

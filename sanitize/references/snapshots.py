@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
+from unclone.sanitize.actions.delete_subvolume import STEP
 from unclone.sanitize.change import Level, Note, StepPlan
 from unclone.sanitize.files import TEXT_LIMIT, files_at
 from unclone.sanitize.step import StepInfo, StepKind
@@ -60,10 +61,12 @@ class Snapshots:
     def plan(self, context: PlanningContext) -> StepPlan:
         """One note that names them."""
         guest, rewriter = context.guest, context.renewals.rewriter
+        passed_over = _mounted_or_deleted(context)
         stale = [
             snapshot
             for pattern in SNAPSHOTS
             for snapshot in guest.glob(pattern)
+            if guest.layout.subvolume_at(guest.resolve(snapshot)) not in passed_over
             if any(
                 rewriter.found(guest.read(path, TEXT_LIMIT))
                 for path in files_at(guest, (f"{snapshot}/{name}" for name in _READ), TEXT_LIMIT)
@@ -75,9 +78,19 @@ class Snapshots:
         more = f" and {len(stale) - 5} more" if len(stale) > 5 else ""
         text = (
             f"{named}{more} keep the old identifiers, and a guest rolled back to one would not "
-            "find its file systems. Delete the snapshots in the guest before it is copied."
+            "find its file systems. Delete the snapshots in the guest before it is copied; on "
+            "btrfs --delete-snapshots does."
         )
         return StepPlan(notes=(Note(self.info.id, Level.KEPT, text),))
+
+
+def _mounted_or_deleted(context: PlanningContext) -> set[tuple[str, str] | None]:
+    """The subvolumes that are the guest itself (openSUSE runs in one), and those that go."""
+    layout = context.guest.layout
+    deletes = STEP in context.options.enable
+    gone = {(s.device, s.subvolume) for s in layout.snapshots if deletes and not s.stays}
+    mounted = {layout.subvolume_at(m.mount_point) for m in layout.mounts_in_order}
+    return (gone | mounted) - {None}
 
 
 REFERENCE = Snapshots()

@@ -9,20 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
+from unclone.sanitize.actions.delete_subvolume import STEP
 from unclone.sanitize.change import DELETE_SUBVOLUME, Change, Level, Note, StepPlan
 from unclone.sanitize.step import StepInfo, StepKind
 
 if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
 
-ID = "snapshot-identities"
-
 
 class SnapshotIdentities:
     """Deletes every snapshot of what the guest mounts."""
 
     info = StepInfo(
-        id=ID,
+        id=STEP,
         title="btrfs snapshots",
         why="each keeps the original's machine-id and private host keys",
         sources=("btrfs-subvolume(8)", "snapper(8)", "https://github.com/linuxmint/timeshift"),
@@ -37,10 +36,10 @@ class SnapshotIdentities:
             target = f"{each.device}:{each.subvolume}"
             if each.stays:
                 text = f"the snapshot {printable(target, 120)} stays: {each.stays}"
-                notes.append(Note(ID, Level.WARNING, text))
+                notes.append(Note(STEP, Level.WARNING, text))
                 continue
             details = {"device": each.device, "subvolume": each.subvolume, "uuid": each.uuid}
             changes.append(
-                Change(ID, DELETE_SUBVOLUME, target, self.info.why, "snapshot", details=details)
+                Change(STEP, DELETE_SUBVOLUME, target, self.info.why, "snapshot", details=details)
             )
         return StepPlan(tuple(changes), tuple(notes))
