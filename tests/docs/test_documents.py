@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -116,6 +117,21 @@ def test_a_fleet_in_yaml_is_written(folder: Path) -> None:
         "web-01.iso",
         "db-01.example.org.iso",
     }
+
+
+def test_the_fleet_that_clone_shows_is_planned(folder: Path) -> None:
+    for kind, name in (("yaml", "fleet.yaml"), ("csv", "workers.csv")):
+        shown = re.search(
+            rf"^```{kind}\n(.*?)^```$", DOCUMENTS["clone.md"], re.MULTILINE | re.DOTALL
+        )
+        assert shown is not None
+        (folder / name).write_text(shown[1])
+    shutil.copy(folder / "golden.qcow2", folder / "data.qcow2")
+    argv = [str(PROGRAM), "clone", "fleet.yaml", "--dry-run", "--json"]
+    planned = json.loads(subprocess.check_output(argv, cwd=folder))["results"]
+    names = [*(f"web-{number:03}" for number in range(1, 21)), "db-01", "worker-a", "worker-b"]
+    assert [each["machine"]["name"] for each in planned] == names
+    assert planned[0]["machine"]["hostname"] == "web-001.example.org"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.packaging.conftest import ROOT
 from tests.support.command import PROGRAM
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from unclone import schemas
+from unclone.cli.commands.clone import command
 from unclone.images.lock import ImageLock
 
 if TYPE_CHECKING:
@@ -28,11 +29,22 @@ SCHEMAS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMAS))
+#: Of a file that people write: docs/clone.md has it, and its keys are the options.
+WRITTEN = {"fleet-1.json"}
+
+
+@pytest.mark.parametrize("name", sorted({*SCHEMAS} - WRITTEN))
 def test_every_field_is_named(name: str) -> None:
     named = set(re.findall(r"`([a-z_0-9]+)`", JSON_MD)) | {"schema", "results", "error", "message"}
     named |= set(re.findall(r'"([a-z_]+)":', JSON_MD))
     assert sorted(set(fields(SCHEMAS[name])) - named) == []
+
+
+def test_every_key_of_a_fleet_file_is_shown_or_an_option() -> None:
+    text = (ROOT / "docs" / "clone.md").read_text()
+    named = set(re.findall(r"\b([a-z-]+):", text)) | set(re.findall(r"`([a-z-]+)`", text))
+    options = {max(each.opts, key=len).removeprefix("--") for each in command.params}
+    assert set(fields(SCHEMAS["fleet-1.json"])) - named - options - {"schema"} == set()
 
 
 def fields(schema: Any) -> Iterator[str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unclone.cli.output_options import ON_ONE_LINE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,10 +18,12 @@ _PRINTED = "unclone.document"
 def print_document(schema: str, results: Sequence[dict[str, Any]]) -> None:
     """Print the document. It is ASCII: a guest's file names cannot send anything to a terminal."""
     context = click.get_current_context(silent=True)
+    indent: int | None = 2
     if context is not None:
         context.meta[_PRINTED] = True
+        indent = None if context.meta.get(ON_ONE_LINE) else 2
     click.echo(
-        json.dumps({"schema": schema, "results": list(results)}, indent=2, ensure_ascii=True)
+        json.dumps({"schema": schema, "results": list(results)}, indent=indent, ensure_ascii=True)
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unclone.cli.output_options import JSON_LINES, ON_ONE_LINE
 from unclone.cli.standard_streams import UnwritableError, explain, outcomes
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class CommandGroup(click.Group):
                 _print_usage_error("", error)
             raise
         ctx.meta[WANTS_JSON] = wants_json
+        ctx.meta[ON_ONE_LINE] = JSON_LINES in args
         return ctx
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's signature)
@@ -135,7 +137,7 @@ class CommandGroup(click.Group):
 def _wants_json(args: list[str]) -> bool:
     """Whether ``--json`` is among *args*: what click parses may end at a mistake before it."""
     options = args[: args.index("--")] if "--" in args else args
-    return "--json" in options
+    return "--json" in options or JSON_LINES in options
 
 
 def _print_usage_error(command: str, error: click.UsageError) -> None:

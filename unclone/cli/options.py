@@ -250,7 +250,7 @@ def request_from(
         plan=given.get("plan"),
         if_needed=given.get("if_needed", False),
         key_files=tuple(given["key_files"]),
-        passphrase=_asking(progress) if given["ask_passphrase"] else None,
+        passphrase=asking(progress) if given["ask_passphrase"] else None,
         options=_named(options, given["name"] or Path(outputs[0] if outputs else image).stem),
     )
 
@@ -262,7 +262,7 @@ def _named(options: Options, machine: str) -> Options:
     return replace(options, identities=replace(options.identities, machine=machine))
 
 
-def _asking(progress: Progress) -> Callable[[str], bytes]:
+def asking(progress: Progress) -> Callable[[str], bytes]:
     def ask(device: str) -> bytes:
         with progress.paused():
             answer = click.prompt(

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
+JSON_LINES = "--json-lines"
+#: In ``Context.meta``: whether each document is one line.
+ON_ONE_LINE = "unclone.one-line"
+
 #: The heading of the options that no section names.
 OTHER = "Other options"
 
@@ -56,6 +60,16 @@ def json_option(function: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
         function
     )
+
+
+def json_lines_option(function: Decorated) -> Decorated:
+    """A document for each result, while the others are still worked on."""
+    return click.option(
+        JSON_LINES,
+        "as_lines",
+        is_flag=True,
+        help="A JSON document on one line of stdout for each machine, as it comes.",
+    )(function)
 
 
 def quiet_option(function: Decorated) -> Decorated:

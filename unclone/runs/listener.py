@@ -44,7 +44,7 @@ class BatchListener(Listener, Protocol):
 
 
 class NullListener:
-    """For a caller that only wants the result."""
+    """For a caller that only wants the result, of one run or of several."""
 
     def phase(self, name: str) -> None:
         pass
@@ -53,6 +53,21 @@ class NullListener:
         pass
 
     def warn(self, message: str) -> None:
+        pass
+
+    def expect(self, images: int) -> None:
+        pass
+
+    def begin(self, label: str) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+    def tick(self) -> None:
+        pass
+
+    def fail(self, message: str, hint: str = "") -> None:
         pass
 
 

@@ -12,17 +12,16 @@ from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import show_traceback
 from unclone.cli.lines import plain, print_line
-from unclone.cli.output_options import SectionedCommand, output_options
+from unclone.cli.output_options import SectionedCommand, json_lines_option, output_options
 from unclone.cli.progress import progress_for
+from unclone.cli.render.clone import show
 from unclone.cli.seed_options import seed_options
-from unclone.cli.standard_streams import settle, settle_runs
+from unclone.cli.standard_streams import UnwritableError, settle, settle_runs
 from unclone.images.errors import ExitStatus
 from unclone.runs import failures
-from unclone.sanitize.change import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from unclone.cli.progress import Progress
     from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import Order
     from unclone.runs.completed import CompletedRun
@@ -34,10 +33,13 @@ Examples:
   unclone clone golden.qcow2 --name 'web-{:03}' --count 20 -o vms/
   unclone clone golden.qcow2 --name web-01 --definition golden.xml --user ops --ssh-key id.pub
   unclone clone golden.qcow2 --name web-01 --mode copy --dry-run
+  unclone clone fleet.yaml                      many machines, described in a file
+  unclone clone fleet.yaml --dry-run
   unclone clone --remove web-01 -o vms/ --ledger fleet.ledger
 
 \b
-docs/clone.md has what lies in a machine's folder, and what happens after an interruption.
+docs/clone.md has what lies in a machine's folder, what a fleet file says, and what happens after an
+interruption.
 """
 
 SECTIONS = {
@@ -58,6 +60,13 @@ SECTIONS = {
         *("--engine", "--format", "--add-disk", "--allow-dir", "--key-file", "--ask-passphrase"),
     ),
 }
+SCHEMA = "unclone.clone/1"
+_FLEET_SUFFIXES = (".yaml", ".yml")
+#: What is said of a run, also where a fleet file says the rest.
+_OF_A_RUN = {
+    *("folder", "replace", "dry_run", "jobs", "ask_passphrase"),
+    *("as_json", "as_lines", "verbose", "quiet"),
+}
 _FILE = click.Path(path_type=Path, dir_okay=False)
 #: What `unclone seed` has, and a machine gets from its definition instead.
 _NOT_HERE: dict[str, Any] = {
@@ -70,7 +79,9 @@ _NOT_HERE: dict[str, Any] = {
 
 
 @click.command("clone", cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
-@click.argument("golden", required=False, type=click.Path(path_type=Path))
+@click.argument(
+    "golden", metavar="[GOLDEN|FLEET.yaml]", required=False, type=click.Path(path_type=Path)
+)
 @click.option(
     "--name",
     metavar="NAME",
@@ -90,9 +101,9 @@ _NOT_HERE: dict[str, Any] = {
     "--output-dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
     metavar="FOLDER",
-    help="Where the machines' folders go, made if it is not there; default: the current one.",
+    help="Where the machines' folders go, made if it is not there; default: the current one, or "
+    "what FLEET.yaml says.",
 )
 @click.option(
     "--mode",
@@ -143,7 +154,10 @@ _NOT_HERE: dict[str, Any] = {
     help="Where the prepared golden image goes; default: beside GOLDEN.",
 )
 @click.option(
-    "--replace", is_flag=True, help="Make machines anew that are there, with new identities."
+    "--replace",
+    is_flag=True,
+    help="Make machines anew that are there, with new identities; of FLEET.yaml those that have "
+    "changed.",
 )
 @click.option(
     "--remove",
@@ -162,12 +176,14 @@ _NOT_HERE: dict[str, Any] = {
 @options.unnamed_step_options
 @options.opening_options
 @output_options
+@json_lines_option
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     golden: Path | None,
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
+    as_lines: bool,  # noqa: FBT001
     verbose: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     jobs: int | None,
@@ -178,48 +194,117 @@ def command(
     Each machine is a folder of its own: complete, or absent. Run again, only what is missing is
     made. GOLDEN is only read. With --mode overlay the machines have it, or an image prepared
     from it, as backing file: that must not change any more, and loses its permission to write.
-    """
-    from unclone.runs.clone.removing import remove  # noqa: PLC0415 (not for --help)
-    from unclone.runs.clone.run import clone  # noqa: PLC0415 (engines and formats come with it: not for --help)
 
+    FLEET.yaml describes many machines, and their golden images, in a file.
+    """
     if given["remove"]:
-        if golden or given["name"]:
-            raise click.UsageError("--remove takes no GOLDEN and no --name")
-        removed = remove(given["folder"], given["remove"], given["ledger"])
-        settle(ctx, ExitStatus.DONE, [f"{path}: removed" for path in removed])
-        if as_json:
-            done = [{"path": str(path), "status": "removed"} for path in removed]
-            print_document("unclone.clone/1", done)
-        else:
-            for path in removed:
-                print_line(plain(f"{path}: removed"))
+        _remove(ctx, golden, given, as_json=as_json or as_lines)
         return
-    if golden is None or not given["name"]:
-        missing = "--name" if golden else "GOLDEN"
-        raise click.UsageError(f"{missing} is missing: unclone clone GOLDEN --name NAME")
-    workers = 1 if given["ask_passphrase"] else jobs
+    if golden is None:
+        raise click.UsageError("GOLDEN is missing: unclone clone GOLDEN --name NAME")
+    make = _fleet if golden.suffix.lower() in _FLEET_SUFFIXES else _one
+    if make is _fleet:
+        _require_run_options(ctx)
+    elif not given["name"]:
+        raise click.UsageError("--name is missing: unclone clone GOLDEN --name NAME")
+    lost: list[UnwritableError] = []
+
+    def tell(done: CompletedRun[Machine]) -> None:
+        if not as_lines or lost:
+            return
+        try:
+            with progress.paused():
+                print_document(SCHEMA, [done.to_json()])
+        except UnwritableError as error:  # the machines are still made
+            lost.append(error)
+
     with progress_for(quiet=quiet, threads=False) as progress:
-        order = _order(ctx, golden, given, progress)
-        runs = clone(order, progress, jobs=workers, on_error=partial(show_traceback, ctx))
+        runs = make(
+            golden,
+            given,
+            progress,
+            jobs=1 if given["ask_passphrase"] else jobs,
+            on_error=partial(show_traceback, ctx),
+            on_done=tell,
+        )
     settle_runs(ctx, runs, changing=not given["dry_run"])
-    if as_json:
-        print_document("unclone.clone/1", [each.to_json() for each in runs])
-    else:
-        _show(runs, verbose=verbose, quiet=quiet)
+    if lost:
+        raise lost[0]
+    if as_json and not as_lines:
+        print_document(SCHEMA, [each.to_json() for each in runs])
+    elif not as_lines:
+        show(runs, verbose=verbose, quiet=quiet)
     ctx.exit(failures.worst(each.status for each in runs))
 
 
-def _order(ctx: click.Context, golden: Path, given: dict[str, Any], progress: Any) -> Order:  # noqa: ANN401 (a Progress)
+def _remove(
+    ctx: click.Context, golden: Path | None, given: dict[str, Any], *, as_json: bool
+) -> None:
+    from unclone.runs.clone.removing import remove  # noqa: PLC0415 (not for --help)
+
+    if golden or given["name"]:
+        raise click.UsageError("--remove takes no GOLDEN and no --name")
+    removed = remove(given["folder"] or Path(), given["remove"], given["ledger"])
+    settle(ctx, ExitStatus.DONE, [f"{path}: removed" for path in removed])
+    if as_json:
+        done = [{"path": str(path), "status": "removed"} for path in removed]
+        print_document(SCHEMA, done)
+    else:
+        for path in removed:
+            print_line(plain(f"{path}: removed"))
+
+
+def _require_run_options(ctx: click.Context) -> None:
+    """Raise UsageError for an option that a fleet file says."""
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name == "golden" or name in _OF_A_RUN:
+            continue
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = max(parameter.opts, key=len)
+            raise click.UsageError(
+                f"{option} is for one golden image; a fleet file says it itself (docs/clone.md)"
+            )
+
+
+def _fleet(
+    path: Path,
+    given: dict[str, Any],
+    progress: Progress,
+    **how: Any,  # noqa: ANN401 (those of clone_fleet)
+) -> list[CompletedRun[Machine]]:
+    from unclone.runs.clone import fleet_file  # noqa: PLC0415 (engines and formats come with it: not for --help)
+    from unclone.runs.clone.fleet import How, orders_of  # noqa: PLC0415 (likewise)
+    from unclone.runs.clone.run import clone_fleet  # noqa: PLC0415 (likewise)
+
+    fleet = fleet_file.read(path)
+    asking = options.asking(progress) if given["ask_passphrase"] else None
+    orders = orders_of(fleet, How(given["folder"], given["replace"], given["dry_run"], asking))
+    done = clone_fleet(orders, progress, **how)
+    return [done[name] for name in fleet.names if name in done]
+
+
+def _one(
+    golden: Path,
+    given: dict[str, Any],
+    progress: Progress,
+    **how: Any,  # noqa: ANN401 (those of clone)
+) -> list[CompletedRun[Machine]]:
+    from unclone.runs.clone.run import clone  # noqa: PLC0415 (engines and formats come with it: not for --help)
+
+    return clone(_order(golden, given, progress), progress, **how)
+
+
+def _order(golden: Path, given: dict[str, Any], progress: Progress) -> Order:
     from unclone.runs.clone.names import expand  # noqa: PLC0415 (not for --help)
     from unclone.runs.clone.order import Mode, Order, SeedPolicy  # noqa: PLC0415 (likewise)
     from unclone.sanitize.identities import mac as addresses  # noqa: PLC0415 (likewise)
 
-    del ctx
     steps = options.options_from(given)
     return Order(
         request=options.request_from(golden, {**given, "dry_run": False}, steps, progress),
         names=expand(given["name"], given["count"], given["start"]),
-        folder=given["folder"],
+        folder=given["folder"] or Path(),
         mode=Mode(given["mode"]),
         definition=given["definition"],
         blueprint=_blueprint(given),
@@ -246,42 +331,3 @@ def _blueprint(given: dict[str, Any]) -> Blueprint | None:
     except SeedError as error:
         raise seeding.as_unclone_error(error) from error
     return None if blueprint == Blueprint() else blueprint
-
-
-def _show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -> None:
-    several = len(runs) > 1
-    for each in runs:
-        if each.result is None:
-            print_line(plain(f"{each.image}: {failures.STATUS_NAMES[each.status]}"))
-        elif not quiet or not several:
-            _show_machine(each.result, verbose=verbose, detailed=not several)
-    if several:
-        counts: dict[str, int] = {}
-        for each in runs:
-            status = each.result.status if each.result else "failed"
-            counts[status] = counts.get(status, 0) + 1
-        total = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-        print_line(plain(f"{len(runs)} machines: {total}", bold=True))
-    backing = dict.fromkeys(path for each in runs if each.result for path in each.result.backing)
-    for path in () if quiet else backing:
-        print_line(plain(f"  · their backing file, which must not change any more: {path}"))
-
-
-_WORDS = {"done": "made", "planned": "would be made (--dry-run)", "present": "is there already"}
-
-
-def _show_machine(machine: Machine, *, verbose: bool, detailed: bool) -> None:
-    files = f": {', '.join(machine.files)}" if machine.files else ""
-    print_line(plain(str(machine.path), bold=True), plain(f" {_WORDS[machine.status]}{files}"))
-    identity = machine.identity
-    if detailed or verbose:
-        print_line(plain(f"  host name    {identity.hostname}"))
-        print_line(plain(f"  instance-id  {identity.instance_id}"))
-        for old, new in identity.macs.items():
-            print_line(plain(f"  MAC          {old} -> {new}"))
-    if verbose:
-        for field, value in identity.identifiers.items():
-            print_line(plain(f"  {field}  {value}"))
-    for note in machine.notes:
-        if note.level is Level.WARNING:
-            print_line(plain("  ! ", fg="yellow"), plain(note.text))

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,8 +139,17 @@ def rehearse(
     order: Order, golden: Golden, identity: MachineIdentity, path: Path, listener: Listener
 ) -> Machine:
     """What :func:`make` would do with the disks, carried out on overlays that are thrown away."""
-    request = replace(_request(order, golden, identity), dry_run=True)
-    return Machine(identity, path, "planned", report=sanitize(request, listener))
+    names = disk_names(order)
+    with tempfile.TemporaryDirectory() as nowhere:
+        # The golden image may be without permission to write.
+        request = replace(
+            _request(order, golden, identity),
+            outputs=tuple(Path(nowhere, name) for name in names),
+            as_overlays=True,
+            dry_run=True,
+        )
+        report = replace(sanitize(request, listener), result=str(path / names[0]))
+    return Machine(identity, path, "planned", report=report)
 
 
 def _request(order: Order, golden: Golden, identity: MachineIdentity) -> Request:

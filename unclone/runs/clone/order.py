@@ -75,6 +75,8 @@ class Order:
     avoid: tuple[Path, ...] = ()
     ledger: Path | None = None
     replace: bool = False
+    #: Whether only those are replaced that are not what they would be made as.
+    keep_unchanged: bool = False
     dry_run: bool = False
     #: Where prepared images go; None for beside the golden image.
     cache: Path | None = None

@@ -69,11 +69,15 @@ class Presence:
         not to be replaced.
         """
         record = read_record(path)
-        if record is None or self._order.replace:
+        if record is None or (self._order.replace and not self._order.keep_unchanged):
             return None
         with explained("read the machine", path):
             try:
                 return self._found(path, record)
+            except RefusedError:
+                if self._order.replace:
+                    return None
+                raise
             except (KeyError, TypeError, ValueError) as error:
                 raise RefusedError(
                     f"{shown(path / RECORD)} is not a record that clone wrote",

@@ -20,6 +20,7 @@ from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
 from unclone.runs.clone.order import Mode, made_from
 from unclone.runs.clone.presence import Presence, recorded
 from unclone.runs.completed import CompletedRun
+from unclone.runs.listener import NullListener
 from unclone.runs.worker_pool import default_jobs
 
 #: So many machines are worth the preparation, which takes as long as some ten of them.
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 def clone(
     order: Order,
-    listener: BatchListener,
+    listener: BatchListener | None = None,
     *,
     jobs: int | None = None,
     executor: Executor | None = None,
@@ -52,14 +53,21 @@ def clone(
     *executor* makes them instead of this host's processes: what it is given can be pickled.
     *on_done* is called with each as it comes.
     """
-    run = _Run(listener, jobs or default_jobs(), executor, on_error, on_done, is_fleet=False)
+    run = _Run(
+        listener or NullListener(),
+        jobs or default_jobs(),
+        executor,
+        on_error,
+        on_done,
+        is_fleet=False,
+    )
     done = run.make([order])
     return [done[name] for name in order.names if name in done]
 
 
 def clone_fleet(
     orders: Sequence[Order],
-    listener: BatchListener,
+    listener: BatchListener | None = None,
     *,
     jobs: int | None = None,
     executor: Executor | None = None,
@@ -71,7 +79,14 @@ def clone_fleet(
     All have the same folder, ledger, key, and whether it is a dry run. What is wrong with one
     order, or with a machine that is there, stops no other.
     """
-    run = _Run(listener, jobs or default_jobs(), executor, on_error, on_done, is_fleet=True)
+    run = _Run(
+        listener or NullListener(),
+        jobs or default_jobs(),
+        executor,
+        on_error,
+        on_done,
+        is_fleet=True,
+    )
     return run.make(orders)
 
 
