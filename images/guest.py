@@ -9,6 +9,7 @@ it cannot be seen from here.
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from unclone.images.layout import Layout
     from unclone.images.volumes import CheckResult, Member, Subvolume, Volumes
 
-#: As the kernel's: more symlinks than this in one lookup is a loop.
-MAX_SYMLINKS = 40
+#: As the kernel's: more symlinks than this in one lookup is a loop; the bytes of a path (PATH_MAX).
+MAX_SYMLINKS, MAX_PATH = 40, 4095
 
 #: Read no more of a file than this unless the caller asks; guests may hold files of any size.
 READ_LIMIT = 16 * 1024 * 1024
@@ -36,7 +37,7 @@ class Guest:
         self.layout = layout
         self._stats: dict[str, Stat | OSError] = {}
         self._scans: dict[str, Mapping[str, Kind]] = {}
-        #: The same by the path that was asked for, with nothing for what is no directory.
+        #: By the path that was asked for, with nothing for what is no directory.
         self._listings: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
         self._links: dict[str, str] = {}
@@ -50,8 +51,9 @@ class Guest:
     def resolve(self, path: str) -> str:
         """Return the physical path of *path*, with every symlink followed inside the guest.
 
-        The last component need not exist. Raises ``OSError(ELOOP)`` on a symlink loop,
-        ``NotADirectoryError`` and ``FileNotFoundError`` for the components before the last.
+        The last component need not exist. Raises ``OSError(ELOOP)`` on a symlink loop, with
+        ``ENAMETOOLONG`` for a path that nothing in the guest could open, ``NotADirectoryError``
+        and ``FileNotFoundError`` for the components before the last.
         """
         return self._resolve(path, follow_last=True)
 
@@ -307,10 +309,9 @@ class Guest:
     def _stat(self, path: str, *, follow_last: bool) -> Stat | None:
         try:
             return self._lstat(self._resolve(path, follow_last=follow_last))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except OSError as error:
-            if error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
+            absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if absent or error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
                 return None
             raise
 
@@ -358,9 +359,9 @@ class Guest:
         return self._links[physical]
 
     def _follow(self, path: str, *, follow_last: bool) -> str:
-        pending = _parts(path)
-        done: list[str] = []
-        links = 0
+        if len(os.fsencode(path)) > MAX_PATH:
+            raise OSError(errno.ENAMETOOLONG, "the path is too long", path)
+        pending, done, links = _parts(path), list[str](), 0
         while pending:
             name = pending.pop(0)
             if name == "..":

@@ -58,6 +58,15 @@ def test_a_link_to_an_impossible_name_leads_nowhere(tmp_path: Path) -> None:
     assert guest.exists("/l")
 
 
+def test_a_path_that_no_program_could_open_is_not_followed(tmp_path: Path) -> None:
+    guest = guest_at(tmp_path)
+    with pytest.raises(OSError) as caught:
+        guest.resolve("/d" * 2048)
+    assert caught.value.errno == errno.ENAMETOOLONG
+    assert not guest.exists("/d" * 2048)
+    assert guest.kind("/d" * 2048) is None
+
+
 def test_a_symlink_out_of_the_tree_reads_the_guests_own_file(tmp_path: Path) -> None:
     outside = tmp_path / "host-secret"
     outside.write_text("the host's")

@@ -155,6 +155,25 @@ def test_a_name_that_no_file_can_have(tmp_path: Path, name: bytes) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("depth", [2000, 5000])
+def test_folders_within_each_other(tmp_path: Path, depth: int) -> None:
+    """The deepest holds what a run looks for; no program could open the file of 10,000 bytes."""
+    uuid = "6f1a2b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b"
+    disk = tmp_path / "disk.raw"
+    make_disk(
+        disk, [Part("ext4", {**ROOT, "/etc/x": uuid}, uuid, size=64, options=("-N", "20000"))]
+    )
+    for folder in ("/etc", "/boot"):
+        debugfs(
+            disk, f"mkdir {folder}", f"cd {folder}", *["mkdir d", "cd d"] * depth, "ln /etc/x f"
+        )
+    done = unclone("sanitize", "--engine", "direct", "--json", disk)
+    assert done.returncode == 0, done.stderr
+    assert not complaints(disk)
+    assert uuid not in json.dumps(json.loads(done.stdout)["results"][0]["identifiers"])
+
+
+@pytest.mark.slow
 def test_a_directory_with_100_000_entries(tmp_path: Path) -> None:
     image = make_huge_directory(tmp_path / "disk.raw")
     volumes = mounted_direct(image)

@@ -336,11 +336,11 @@ class DirectVolumes(NoSnapshots):
 
     def _at(self, path: str) -> tuple[Driver, bytes]:
         """The file system that *path* is on, and the path in it."""
-        place = path.rstrip("/") or "/"
-        while place not in self._mounts:
-            if place in {"/", ""}:
-                raise EngineError("nothing is mounted")
-            place = place.rpartition("/")[0] or "/"
+        inside = f"{path.rstrip('/')}/"
+        places = (m for m in self._mounts if inside.startswith(f"{m.rstrip('/')}/"))
+        place = max(places, key=len, default="")
+        if not place:
+            raise EngineError("nothing is mounted")
         below = path if place == "/" else path[len(place) :]
         return self._mounts[place][1], _raw(below) or b"/"
 
