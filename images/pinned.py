@@ -1,4 +1,4 @@
-"""Names of open files: what a path leads to can be exchanged by whoever may write to its folder.
+"""Names of open files: what a path leads to can be exchanged by any writer of its folder.
 
 Reference: proc_pid_fd(5) (to open such a name is to open the file itself, wherever it is by then).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 def pinned_name(descriptor: int) -> Path:
     """A name of the very file that is open as *descriptor*, for this process and its children.
 
-    A path can be given to another file by whoever may write to a folder of it; this cannot.
+    A path can be given to another file by any writer of a folder in it; this cannot.
     """
     return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 

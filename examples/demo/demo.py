@@ -65,9 +65,9 @@ def main(folder: Path) -> int:
     headline("Result")
     minutes, seconds = divmod(int(time.monotonic() - started), 60)
     console.print(
-        f"Of {len(SHOWN)} things that say who a machine is, the copies shared "
+        f"Of {len(SHOWN)} identities of a machine, the copies shared "
         f"[bold]{shared_before}[/] before and share [bold]{shared_after}[/] now.\n"
-        "What is missing, each of them makes for itself the first time it starts.\n\n"
+        "Each copy makes what is missing at its first start.\n\n"
         f"The copies and their reports (web-01.json, web-02.json) are in {escape(str(folder))}.\n"
         f"This took {minutes} min {seconds} s.",
         soft_wrap=True,

@@ -79,7 +79,7 @@ def run(document: str, folder: Path) -> list[console.Outcome]:
 
 def test_every_document_with_commands_is_run_here() -> None:
     with_commands = {name for name, text in DOCUMENTS.items() if "```console" in text}
-    assert with_commands == {*WORK, "seeds.md"}
+    assert with_commands == {*WORK, "audit.md", "seeds.md"}
 
 
 WORK = (
@@ -93,6 +93,13 @@ def test_every_command_works(folder: Path, document: str) -> None:
     for each in run(document, folder):
         assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
         assert each.command.output in {None, each.output}
+
+
+def test_an_audit_is_as_shown(folder: Path) -> None:
+    shutil.copy(folder / "golden.qcow2", folder / "web-02.qcow2")
+    made, audited = run("audit.md", folder)
+    assert made.status == 0, made.errors
+    assert (audited.status, audited.output) == (5, audited.command.output)
 
 
 def test_seeds_are_as_shown(folder: Path) -> None:

@@ -52,7 +52,7 @@ T = TypeVar("T")
 #: by supermin included.
 LAUNCH_LIMITS = {True: 120.0, False: 600.0}
 
-#: Seconds for one call, unless the caller knows better.
+#: Seconds for one call, unless the caller gives another limit.
 CALL_LIMIT = 600.0
 
 #: Kernel arguments that make the start shorter. Nothing but this project's own requests runs in
