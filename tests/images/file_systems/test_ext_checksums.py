@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import templates
+from tests.support.disk_images import digest
 from tests.support.disks import FileBlocks, poke
 from tests.support.selection import slow_but
 from unclone.images.file_systems import ext, ext_checksums
@@ -56,6 +58,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(image: Path, tree: Path, options: tuple[str, ...], size: int = 40) -> None:
+    described = (str(tree), options, size)
+    templates.copy(described, image, lambda path: _make(path, tree, options, size))
+
+
+def _make(image: Path, tree: Path, options: tuple[str, ...], size: int) -> None:
     with image.open("wb") as file:
         file.truncate(size << 20)
     features = ["^metadata_csum_seed,^orphan_file"]  # the same everywhere: 1.47.2 switches them on
@@ -86,7 +93,7 @@ def test_e2fsck_finds_no_error(tmp_path: Path, tree: Path, variant: str) -> None
 
 def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) -> None:
     image = tmp_path / "image"
-    make(image, tree, ("-b", "1024"))
+    make(image, tree, VARIANTS["small-blocks"])
     set_uuid(image)
     poke(image, 1024, bytes(1024))
     said = run(["e2fsck", "-fy", "-b", "8193", "-B", "1024", image], ok=(0, 1)).stdout
@@ -98,8 +105,8 @@ def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) ->
 def test_a_wrong_checksum_stays_wrong(tmp_path: Path, tree: Path) -> None:
     """Damage is not hidden by it: the check that follows finds it."""
     image = tmp_path / "image"
-    make(image, tree, ("-b", "4096"))
-    table = int.from_bytes(image.read_bytes()[4096 + 8 : 4096 + 12], "little")
+    make(image, tree, VARIANTS["default"])
+    table = int.from_bytes(FileBlocks(image).read(4096 + 8, 4), "little")
     poke(image, table * 4096 + 11 * 256 + 0x7C, b"\xa5\x5a")  # inode 12
     assert set_uuid(image) == (True, UUID)
     said = run(["e2fsck", "-fn", image], ok=(4,)).stdout
@@ -112,14 +119,14 @@ def test_what_it_does_not_know_is_left_to_tune2fs(tmp_path: Path, variant: str) 
     tree.mkdir()
     (tree / "file").write_bytes(b"x" * 10_000)
     make(image, tree, LEFT[variant], size=8)
-    before = image.read_bytes()
+    before = digest(image)
     assert not set_uuid(image)[0]
-    assert image.read_bytes() == before
+    assert digest(image) == before
 
 
 def test_a_journal_that_has_to_be_replayed_is_left_to_e2fsck(tmp_path: Path, tree: Path) -> None:
     image = tmp_path / "image"
-    make(image, tree, ())
+    make(image, tree, VARIANTS["default"])
     run(["debugfs", "-w", "-R", "feature needs_recovery", image])
     assert not set_uuid(image)[0]
 

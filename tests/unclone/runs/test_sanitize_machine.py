@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.command import unclone
 from tests.support.direct import open_direct
+from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, Part, make_disk
+from tests.support.templates import copy_sparse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +125,7 @@ def test_the_new_definition_points_to_the_result(folder: Path) -> None:
 
 
 def test_a_copy_takes_the_place_of_the_disk(folder: Path) -> None:
-    (folder / "copy.raw").write_bytes((folder / "golden.raw").read_bytes())
+    copy_sparse(folder / "golden.raw", folder / "copy.raw")
     run(folder, folder / "copy.raw")
     assert f"file='{folder / 'copy.raw'}'" in (folder / "web-01.xml").read_text()
     assert addresses(netplan_of(folder / "golden.raw")) == [OLD]
@@ -138,11 +140,11 @@ def test_a_person_reads_where_it_is_and_which_address(folder: Path) -> None:
 
 
 def test_a_dry_run_writes_nothing(folder: Path) -> None:
-    before = (folder / "golden.raw").read_bytes()
+    before = digest(folder / "golden.raw")
     (result,) = json.loads(run(folder, "--dry-run", "--json"))["results"]
     assert result["definition"]["status"] == result["status"] == "planned"
     assert not (folder / "web-01.xml").exists()
-    assert (folder / "golden.raw").read_bytes() == before
+    assert digest(folder / "golden.raw") == before
 
 
 def test_an_image_that_is_refused_leaves_no_definition(folder: Path) -> None:
@@ -152,16 +154,16 @@ def test_an_image_that_is_refused_leaves_no_definition(folder: Path) -> None:
 
 
 def test_a_definition_that_is_refused_leaves_the_image(folder: Path) -> None:
-    before = (folder / "golden.raw").read_bytes()
+    before = digest(folder / "golden.raw")
     (folder / "golden.xml").write_text("<domain type='kvm'><name>golden</name>")
     run(folder, folder / "golden.raw", status=4)
-    assert (folder / "golden.raw").read_bytes() == before
+    assert digest(folder / "golden.raw") == before
 
 
 def test_every_disk_is_asked_for(folder: Path) -> None:
     make_disk(folder / "data.raw", [Part("ext4", uuid=UUID.replace("1", "2"))])
     define(folder, "golden.raw", "data.raw")
-    (folder / "copy.raw").write_bytes((folder / "golden.raw").read_bytes())
+    copy_sparse(folder / "golden.raw", folder / "copy.raw")
     said = run(folder, folder / "copy.raw", status=2)
     assert "has 2 disks, and 1 are given" in said
     assert "--add-disk" in said

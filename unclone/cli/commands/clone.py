@@ -11,6 +11,7 @@ import click
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import show_traceback
+from unclone.cli.identity_options import taken_identity_options
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import SectionedCommand, json_lines_option, output_options
 from unclone.cli.progress import progress_for
@@ -134,19 +135,7 @@ _NOT_HERE: dict[str, Any] = {
     help="auto: a seed where the guest has cloud-init, or an option describes one.",
 )
 @click.option("--oui", metavar="OCTETS", help="What new MAC addresses begin with (52:54:00).")
-@click.option(
-    "--avoid",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FOLDER",
-    help="Definitions whose identities are not given again; may be repeated.",
-)
-@click.option(
-    "--ledger",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A database of every identity ever given: none is given twice. Made if it is not there.",
-)
+@taken_identity_options()
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

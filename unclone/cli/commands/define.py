@@ -10,6 +10,7 @@ import click
 
 from unclone.cli.document import print_document
 from unclone.cli.execute import execute
+from unclone.cli.identity_options import taken_identity_options
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
@@ -100,19 +101,7 @@ SECTIONS = {
     metavar="FILE",
     help="A snapshot of the machine, as libvirt dumps it, that gets the same identity.",
 )
-@click.option(
-    "--avoid",
-    type=_FILE,
-    multiple=True,
-    metavar="FOLDER",
-    help="Definitions whose MAC addresses and UUIDs are not given again; may be repeated.",
-)
-@click.option(
-    "--ledger",
-    type=_FILE,
-    metavar="FILE",
-    help="A database of every identity ever given: none is given twice. Made if it is not there.",
-)
+@taken_identity_options()
 @click.option("--derive-from", "key_file", metavar="FILE", help=KEY_HELP)
 @click.option(
     "--virtio",

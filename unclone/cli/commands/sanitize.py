@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import execute, show_traceback
+from unclone.cli.identity_options import taken_identity_options
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
 from unclone.cli.standard_streams import settle_runs
@@ -116,19 +117,7 @@ SECTIONS = {
     metavar="FILE",
     help="Where the new definition goes; default: NAME with the suffix of the old, here.",
 )
-@click.option(
-    "--avoid",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FOLDER",
-    help="With --definition: definitions whose identities are not given again; may be repeated.",
-)
-@click.option(
-    "--ledger",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With --definition: a database of every identity ever given (see `unclone define`).",
-)
+@taken_identity_options(needs="--definition")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

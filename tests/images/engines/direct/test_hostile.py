@@ -17,8 +17,10 @@ from tests.support.direct import (
     mounted_direct,
     open_direct,
 )
+from tests.support.disks import poke
 from tests.support.fuzz import Outcome, damaged, exercise
 from tests.support.selection import slow_but
+from tests.support.templates import data
 from unclone.images.engines.direct import ext_client
 from unclone.images.errors import EngineError
 from unclone.images.process import run
@@ -67,9 +69,10 @@ def test_an_entry_for_an_inode_that_is_not_for_files_is_an_error(
     image = make_ext(tmp_path / "image")
     debugfs(image, f"link <{inode}> name" if inode < 100 else "write /dev/null name")
     if inode >= 100:
-        raw = image.read_bytes()
-        at = raw.index(b"name") - 8
-        image.write_bytes(raw[:at] + inode.to_bytes(4, "little") + raw[at + 4 :])
+        place = next(
+            start + piece.index(b"name") for start, piece in data(image) if b"name" in piece
+        )
+        poke(image, place - 8, inode.to_bytes(4, "little"))
     volumes = mounted_direct(image)
     for operation in (volumes.lstat, volumes.remove):
         with pytest.raises(OSError):
@@ -80,9 +83,7 @@ def test_an_entry_for_an_inode_that_is_not_for_files_is_an_error(
 def test_a_file_system_that_overwrites_itself_is_not_clean(tmp_path: Path) -> None:
     image = make_ext(tmp_path / "image", "ext4-small-blocks")
     # As when its bitmap calls the superblock's block free, and a new file gets it.
-    raw = bytearray(image.read_bytes())
-    raw[1024:2048] = b"x" * 1024
-    image.write_bytes(raw)
+    poke(image, 1024, b"x" * 1024)
     volumes = open_direct(image)
     assert volumes.check("/dev/sda", repair=False).state == "damaged"
     volumes.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import make_ext, mounted_direct, open_direct
+from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, make_file_system
 from unclone.images.engines.direct import storage_daemon
 from unclone.images.engines.direct.engine import BeyondReachError, DirectEngine, reach
@@ -39,12 +40,12 @@ def test_a_feature_beyond_reach_is_named(tmp_path: Path, feature: str) -> None:
     with image.open("wb") as file:
         file.truncate(48 * MIB)
     run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", feature, image])
-    before = image.read_bytes()
+    before = digest(image)
     name = feature.partition(",")[0]
     assert name in reach([Drive(image, "raw")])
     with pytest.raises(BeyondReachError, match=name):
         opened(image)
-    assert image.read_bytes() == before
+    assert digest(image) == before
 
 
 @pytest.mark.parametrize("form", ["xfs", "btrfs"])
@@ -105,12 +106,12 @@ def test_a_journal_is_replayed_and_a_read_only_drive_stays_as_it_is(tmp_path: Pa
     image = make_ext(tmp_path / "image")
     commands = "feature +needs_recovery\nset_super_value s_state 0\n"
     run(["debugfs", "-w", "-f", "-", image], stdin=commands.encode())
-    before = image.read_bytes()
+    before = digest(image)
     volumes = open_direct(image, read_only=True)
     volumes.mount("/dev/sda", "/", subvolume="", read_only=True)
     assert "lost+found" in volumes.scan("/")
     volumes.close()
-    assert image.read_bytes() == before
+    assert digest(image) == before
     volumes = mounted_direct(image)
     volumes.create("/file", b"x", mode=0o644, uid=0, gid=0)
     volumes.close()

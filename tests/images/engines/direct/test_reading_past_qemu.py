@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import random
 import signal
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import complaints, file_disk, make_ext, mounted_direct
-from tests.support.disks import MIB
+from tests.support.disk_images import digest
+from tests.support.disks import MIB, FileBlocks
 from tests.support.selection import slow_but
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
@@ -119,7 +119,7 @@ def test_verification_reads_the_overlay_without_qemu(tmp_path: Path) -> None:
     base = make_ext(tmp_path / "base.raw")
     overlay = tmp_path / "overlay"
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay])
-    before = hashlib.sha256(base.read_bytes()).digest()
+    before = digest(base)
     drive = Drive(overlay, "qcow2", read_chain(base, Format.RAW))
     volumes = DirectVolumes([drive], read_only=False)
     volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
@@ -133,22 +133,21 @@ def test_verification_reads_the_overlay_without_qemu(tmp_path: Path) -> None:
         assert volumes.read("/file", 64 * MIB) == content
         assert volumes.search(["/"], [content[:40]], exclude=(), limit=4 * MIB) == ["/file"]
     volumes.close()
-    assert hashlib.sha256(base.read_bytes()).digest() == before
+    assert digest(base) == before
 
 
 def test_nothing_is_written_outside_the_file_system(tmp_path: Path) -> None:
     """A file system whose superblock gives a larger size than its device has."""
     image = make_ext(tmp_path / "image")
-    raw = image.read_bytes()
-    found = parse(raw[1024:2048])
+    found = parse(FileBlocks(image).read(1024, 1024))
     assert found is not None
     half = Superblock(found.raw)
     half.s_blocks_count_lo //= 2
+    before = digest(image, half.size)
     disk = file_disk(image)
     opened = ExtFileSystem(disk, 0, half, writable=True)
     with pytest.raises(OSError) as raised:
         opened.create(b"/large", b"x" * 40 * MIB, 0o644, 0, 0)
     assert raised.value.errno == errno.EFAULT
-    border = half.size
-    assert image.read_bytes()[border:] == raw[border:]
+    assert digest(image, half.size) == before
     disk.close()

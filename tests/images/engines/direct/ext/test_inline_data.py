@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import mounted_direct, require_sound
+from tests.support.templates import copy_sparse
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def image(made: Path, tmp_path: Path) -> Path:
     path = tmp_path / "image"
-    path.write_bytes(made.read_bytes())
+    copy_sparse(made, path)
     return path
 
 

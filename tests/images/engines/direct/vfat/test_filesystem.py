@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import complaints, make_fat, mounted_direct
+from tests.support.disks import FileBlocks, poke
 from tests.support.selection import slow_but
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.process import run
@@ -153,10 +154,9 @@ def test_a_chain_that_leads_nowhere_is_an_error(image: Path) -> None:
     volumes = mounted_direct(image)
     create(volumes, "/file", b"x" * 100_000)
     volumes.close()
-    raw = bytearray(image.read_bytes())
-    start = int.from_bytes(raw[14:16], "little") * int.from_bytes(raw[11:13], "little")
-    raw[start + 12 : start + 400] = bytes(388)
-    image.write_bytes(raw)
+    boot = FileBlocks(image).read(0, 512)
+    start = int.from_bytes(boot[14:16], "little") * int.from_bytes(boot[11:13], "little")
+    poke(image, start + 12, bytes(388))
     volumes = mounted_direct(image)
     with pytest.raises(OSError) as error:
         volumes.read("/file", 1 << 20)
