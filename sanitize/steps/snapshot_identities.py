@@ -26,7 +26,7 @@ class SnapshotIdentities:
         why="each keeps the original's machine-id and private host keys",
         sources=("btrfs-subvolume(8)", "snapper(8)", "https://github.com/linuxmint/timeshift"),
         off_because="a snapshot may be all that is left of an earlier state",
-        kind=StepKind.REMOVE,
+        kind=StepKind.KEEP,
     )
 
     def plan(self, context: PlanningContext) -> StepPlan:
