@@ -46,15 +46,19 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
     # Rows look into no initrd: those are still being unpacked meanwhile.
     code = set(map(id, (*STEPS, *LAST)))
     rows = {id(s): s.plan(context) for s in selected if id(s) not in code}
-    references = [reference for reference in REFERENCES if reference in selected]
+    chosen = set(map(id, selected))
+    references = [reference for reference in REFERENCES if id(reference) in chosen]
     context = decide(context, selected if options.uuids == "renew" else (), references)
     if not context.renewals.renewed:  # then nothing refers to it either
         kept = disk_names.REFERENCE  # has to say what cannot follow
-        selected = [step for step in selected if step is kept or step not in REFERENCES]
+        others = {id(reference) for reference in REFERENCES if reference is not kept}
+        selected = [step for step in selected if id(step) not in others]
     parts: list[StepPlan] = []
+    before: tuple[Change, ...] = ()
     for step in selected:
-        before = tuple(change for part in parts for change in part.changes)
-        parts.append(rows.get(id(step)) or step.plan(replace(context, changes=before)))
+        part = rows.get(id(step)) or step.plan(replace(context, changes=before))
+        parts.append(part)
+        before += part.changes
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, context.facts, ids)))
     changes = tuple(change for part in parts for change in part.changes)

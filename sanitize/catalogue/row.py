@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -97,14 +97,15 @@ class CatalogueStep:
     """A row as a :class:`unclone.sanitize.step.Step`."""
 
     row: CatalogueRow
+    #: What ``unclone steps`` says about it.
+    info: StepInfo = field(init=False, repr=False, compare=False)
 
-    @property
-    def info(self) -> StepInfo:
-        """What ``unclone steps`` says about it."""
+    def __post_init__(self) -> None:
         row = self.row
-        return StepInfo(
+        info = StepInfo(
             row.id, row.title, row.why, row.sources, row.profile, row.off_because, row.kind
         )
+        object.__setattr__(self, "info", info)
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change per path, sorted; a note for each match that is not changed."""
