@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.packaging, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 FAST = "not appliance and not guest and not boot and not slow"
+#: Beside the other workers of a whole run there is no processor left for workers of its own, which
+#: collect the tests once each and report every one of them.
+WORKERS = "0" if "PYTEST_XDIST_WORKER" in os.environ else "auto"
 PYTEST = (
-    *("-m", "pytest", "-q", "-n", "auto", "-p", "tests.support.no_skips"),
+    *("-m", "pytest", "-q", "-n", WORKERS, "-p", "tests.support.no_skips"),
     *("-p", "no:cacheprovider"),
 )
 NOT_SOURCE = ("--ignore=tests/test_linters.py", "--ignore=tests/packaging")
@@ -155,10 +158,12 @@ def test_fast_tests_pass_with_the_libraries_and_tools_of_debian_13(
 
 def run(*command: str | Path, check: bool = True) -> str:
     """Run *command* in the source tree; return what it printed."""
+    # What pytest-xdist says to this process is not for the one inside.
+    environment = {n: value for n, value in os.environ.items() if not n.startswith("PYTEST_")}
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, "CI": "true", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        env={**environment, "CI": "true", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

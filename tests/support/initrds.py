@@ -26,10 +26,15 @@ COMPRESSORS = {
 MICROCODE = "kernel/x86/microcode/GenuineIntel.bin"
 
 
-def compress(compression: Compression, content: bytes) -> bytes:
+def compress(compression: Compression, content: bytes, *, fast: bool = False) -> bytes:
+    """*content* as people pack it, or with the least effort, where the size does not matter."""
     command = COMPRESSORS[compression]
     return subprocess.run(
-        command, input=content, stdout=subprocess.PIPE, check=True, timeout=60
+        [*command, *(["-1"] if fast else [])],
+        input=content,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
     ).stdout
 
 

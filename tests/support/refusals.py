@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from unclone.images.errors import UncloneError
+from unclone.images.errors import RefusedError, UncloneError
 from unclone.runs.define import Request, define, pool, read
 from unclone.sanitize.identities.ledger import Ledger
 
@@ -36,6 +36,20 @@ def refusal(source: Path, **options: Any) -> UncloneError:
     assert raised.value.hint
     assert raised.value.message.isprintable()
     return raised.value
+
+
+def refused(source: Path, content: str | bytes, **options: Any) -> UncloneError:
+    """As :func:`refusal`, of a definition that is written first."""
+    source.write_bytes(content.encode() if isinstance(content, str) else content)
+    return refusal(source, **options)
+
+
+def require_refused(source: Path, content: str | bytes, words: str) -> None:
+    """The definition is refused, with *words* and its name."""
+    error = refused(source, content)
+    assert isinstance(error, RefusedError)
+    assert words in error.message
+    assert source.name in error.message
 
 
 def defined(request: Request, *, ledger: Path | None = None, key: bytes = b"") -> Defined:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.definitions import Golden, goldens
-from tests.support.refusals import defined, refusal
+from tests.support.refusals import defined, refused, require_refused
 from unclone.images.errors import InUseError, RefusedError
 from unclone.runs.define import Request
 from unclone.sanitize.definitions.formats.table import read_definition
@@ -16,7 +16,6 @@ from unclone.sanitize.definitions.formats.table import read_definition
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.images.errors import UncloneError
 
 VM = """apiVersion: kubevirt.io/v1
 kind: VirtualMachine
@@ -114,25 +113,16 @@ CASES = {
 }
 
 
-def refused(folder: Path, name: str, text: str) -> UncloneError:
-    source = folder / name
-    source.write_bytes(text.encode())
-    return refusal(source)
-
-
 @pytest.mark.parametrize(("name", "text", "words"), CASES.values(), ids=CASES)
 def test_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
-    error = refused(tmp_path, name, text)
-    assert isinstance(error, RefusedError)
-    assert words in error.message
-    assert name in error.message
+    require_refused(tmp_path / name, text, words)
 
 
 @pytest.mark.parametrize("golden", [*goldens("cloud-hypervisor"), *goldens("firecracker")], ids=str)
 def test_truncated_json_is_refused_wherever_it_ends(golden: Golden, tmp_path: Path) -> None:
     content = golden.before.read_bytes().rstrip()[:-1]
     for end in range(0, len(content), max(1, len(content) // 12)):
-        error = refused(tmp_path, "golden.json", content[:end].decode("utf-8", "ignore"))
+        error = refused(tmp_path / "golden.json", content[:end].decode("utf-8", "ignore"))
         assert isinstance(error, RefusedError), end
 
 
@@ -157,13 +147,13 @@ def test_a_file_of_100_mb_is_refused_unread(tmp_path: Path, text: str) -> None:
     ids=["running", "paused", "instance", "frozen", "shown-while-running"],
 )
 def test_a_running_machine_is_in_use(tmp_path: Path, text: str) -> None:
-    assert isinstance(refused(tmp_path, "golden.yaml", text), InUseError)
+    assert isinstance(refused(tmp_path / "golden.yaml", text), InUseError)
 
 
 @pytest.mark.parametrize("state", ["state.json", "memory-ranges"])
 def test_a_snapshot_with_memory_is_refused(tmp_path: Path, state: str) -> None:
     (tmp_path / state).write_bytes(b"{}")
-    error = refused(tmp_path, "config.json", CLOUD % ("", ""))
+    error = refused(tmp_path / "config.json", CLOUD % ("", ""))
     assert isinstance(error, RefusedError)
     assert state in error.message
 

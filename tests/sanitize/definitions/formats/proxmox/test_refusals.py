@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.definitions import Golden, goldens
-from tests.support.refusals import defined, refusal
+from tests.support.refusals import defined, refusal, require_refused
 from unclone.images.errors import InUseError, RefusedError
 from unclone.runs.define import Request
 from unclone.sanitize.definitions.formats.table import FORMATS, read_definition
@@ -48,12 +48,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "words"), REFUSED.values(), ids=REFUSED)
 def test_is_refused(tmp_path: Path, text: str, words: str) -> None:
-    source = tmp_path / "golden.conf"
-    source.write_text(text)
-    error = refusal(source)
-    assert isinstance(error, RefusedError)
-    assert words in error.message
-    assert "golden.conf" in error.message
+    require_refused(tmp_path / "golden.conf", text, words)
 
 
 @pytest.mark.parametrize("lock", ["backup", "clone", "migrate", "snapshot", "disk"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.definitions import Golden, goldens
-from tests.support.refusals import defined, refusal
+from tests.support.refusals import defined, refused, require_refused
 from unclone.images.errors import InUseError, RefusedError
 from unclone.runs.define import Request
 from unclone.sanitize.change import Level
@@ -20,17 +20,10 @@ from unclone.sanitize.definitions.formats.table import format_of, read_definitio
 from unclone.sanitize.definitions.text.source import Source
 
 if TYPE_CHECKING:
-    from unclone.images.errors import UncloneError
     from unclone.sanitize.definitions.definition import Definition
 
 LINE = "qemu-system-x86_64 -name golden -uuid 6695eb01-f6a4-4304-b9aa-97f2502e193f"
 HEAD = f"#!/bin/sh\n{LINE}"
-
-
-def refused(folder: Path, text: str) -> UncloneError:
-    source = folder / "golden.sh"
-    source.write_text(text)
-    return refusal(source)
 
 
 def card(mac: str) -> str:
@@ -82,10 +75,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "words"), REFUSED.values(), ids=REFUSED)
 def test_is_refused(tmp_path: Path, text: str, words: str) -> None:
-    error = refused(tmp_path, text)
-    assert isinstance(error, RefusedError)
-    assert words in error.message
-    assert "golden.sh" in error.message
+    require_refused(tmp_path / "golden.sh", text, words)
 
 
 @pytest.mark.parametrize("golden", goldens("qemu"), ids=str)
@@ -131,7 +121,7 @@ def test_a_running_machine_is_in_use(tmp_path: Path) -> None:
         child.stdin.flush()
         assert child.stdout.readline() == b"running\n"  # so it has its own name by now
         (tmp_path / "golden.pid").write_text(f"{child.pid}\n")
-        error = refused(tmp_path, HEAD + " -pidfile golden.pid")
+        error = refused(tmp_path / "golden.sh", HEAD + " -pidfile golden.pid")
     assert isinstance(error, InUseError)
     assert "golden.pid" in error.message
 

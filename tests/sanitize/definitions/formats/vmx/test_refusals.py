@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.definitions import Golden, goldens
-from tests.support.refusals import defined, refusal
-from unclone.images.errors import InUseError, RefusedError, UncloneError
+from tests.support.refusals import defined, refusal, refused, require_refused
+from unclone.images.errors import InUseError, RefusedError
 from unclone.runs.define import Request
 from unclone.sanitize.definitions.formats.table import read_definition
 
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAD = 'config.version = "8"\nvirtualHW.version = "19"\ndisplayName = "golden"\n'
-
-
-def refused(folder: Path, text: str) -> UncloneError:
-    source = folder / "golden.vmx"
-    source.write_text(text)
-    return refusal(source)
 
 
 def card(number: int, address: str, key: str = "address", kind: str = "static") -> str:
@@ -58,10 +52,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "words"), REFUSED.values(), ids=REFUSED)
 def test_is_refused(tmp_path: Path, text: str, words: str) -> None:
-    error = refused(tmp_path, text)
-    assert isinstance(error, RefusedError)
-    assert words in error.message
-    assert "golden.vmx" in error.message
+    require_refused(tmp_path / "golden.vmx", text, words)
 
 
 @pytest.mark.parametrize("golden", goldens("vmx"), ids=str)
@@ -88,7 +79,7 @@ def test_a_file_of_100_mb_is_refused_unread(tmp_path: Path) -> None:
 def test_a_running_machine_is_in_use(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     text = 'scsi0:0.fileName = "disk.vmdk"\nsched.swap.derivedName = "/vmfs/x/golden-1a2b.vswp"\n'
-    error = refused(tmp_path, HEAD + text)
+    error = refused(tmp_path / "golden.vmx", HEAD + text)
     assert isinstance(error, InUseError)
     assert name in error.message
 
@@ -96,7 +87,7 @@ def test_a_running_machine_is_in_use(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["golden.vmss", "golden.vmem"])
 def test_a_suspended_machine_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    error = refused(tmp_path, HEAD)
+    error = refused(tmp_path / "golden.vmx", HEAD)
     assert isinstance(error, RefusedError)
     assert name in error.message
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.definitions import Golden, goldens
-from tests.support.refusals import refusal
+from tests.support.refusals import refused, require_refused
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.formats.xen.disk import target
@@ -16,16 +16,9 @@ from unclone.sanitize.definitions.formats.xen.disk import target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unclone.images.errors import UncloneError
 
 XEN = 'name = "golden"\nmemory = 512\n'
 QEMU = '[name]\n  guest = "golden"\n'
-
-
-def refused(folder: Path, text: str) -> UncloneError:
-    source = folder / "golden.cfg"
-    source.write_bytes(text.encode())
-    return refusal(source)
 
 
 REFUSED = {
@@ -68,10 +61,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "words"), REFUSED.values(), ids=REFUSED)
 def test_is_refused(tmp_path: Path, text: str, words: str) -> None:
-    error = refused(tmp_path, text)
-    assert isinstance(error, RefusedError)
-    assert words in error.message
-    assert "golden.cfg" in error.message
+    require_refused(tmp_path / "golden.cfg", text, words)
 
 
 @pytest.mark.parametrize("golden", goldens("xen"), ids=str)
@@ -79,7 +69,7 @@ def test_a_file_that_ends_in_a_list_or_string_is_refused(golden: Golden, tmp_pat
     text = golden.before.read_text()
     for mark in ("[", "name", "disk"):
         at = text.index(mark) + len(mark)
-        assert isinstance(refused(tmp_path, text[:at]), RefusedError), mark
+        assert isinstance(refused(tmp_path / "golden.cfg", text[:at]), RefusedError), mark
 
 
 @pytest.mark.parametrize("text", [XEN, QEMU], ids=["xen", "qemu-config"])
@@ -93,7 +83,7 @@ def test_a_file_of_100_mb_is_refused_unread(tmp_path: Path, text: str) -> None:
 
 def test_nothing_is_executed(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
-    error = refused(tmp_path, XEN + f"x = __import__('os').mkdir('{trap}')\n")
+    error = refused(tmp_path / "golden.cfg", XEN + f"x = __import__('os').mkdir('{trap}')\n")
     assert isinstance(error, RefusedError)
     assert not trap.exists()
 
@@ -101,7 +91,7 @@ def test_nothing_is_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["golden.save", "golden.chk"])
 def test_a_suspended_machine_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"XenSavedDomain")
-    error = refused(tmp_path, XEN)
+    error = refused(tmp_path / "golden.cfg", XEN)
     assert isinstance(error, RefusedError)
     assert name in error.message
 
