@@ -11,10 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from unclone.images.globs import is_pattern, matcher
+from unclone.images.globs import matchers
 from unclone.images.volumes import FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
@@ -109,13 +108,11 @@ class Guest:
         path itself when something is there.
         """
         found = [""]
-        for part, matches in _matchers(pattern):
+        for part, matches in matchers(pattern):
             if matches is None:
                 found = [f"{base}/{part}" for base in found if self._has(base, part)]
             else:
                 found = [f"{base}/{n}" for base in found for n in self.kinds(base) if matches(n)]
-            if not found:
-                return []
         return sorted(path for path in found if path)
 
     def readlink(self, path: str) -> str:
@@ -395,12 +392,6 @@ class Guest:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", "."}]
-
-
-@lru_cache(maxsize=8192)  # thousands of patterns are looked for, most of them several times
-def _matchers(pattern: str) -> Sequence[tuple[str, Callable[[str], object] | None]]:
-    """The components of *pattern*, and for those that stand for others what tells a match."""
-    return [(part, matcher(part) if is_pattern(part) else None) for part in _parts(pattern)]
 
 
 def parent(path: str) -> str:
