@@ -34,11 +34,18 @@ class Entry(NamedTuple):
 
     @property
     def subvolume(self) -> str:
-        """The btrfs subvolume it mounts, "" for the default one."""
-        for option in self.options:
-            if option.startswith("subvol="):
-                return option.removeprefix("subvol=").strip('"')
-        return ""
+        """The btrfs subvolume it mounts, "" for the default one, or the one with its number."""
+        return self._option("subvol=").strip('"')
+
+    @property
+    def subvolume_number(self) -> int:
+        """The number of the btrfs subvolume it mounts; 0 where none is said."""
+        number = self._option("subvolid=")
+        return int(number, 0) if re.fullmatch(r"0x[0-9a-fA-F]{1,16}|[1-9]\d{0,19}", number) else 0
+
+    def _option(self, name: str) -> str:
+        found = (each.removeprefix(name) for each in self.options if each.startswith(name))
+        return next(found, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,9 +78,9 @@ class Layout:
         mount = max(inside, key=lambda m: len(m.mount_point))
         if mount.type != "btrfs":
             return None
-        top = mount.subvolume.strip("/") or self.default_subvolumes.get(mount.device, "")
+        top = mount.subvolume or self.default_subvolumes.get(mount.device, "")
         below = f"{place}/".removeprefix(_folder(mount.mount_point))
-        return mount.device, f"{top}/{below}".strip("/")
+        return mount.device, f"{top.strip('/')}/{below}".strip("/")
 
     @property
     def checkable(self) -> Sequence[str]:

@@ -19,7 +19,7 @@ from unclone.images.discoverable import ESP
 from unclone.images.errors import RefusedError
 from unclone.images.layout import Layout, Mount
 from unclone.images.roots import LINUX, closed_groups, find_root, group_hint
-from unclone.images.subvolumes import find_others
+from unclone.images.subvolumes import find_others, path_of
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ class _Inspection:
                 continue
             place = self._place(entry)
             found = self._choose(entry, names.find(entry.spec)) if place else None
-            if place and found:
-                self.mounts[place] = Mount(found.device, place, found.type, entry.subvolume)
+            subvolume = self._subvolume(entry, found) if place and found else None
+            if place and found and subvolume is not None:
+                self.mounts[place] = Mount(found.device, place, found.type, subvolume)
         self._mount_discovered()
         self._mount_unlisted_esp()
         in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
@@ -84,6 +85,15 @@ class _Inspection:
         others = find_others(self.volumes, mounts)
         volumes = tuple(sorted(self.volumes.volume_snapshots().items()))
         return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others, volumes)
+
+    def _subvolume(self, entry: Entry, found: FileSystem) -> str | None:
+        """What of *found* it mounts; None when there is none, and the guest can do without."""
+        if entry.subvolume or not entry.subvolume_number or found.type != "btrfs":
+            return entry.subvolume
+        path = path_of(self.volumes, found.device, entry.subvolume_number)
+        if path is None:
+            self._missing(entry, f"no subvolume has the number {entry.subvolume_number}")
+        return path
 
     def _hashes(self) -> bool:
         return any(fs.type == "DM_verity_hash" for fs in self.file_systems)

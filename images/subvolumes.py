@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Subvolumes that are looked into. With more, the rest is named as not looked into.
 _MANY = 1000
+#: The number of the top of a btrfs.
+_TOP = 5
 #: Bytes of a machine-id file.
 _ID_LIMIT = 64
 _ID = re.compile(rb"\s*[0-9a-fA-F-]{32,36}\s*")
@@ -68,6 +70,21 @@ def find_others(volumes: Volumes, mounts: Sequence[Mount]) -> Others:
     )
 
 
+def path_of(volumes: Volumes, device: str, number: int) -> str | None:
+    """What the option ``subvolid=`` *number* means, for ``subvol=``; None for nothing.
+
+    Nothing is mounted before and after.
+    """
+    if number == _TOP:
+        return "/"
+    try:
+        volumes.mount(device, "/", subvolume="/", read_only=True)
+        listed = volumes.subvolumes("/")[0]
+    finally:
+        volumes.unmount_all()
+    return next((each.path for each in listed if each.number == number), None)
+
+
 def delete(guest: Guest, device: str, paths: Sequence[str]) -> None:
     """Delete the subvolumes *paths* on *device*, and what tools keep of them.
 
@@ -95,7 +112,8 @@ def _on(volumes: Volumes, device: str, mounts: Sequence[Mount]) -> Others:
         places = defaultdict(list)
         for mount in mounts:
             if mount.device == device:
-                places[mount.subvolume.strip("/") or default].append(mount.mount_point)
+                path = mount.subvolume.strip("/") if mount.subvolume else default
+                places[path].append(mount.mount_point)
         related = _related(listed, places)
         snapshots = tuple(
             Snapshot(

@@ -137,6 +137,7 @@ class Subvolume(NamedTuple):
     path: str
     uuid: str = ""
     parent: str = ""
+    number: int = 0
 
 
 class Volumes(Protocol):

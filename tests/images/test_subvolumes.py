@@ -8,7 +8,8 @@ import pytest
 
 from tests.images.test_layout_inspection import BTRFS, IDENTITY, subvolume
 from tests.support.forest import ForestVolumes
-from unclone.images.layout import Layout, OtherSystem
+from unclone.images.errors import RefusedError
+from unclone.images.layout import Layout, Mount, OtherSystem
 from unclone.images.layout_inspection import inspect_layout
 from unclone.images.volumes import Subvolume
 
@@ -88,3 +89,26 @@ def test_what_is_beyond_the_thousandth_subvolume_is_named(forest: ForestVolumes)
     found = inspect(forest)
     assert [each.subvolume for each in found.other_systems] == ["s/999", "s/1000"]
     assert len(found.snapshots) == 1001
+
+
+@pytest.mark.parametrize(
+    ("option", "mounted"),
+    [("subvolid=257", "@var"), ("subvolid=0x101", "@var"), ("subvolid=5", "/")],
+)
+def test_a_subvolume_may_be_named_by_its_number(
+    forest: ForestVolumes, option: str, mounted: str
+) -> None:
+    forest.listed = (Subvolume("@", "1", number=256), Subvolume("@var", "2", number=257))
+    fstab = f"UUID=btrfs-uuid /var btrfs {option} 0 0\n"
+    forest.add(BTRFS, {**subvolume("@", fstab), "/@/var": None, "/@var/lib": None})
+    layout = inspect(forest)
+    assert layout.mounts["/var"] == Mount("/dev/sda5", "/var", "btrfs", mounted)
+    assert layout.other_systems == ()
+
+
+def test_a_number_that_no_subvolume_has_is_refused(forest: ForestVolumes) -> None:
+    forest.listed = (Subvolume("@", "1", number=256),)
+    fstab = "UUID=btrfs-uuid /var btrfs subvolid=300 0 0\n"
+    forest.add(BTRFS, {**subvolume("@", fstab), "/@/var": None})
+    with pytest.raises(RefusedError, match="no subvolume has the number 300"):
+        inspect(forest)

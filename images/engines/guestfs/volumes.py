@@ -186,7 +186,8 @@ class GuestfsVolumes(FileOperations):
 
 def _subvolume(match: re.Match[bytes]) -> Subvolume:
     parent = match[2].decode()
-    return Subvolume(os.fsdecode(match[4]), match[3].decode(), "" if parent == "-" else parent)
+    path, uuid = os.fsdecode(match[4]), match[3].decode()
+    return Subvolume(path, uuid, "" if parent == "-" else parent, int(match[1]))
 
 
 def _can_be_an_option(subvolume: str) -> bool:
