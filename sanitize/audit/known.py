@@ -144,4 +144,5 @@ def _at(guest: Guest, row: CatalogueRow, path: str) -> Iterator[Found]:
             for value in dict.fromkeys(values(text, row.values)):
                 yield Found(row.id, digest(value.encode("utf-8", "surrogateescape")), path)
         else:
-            yield Found(row.id, digest(content), path)
+            size = str(found.size).encode() if found.size > CONTENT_LIMIT else b""
+            yield Found(row.id, digest(content + size), path)

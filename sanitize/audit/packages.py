@@ -30,7 +30,8 @@ _DPKG, _APK, _PACMAN = "/var/lib/dpkg", "/lib/apk/db/installed", "/var/lib/pacma
 _RPM = ("/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite")
 
 _DIGESTS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
-_MD5SUMS = re.compile(rb"(?m)^([0-9a-f]{32})  (.+)$")
+#: Most files are below /usr, which is not looked into.
+_MD5SUMS = re.compile(rb"(?m)^([0-9a-f]{32})  ((?!usr/).+)$")
 _CONFFILE = re.compile(rb"(?m)^ (/\S+) ([0-9a-f]{32})\b")
 _MTREE = re.compile(rb"(?m)^\./(\S+) .*?(?:sha256digest|md5digest)=([0-9a-f]{32,64})\b")
 #: Of RPM headers: names of folders, of files, numbers of folders, digests.

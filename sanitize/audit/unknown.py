@@ -41,6 +41,8 @@ _EXCLUDED_FILES = re.compile(
 
 #: Bytes of a file that is looked at, and of one that may be random as a whole.
 FILE_LIMIT, SHORT = 256 * 1024, 4096
+#: Bytes of packages' files that are remembered.
+_VENDOR_BYTES = 16 * 1024 * 1024
 #: Files of a machine, and their bytes: what comes after them is not looked at.
 FILES, BYTES = 100_000, 256 * 1024 * 1024
 #: Values of one file: with more it is a list of something; the most that are taken. Of a machine.
@@ -131,25 +133,25 @@ def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
     places = {found.place for found in known}
     digits = {_digits(found.value.encode("utf-8", "replace")) for found in known}
     files: list[_File] = []
-    vendors: set[tuple[str, bytes]] = set()
+    vendors = bytearray()
     for path, content, link in _members(guest):
         if path in places:
             continue
+        if packages.brought(path, content):
+            vendors += b"\n" + content if len(vendors) < _VENDOR_BYTES else b""
+            continue
         file = _read(_File(path, content))
         _read_name(file, link)
-        if packages.brought(path, content):
-            vendors.update(file.values)
-        elif file.values:
+        if file.values:
             files.append(file)
     best: dict[tuple[str, bytes], tuple[int, str, str]] = {}
     for file in files:
         for key, score in file.values.items():
-            is_new = key not in vendors and _digits(key[1]) not in digits
+            is_new = _digits(key[1]) not in digits
             if is_new and score >= _LEAST and score > best.get(key, (0, "", ""))[0]:
                 best[key] = score, file.path, file.shown[key]
-    if not packages:
-        for key in _of_vendors(guest, best):
-            del best[key]
+    for key in _of_vendors(guest, best, vendors, everywhere=not packages):
+        del best[key]
     ranked = sorted(best.items(), key=lambda item: -item[1][0])[:VALUES]
     for (kind, _), (score, path, shown) in ranked:
         yield Found(kind, shown, path, "", score)
@@ -173,11 +175,19 @@ def _digits(value: bytes) -> bytes:
     return re.sub(rb"[^0-9a-z]", b"", value.lower())
 
 
-def _of_vendors(guest: Guest, values: Collection[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
-    """Those that are also in files that packages bring, as far as these are looked at."""
+def _of_vendors(
+    guest: Guest,
+    values: Collection[tuple[str, bytes]],
+    vendors: bytes | bytearray,
+    *,
+    everywhere: bool,
+) -> set[tuple[str, bytes]]:
+    """Those that are also in *vendors*, what packages brought; *everywhere*: in their folders."""
+    if not values:
+        return set()
     wanted = Needles([value for _, value in values])
-    found: set[bytes] = set()
-    for top in _VENDORS if values else ():
+    found = {value for text in (vendors, vendors.lower()) for value in wanted.found_in(bytes(text))}
+    for top in _VENDORS if everywhere else ():
         for number, member in enumerate(guest.walk(top, limit=FILE_LIMIT)):
             if number > FILES:
                 break
