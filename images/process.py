@@ -24,6 +24,7 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "tune2fs": "e2fsprogs",
+    "virsh": "libvirt-clients",
 }
 
 

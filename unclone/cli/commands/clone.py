@@ -22,6 +22,8 @@ from unclone.images.errors import ExitStatus
 from unclone.runs import failures
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unclone.cli.progress import Progress
     from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import Order
@@ -46,7 +48,7 @@ interruption.
 SECTIONS = {
     "Options": (
         *("--name", "--count", "--output-dir", "--mode", "--definition", "--hostname"),
-        *("--replace", "--remove", "--dry-run", "--jobs", "--cache"),
+        *("--register", "--replace", "--remove", "--unregister", "--dry-run", "--jobs", "--cache"),
     ),
     "The seed": (
         *("--seed", "--user", "--ssh-key", "--password-file", "--user-data", "--template", "--set"),
@@ -65,7 +67,7 @@ SCHEMA = "unclone.clone/1"
 _FLEET_SUFFIXES = (".yaml", ".yml")
 #: What is said of a run, also where a fleet file says the rest.
 _OF_A_RUN = {
-    *("folder", "replace", "dry_run", "jobs", "ask_passphrase"),
+    *("folder", "replace", "register", "dry_run", "jobs", "ask_passphrase"),
     *("as_json", "as_lines", "verbose", "quiet"),
 }
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -154,6 +156,14 @@ _NOT_HERE: dict[str, Any] = {
     metavar="NAME",
     help="Remove a machine with its files, and from --ledger if that is given; may be repeated.",
 )
+@click.option(
+    "--register",
+    is_flag=True,
+    help="Define each machine in libvirt (virsh define), also those that are there already.",
+)
+@click.option(
+    "--unregister", is_flag=True, help="With --remove: undefine the machine in libvirt first."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be made, and make nothing.")
 @click.option(
     "--jobs",
@@ -189,6 +199,8 @@ def command(
     if given["remove"]:
         _remove(ctx, golden, given, as_json=as_json or as_lines)
         return
+    if given["unregister"]:
+        raise click.UsageError("--unregister is for --remove")
     if golden is None:
         raise click.UsageError("GOLDEN is missing: unclone clone GOLDEN --name NAME")
     make = _fleet if golden.suffix.lower() in _FLEET_SUFFIXES else _one
@@ -196,6 +208,8 @@ def command(
         _require_run_options(ctx)
     elif not given["name"]:
         raise click.UsageError("--name is missing: unclone clone GOLDEN --name NAME")
+    elif given["register"] and not given["definition"]:
+        raise click.UsageError("--register needs --definition FILE, of a libvirt domain")
     lost: list[UnwritableError] = []
 
     def tell(done: CompletedRun[Machine]) -> None:
@@ -215,6 +229,7 @@ def command(
             jobs=1 if given["ask_passphrase"] else jobs,
             on_error=partial(show_traceback, ctx),
             on_done=tell,
+            register=_registering() if given["register"] else None,
         )
     settle_runs(ctx, runs, changing=not given["dry_run"])
     if lost:
@@ -223,7 +238,17 @@ def command(
         print_document(SCHEMA, [each.to_json() for each in runs])
     elif not as_lines:
         show(runs, verbose=verbose, quiet=quiet)
-    ctx.exit(failures.worst(each.status for each in runs))
+    registrations = [each.result.registration for each in runs if each.result]
+    unregistered = any(each and each.status == "failed" for each in registrations)
+    statuses = [each.status for each in runs]
+    ctx.exit(failures.worst([*statuses, *([ExitStatus.FAILED] if unregistered else [])]))
+
+
+def _registering() -> Callable[[Machine], Machine]:
+    from unclone.runs.clone.libvirt import register, require_virsh  # noqa: PLC0415 (not for --help)
+
+    require_virsh()
+    return register
 
 
 def _remove(
@@ -233,7 +258,12 @@ def _remove(
 
     if golden or given["name"]:
         raise click.UsageError("--remove takes no GOLDEN and no --name")
-    removed = remove(given["folder"] or Path(), given["remove"], given["ledger"])
+    removed = remove(
+        given["folder"] or Path(),
+        given["remove"],
+        given["ledger"],
+        unregister=given["unregister"],
+    )
     settle(ctx, ExitStatus.DONE, [f"{path}: removed" for path in removed])
     if as_json:
         done = [{"path": str(path), "status": "removed"} for path in removed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from unclone.cli.lines import plain, print_line
@@ -31,6 +32,14 @@ def show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -
             counts[status] = counts.get(status, 0) + 1
         total = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
         print_line(plain(f"{len(runs)} machines: {total}", bold=True))
+        told = Counter(
+            each.result.registration.status
+            for each in runs
+            if each.result and each.result.registration
+        )
+        if told:
+            words = ", ".join(f"{n} {_REGISTERED[status]}" for status, n in sorted(told.items()))
+            print_line(plain(f"  libvirt: {words}"))
         for each in runs:
             if each.error is not None:
                 print_line(
@@ -42,6 +51,11 @@ def show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -
         print_line(plain(f"  · their backing file, which must not change any more: {path}"))
 
 
+_REGISTERED = {
+    "failed": "not registered",
+    "present": "registered already",
+    "registered": "registered",
+}
 _WORDS = {"done": "made", "planned": "would be made (--dry-run)", "present": "is there already"}
 
 
@@ -57,6 +71,11 @@ def _show_machine(machine: Machine, *, verbose: bool, detailed: bool) -> None:
     if verbose:
         for field, value in identity.identifiers.items():
             print_line(plain(f"  {field}  {value}"))
+    told = machine.registration
+    if told and told.status == "failed":
+        print_line(plain("  ! ", fg="yellow"), plain(f"not registered in libvirt: {told.message}"))
+    elif told and (detailed or verbose):
+        print_line(plain(f"  libvirt      {_REGISTERED[told.status]}"))
     for note in machine.notes:
         if note.level is Level.WARNING:
             print_line(plain("  ! ", fg="yellow"), plain(note.text))

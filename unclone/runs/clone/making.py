@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,14 @@ _FICLONE = 0x40049409
 _DIGEST_LIMIT = 256 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What libvirt was told: ``status`` is registered, present (it was registered) or failed."""
+
+    status: str
+    message: str = ""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What became of one machine. ``files`` are the names in its folder."""
@@ -64,6 +72,8 @@ class Machine:
     notes: tuple[Note, ...] = ()
     #: Where the run made this one machine only: what was changed in its disks.
     report: Report | None = None
+    #: Where libvirt was to be told of it.
+    registration: Registration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
@@ -75,6 +85,7 @@ class Machine:
             "backing": list(self.backing),
             "report": self.report.to_json() if self.report else None,
             "notes": [{"level": str(note.level), "text": note.text} for note in self.notes],
+            "registration": asdict(self.registration) if self.registration else None,
         }
 
 

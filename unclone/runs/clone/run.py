@@ -46,12 +46,14 @@ def clone(
     executor: Executor | None = None,
     on_error: Callable[[BaseException], None] = lambda _: None,
     on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None,
+    register: Callable[[Machine], Machine] | None = None,
 ) -> list[CompletedRun[Machine]]:
     """Make the machines of *order* that are not there; what became of each, in its order.
 
     Raises ``UncloneError`` when none can be made. The failure of one machine stops no other.
     *executor* makes them instead of this host's processes: what it is given can be pickled.
-    *on_done* is called with each as it comes.
+    *on_done* is called with each as it comes. *register* is called with each that is made or there
+    already, and returns it (``libvirt.register``).
     """
     run = _Run(
         listener or NullListener(),
@@ -59,6 +61,7 @@ def clone(
         executor,
         on_error,
         on_done,
+        register,
         is_fleet=False,
     )
     done = run.make([order])
@@ -73,6 +76,7 @@ def clone_fleet(
     executor: Executor | None = None,
     on_error: Callable[[BaseException], None] = lambda _: None,
     on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None,
+    register: Callable[[Machine], Machine] | None = None,
 ) -> dict[str, CompletedRun[Machine]]:
     """As :func:`clone`, of several *orders*: what became of each machine, by its name.
 
@@ -85,6 +89,7 @@ def clone_fleet(
         executor,
         on_error,
         on_done,
+        register,
         is_fleet=True,
     )
     return run.make(orders)
@@ -97,6 +102,7 @@ class _Run:
     executor: Executor | None
     on_error: Callable[[BaseException], None]
     on_done: Callable[[CompletedRun[Machine]], None]
+    register: Callable[[Machine], Machine] | None
     #: Whether what stops one machine stops no other, even before any is made.
     is_fleet: bool
     done: dict[str, CompletedRun[Machine]] = field(default_factory=dict)
@@ -213,6 +219,8 @@ class _Run:
         self._end(name, CompletedRun(path, error=error))
 
     def _end(self, name: str, done: CompletedRun[Machine]) -> None:
+        if self.register is not None and done.result and done.result.status != "planned":
+            done = replace(done, result=self.register(done.result))
         self.done[name] = done
         self.on_done(done)
 
