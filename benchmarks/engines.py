@@ -1,4 +1,4 @@
-"""unclone with each engine, virt-sysprep, and the floor: time, CPU, memory and bytes, in turns.
+"""unclone with each engine and virt-sysprep: time, CPU, memory and bytes, in turns.
 
     .venv/bin/python -m benchmarks.engines                       # one image, three rounds
     .venv/bin/python -m benchmarks.engines --images 32 --rounds 1 --without virt-sysprep guestfs
@@ -8,9 +8,7 @@
 
 Every run gets fresh copies of the guest, read once so that all find the same page cache; the
 interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them,
-unless ``--uuids renew`` says otherwise. "The floor" is what the kernel's own driver needs: export
-the partition, mount it, unlink one file, unmount, close (it needs root, and is left out
-otherwise). A ratio is of one round, and the median of them is shown.
+unless ``--uuids renew`` says otherwise. A ratio is of one round, and the median of them is shown.
 
 On a machine that does other things, ``chrt --rr 1`` before the command gives every contestant the
 processors to itself.
@@ -35,10 +33,6 @@ from typing import TYPE_CHECKING
 from tests.guests import debian
 from tests.support import families, readback
 from tests.support.disks import Part, make_disk
-from unclone.images.engines.direct.access.disk import Disk
-from unclone.images.engines.direct.devices import read_devices
-from unclone.images.engines.direct.storage_daemon import StorageDaemon
-from unclone.images.engines.engine import Drive
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -102,14 +96,11 @@ def _guest(folder: Path, options: argparse.Namespace) -> Path:
 
 def _contestants(uuids: str) -> Mapping[str, Callable[[Sequence[Path]], None]]:
     """By name, what to do to the images: all in one command, or as many at once as processors."""
-    found: dict[str, Callable[[Sequence[Path]], None]] = {
+    return {
         "direct": lambda images: _unclone(images, "direct", uuids),
         "guestfs": lambda images: _unclone(images, "guestfs", uuids),
         "virt-sysprep": partial(_each, _virt_sysprep),
     }
-    if os.geteuid() == 0:
-        found["floor"] = partial(_each, _floor)
-    return found
 
 
 def _each(command: Callable[[Path], None], images: Sequence[Path]) -> None:
@@ -131,22 +122,6 @@ def _start(argv: Sequence[str | Path]) -> None:
     # virt-sysprep does not notice by itself that KVM is broken; all are told the same. An
     # installed program has its modules compiled, whatever is set for whoever works on them.
     run(argv, env={**readback.environment(), "PYTHONDONTWRITEBYTECODE": ""}, timeout=3600)
-
-
-def _floor(image: Path) -> None:
-    daemon = StorageDaemon([Drive(image, "qcow2")], scratch=False)
-    try:
-        devices = read_devices([Disk(place) for place in daemon.places])
-        root = max((d for d in devices if d.content.ext), key=lambda device: device.size)
-        with tempfile.TemporaryDirectory() as place:
-            options = f"loop,offset={root.start},sizelimit={root.size}"
-            run(["mount", "-t", "ext4", "-o", options, root.disk.place.file, place])
-            try:
-                (Path(place) / "etc/machine-id").unlink(missing_ok=True)
-            finally:
-                run(["umount", place])
-    finally:
-        daemon.end()
 
 
 def _fresh(guest: Path, folder: Path, count: int) -> Sequence[Path]:

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 #: Debian package that holds each program this project starts; for "not found" messages.
 PACKAGES = {
     "e2fsck": "e2fsprogs",
-    "fusermount3": "fuse3",
     "qemu-img": "qemu-utils",
-    "qemu-storage-daemon": "qemu-system-common",
+    "qemu-nbd": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "tune2fs": "e2fsprogs",

@@ -1,30 +1,23 @@
-"""Temporary folders: locked by their run, and removed, with what is mounted, after a killed one.
+"""Temporary folders: locked by their run, and removed after a killed one.
 
-The direct engine shows disks as files in one; a dry run has its overlays in another.
+The direct engine has its scratch files in one; a dry run has its overlays in another.
 
-References: flock(2), proc_pid_mountinfo(5), fusermount3(1).
+Reference: flock(2).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import stat
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from unclone.images import process
-from unclone.images.errors import EngineError, UncloneError
 from unclone.images.files import explained, temporary_directory
 from unclone.images.interrupts import deferred
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PREFIX = "unclone-direct-"
 _LOCK = "lock"
@@ -32,15 +25,12 @@ _DRAFT = "lock.new"
 #: Seconds after which a folder without a lock is not just being made any more.
 _AGE = 3600.0
 #: What a run puts there.
-_FILES = ("disk*", "scratch*", "dirty-map*")
+_FILES = ("disk*", "scratch*", "dirty-map*", "socket*", "copy")
 
 
 def clean_up() -> int:
     """Remove what killed runs of this user have left behind; return how many there were."""
-    temporary = temporary_directory().glob(f"{_PREFIX}*")
-    # The run may have had another temporary directory.
-    mounted = (place.parent for place in _mounts() if place.parent.name.startswith(_PREFIX))
-    return sum(_clean_up(folder) for folder in {*temporary, *mounted})
+    return sum(map(_clean_up, temporary_directory().glob(f"{_PREFIX}*")))
 
 
 def _clean_up(folder: Path) -> bool:
@@ -87,25 +77,9 @@ def new_folder() -> tuple[Path, int]:
 
 
 def remove(folder: Path) -> None:
-    """Unmount what is mounted in *folder* and remove it."""
-    for mounted in _mounts():
-        if mounted.parent != folder:
-            continue
-        command = ["umount", "-l"] if shutil.which("fusermount3") is None else []
-        try:
-            process.run([*(command or ["fusermount3", "-u", "-z"]), mounted])
-        except UncloneError as error:
-            raise EngineError(f"cannot unmount {mounted}: {error.message}") from error
-    # Only the files made here: if something is still mounted, nothing on it is removed.
+    """Remove *folder*, with the files that a run puts there."""
     ours = [file for form in _FILES for file in folder.glob(form)]
     for entry in [*ours, folder / _DRAFT, folder / _LOCK]:
         entry.unlink(missing_ok=True)
     with suppress(FileNotFoundError):  # two runs clean up at the same time
         folder.rmdir()
-
-
-def _mounts() -> Iterator[Path]:
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        place = line.split(b" ")[4]  # blanks in it are written as \040
-        plain = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), place)
-        yield Path(os.fsdecode(plain))

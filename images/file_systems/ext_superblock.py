@@ -143,6 +143,14 @@ class Superblock:
         return self.blocks_count * self.block_size
 
     @property
+    def used(self) -> int:
+        """The bytes that are in use, as it was last written (s_free_blocks_count)."""
+        free = int.from_bytes(self.raw[0x0C:0x10], "little")
+        if self.s_feature_incompat & INCOMPAT_64BIT:
+            free |= int.from_bytes(self.raw[0x158:0x15C], "little") << 32
+        return max(0, self.blocks_count - free) * self.block_size
+
+    @property
     def inode_size(self) -> int:
         return self.s_inode_size if self.s_rev_level else 128
 

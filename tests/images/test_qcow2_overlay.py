@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.disk_images import sound
 from unclone.images.errors import RefusedError
+from unclone.images.process import run
 from unclone.images.qcow2_overlay import CLUSTER, Overlay
 
 if TYPE_CHECKING:
@@ -84,3 +86,47 @@ def test_zeros_take_no_room(tmp_path: Path) -> None:
     assert path.stat().st_size == overlay.size
     # Header, refcount table and block, L1 and L2 table, two pages: 4 KiB each.
     assert path.stat().st_blocks * 512 <= 8 * 4096
+
+
+#: Of the change sets that follow.
+SIZES = (2**20, 3 * 2**20 + 512, GIB, 2**40 + 4096, 64 * 2**40)
+
+
+@pytest.mark.parametrize(
+    ("bits", "sets"),
+    [(16, 3), *(pytest.param(bits, 30, marks=pytest.mark.slow) for bits in range(12, 22))],
+)
+def test_any_set_of_changes_is_read_by_qemu(tmp_path: Path, bits: int, sets: int) -> None:
+    """Random sets on a chain of two images, in clusters of 4 KiB to 2 MiB."""
+    chance = random.Random(bits)
+    for _ in range(sets):
+        size = chance.choice([size for size in SIZES if size >> 2 * bits - 3 << 3 < 2**25])
+        most = -(-size // (1 << bits))
+        numbers = {chance.choice((chance.randrange(most), most - 1, 0, 1 % most)) for _ in range(9)}
+        read_back(tmp_path, size, bits, numbers)
+
+
+def read_back(folder: Path, size: int, bits: int, numbers: set[int]) -> None:
+    bottom, base, path = (folder / name for name in ("bottom", "base", "top"))
+    for image, below in ((bottom, ()), (base, ("-b", bottom, "-F", "qcow2"))):
+        run(["qemu-img", "create", "-q", "-f", "qcow2", *below, image, str(size)])
+    run(["qemu-io", "-f", "qcow2", "-c", f"write -P 99 0 {min(size, 2**20)}", base])
+    cluster = 1 << bits
+
+    def content(at: int, count: int) -> bytes:
+        return bytes([1 + (at >> bits) % 90]) * min(count, size - at)
+
+    with path.open("wb") as file:
+        Overlay(base, "qcow2", size, numbers, bits).fill(file, content)
+    assert sound(path)
+    reads = [
+        f"read -P {1 + n % 90} {n * cluster} {min(cluster, size - n * cluster)}"
+        for n in sorted(numbers)
+    ]
+    free = next((n for n in range(2**20 // cluster) if n not in numbers), None)
+    if free is not None and (free + 1) * cluster <= size:
+        reads.append(f"read -P 99 {free * cluster} {cluster}")
+    asked = [word for read in reads for word in ("-c", read)]
+    said = run(["qemu-io", "-r", "-f", "qcow2", *asked, path]).stdout
+    assert b"verification failed" not in said
+    assert said.count(b"read ") == len(reads)

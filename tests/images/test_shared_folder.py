@@ -13,7 +13,7 @@ import pytest
 from tests.support.disk_images import MIB, NEW, OLD, digest, digests, fill, holds, make, overlay_on
 from tests.support.transactions import change, changed, interrupt, is_old, run
 from unclone.images import chain, files, process, qemu_img, transaction
-from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import InUseError, RefusedError, UncloneError
 from unclone.images.output import ToOutput
@@ -243,7 +243,7 @@ def test_qemu_copies_the_files_that_were_read(under_attack: str, image: Path) ->
 
 
 @pytest.mark.parametrize(("what", "link"), [("image", True), ("overlay", False), ("folder", True)])
-def test_the_storage_daemon_opens_the_files_that_were_read(
+def test_the_direct_engine_opens_the_files_that_were_read(
     image: Path, decoys: Path, what: str, *, link: bool
 ) -> None:
     before = digests(decoys.iterdir())
@@ -252,14 +252,11 @@ def test_the_storage_daemon_opens_the_files_that_were_read(
         (overlay,) = run_.overlays
         drive = Drive(overlay, "qcow2", run_.images[0], run_.opened(overlay), locked=True)
         with exchanged(path, decoys if what == "folder" else decoys / path.name, link=link):
-            daemon = StorageDaemon([drive], scratch=False)
-            daemon.await_files()
-        with open(daemon.places[0].file, "r+b", buffering=0) as disk:
-            disk.seek(MIB)
-            assert disk.read(MIB) == bytes([OLD]) * MIB
-            disk.seek(3 * MIB)
-            disk.write(bytes([NEW]) * MIB)
-        daemon.end()
+            disks = Disks([drive], scratch=False)
+            disk = disks.devices()[0].disk
+            assert disk.read(MIB, MIB) == bytes([OLD]) * MIB
+            disk.write(3 * MIB, bytes([NEW]) * MIB)
+            disks.end()
         run_.commit()
     assert changed(image)
     assert digests(decoys.iterdir()) == before

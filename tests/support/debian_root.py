@@ -32,7 +32,7 @@ PACKAGES = (
     *("python3-click", "python3-cryptography", "python3-jsonschema", "python3-lz4"),
     *("python3-pycdlib", "python3-rich", "python3-yaml", "python3-zstandard"),
     *("python3-pytest", "python3-pytest-timeout", "python3-pytest-xdist", "python3-hypothesis"),
-    *("qemu-utils", "qemu-system-common", "qemu-system-x86", "fuse3"),
+    *("qemu-utils", "qemu-system-x86"),
     *("e2fsprogs", "dosfstools", "fdisk", "mtools", "openssh-client", "openssl", "procps"),
     *("xfsprogs", "btrfs-progs", "exfatprogs", "f2fs-tools", "lvm2", "cryptsetup-bin"),
     *("bzip2", "cpio", "lz4", "xz-utils", "zstd", "binutils", "initramfs-tools-core"),

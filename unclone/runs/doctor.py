@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unclone.images.engines.direct import storage_daemon
 from unclone.images.engines.guestfs.acceleration import KVM, default_hypervisor, probe
 from unclone.images.errors import UncloneError
 from unclone.images.process import run
@@ -99,7 +98,6 @@ def checks(root: Path = _ROOT) -> Sequence[Check]:
         _setpriv,
         _e2fsck,
         _libext2fs,
-        _fuse,
         _qemu_system,
         _binding,
         _appliance,
@@ -171,12 +169,6 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "arch": "linux",
     },
     "xfs": {"debian": "libguestfs-xfs", "fedora": "libguestfs-xfs", "suse": "", "arch": ""},
-    "fuse": {
-        "debian": "qemu-system-common fuse3",
-        "fedora": "qemu-img fuse3",
-        "suse": "qemu-tools fuse3",
-        "arch": "qemu-img fuse3",
-    },
     "e2fsck": dict.fromkeys(("debian", "fedora", "suse", "arch"), "e2fsprogs"),
     "libext2fs": {
         "debian": "libext2fs2",
@@ -237,17 +229,6 @@ def _libext2fs(family: str, root: Path) -> Check:  # noqa: ARG001
         fix, reason = install(family, "libext2fs"), printable(str(error), 200)
         return Check("libext2fs", title, "missing", reason, purpose, fix, "direct")
     return Check("libext2fs", title, "ok", name, purpose, engine="direct")
-
-
-def _fuse(family: str, root: Path) -> Check:  # noqa: ARG001
-    title, purpose = "FUSE", "the direct engine, which gives tools the disks as files"
-    reason = storage_daemon.refusal()
-    if reason:
-        fix = install(family, "fuse")
-        if not storage_daemon.missing():
-            fix = "Allow it (container: --cap-add SYS_ADMIN --device /dev/fuse), or use guestfs."
-        return Check("fuse", title, "missing", printable(reason), purpose, fix, "direct")
-    return Check("fuse", title, "ok", "qemu-storage-daemon, /dev/fuse", purpose, engine="direct")
 
 
 def _program(

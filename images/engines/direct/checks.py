@@ -21,19 +21,24 @@ from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
     from subprocess import CompletedProcess, Popen
 
     from unclone.images.engines.direct.devices import Device
+
+    #: Gives the content of a device as a file.
+    AsFile = Callable[[Device], AbstractContextManager[Path]]
 
 #: Seconds; large file systems on slow disks take long.
 _LIMIT = 3600.0
 _ANY = tuple(range(256))
 
 
-def check(device: Device, *, repair: bool) -> CheckResult:
+def check(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
     """Check the unmounted file system on *device*; with *repair* replay and fix it first."""
     if device.content.ext is not None:
-        return _check_ext(device, repair=repair)
+        return _check_ext(device, as_file, repair=repair)
     if device.content.type == "vfat":
         return _check_fat(device)
     if device.type == UNKNOWN:  # the caller knows of one
@@ -44,7 +49,8 @@ def check(device: Device, *, repair: bool) -> CheckResult:
 class Checks:
     """The checks of one guest that go on, and a process that waits for the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_file: AsFile) -> None:
+        self._as_file = as_file
         self._running: list[_Check] = []
         self._waiting: Popen[bytes] | None = None
 
@@ -57,7 +63,7 @@ class Checks:
         """Begin to check the ext file system on *device*; call what is returned for the result."""
         self.prepare()
         assert self._waiting is not None  # noqa: S101  (just prepared)
-        self._running.append(_Check(device, self._waiting))
+        self._running.append(_Check(device, self._as_file, self._waiting))
         self._waiting = None
         return self._running[-1].result
 
@@ -77,11 +83,12 @@ class _Check:
     so is the file system.
     """
 
-    def __init__(self, device: Device, checker: Popen[bytes]) -> None:
+    def __init__(self, device: Device, as_file: AsFile, checker: Popen[bytes]) -> None:
         """Have *checker*, which waits for it, begin."""
         self._device = device
+        self._as_file = as_file
         self._process = checker
-        message = (device.disk.place.as_plain(), device.start, device.for_tools)
+        message = (device.disk.place.as_plain(), device.start)
         assert checker.stdin is not None  # noqa: S101  (started with pipes)
         try:
             checker.stdin.write(marshal.dumps(message))
@@ -105,7 +112,8 @@ class _Check:
         if is_kill(self._process.returncode):
             raise killed("e2fsck")
         if self._process.returncode:
-            return check(self._device, repair=False)  # the disk itself, with all of the output
+            with self._as_file(self._device) as file:  # everything, for the whole output
+                return _examined(self._device, file)
         return _result(self._device, CheckState.CLEAN, _condensed(self._device, output))
 
     def end(self) -> None:
@@ -113,33 +121,35 @@ class _Check:
         end(self._process)
 
 
-def replay(device: Device) -> None:
+def replay(device: Device, as_file: AsFile) -> None:
     """Bring the ext file system on *device* to the state that a mount would bring it to.
 
     Raises EngineError when it is damaged.
     """
-    device.mark_dirty()
-    found = _run(device, ("e2fsck", "-p"))
+    with as_file(device) as file:
+        found = _run(file, ("e2fsck", "-p"))
     if found.returncode not in {0, 1}:
-        output = _condensed(device, found.stdout + found.stderr)
+        output = _condensed(device, found.stdout + found.stderr, file)
         raise EngineError(f"the file system on {device.name} is damaged: {output}")
 
 
-def _check_ext(device: Device, *, repair: bool) -> CheckResult:
+def _check_ext(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
     assert device.content.ext is not None  # noqa: S101
-    # A look changes nothing, and mostly it is enough.
-    look = not repair or not device.content.ext.needs_check
-    found = _run(device, ext.CHECKER.check) if look else _repair(device)
-    if repair and look and found.returncode:
-        found = _repair(device)
+    if not device.content.ext.needs_check:
+        # A look changes nothing, and mostly it is enough.
+        look = _Check(device, as_file, start(CHECKER)).result()
+        if look.state is CheckState.CLEAN or not repair:
+            return look
+    with as_file(device) as file:
+        return _examined(device, file, repair=repair)
+
+
+def _examined(device: Device, file: Path, *, repair: bool = False) -> CheckResult:
+    """The result of e2fsck on *file*, which has the content of *device*."""
+    found = _run(file, ext.CHECKER.repair if repair else ext.CHECKER.check)
     clean = found.returncode in (ext.CHECKER.repaired if repair else (0,))
     state = CheckState.CLEAN if clean else CheckState.DAMAGED
-    return _result(device, state, _condensed(device, found.stdout + found.stderr))
-
-
-def _repair(device: Device) -> CompletedProcess[bytes]:
-    device.mark_dirty()
-    return _run(device, ext.CHECKER.repair)
+    return _result(device, state, _condensed(device, found.stdout + found.stderr, file))
 
 
 def _check_fat(device: Device) -> CheckResult:
@@ -159,15 +169,17 @@ def _result(device: Device, state: CheckState, output: str) -> CheckResult:
     return CheckResult(device.name, device.type, state, output)
 
 
-def _run(device: Device, checker: Sequence[str]) -> CompletedProcess[bytes]:
-    return process.run([*checker, device.for_tools], timeout=_LIMIT, ok=_ANY)
+def _run(file: Path, checker: Sequence[str]) -> CompletedProcess[bytes]:
+    return process.run([*checker, file], timeout=_LIMIT, ok=_ANY)
 
 
-def _condensed(device: Device, output: bytes) -> str:
-    """The last lines of a checker's output, without its banner."""
-    text = output.decode("utf-8", "replace").replace(device.for_tools, device.name)
-    lines = [
-        line.strip() for line in text.replace(device.disk.place.file, device.name).splitlines()
-    ]
+def _condensed(device: Device, output: bytes, file: Path | None = None) -> str:
+    """The last lines of a checker's output, without its banner.
+
+    The copy that was checked, *file* or one without a name, is called *device* there.
+    """
+    text = output.decode("utf-8", "replace")
+    text = re.sub(r"/proc/self/fd/\d+", device.name, text)
+    lines = [line.strip() for line in text.replace(str(file), device.name).splitlines()]
     kept = [line for line in lines if line and not re.match(r"e2fsck \d", line)]
     return "; ".join(kept[-12:])

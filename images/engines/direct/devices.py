@@ -45,16 +45,6 @@ class Device:
         """Whether it is something to mount or swap to, rather than a disk with partitions."""
         return self.table is None and not (self.partition and self.partition.extended)
 
-    @property
-    def for_tools(self) -> str:
-        """Its name for e2fsprogs."""
-        file = self.disk.place.file
-        return f"{file}?offset={self.start}" if self.start else file
-
-    def mark_dirty(self) -> None:
-        """Mark all of it as dirty before a tool writes to it: QEMU reads it from then on."""
-        self.disk.mark(self.start, self.size)
-
     def open(self) -> BlockFile:
         """The device as a file."""
         return BlockFile(self.disk, self.start, self.size)

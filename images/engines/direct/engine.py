@@ -1,7 +1,8 @@
 """The engine that needs no virtual machine, no root and no KVM: ext2/3/4, vfat, swap, GPT, MBR.
 
-``qemu-storage-daemon`` exports each disk as a file; libext2fs, in a process of its own, and our own
-FAT code change the file systems in it. What is not supported is named before anything is changed.
+libext2fs, in a process of its own, and our own FAT code change the file systems, in a scratch file
+over the image; the overlay is made from it in one go. It needs no FUSE and no daemon. What is not
+supported is named before anything is changed.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from unclone.images.engines.direct import helpers, storage_daemon
-from unclone.images.engines.direct.storage_daemon import BeyondReachError
+from unclone.images.engines.direct import helpers
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError, is_full
 
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["BeyondReachError", "DirectEngine", "reach"]
 
 
+class BeyondReachError(EngineError):
+    """The guest is not one that the direct engine can work with."""
+
+
 class DirectEngine:
     """An :class:`unclone.images.engines.engine.Engine`."""
 
     name = "direct"
 
     def start_ahead(self) -> AbstractContextManager[None]:
-        """As ``Engine.start_ahead``: the ext worker and the storage daemon."""
+        """As ``Engine.start_ahead``: the ext worker."""
         return helpers.start_ahead()
 
     @contextmanager
@@ -40,11 +44,9 @@ class DirectEngine:
         """Open *drives*; nothing is mounted. *keys* and *say* are not needed.
 
         Raises BeyondReachError, before anything was changed, when something on the drives needs
-        another engine, or when this host has no FUSE.
+        another engine.
         """
         del keys, say
-        if why := storage_daemon.missing():
-            raise storage_daemon.unusable(why)
         volumes = DirectVolumes(drives, read_only=read_only)
         try:
             _require_reach(volumes)
@@ -61,13 +63,9 @@ class DirectEngine:
 
 def reach(drives: Sequence[Drive]) -> str:
     """Why the guest on *drives* is not within reach of this engine; "" when it is."""
-    if why := storage_daemon.missing():
-        return why
     volumes = DirectVolumes(drives, read_only=True)
     try:
         return volumes.beyond_reach()
-    except BeyondReachError as error:
-        return error.message
     finally:
         volumes.drop()
 

@@ -47,10 +47,6 @@ def helper(module: str) -> Sequence[str]:
 
 WORKER = helper("unclone.images.engines.direct.ext.worker")
 CHECKER = helper("unclone.images.engines.direct.ext.checker")
-STORAGE_DAEMON = (
-    *("qemu-storage-daemon", "--chardev", "stdio,id=qmp"),
-    *("--monitor", "chardev=qmp"),
-)
 
 _ahead: dict[Sequence[str], subprocess.Popen[bytes]] = {}
 
@@ -64,10 +60,9 @@ def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 def start_ahead() -> Iterator[None]:
     """Start what opening a guest needs; at the end of the block, end what was not used."""
     try:
-        for command in (WORKER, STORAGE_DAEMON):
-            if command not in _ahead:
-                with suppress(UncloneError):  # opening the guest reports it
-                    _ahead[command] = process.start(command)
+        if WORKER not in _ahead:
+            with suppress(UncloneError):  # opening the guest reports it
+                _ahead[WORKER] = process.start(WORKER)
         yield
     finally:
         while _ahead:
@@ -116,22 +111,10 @@ class HelperProcess:
             self._read(deadline, limit)
         return self._take(count)
 
-    def receive_line(self, *, limit: float) -> bytes | bytearray:
-        """The next line, within *limit* seconds."""
-        deadline = time.monotonic() + limit
-        while (end := self._buffer.find(b"\n")) < 0:
-            self._read(deadline, limit)
-        return self._take(end + 1)
-
-    def wait(self, *, limit: float) -> int:
-        """Close its input, wait at most *limit* seconds for its end, return its exit status."""
-        _present(self._process.stdin).close()
-        try:
-            return self._process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise EngineError(f"{self._name} did not end within {limit:.0f} s") from None
-        finally:
-            self.kill()
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End it at once. Safe to call at any time."""

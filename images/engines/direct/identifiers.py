@@ -25,6 +25,7 @@ from unclone.images.volumes import Identifier, IdentifierKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from unclone.images.engines.direct.devices import Device
 
@@ -55,12 +56,12 @@ def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
 def set_identifier(
     identifier: Identifier,
     devices: Sequence[Device],
-    as_file: Callable[[Device], AbstractContextManager[Device]],
+    as_file: Callable[[Device], AbstractContextManager[Path]],
 ) -> None:
     """Set one identifier of one of *devices*, none of which is mounted.
 
-    *as_file* exports a partition as a file, for tools that take no offset. Raises
-    EngineError when it cannot.
+    *as_file* gives the content of a device as a file, for tools. Raises EngineError when it cannot
+    be set.
     """
     require_form(identifier)
     if identified.has(identifier, devices):
@@ -127,15 +128,13 @@ def _set_in_table(device: Device, identifier: Identifier) -> None:
 
 
 def _set_with_tools(
-    device: Device, value: str, as_file: Callable[[Device], AbstractContextManager[Device]]
+    device: Device, value: str, as_file: Callable[[Device], AbstractContextManager[Path]]
 ) -> None:
     if device.content.ext is not None and _set_ext_uuid(device, value):
         output = "the checksums were changed"
-    elif device.content.ext is not None and not device.content.ext.needs_check:
-        output = _run(device, device.for_tools, value)
     else:
-        with as_file(device) as exported:
-            output = _run(exported, exported.for_tools, value)
+        with as_file(device) as file:
+            output = _run(device, str(file), value)
     found = identified.read(device)
     if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
         raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
@@ -151,7 +150,6 @@ def _set_ext_uuid(device: Device, value: str) -> bool:
 
 def _run(device: Device, target: str, value: str) -> str:
     output = []
-    device.mark_dirty()
     for command in identified.commands(device, target, value):
         done = process.run(command.argv, timeout=_LIMIT, ok=command.ok)
         output.append((done.stdout + done.stderr).decode("utf-8", "replace"))

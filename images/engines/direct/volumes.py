@@ -14,6 +14,7 @@ from unclone.images.engines.direct.no_snapshots import NoSnapshots
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.fat_boot_sector import parse_sane
+from unclone.images.files import temporary_directory
 from unclone.images.volumes import CheckResult, CheckState, Kind, Member, Stat
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class DirectVolumes(NoSnapshots):
-    """The guest on *drives*, each exported as a file by ``qemu-storage-daemon``.
+    """The guest on *drives*.
 
     With *read_only* the drives stay as they are: replayed journals go to a temporary file.
     """
@@ -34,7 +35,6 @@ class DirectVolumes(NoSnapshots):
     engine = "direct"
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
-        self._checks = checks.Checks()
         self._worker = ExtWorker()  # starts while the disks are being opened
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
@@ -43,13 +43,12 @@ class DirectVolumes(NoSnapshots):
         except BaseException:
             self._worker.end()
             raise
+        self._checks = checks.Checks(self._disks.as_file)
 
     def beyond_reach(self) -> str:
-        """What it cannot open, or "". Raises BeyondReachError where this host cannot write."""
-        found = [d for d in self._read() if d.content.beyond]
-        if not found:
-            self._disks.await_files()
-        return "; ".join(f"{d.name} holds {d.content.beyond}" for d in found)
+        """What it cannot open, or ""."""
+        found = [f"{d.name} holds {d.content.beyond}" for d in self._read() if d.content.beyond]
+        return "; ".join(found or self._too_large())
 
     # -- devices ---------------------------------------------------------------------------
     def file_systems(self) -> Sequence[FileSystem]:
@@ -67,7 +66,6 @@ class DirectVolumes(NoSnapshots):
 
     def set_identifiers(self, wanted: Sequence[Identifier]) -> None:
         """Set each of *wanted*; nothing is mounted."""
-        self._disks.await_files()  # tools need them
         for identifier in wanted:
             if self._mounts:
                 raise EngineError(f"{identifier.device}: something is still mounted")
@@ -91,8 +89,7 @@ class DirectVolumes(NoSnapshots):
             return CheckResult(device, found.type, *said, skipped=True)
         if repair:
             self._devices = ()
-        with self._checkable(found) as target:
-            return checks.check(target, repair=repair)
+        return checks.check(found, self._disks.as_file, repair=repair)
 
     def begin_check(self, device: str) -> Callable[[], CheckResult]:
         """As :meth:`unclone.images.volumes.Volumes.begin_check`.
@@ -105,7 +102,6 @@ class DirectVolumes(NoSnapshots):
         if found.content.ext is None or found.content.ext.needs_check:
             result = self.check(device, repair=False)
             return lambda: result
-        self._disks.await_files()
         return self._checks.begin(found)
 
     # -- mounting --------------------------------------------------------------------------
@@ -301,16 +297,15 @@ class DirectVolumes(NoSnapshots):
             raise EngineError(f"{name} is mounted")
         return self._device(name)
 
-    @contextmanager
-    def _checkable(self, device: Device) -> Iterator[Device]:
-        # e2fsck 1.47 loses the offset it was given when it has replayed a journal and opens the
-        # file system again: it needs a file that begins with the file system.
-        if device.content.ext and device.content.ext.needs_check:
-            with self._disks.as_file(device) as target:
-                yield target
-        else:
-            self._disks.await_files()
-            yield device
+    def _too_large(self) -> Sequence[str]:
+        """The file systems that have to be repaired, with no space for the copy this takes."""
+        free = self._disks.free_space()
+        return [
+            f"{d.name} has to be checked, for which a copy of {d.content.ext.used >> 20} MiB does "
+            f"not fit in {temporary_directory()}"
+            for d in self._read()
+            if d.content.ext is not None and d.content.ext.needs_check and d.content.ext.used > free
+        ]
 
     def _open(self, device: Device, *, read_only: bool) -> Driver:
         content = device.content
@@ -318,13 +313,11 @@ class DirectVolumes(NoSnapshots):
             raise EngineError(f"{device.name} holds {content.beyond}")
         if content.ext is not None:
             if content.ext.needs_check:
-                with self._checkable(device) as target:
-                    checks.replay(target)
+                checks.replay(device, self._disks.as_file)
                 self._devices = ()
             ext = self._device(device.name).content.ext
             if ext is None:
                 raise EngineError(f"the file system on {device.name} is damaged")
-            self._disks.await_files()
             return self._worker.open(device.disk, device.start, ext, writable=not read_only)
         if content.type == "vfat":
             volume = device.open()

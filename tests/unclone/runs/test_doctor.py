@@ -25,7 +25,7 @@ RELEASES = {
     "arch": "ID=arch\n",
     "": "ID=plan9\n",
 }
-IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "fuse", "qemu-system", "guestfs",
+IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "qemu-system", "guestfs",
        "appliance", "kernel", "xfs", "kvm", "space"]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
     plant(bare, {"/etc/os-release": RELEASES[family]})
     assert host.distribution_family(bare) == family
     found = by_id(bare)
-    needed = {"qemu-img", "setpriv", "e2fsck", "fuse"}
+    needed = {"qemu-img", "setpriv", "e2fsck"}
     assert {name for name, check in found.items() if check.state == "missing"} == needed
     optional = {"qemu-system", "guestfs", "appliance", "kernel"}
     assert {found[name].state for name in optional} == {"optional"}
@@ -61,7 +61,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
         assert words.get(family, "install ") in found[name].fix
     assert found["kvm"].state == "optional"
     assert host.verdict([*found.values()]) == (
-        "not ready: the direct engine needs: qemu-img, setpriv, e2fsck, FUSE"
+        "not ready: the direct engine needs: qemu-img, setpriv, e2fsck"
     )
     assert not host.is_ready([*found.values()])
 
@@ -77,12 +77,12 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
             "direct engine ready (ext2/3/4, FAT); XFS, btrfs, LVM, LUKS and MD need: libguestfs b",
         ),
         (
-            ("fuse", "e2fsck"),
+            ("libext2fs", "e2fsck"),
             True,
-            "guestfs engine ready; the direct engine, which is faster, needs: e2fsck, FUSE",
+            "guestfs engine ready; the direct engine, which is faster, needs: e2fsck, libext2fs",
         ),
         (("qemu-img",), False, "not ready: the direct engine needs: qemu-img"),
-        (("fuse", "guestfs"), False, "not ready: the direct engine needs: FUSE"),
+        (("libext2fs", "guestfs"), False, "not ready: the direct engine needs: libext2fs"),
     ],
 )
 def test_the_first_line_says_what_works(absent: tuple[str, ...], ready: bool, line: str) -> None:

@@ -226,7 +226,7 @@ def test_sigterm_at_any_moment(
             assert "as it was" not in said
 
 
-def test_recover_takes_away_what_a_killed_run_has_mounted(golden: Path, tmp_path: Path) -> None:
+def test_recover_removes_what_a_killed_run_left(golden: Path, tmp_path: Path) -> None:
     # The temporary directory of that run, and a folder with such a name that it did not make.
     temporary, other = tmp_path / "temporary", tmp_path / "temporary/unclone-direct-other"
     other.mkdir(parents=True)
@@ -234,16 +234,12 @@ def test_recover_takes_away_what_a_killed_run_has_mounted(golden: Path, tmp_path
     for attempt in range(30):
         image = copied(golden, tmp_path / f"images-{attempt}")
         interrupted(started(image, temporary=temporary), "reading the guest", signal.SIGKILL)
-        if not mounts_below(tmp_path) or journal_path(image).exists():  # it was too late
-            process("recover", image, env={**os.environ, "TMPDIR": str(temporary)})
-            continue
-        recovered = process("recover", image)  # with another temporary directory
+        left = len(list(temporary.iterdir())) == 2 and not journal_path(image).exists()
+        recovered = process("recover", image, env={**os.environ, "TMPDIR": str(temporary)})
         assert recovered.returncode == 0, recovered.stderr
-        assert not mounts_below(tmp_path)
-        # Any other run on this host, such as that of a test, takes it away as well.
-        if "removed 1 temporary folder" in recovered.stderr:
+        if left:  # else it was too late
             break
-    assert "removed 1 temporary folder" in recovered.stderr
+    # Any other run on this host, such as that of a test, takes it away as well.
     assert [p.name for p in temporary.iterdir()] == [other.name]
     assert (other / "notes").exists()
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]

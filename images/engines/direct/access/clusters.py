@@ -30,7 +30,8 @@ class Layer:
     """One image of the stack; *size* is bytes.
 
     *cluster_bits* is 0 for a raw image, whose file is the disk; the L1 table is a qcow2's. *data*
-    is the file that holds the clusters when that is another one.
+    is the file that holds the clusters when that is another one. *server* is the socket
+    of an NBD server, if one shows this image with all below it.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Layer:
         l1_table_offset: int = 0,
         version: int = 3,
         data: str = "",
+        server: str = "",
     ) -> None:
         self.path = path
         self.size = size
@@ -48,6 +50,7 @@ class Layer:
         self.l1_table_offset = l1_table_offset
         self.version = version
         self.data = data
+        self.server = server
 
     def as_plain(self) -> tuple[Any, ...]:
         """What the constructor takes, in types that can be marshalled."""
@@ -62,10 +65,9 @@ class Clusters:
     """The content of *layers*, which must not change."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self._open: list[_Raw | _Qcow2] = []
+        self._open: list[_Raw | _Qcow2 | _Served] = []
         try:
-            for layer in layers:
-                self._open.append(_Qcow2(layer) if layer.cluster_bits else _Raw(layer))
+            self._open.extend(map(_opened, layers))
         except BaseException:
             self.close()
             raise
@@ -100,6 +102,22 @@ class Clusters:
             if held is not None:
                 return held
         return bytes(count)
+
+
+class _Served:
+    """A disk that QEMU reads."""
+
+    def __init__(self, layer: Layer) -> None:
+        from unclone.images.engines.direct.access.nbd import Connection  # noqa: PLC0415 (rare)
+
+        self.size = layer.size
+        self._connection = Connection(layer.server)
+
+    def read(self, offset: int, count: int) -> tuple[bytes, int]:
+        return self._connection.read(offset, count), count
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class _Raw:
@@ -202,6 +220,12 @@ class _Qcow2:
             del self._inflated[next(iter(self._inflated))]
         self._inflated[entry] = content
         return content
+
+
+def _opened(layer: Layer) -> _Raw | _Qcow2 | _Served:
+    if layer.server:
+        return _Served(layer)
+    return _Qcow2(layer) if layer.cluster_bits else _Raw(layer)
 
 
 def _open(path: str) -> int:

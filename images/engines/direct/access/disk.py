@@ -1,28 +1,29 @@
-"""A disk, read from the image itself where nothing has been written, else through QEMU.
+"""A disk, read from the image itself where nothing has been written, else from a scratch file.
 
-A call on the file that QEMU exports goes through the kernel and another process, and takes some
-thirty times as long as a read from the image.
+The scratch file is sparse and as large as the disk: what is written goes where it is on the disk.
+So libext2fs can work on it as on a disk. The image is not touched; the overlay is made from the
+scratch file when everything has been written.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 
 from unclone.images.engines.direct.access.clusters import Clusters, Layer, UnreadableError
-from unclone.images.engines.direct.access.dirty_map import DirtyMap
+from unclone.images.engines.direct.access.dirty_map import REGION, DirtyMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 
 class Place:
     """Where a disk of *size* bytes is; sent to the helper programs.
 
-    *file* is what QEMU exports, *dirty_map* the file of :class:`DirtyMap`, and *layers* those of
-    the untouched image; without layers everything is read from *file*. In the next *generation*
-    what was written before is in the layers, and the map is clean.
+    *file* is the scratch file, *dirty_map* the file of :class:`DirtyMap`, and *layers* those of the
+    untouched image; without layers *file* is the disk itself. In the next *generation* what was
+    written before is in the layers, and the map is clean.
     """
 
     def __init__(
@@ -52,17 +53,12 @@ class Place:
 
 
 class Disk:
-    """The *size* bytes of the disk at *place*.
+    """The *size* bytes of the disk at *place*."""
 
-    *ready* returns when QEMU's file exists; it is opened only when it is needed.
-    """
-
-    def __init__(self, place: Place, *, ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, place: Place) -> None:
         self.place = place
         self.size = place.size
-        self._ready = ready
         self._descriptor = -1
-        self._closed = False
         self._dirty_map: DirtyMap | None = None
         self._clusters: Clusters | None = None
         if place.layers:
@@ -72,18 +68,16 @@ class Disk:
     def read(self, offset: int, count: int) -> bytes:
         """*count* bytes at *offset*, which lie on the disk. Raises OSError."""
         found = self.unchanged(offset, count)
-        return os.pread(self._file(), count, offset) if found is None else found
+        if found is not None:
+            return found
+        self.gather(offset, count)
+        return os.pread(self._file(), count, offset)
 
     def unchanged(self, offset: int, count: int) -> bytes | None:
-        """What the image holds there; None where it was written to, or only QEMU can read it."""
-        if self._clusters is None or self._dirty_map is None:
+        """What the image holds there; None where it was written to. Raises OSError."""
+        if self._dirty_map is None or self._dirty_map.is_dirty(offset, count):
             return None
-        if self._dirty_map.is_dirty(offset, count):
-            return None
-        try:
-            return self._clusters.read(offset, count)
-        except UnreadableError:
-            return None
+        return self._below(offset, count)
 
     def write(self, offset: int, content: bytes | memoryview) -> int:
         """Write *content* at *offset* and return the number of bytes written. Raises OSError."""
@@ -91,24 +85,33 @@ class Disk:
         return os.pwrite(self._file(), content, offset)
 
     def mark(self, offset: int, count: int) -> None:
-        """Mark *count* bytes at *offset* as dirty, before they are written."""
-        if self._dirty_map is not None:
-            self._dirty_map.mark(offset, count)
+        """Mark *count* bytes at *offset* as dirty, before they are written to the file.
+
+        What else is in their regions is copied there. Raises OSError.
+        """
+        if self._dirty_map is None or count <= 0:
+            return
+        for start, size in self._clean(offset, count):
+            if offset > start or offset + count < start + size:
+                _write_all(self._file(), self._below(start, size), start)
+        self._dirty_map.mark(offset, count)
+
+    def gather(self, offset: int, count: int) -> None:
+        """Have all of *count* bytes at *offset* in the file, for a read of it. Raises OSError."""
+        if self._dirty_map is not None and count > 0:
+            for start, size in self._clean(offset, count):
+                _write_all(self._file(), self._below(start, size), start)
 
     @property
-    def is_dirty(self) -> bool:
-        """Whether it may have been written to."""
-        return not self._closed and (self._dirty_map is None or self._dirty_map.any_dirty)
-
-    def flush(self) -> None:
-        """Have QEMU write the image's tables that it still caches. Raises OSError."""
-        if self.is_dirty:
-            os.fsync(self._file())
+    def dirty(self) -> list[int]:
+        """The numbers of the regions that may have been written to, in order."""
+        return self._dirty_map.dirty if self._dirty_map is not None else []
 
     def close(self) -> None:
         """Close every file. Safe to call twice."""
-        self.release()
-        self._closed = True
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
         if self._clusters is not None:
             self._clusters.close()
             self._clusters = None
@@ -116,19 +119,30 @@ class Disk:
             self._dirty_map.close()
             self._dirty_map = None
 
-    def release(self) -> None:
-        """Close QEMU's file, which may then be removed; it is opened again when it is needed."""
-        if self._descriptor >= 0:
-            try:
-                os.close(self._descriptor)
-            except OSError:
-                pass  # QEMU is gone; what had to be written was flushed, or is not needed
-            finally:
-                self._descriptor = -1
+    def _clean(self, offset: int, count: int) -> list[tuple[int, int]]:
+        """Start and size of the clean regions within *count* bytes at *offset*."""
+        assert self._dirty_map is not None  # noqa: S101  (the callers have looked)
+        starts = [region * REGION for region in self._dirty_map.clean_in(offset, count)]
+        return [(start, min(REGION, self.size - start)) for start in starts]
+
+    def _below(self, offset: int, count: int) -> bytes:
+        assert self._clusters is not None  # noqa: S101  (there is a dirty map)
+        try:
+            return self._clusters.read(offset, count)
+        except UnreadableError as error:
+            raise OSError(errno.EIO, "a part of the image cannot be read") from error
 
     def _file(self) -> int:
         if self._descriptor < 0:
-            self._ready()
             path = self.place.file
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # A pinned name (images/pinned.py) is a link to the very file.
+            links = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | links)
         return self._descriptor
+
+
+def _write_all(file: int, content: bytes, offset: int) -> None:
+    left = memoryview(content)
+    while left:
+        done = os.pwrite(file, left, offset)
+        offset, left = offset + done, left[done:]

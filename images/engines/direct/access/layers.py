@@ -22,12 +22,15 @@ def layers_of(image: Image) -> tuple[Layer, ...]:
     return tuple(layer for layer in found if layer) if all(found) else ()
 
 
-def layers_over(overlay: Path, image: Image) -> tuple[Layer, ...]:
-    """The layers of *image* with the qcow2 *overlay* on top, as its file is now; none as above."""
-    below = layers_of(image)
+def layers_over(overlay: Path, image: Image, below: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """*below*, the layers of *image*, with the qcow2 *overlay* on top, as its file is now.
+
+    The overlay is one that can be read without QEMU.
+    """
     with open_image(overlay) as file:
         tables = qcow2.read_tables(Source(file, shown(overlay), Format.QCOW2))
-    return (Layer(str(overlay), image.virtual_size, *tables), *below) if tables and below else ()
+    assert tables is not None  # noqa: S101
+    return (Layer(str(overlay), image.virtual_size, *tables), *below)
 
 
 def _layer(image: Image) -> Layer | None:

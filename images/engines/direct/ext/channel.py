@@ -1,8 +1,8 @@
 """The I/O manager through which libext2fs reads and writes, in front of the library's own.
 
-Its own (``unix_io``) works on the file that QEMU exports. In front of it, blocks that have not been
-written to are read from the image itself (``disk``), blocks are marked as dirty before they are
-written, and nothing is written outside the file system.
+Its own (``unix_io``) works on the scratch file. In front of it, blocks that have not been written
+to are read from the image itself (``disk``), blocks are marked as dirty before they are written,
+and nothing is written outside the file system.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/ext2_io.h`` (``struct_io_manager``, ``struct_io_channel``),
 ``lib/ext2fs/unix_io.c`` (a negative count is of bytes, not of blocks).
@@ -110,6 +110,7 @@ class Manager:
             if found is not None:
                 ctypes.memmove(buffer, found, size)
                 return 0
+            self._disk.gather(self._offset + start, size)
         return int(self._own.read_blk64(channel, block, count, buffer))
 
     def _write(

@@ -1,10 +1,9 @@
 """Becomes ``e2fsck -fn``, on a copy of the file system without the contents of its files.
 
-A check reads thousands of single blocks one after the other, each a round trip where QEMU shows
-the disk. The same blocks read in runs take a tenth of the time. What was not copied is zeros in the
-copy, which are no valid structure: if e2fsck reads such a part, it reports an error, and the engine
-checks the disk itself. It cannot find a damaged file system clean, because all it has read that is
-not zeros is what is on the disk.
+The copy is small, and made in runs of blocks. What was not copied is zeros in the copy, which are
+no valid structure: if e2fsck reads such a part, it reports an error, and the engine has a copy of
+everything checked. It cannot find a damaged file system clean, because all it has read that is not
+zeros is what is on the disk.
 
 It is a process of its own, like the worker, because what it reads was written by a guest.
 """
@@ -24,31 +23,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: A status that e2fsck does not have.
+NO_COPY = 200
 _MEMORY = 1024**3
 #: Bytes between two places that are copied together, and of one read.
 _GAP, _RUN = 4096, 1024 * 1024
-#: Bytes of memory; what is larger is checked where it is.
+#: Bytes of memory; what is larger is checked in another way.
 _LIMIT = 64 * 1024 * 1024
 
 
 def main() -> None:
-    """Become e2fsck, on the copy that is made or, where none can be made, on the disk itself.
+    """Become e2fsck, on the copy that is made; end with status :data:`NO_COPY` where none can be.
 
-    Standard input has the disk's place, the offset of the file system, and what e2fsprogs call
-    it, marshalled; it may come late.
+    Standard input has the disk's place and the offset of the file system, marshalled; it may come
+    late.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    place, offset, target = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 (our own)
+    place, offset = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 (our own)
     limit = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, limit[1]))
     try:
         copy = copy_metadata(Disk(Place.from_plain(place)), offset)
         os.set_inheritable(copy, True)  # noqa: FBT003 (its signature)
-        target = f"/proc/self/fd/{copy}"
     except (UnusualError, OSError, MemoryError, struct.error):
-        pass
+        os._exit(NO_COPY)
     resource.setrlimit(resource.RLIMIT_AS, limit)
-    os.execvp("e2fsck", ["e2fsck", "-fn", target])  # noqa: S606 (it is this process's purpose)
+    os.execvp("e2fsck", ["e2fsck", "-fn", f"/proc/self/fd/{copy}"])  # noqa: S606 (it is this process's purpose)
 
 
 def copy_metadata(disk: Disk, offset: int) -> int:

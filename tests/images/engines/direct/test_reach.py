@@ -9,7 +9,6 @@ import pytest
 from tests.support.direct import make_ext, mounted_direct, open_direct
 from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, MIB, Part, make_disk, make_file_system
-from unclone.images.engines.direct import storage_daemon
 from unclone.images.engines.direct.engine import BeyondReachError, DirectEngine, reach
 from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.process import run
@@ -85,21 +84,6 @@ def test_an_ordinary_guest_is_within_reach(tmp_path: Path) -> None:
     for form in ("raw", "qcow2", "vmdk", "vdi"):
         disk = make_disk(tmp_path / f"disk.{form}", parts, form=form)
         assert reach([Drive(disk, form)]) == ""
-
-
-def test_without_fuse_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = make_ext(tmp_path / "image")
-    monkeypatch.setattr(storage_daemon, "_FUSE", tmp_path / "no-such-device")
-    assert "FUSE" in reach([Drive(image, "raw")])
-    with pytest.raises(BeyondReachError, match="FUSE"):
-        opened(image)
-
-
-def test_without_its_programs_it_names_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "qemu-system-common" in reach([Drive(tmp_path, "raw")])
 
 
 def test_a_journal_is_replayed_and_a_read_only_drive_stays_as_it_is(tmp_path: Path) -> None:

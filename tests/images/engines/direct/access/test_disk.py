@@ -1,4 +1,4 @@
-"""A disk read from its image and from QEMU at once: always what was written last."""
+"""A disk read from its image and from the scratch file: always what was written last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.disks import MIB
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.access.dirty_map import DirtyMap
 from unclone.images.engines.direct.access.disk import Disk, Place
-from unclone.images.engines.direct.storage_daemon import StorageDaemon
+from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.engine import Drive
 from unclone.images.process import run
 
@@ -29,10 +29,9 @@ def base(tmp_path: Path) -> Path:
 
 def test_every_reader_sees_what_was_written_last(tmp_path: Path, base: Path) -> None:
     wanted = bytearray(base.read_bytes())
-    drive = Drive(tmp_path / "overlay", "qcow2", read_chain(base))
-    daemon = StorageDaemon([drive], scratch=False)
-    daemon.await_files()
-    disks = [Disk(daemon.places[0]), Disk(daemon.places[0])]  # as two processes have
+    opened = Disks([Drive(tmp_path / "overlay", "qcow2", read_chain(base))], scratch=False)
+    place = opened.devices()[0].disk.place
+    disks = [Disk(place), Disk(place)]  # as two processes have
     chance = random.Random(2)
     for _ in range(400):
         at = chance.randrange(len(wanted))
@@ -44,9 +43,8 @@ def test_every_reader_sees_what_was_written_last(tmp_path: Path, base: Path) -> 
         else:
             assert disk.read(at, count) == wanted[at : at + count], (at, count)
     for disk in disks:
-        disk.flush()
         disk.close()
-    daemon.end()
+    opened.end()
     assert base.read_bytes() == random.Random(1).randbytes(4 * MIB)
     run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", tmp_path / "overlay", tmp_path / "raw"])
     assert (tmp_path / "raw").read_bytes() == wanted
@@ -54,17 +52,18 @@ def test_every_reader_sees_what_was_written_last(tmp_path: Path, base: Path) -> 
 
 def test_what_was_not_changed_needs_no_file(tmp_path: Path, base: Path) -> None:
     drive = Drive(tmp_path / "overlay", "qcow2", read_chain(base))
-    daemon = StorageDaemon([drive], scratch=False)
-    place = daemon.places[0]
-    daemon.await_files()
+    opened = Disks([drive], scratch=False)
+    place = opened.devices()[0].disk.place
     disk = Disk(Place(str(tmp_path / "nowhere"), place.size, place.dirty_map, place.layers))
     assert disk.read(MIB, 4096) == base.read_bytes()[MIB : MIB + 4096]
-    disk.mark(MIB, 1)
+    with pytest.raises(FileNotFoundError):
+        disk.mark(MIB, 1)  # the rest of the region is copied to the file
+    disk.mark(MIB, 65536)
     with pytest.raises(FileNotFoundError):
         disk.read(MIB, 4096)
     assert disk.unchanged(MIB + 65536, 4096) is not None
     disk.close()
-    daemon.end()
+    opened.end()
 
 
 def test_marks_are_where_they_were_set(tmp_path: Path) -> None:

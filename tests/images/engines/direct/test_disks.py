@@ -1,32 +1,34 @@
-"""The disks as files: bounds, and nothing left behind on any way out."""
+"""The disks: bounds, what becomes of changes, and nothing left behind on any way out."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.direct import complaints, file_disk, make_ext, mounted_direct, open_direct
-from unclone.images.engines.direct import storage_daemon
-from unclone.images.engines.direct.access.disk import Disk
+from tests.support.disk_images import sound
+from unclone.images.chain import read_chain
+from unclone.images.engines.direct import disks
 from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.direct.engine import DirectEngine
-from unclone.images.engines.direct.storage_daemon import StorageDaemon
 from unclone.images.engines.engine import Drive, no_keys
-from unclone.images.errors import EngineError
+from unclone.images.errors import EngineError, UncloneError
 from unclone.images.process import run
 from unclone.images.temporary_folders import clean_up, new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -38,22 +40,92 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setenv("TMPDIR", str(folder))
     yield folder
     assert list(folder.iterdir()) == []
-    escaped = str(folder).replace(" ", "\\040")  # of this test, not of one that runs beside it
-    assert escaped not in Path("/proc/self/mountinfo").read_text()
 
 
-def test_a_qcow2_is_a_file_of_its_virtual_size(tmp_path: Path) -> None:
+def raw_of(image: Path) -> bytes:
+    raw = image.with_suffix(".as-raw")
+    run(["qemu-img", "convert", "-O", "raw", image, raw])
+    return raw.read_bytes()
+
+
+def test_an_image_without_an_overlay_is_changed_itself(tmp_path: Path) -> None:
     image = tmp_path / "image"
     run(["qemu-img", "create", "-q", "-f", "qcow2", image, "10M"])
-    daemon = StorageDaemon([Drive(image, "qcow2")], scratch=False)
-    disk = Disk(daemon.places[0])
-    assert disk.size == 10 << 20
-    BlockFile(disk).write(4096, b"written")
-    disk.close()
-    daemon.end()
-    raw = tmp_path / "raw"
-    run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw])
-    assert raw.read_bytes()[4096:4103] == b"written"
+    run(["qemu-io", "-c", "write -P 7 0 128k", image])
+    opened = Disks([Drive(image, "qcow2")], scratch=False)
+    (device,) = opened.devices()
+    assert device.size == 10 << 20
+    BlockFile(device.disk).write(4096, b"written")
+    opened.end()
+    assert raw_of(image)[4090:4107] == b"\7" * 6 + b"written" + b"\7" * 4
+    assert sound(image)
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2", "vmdk", "vdi", "vhdx"])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
+def test_an_overlay_has_what_was_written(tmp_path: Path, form: str, *, again: bool) -> None:
+    raw, base, overlay = tmp_path / "raw", tmp_path / f"base.{form}", tmp_path / "overlay"
+    chance = random.Random(1)
+    wanted = bytearray(chance.randbytes(3 << 20) + bytes(5 << 20) + chance.randbytes(1 << 20))
+    raw.write_bytes(wanted)
+    run(["qemu-img", "convert", "-O", form, raw, base])
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", form, overlay])
+    number = overlay.stat().st_ino
+    opened = Disks([Drive(overlay, "qcow2", read_chain(base))], scratch=False)
+    for _ in range(2):
+        for _ in range(20):
+            (device,) = opened.devices()
+            at = chance.randrange(len(wanted) - 100_000)
+            content = chance.randbytes(chance.choice((1, 512, 4096, 70_000)))
+            wanted[at : at + len(content)] = content
+            device.disk.mark(at, len(content))
+            device.disk.write(at, content)
+        if not again:
+            break
+        opened.settle()
+        (device,) = opened.devices()
+        assert device.disk.dirty == []
+        assert device.disk.read(0, len(wanted)) == wanted
+    opened.end()
+    assert overlay.stat().st_ino == number
+    assert sound(overlay)
+    assert raw_of(overlay)[: len(wanted)] == wanted
+    assert raw_of(base)[:100] == raw.read_bytes()[:100]
+
+
+def test_what_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
+    image = make_ext(tmp_path / "image")
+    before = image.read_bytes()
+    opened = Disks([Drive(image, "raw")], scratch=True)
+    BlockFile(opened.devices()[0].disk).write(0, b"written")
+    assert opened.devices()[0].disk.read(0, 7) == b"written"
+    opened.end()
+    assert image.read_bytes() == before
+
+
+def test_what_a_tool_changes_is_written_back(tmp_path: Path) -> None:
+    base, overlay = make_ext(tmp_path / "image"), tmp_path / "overlay"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay])
+    opened = Disks([Drive(overlay, "qcow2", read_chain(base))], scratch=False)
+    (device,) = opened.devices()
+    with opened.as_file(device) as file:
+        assert file.read_bytes() == base.read_bytes()
+        run(["tune2fs", "-L", "other", file])
+    assert opened.devices()[0].content.label == "other"
+    assert len(device.disk.dirty) < 20
+    opened.end()
+    assert b"other" in raw_of(overlay)[1024:2048]
+
+
+def test_a_copy_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = make_ext(tmp_path / "image")
+    run(["debugfs", "-w", "-R", "feature +needs_recovery", image])
+    monkeypatch.setattr(Disks, "free_space", lambda _: 1000)
+    volumes = open_direct(image)
+    try:
+        assert "/dev/sda has to be checked, for which a copy of" in volumes.beyond_reach()
+    finally:
+        volumes.drop()
 
 
 def test_a_signal_while_the_folder_is_made_leaves_none(
@@ -63,9 +135,9 @@ def test_a_signal_while_the_folder_is_made_leaves_none(
         os.kill(os.getpid(), signal.SIGINT)
         return new_folder()
 
-    monkeypatch.setattr(storage_daemon, "new_folder", interrupted)
+    monkeypatch.setattr(disks, "new_folder", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        StorageDaemon([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
+        Disks([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
 
 
 def test_nothing_is_written_beyond_the_bounds(tmp_path: Path) -> None:
@@ -95,8 +167,8 @@ def test_a_drive_that_cannot_be_opened_is_an_error(tmp_path: Path, wrong: str) -
     path = tmp_path / wrong
     if wrong == "not-qcow2":
         path.write_bytes(bytes(4096))
-    with pytest.raises(EngineError, match="blockdev-add"):
-        StorageDaemon([Drive(path, "qcow2")], scratch=False)
+    with pytest.raises(UncloneError, match=wrong):
+        Disks([Drive(path, "qcow2")], scratch=False)
 
 
 def interrupted(image: Path) -> None:
@@ -155,9 +227,9 @@ def test_a_run_that_just_begins_is_no_left_over(
         locked(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    daemon = StorageDaemon([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
-    assert daemon.places[0].size == 48 << 20
-    daemon.end()
+    opened = Disks([Drive(make_ext(tmp_path / "image"), "raw")], scratch=False)
+    assert opened.devices()[0].size == 48 << 20
+    opened.end()
 
 
 def test_one_that_never_began_is_taken_away_when_it_is_old(own_folder: Path) -> None:

@@ -1,0 +1,69 @@
+"""``qemu-nbd``: an image that only QEMU can read (VMDK, VDI, VHDX, some qcow2), on a UNIX socket.
+
+References: qemu-nbd(8); QEMU ``docs/interop/nbd.txt``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from unclone.images.engines.direct.access.nbd import Connection
+from unclone.images.engines.direct.helpers import HelperProcess
+from unclone.images.errors import EngineError
+from unclone.images.image import blockdev, qemu_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unclone.images.image import Image
+
+#: Connections: the engine, the worker and the checker of each file system.
+_CLIENTS = 256
+#: Seconds; opening an image in a slow folder takes a few.
+_LIMIT = 60.0
+_PAUSE = 0.01
+
+
+class NbdServer:
+    """A server that shows *image*, with everything under it, at the new socket *path*."""
+
+    def __init__(self, image: Image, path: Path) -> None:
+        """Raises EngineError when QEMU cannot open the image."""
+        name = qemu_name(blockdev(image, locked=True))  # this run holds the locks
+        # By the working folder, because a socket's path is at most 107 bytes long.
+        socket = f"--socket=/proc/self/cwd/{path.name}"
+        options = ("--read-only", "--persistent", f"--shared={_CLIENTS}", socket)
+        command = ("env", f"--chdir={path.parent}", "qemu-nbd", *options, name)
+        self._process = HelperProcess(command, "qemu-nbd")
+        try:
+            self.size = self._await(path)
+        except BaseException:
+            self.kill()
+            raise
+
+    def require_alive(self) -> None:
+        """Raise KilledError when something else has killed it."""
+        self._process.require_alive()
+
+    def kill(self) -> None:
+        """End it. Safe to call twice."""
+        self._process.kill()
+
+    def _await(self, path: Path) -> int:
+        deadline = time.monotonic() + _LIMIT
+        while True:
+            try:
+                connection = Connection(str(path))
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                self._process.require_alive()
+                if not self._process.is_running:
+                    raise EngineError("qemu-nbd cannot open the image") from error
+                if time.monotonic() > deadline:
+                    raise EngineError(f"qemu-nbd did not start within {_LIMIT:.0f} s") from error
+                time.sleep(_PAUSE)
+            except OSError as error:
+                raise EngineError(f"qemu-nbd cannot show the image: {error.strerror}") from error
+            else:
+                connection.close()
+                return connection.size
