@@ -55,7 +55,7 @@ def test_of_what_can_be_done(tmp_path: Path) -> None:
 
 
 def test_of_a_reference_that_no_rule_knows(tmp_path: Path) -> None:
-    image = make(tmp_path, **{"/boot/custom/menu.bin": f"root={UUID}\n"})
+    image = make(tmp_path, **{"/boot/custom/menu.bin": f"\0root={UUID}\n"})
     status, message = compared(tmp_path, image)
     assert status == 5
     assert "/boot/custom/menu.bin:1" in message
