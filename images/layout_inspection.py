@@ -41,6 +41,9 @@ _ELSEWHERE = re.compile(
 #: Where identity is kept. Without these an image is not a machine of its own.
 _NEEDED = re.compile(r"/(usr|var|etc|boot|efi|home|root|opt|srv)(/.*)?")
 
+#: Lines of fstab that are named when nothing is there to mount.
+_NAMED = 20
+
 _HINT_DISK = "Add the disk it is on with --add-disk; or, if it is gone for good, mark it nofail."
 
 
@@ -61,6 +64,7 @@ class _Inspection:
     root: Root
     file_systems: Sequence[FileSystem]
     warnings: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     mounts: dict[str, Mount] = field(default_factory=dict)
     discovered: list[Discovered] = field(default_factory=list)
 
@@ -74,6 +78,9 @@ class _Inspection:
             subvolume = self._subvolume(entry, found) if place and found else None
             if place and found and subvolume is not None:
                 self.mounts[place] = Mount(found.device, place, found.type, subvolume)
+        self.warnings += self.left_out[:_NAMED]
+        if more := len(self.left_out[_NAMED:]):
+            self.warnings.append(f"{more} more lines of the guest's fstab are left out")
         self._mount_discovered()
         self._mount_unlisted_esp()
         in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
@@ -135,7 +142,7 @@ class _Inspection:
                 "; ".join([named, *closed.values()]),
                 hint=group_hint(closed) if closed else _HINT_DISK,
             )
-        self.warnings.append(f"{named}; left out")
+        self.left_out.append(f"{named}; left out")
 
     def _mount_discovered(self) -> None:
         """Mount what the guest mounts by the types of its partitions."""

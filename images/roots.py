@@ -30,6 +30,8 @@ LINUX, WINDOWS = names_with_root_of("linux"), names_with_root_of("windows")
 
 #: Bytes. A larger table is refused: what it mounts would be missed.
 _TABLE_LIMIT = 16 * 1024 * 1024
+#: Lines of fstab that mount something.
+_ENTRY_LIMIT = 5000
 
 #: In the order of systemd-gpt-auto-generator(8); the last is where installers mount it.
 _ESP_PLACES = ("/efi", "/boot", "/boot/efi")
@@ -141,8 +143,15 @@ def _is_root(guest: Guest, base: str) -> bool:
 
 def _read(guest: Guest, mount: Mount) -> Root:
     fstab = parse(_table(guest, "/etc/fstab"))
+    entries = fstab.entries
+    if len(entries) > _ENTRY_LIMIT:
+        raise RefusedError(
+            f"the guest's /etc/fstab mounts {len(entries)} file systems; no more than "
+            f"{_ENTRY_LIMIT} are looked at",
+            hint="Make it smaller in the guest.",
+        )
     places: dict[str, str | OSError] = {}
-    for entry in fstab.entries:
+    for entry in entries:
         if entry.mount_point.startswith("/"):
             try:
                 places[entry.mount_point] = _place(guest, entry.mount_point)

@@ -16,7 +16,7 @@ from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.change import Change, StepPlan
 from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT
-from unclone.sanitize.references.reference import leads_nowhere, rewrite
+from unclone.sanitize.references.reference import leads_nowhere, rewrite, unread
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class NameReference:
     folders: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
-    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:  # noqa: ARG002
-        """None: what has a name can be renamed."""
-        return ()
+    def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
+        """Everything, when a file is too large to be read. What has a name can be renamed."""
+        return unread(list(_large(context.guest, self.folders)), context)
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """A change for each content and link, then one for each name."""
@@ -132,6 +132,19 @@ def _behind_links(guest: Guest, folders: Sequence[str]) -> Iterator[str]:
             for name in guest.list(link)[:_MOST]:
                 entry = f"{guest.resolve(link)}/{name}"
                 yield from (entry, *_steps(guest, entry))
+
+
+def _large(guest: Guest, folders: Sequence[str]) -> Iterator[str]:
+    """The files in *folders*, and those that links there lead to, that are not read."""
+    found = {guest.resolve(folder) for folder in folders if guest.is_dir(folder)}
+    for top in sorted(top for top in found if not top.startswith(_inside(found))):
+        for member in guest.walk(top, limit=0):
+            if member.stat.kind is Kind.FILE and member.stat.size > TEXT_LIMIT:
+                yield member.path
+    for path in _behind_links(guest, folders):
+        stat = guest.lstat(path)
+        if stat and stat.kind is Kind.FILE and stat.size > TEXT_LIMIT:
+            yield path
 
 
 def _inside(tops: Iterable[str]) -> tuple[str, ...]:

@@ -58,17 +58,8 @@ class TextReference:
         return (*self.paths, *self.named(guest))
 
     def blockers(self, context: PlanningContext) -> Sequence[Blocker]:
-        """Everything, when a file is too large to be read: any identifier may be in it."""
-        large = too_large(context.guest, self.places(context.guest), TEXT_LIMIT)
-        return [
-            Blocker(
-                renewal,
-                f"{printable(large[0])} may refer to it, and is larger than the "
-                f"{TEXT_LIMIT // 2**20} MiB that are read of a text",
-                "Make that file smaller.",
-            )
-            for renewal in (context.renewals.renewed if large else ())
-        ]
+        """Everything, when a file is too large to be read."""
+        return unread(too_large(context.guest, self.places(context.guest), TEXT_LIMIT), context)
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each file that holds an identifier of this run."""
@@ -84,6 +75,19 @@ class TextReference:
             found = rewriter.found(guest.read(path, TEXT_LIMIT))
             if found:
                 yield rewrite(self.info, path, found)
+
+
+def unread(large: Sequence[str], context: PlanningContext) -> Sequence[Blocker]:
+    """What the files *large*, larger than ``TEXT_LIMIT``, block: any identifier may be in them."""
+    return [
+        Blocker(
+            renewal,
+            f"{printable(large[0])} may refer to it, and is larger than the "
+            f"{TEXT_LIMIT // 2**20} MiB that are read of a text",
+            "Make that file smaller.",
+        )
+        for renewal in (context.renewals.renewed if large else ())
+    ]
 
 
 def leads_nowhere(info: StepInfo, link: str, text: str) -> Note:

@@ -374,6 +374,19 @@ def test_names_from_the_guest_are_shown_harmless(forest: ForestVolumes) -> None:
     assert refused.value.message.isprintable()
 
 
+def test_an_fstab_of_too_many_lines_is_refused(forest: ForestVolumes) -> None:
+    forest.add(ROOT, root("".join(f"/dev/x{n} /x{n} ext4 nofail 0 0\n" for n in range(5001))))
+    with pytest.raises(RefusedError, match=r"/etc/fstab mounts 500[12] file systems"):
+        inspect(forest)
+
+
+def test_only_some_of_many_lines_that_are_left_out_are_named(forest: ForestVolumes) -> None:
+    forest.add(ROOT, root("".join(f"/dev/x{n} /x{n} ext4 nofail 0 0\n" for n in range(30))))
+    warnings = inspect(forest).warnings
+    assert "at /x19: no disk has it; left out" in warnings[19]
+    assert warnings[20:] == ("10 more lines of the guest's fstab are left out",)
+
+
 @pytest.mark.parametrize("fstab", ["-> /etc/fstab", "-> /etc/passwd", None, b"\xff\x00\n" * 1000])
 def test_an_fstab_that_is_none_mounts_nothing(
     forest: ForestVolumes, fstab: str | bytes | None

@@ -173,6 +173,40 @@ def test_folders_within_each_other(tmp_path: Path, depth: int) -> None:
     assert uuid not in json.dumps(json.loads(done.stdout)["results"][0]["identifiers"])
 
 
+COMMENT = "# comment line of some length here\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "size", "follows"),
+    [
+        ("/etc/fstab", 9_000_000, True),
+        ("/boot/grub/grub.cfg", 9_000_000, True),
+        ("/boot/grub/grub.cfg", 17_000_000, False),
+        ("/etc/systemd/system/srv.mount", 17_000_000, False),
+        ("/etc/udev/rules.d/70-disk.rules", 17_000_000, False),
+    ],
+)
+def test_a_large_text_follows_or_keeps_what_it_refers_to(
+    tmp_path: Path, path: str, size: int, *, follows: bool
+) -> None:
+    uuid = "6f1a2b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b"
+    lines = {
+        "fstab": f"UUID={uuid} / ext4 defaults 0 1\n",
+        "grub.cfg": f"search --fs-uuid --set=root {uuid}\n",
+        "srv.mount": f"[Mount]\nWhat=/dev/disk/by-uuid/{uuid}\nWhere=/srv\n",
+        "70-disk.rules": f'ENV{{ID_FS_UUID}}=="{uuid}", SYMLINK+="root"\n',
+    }
+    text = COMMENT * (size // len(COMMENT)) + lines[path.rpartition("/")[2]]
+    disk = make_disk(tmp_path / "disk.raw", [Part("ext4", {**ROOT, path: text}, uuid, size=96)])
+    done = unclone("sanitize", "--engine", "direct", disk)
+    assert done.returncode == 0, done.stderr
+    assert (f"{path} may refer" in done.stdout.replace("\n", " ")) is not follows
+    now = debugfs(disk, "show_super_stats -h").partition("UUID:")[2].split()[0]
+    assert (now != uuid) is follows
+    assert debugfs(disk, f"cat {path}").rstrip().endswith(text.replace(uuid, now)[-60:].rstrip())
+
+
 @pytest.mark.slow
 def test_a_directory_with_100_000_entries(tmp_path: Path) -> None:
     image = make_huge_directory(tmp_path / "disk.raw")

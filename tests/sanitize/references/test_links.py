@@ -227,12 +227,25 @@ def test_the_name_of_a_file_behind_a_link_is_nobodys(tmp_path: Path) -> None:
     assert left(tmp_path) == [("/etc/cryptsetup-keys.d/root.key", False)]
 
 
-def test_a_file_that_is_too_large_to_read_keeps_what_it_may_refer_to(tmp_path: Path) -> None:
-    plant(tmp_path, {"/boot/grub/grub.cfg": GRUB + "#" * TEXT_LIMIT})
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/boot/grub/grub.cfg",
+        "/etc/systemd/system/srv.mount",
+        "/etc/systemd/system/srv.mount.d/what.conf",
+        "/usr/lib/udev/rules.d/70-disk.rules",
+        "/srv/units/srv.mount",
+    ],
+)
+def test_a_file_that_is_too_large_to_read_keeps_what_it_may_refer_to(
+    tmp_path: Path, path: str
+) -> None:
+    link = {"/etc/systemd/system/link.mount": "-> /srv/units/srv.mount"}
+    plant(tmp_path, {path: GRUB + "#" * TEXT_LIMIT} | (link if path.startswith("/srv") else {}))
     decided = context(guest_at(tmp_path), renewals=Renewals((ROOT,)))
     kept = [blocker for reference in REFERENCES for blocker in reference.blockers(decided)]
     assert [blocker.renewal for blocker in kept] == [ROOT]
-    assert "/boot/grub/grub.cfg may refer to it, and is larger than the 16 MiB" in kept[0].why
+    assert f"{path} may refer to it, and is larger than the 16 MiB" in kept[0].why
 
 
 def test_a_large_file_is_read_whole(tmp_path: Path) -> None:

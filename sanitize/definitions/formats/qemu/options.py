@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from unclone.sanitize.definitions.formats.qemu.words import Place, Word
 
+#: Arguments of one command; libvirt's have some hundreds.
+WORD_LIMIT = 2000
+
 #: The key that the first value of an option has when none is written.
 IMPLIED = {
     "accel": "accel",
@@ -168,6 +171,11 @@ def read_options(words: Sequence[Word], position: Callable[[int], str]) -> Itera
     An argument that is no option is the first hard disk, as it is for QEMU.
     """
     counts: dict[str, int] = {}
+    if len(words) > WORD_LIMIT:
+        raise RefusedError(
+            f"{position(words[WORD_LIMIT].start)}: more than {WORD_LIMIT} arguments",
+            hint="That is no command that starts a machine.",
+        )
     at = 0
     while at < len(words):
         word = words[at]

@@ -65,6 +65,7 @@ REFUSED = {
     "loadvm": (HEAD + " -loadvm before-update", "-loadvm makes it go on"),
     "null-bytes": (HEAD + " \0", "null characters"),
     "huge": (HEAD + " " * 2**23, "MiB"),
+    "arguments": (HEAD + ", a" * 2000, "more than 2000 arguments"),
     "too-large": (HEAD + " -m 1" * 60_000, "KiB"),
     "many-words": (HEAD + " x" * 30_000, "words"),
     "variable-bomb": (f"#!/bin/sh\n{DOUBLING}{LINE} $V39", "more than any command line has"),
