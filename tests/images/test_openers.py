@@ -117,7 +117,7 @@ def test_a_server_that_only_reads_and_takes_no_locks_is_found(image: Path, tmp_p
             with ImageLock() as lock:
                 lock.shared([image])
         finally:
-            server.terminate()
+            server.kill()  # it ignores a SIGTERM that comes before it is ready
     with ImageLock() as lock:
         lock.exclusive([image])
 
