@@ -199,12 +199,29 @@ def test_a_disk_that_two_machines_write_to_is_shared(
 def test_the_backing_file_of_linked_clones_is_harmless(
     images: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    """It may lie anywhere in the folder given, and is no machine unless it is given by name."""
+    (tmp_path / "vms").mkdir()
     base = tmp_path / "base.qcow2"
     shutil.copy(images[0], base)
-    clones = [overlay_on(tmp_path / f"{n}.qcow2", base) for n in "ab"]
-    found, _ = audit(*clones, status=5)
+    clones = [overlay_on(tmp_path / "vms" / f"{n}.qcow2", base) for n in "ab"]
+    found, failed = audit(tmp_path, status=5)
+    assert failed == []
+    assert [each["name"] for each in found["machines"]] == ["a.qcow2", "b.qcow2"]
+    assert found["ignored_files"] == 1
     assert kinds(found, "harmless")["backing-file"] == [str(base)]
     assert "backing-file" not in kinds(found)
+    found, _ = audit(base, clones[0], "--allow-dir", tmp_path, status=5)
+    assert len(found["machines"]) == 2
+
+
+def test_links_in_circles_and_special_files_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "loop.xml").symlink_to("loop.xml")
+    (tmp_path / "gone.xml").symlink_to("nothing.xml")
+    os.mkfifo(tmp_path / "pipe")
+    for name, mac in (("a", MAC), ("b", OTHER_MAC)):
+        domain(tmp_path / f"{name}.xml", [], mac=mac, number=ord(name))
+    found, failed = audit(tmp_path, status=0)
+    assert (failed, len(found["machines"]), found["ignored_files"]) == ([], 2, 3)
 
 
 @pytest.mark.slow

@@ -215,3 +215,18 @@ def test_a_prepared_image_without_its_record_is_not_replaced(tmp_path: Path) -> 
     assert unclone(*many, "--name", "b-{}").returncode == 0
     assert image.stat() == before
     assert len(list(tmp_path.glob("golden.prepared-*.qcow2"))) == 2
+
+
+def test_stamped_machines_share_no_identity(tmp_path: Path) -> None:
+    """Each folder is one machine; the golden image that all stand on is harmless."""
+    golden = golden_image(tmp_path, "GPT")
+    (tmp_path / "golden.xml").write_text(DOMAIN.format(folder=tmp_path, mac=MAC))
+    vms, definition = tmp_path / "vms", tmp_path / "golden.xml"
+    batch = ("--name", "web-{:02}", "--count", "50", "--definition", definition, "-o", vms)
+    assert unclone("clone", "-q", golden, *batch).returncode == 0
+    done = unclone("audit", "-q", "--no-cache", "--json", vms)
+    assert done.returncode == 0, done.stdout
+    (found,) = json.loads(done.stdout)["results"]
+    assert [each["name"] for each in found["machines"]] == [f"web-{n:02}" for n in range(1, 51)]
+    assert {each["kind"] for each in found["harmless"]} >= {"backing-file", "host-name"}
+    assert found["unknown"] == []

@@ -81,15 +81,18 @@ def find_machines(arguments: Sequence[Path]) -> Sources:
     """
     sources = Sources()
     seen: set[Path] = set()
+    given: set[Path] = set()
     loose: dict[Path, Sort] = {}
     for argument in arguments:
         if not argument.exists():
             raise UsageError(f"{shown(argument)} does not exist", hint="Check the path.")
         for found in _below(argument) if argument.is_dir() else [argument]:
-            real = found.resolve()
+            real = _real(found)
             if real in seen:
                 continue
             seen.add(real)
+            if found == argument:
+                given.add(real)
             if found.is_dir():
                 _add_folder(sources, found)
                 continue
@@ -100,14 +103,14 @@ def find_machines(arguments: Sequence[Path]) -> Sources:
                 sources.ignored += 1
             else:
                 loose[found] = sort
-    _add_loose(sources, loose)
+    _add_loose(sources, loose, given, tuple(arguments))
     return sources
 
 
 def sort_of(path: Path) -> Sort | None:
     """What the file at *path* is by its content; None for what is nothing of a machine."""
     try:
-        with open_image(path.resolve()) as file:
+        with open_image(_real(path)) as file:
             head = file.read(_VOLUME + 2048)
         if is_seed(head):
             return Sort.SEED
@@ -135,12 +138,17 @@ def is_seed(head: bytes) -> bool:
 
 def own_disks(definition: Definition) -> Iterator[tuple[Disk, Path | None]]:
     """Each disk with a path and the file that it is on this host; None where there is none."""
-    folder = definition.source.path.resolve().parent
+    folder = _real(definition.source.path).parent
     for disk in definition.disks:
         if disk.path:
             named = folder / disk.path
             places = (named, folder / named.name)
-            yield disk, next((p.resolve() for p in places if _is_file(p)), None)
+            yield disk, next((_real(p) for p in places if _is_file(p)), None)
+
+
+def _real(path: Path) -> Path:
+    """Where *path* leads; links that lead in circles lead to themselves."""
+    return Path(os.path.realpath(path))
 
 
 def _is_file(path: Path) -> bool:
@@ -180,8 +188,9 @@ def _add_folder(sources: Sources, folder: Path) -> None:
     _take(machine, (path for path, sort in sorts.items() if sort is Sort.DEFINITION))
     machine.seeds += [path for path, sort in sorts.items() if sort is Sort.SEED]
     taken = set(machine.disks)
-    images = [path.resolve() for path, sort in sorts.items() if sort is Sort.IMAGE]
-    machine.disks += [path for path in _without_parts(images) if path not in taken]
+    images = [_real(path) for path, sort in sorts.items() if sort is Sort.IMAGE]
+    whole, backing = _read_chains(images, [])
+    machine.disks += [p for p in images if p in whole - backing and p not in taken]
     machine.allow += _backing_folders(folder / RECORD)
 
 
@@ -195,30 +204,39 @@ def _backing_folders(record: Path) -> Iterable[Path]:
         return ()
 
 
-def _add_loose(sources: Sources, loose: dict[Path, Sort]) -> None:
+def _add_loose(
+    sources: Sources, loose: dict[Path, Sort], given: set[Path], arguments: Sequence[Path]
+) -> None:
+    """Put the files *loose* together. Those *given* by name are machines whatever they are."""
     claimed: set[Path] = set()
     owners: dict[Path, list[Machine]] = {}
     for path, sort in loose.items():
         if sort is Sort.DEFINITION:
             machine = Machine(os.fspath(path))
             _take(machine, [path])
-            claimed.update(machine.disks, (seed.resolve() for seed in machine.seeds))
-            owners.setdefault(path.parent.resolve() / path.stem, []).append(machine)
+            claimed.update(machine.disks, map(_real, machine.seeds))
+            owners.setdefault(_real(path.parent) / path.stem, []).append(machine)
             sources.machines.append(machine)
-    images = {path.resolve(): path for path, sort in loose.items() if sort is Sort.IMAGE}
-    for real in _without_parts(images):
-        if real not in claimed:
-            machine = Machine(os.fspath(images[real]), disks=[real])
-            owners.setdefault(images[real].parent.resolve() / real.stem, []).append(machine)
+    images = {_real(path): path for path, sort in loose.items() if sort is Sort.IMAGE}
+    folders = [path for path in arguments if path.is_dir()]
+    whole, backing = _read_chains([*images, *claimed], folders)
+    for machine in sources.machines:
+        machine.allow += folders
+    for real, named in images.items():
+        if real in whole and real in backing - given - claimed:
+            sources.ignored += 1  # no machine may run on it: that would destroy the others
+        elif real in whole and real not in claimed:
+            machine = Machine(os.fspath(named), disks=[real], allow=[*folders])
+            owners.setdefault(_real(named.parent) / real.stem, []).append(machine)
             sources.machines.append(machine)
     for path, sort in loose.items():
-        if sort is Sort.SEED and path.resolve() not in claimed:
+        if sort is Sort.SEED and _real(path) not in claimed:
             stem = path.stem
             for ending in _SEED_ENDINGS:
                 stem = stem.removesuffix(ending)
-            named = owners.get(path.parent.resolve() / stem, [])
-            if len(named) == 1:
-                named[0].seeds.append(path)
+            called = owners.get(_real(path.parent) / stem, [])
+            if len(called) == 1:
+                called[0].seeds.append(path)
             else:
                 sources.machines.append(Machine(os.fspath(path), seeds=[path]))
 
@@ -245,14 +263,16 @@ def _take(machine: Machine, definitions: Iterable[Path]) -> None:
                 machine.disks.append(file)
 
 
-def _without_parts(images: Iterable[Path]) -> list[Path]:
-    """*images* without those that are the data files of another."""
-    found = list(images)
+def _read_chains(images: Iterable[Path], allow: Sequence[Path]) -> tuple[set[Path], set[Path]]:
+    """*images* without those that are data files of another, and the backing files of all."""
+    found = set(images)
     parts: set[Path] = set()
+    backing: set[Path] = set()
     for path in found:
         try:
-            image = read_chain(path)
+            image = read_chain(path, allow=allow)
         except UncloneError:
             continue  # reading it says why
         parts.update(image.data_files)
-    return [path for path in found if path not in parts]
+        backing.update(image.backing_files)
+    return found - parts, backing
