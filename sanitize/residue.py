@@ -64,9 +64,10 @@ EXCLUDED = (
 #: What the next boot reads: an old identifier left here is an error, elsewhere a warning.
 READ_AT_BOOT = re.compile(
     r"/(boot|efi)/"
-    r"|/etc/(machine-id|fstab|crypttab|kernel/|default/grub|cmdline\.d/|systemd/|udev/rules\.d/)"
+    r"|/etc/(machine-id|fstab|crypttab(\.initramfs)?|default/grub)$"  # and not /etc/fstab.orig
+    r"|/etc/(fstab\.d|kernel|default/grub\.d|cmdline\.d|systemd|udev/rules\.d)/"
     r"|/usr/(local/)?lib/(systemd/system|kernel)/"
-    r"|/var/lib/dbus/machine-id"
+    r"|/var/lib/dbus/machine-id$"
 )
 
 #: What names a device. Anything else means nothing to most of what a boot opens.

@@ -53,6 +53,15 @@ def test_names_and_link_targets_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
+    ["/etc/fstab.orig", "/etc/crypttab~", "/etc/machine-id.bak", "/etc/default/grub.dpkg-old"],
+)
+def test_a_copy_beside_it_is_not_read(tmp_path: Path, path: str) -> None:
+    plant(tmp_path, {path: ID})
+    assert scan(tmp_path) == [(path, 1, False)]
+
+
+@pytest.mark.parametrize(
+    "path",
     ["/boot/loader/entries/a.conf", "/etc/machine-id", "/etc/kernel/cmdline", "/etc/fstab",
      "/boot/efi/EFI/debian/grub.cfg", "/var/lib/dbus/machine-id", "/etc/default/grub"],
 )  # fmt: skip
