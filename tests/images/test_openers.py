@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from unclone.images.lock import ImageLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -109,7 +109,8 @@ def test_a_server_that_only_reads_and_takes_no_locks_is_found(image: Path, tmp_p
     argv += ["--image-opts", options]
     with subprocess.Popen(argv) as server:
         try:
-            while not socket.exists():
+            files = Path(f"/proc/{server.pid}/fd")
+            while image not in {file.resolve() for file in files.iterdir()}:  # after its socket
                 assert server.poll() is None
                 time.sleep(0.01)
             with ImageLock() as lock, pytest.raises(InUseError, match=r"\(qemu-nbd, process"):
