@@ -16,6 +16,7 @@ from tests.support.command import PROGRAM, unclone
 from tests.support.disks import Part, make_disk
 from tests.support.documents import check_document
 from tests.unclone.test_clone import DOMAIN, MAC, TREE, UUID
+from tests.unclone.test_clone_stamped import golden_image
 from unclone.sanitize.identities.ledger import Ledger
 from unclone.seeds.output import read_image
 
@@ -221,3 +222,26 @@ def test_a_mistake_is_said_before_anything_is_made(folder: Path) -> None:
     (line,) = done.stdout.splitlines()
     check_document(json.loads(line))
     assert not (folder / "vms").exists()
+
+
+def test_machines_that_differ_in_their_seeds_are_stamped_together(tmp_path: Path) -> None:
+    """One of ten has no value for the template: it fails, and the others are made."""
+    golden_image(tmp_path, "no checksums")
+    lines = [f"m-{number},user-{number},role-{number}" for number in range(10)]
+    lines[4] = "m-4,user-4,"
+    (tmp_path / "t.csv").write_text("\n".join(["name,user,set.role", *lines, ""]))
+    (tmp_path / "base.yaml").write_text("#cloud-config\nruncmd: ['echo ${role}']\n")
+    (tmp_path / "fleet.yaml").write_text(
+        "golden: golden.qcow2\noutput-dir: vms\ndefaults: {template: base.yaml}\n"
+        "machines: [table: t.csv]\n"
+    )
+    told = {f"m-{number}": "done" for number in range(10)} | {"m-4": "usage"}
+    assert clone(tmp_path, status=2) == told
+    assert len(list(tmp_path.glob("golden.prepared-*.qcow2"))) == 1
+    for number in {*range(10)} - {4}:
+        machine = record(tmp_path, f"m-{number}")
+        assert [Path(path).name[:15] for path in machine["backing"]] == ["golden.prepared"]
+        said = said_in_seed(tmp_path, f"m-{number}")
+        assert f"user-{number}" in said
+        assert f"echo role-{number}" in said
+    assert not [each for each in (tmp_path / "vms").iterdir() if each.name.startswith(".")]
