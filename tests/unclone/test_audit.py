@@ -341,6 +341,7 @@ def test_an_image_that_was_just_written_is_not_remembered(
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_what_no_rule_knows_is_ranked_and_becomes_rows(tmp_path: Path) -> None:
     """--strict makes it count; --suggest writes rows, which the next run knows."""
     agent = "3f1c2f4e-8a67-4b0d-9d55-2f6f0c1b7a10"

@@ -11,7 +11,12 @@ import click
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import show_traceback
-from unclone.cli.output_options import SectionedCommand, output_options
+from unclone.cli.output_options import (
+    SectionedCommand,
+    debug_option,
+    json_option,
+    quiet_option,
+)
 from unclone.cli.progress import progress_for
 from unclone.cli.standard_streams import settle
 from unclone.images.errors import ExitStatus
@@ -65,7 +70,12 @@ SECTIONS = {
 @options.engine_option
 @options.allow_option
 @options.key_file_option
-@output_options
+@json_option
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Name every machine, every place, and what is harmless."
+)
+@quiet_option
+@debug_option
 @click.pass_context
 def command(
     ctx: click.Context,
