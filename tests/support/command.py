@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
@@ -34,6 +35,14 @@ def unclone(
             cli, [os.fspath(each) for each in arguments], catch_exceptions=False
         )
     return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def sanitized(*arguments: str | Path) -> dict[str, Any]:
+    """The one result of ``unclone sanitize --json`` with *arguments*, which has to succeed."""
+    done = unclone("sanitize", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["results"]
+    return dict(found)
 
 
 def process(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import unclone as library
-from tests.support.command import unclone
+from tests.support.command import sanitized, unclone
 from tests.support.direct import open_direct
 from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, Part, make_disk
@@ -42,10 +42,7 @@ def read(image: Path, *paths: str) -> str:
 
 
 def result(*arguments: str | Path) -> dict[str, Any]:
-    done = unclone("sanitize", "--json", "--engine", "direct", *arguments)
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["results"]
-    return dict(found)
+    return sanitized("--engine", "direct", *arguments)
 
 
 def test_a_run_a_dry_run_and_a_saved_plan_say_the_same(image: Path, tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command import unclone
+from tests.support.command import sanitized, unclone
 from tests.support.disk_images import digest
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.selection import slow_but
@@ -31,13 +30,6 @@ def guest(folder: Path, fstab: str) -> Path:
     return make_disk(folder / "disk.qcow2", parts, form="qcow2")
 
 
-def result(image: Path, *options: str) -> dict[str, Any]:
-    done = unclone("sanitize", "--json", *options, image)
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["results"]
-    return dict(found)
-
-
 @pytest.mark.parametrize("options", slow_but({"noauto,nofail"}, ["noauto,nofail", "umask=0077"]))
 @pytest.mark.parametrize("place", slow_but({"/run/esp"}, ["/run/esp", "/boot/efi", "/srv/a/b"]))
 def test_a_mount_point_that_is_not_there_is_made(tmp_path: Path, place: str, options: str) -> None:
@@ -45,8 +37,8 @@ def test_a_mount_point_that_is_not_there_is_made(tmp_path: Path, place: str, opt
     looked = unclone("inspect", image)
     assert looked.returncode == 0
     assert "does not exist: a run makes it" in " ".join(looked.stdout.split())
-    assert result(image, "--dry-run")["status"] == "planned"
-    found = result(image)
+    assert sanitized(image, "--dry-run")["status"] == "planned"
+    found = sanitized(image)
     assert any(f"the mount point {place}" in warning for warning in found["warnings"])
     targets = {change["target"] for change in found["changes"]}
     assert {"/etc/fstab", f"{place}/EFI/debian/grub.cfg"} <= targets
@@ -58,7 +50,7 @@ def test_a_mount_point_that_is_not_there_is_made(tmp_path: Path, place: str, opt
 def test_an_fstab_of_nine_megabytes_is_read_whole(tmp_path: Path) -> None:
     comment = "# a comment line of some length here\n" * 250_000
     image = guest(tmp_path, f"{comment}UUID={SERIAL} /boot/efi vfat umask=0077 0 1\n")
-    found = result(image)
+    found = sanitized(image)
     (change,) = [change for change in found["changes"] if change["target"] == "/etc/fstab"]
     assert change["old"] == "2 identifiers"
 

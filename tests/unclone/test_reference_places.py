@@ -5,13 +5,12 @@ What a file says afterwards is worked out here from the old text and the new ide
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import unclone
+from tests.support.command import sanitized
 from tests.support.direct import open_direct
 from tests.support.disks import BARE_ROOT, ESP, Part, make_disk
 from tests.support.families import grubenv
@@ -187,13 +186,6 @@ def make(folder: Path, case: Case) -> Path:
     return make_disk(folder / "disk.raw", parts)
 
 
-def result(image: Path, *options: str) -> dict[str, Any]:
-    done = unclone("sanitize", "--json", *options, image)
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["results"]
-    return dict(found)
-
-
 def follows(text: str, changes: list[dict[str, Any]]) -> str:
     for change in changes:
         if change["action"] == "set-identifier":
@@ -221,8 +213,8 @@ def files(image: Path, device: str) -> Tree:
 
 def check(folder: Path, case: Case, engine: str) -> None:
     image = make(folder, case)
-    dry = result(image, "--dry-run", "--engine", engine)
-    found = result(image, "--engine", engine)
+    dry = sanitized(image, "--dry-run", "--engine", engine)
+    found = sanitized(image, "--engine", engine)
     assert [(c["action"], c["step"]) for c in dry["changes"]] == [
         (c["action"], c["step"]) for c in found["changes"]
     ]

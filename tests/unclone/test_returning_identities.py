@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import unclone
+from tests.support.command import sanitized
 from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.initrds import archive, compress
 from tests.support.tree import plant
@@ -53,13 +52,6 @@ def guest(folder: Path) -> Path:
     return make_disk(folder / "disk.qcow2", parts, form="qcow2")
 
 
-def run(image: Path, *options: str) -> dict[str, Any]:
-    done = unclone("sanitize", "--json", *options, image)
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["results"]
-    return dict(found)
-
-
 def steps(found: dict[str, Any]) -> dict[str, int]:
     wanted = [f"{place}-machine-id" for place in ("credential", "kernel", "initrd")]
     wanted += ["initrd-copies", "kernel-identities"]
@@ -72,8 +64,8 @@ def test_the_dry_run_says_what_the_run_does_and_a_second_run_has_nothing_to_do(
     tmp_path: Path,
 ) -> None:
     image = guest(tmp_path)
-    planned = run(image, "--dry-run")
-    done = run(image)
+    planned = sanitized(image, "--dry-run")
+    done = sanitized(image)
     assert steps(planned) == steps(done)
     assert steps(done) == {
         "credential-machine-id": 3,
@@ -84,4 +76,4 @@ def test_the_dry_run_says_what_the_run_does_and_a_second_run_has_nothing_to_do(
     }
     names = {each["value"]: each["paths"] for each in done["inventory"]["host_names"]}
     assert any("/boot/loader/entries/" in path for path in names["golden"])
-    assert steps(run(image, "--dry-run")) == {}
+    assert steps(sanitized(image, "--dry-run")) == {}

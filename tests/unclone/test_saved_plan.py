@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import unclone
+from tests.support.command import sanitized, unclone
 from tests.support.disks import BARE_ROOT, Part, make_disk
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def result(*arguments: str | Path) -> dict[str, Any]:
-    done = unclone("sanitize", "--json", "--engine", "direct", *arguments)
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["results"]
-    return dict(found)
+    return sanitized("--engine", "direct", *arguments)
 
 
 def new(found: dict[str, Any]) -> dict[tuple[str, str], str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import uuid
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.support.disk_images import tool
 from tests.support.refusals import defined, refusal
 from unclone.images.errors import RefusedError
 from unclone.runs.define import Request
@@ -45,17 +45,12 @@ def vbox(folder: Path, kind: str = "VDI") -> Path:
 def make_disk(path: Path, kind: str = "vdi") -> None:
     raw = path.with_suffix(".raw")
     raw.write_bytes(b"A" * 65536 + bytes(2**20 - 65536))
-    qemu_img("convert", "-f", "raw", "-O", kind, raw, path)
+    tool("qemu-img", "convert", "-f", "raw", "-O", kind, raw, path)
     raw.unlink()
 
 
-def qemu_img(*arguments: str | Path) -> bytes:
-    done = subprocess.run(["qemu-img", *arguments], check=True, capture_output=True, timeout=120)
-    return done.stdout
-
-
 def info(path: Path, kind: str = "vdi") -> dict[str, Any]:
-    return dict(json.loads(qemu_img("info", "-f", kind, "--output=json", path)))
+    return dict(json.loads(tool("qemu-img", "info", "-f", kind, "--output=json", path)))
 
 
 def uuids(path: Path) -> list[uuid.UUID]:
@@ -90,8 +85,10 @@ def test_registry_attachment_and_header_say_the_same(tmp_path: Path) -> None:
     assert modify not in (new, uuids(golden)[1])
     assert linkage == parent == uuid.UUID(int=0)
     assert info(copy)["virtual-size"] == info(golden)["virtual-size"] == 2**20
-    qemu_img("check", "-f", "vdi", copy)
-    assert qemu_img("compare", "-f", "vdi", "-F", "vdi", golden, copy).startswith(b"Images are")
+    tool("qemu-img", "check", "-f", "vdi", copy)
+    assert tool("qemu-img", "compare", "-f", "vdi", "-F", "vdi", golden, copy).startswith(
+        "Images are"
+    )
 
 
 def test_only_the_uuids_change(tmp_path: Path) -> None:

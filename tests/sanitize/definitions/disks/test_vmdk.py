@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.disk_images import tool
 from tests.support.refusals import defined as make
 from tests.support.refusals import refusal
 from unclone.images.errors import RefusedError, UncloneError, UsageError
@@ -31,13 +31,8 @@ NAME = b"60 00 C2 9a 3b 1f 77 20-de 41 8c 9d 02 6e 5b f8"
 CONTENT = b"0123456789abcdef0123456789abcdef"
 
 
-def qemu_img(*arguments: str | Path) -> bytes:
-    done = subprocess.run(["qemu-img", *arguments], check=True, capture_output=True, timeout=120)
-    return done.stdout
-
-
 def info(path: Path) -> dict[str, Any]:
-    return dict(json.loads(qemu_img("info", "-f", "vmdk", "--output=json", path)))
+    return dict(json.loads(tool("qemu-img", "info", "-f", "vmdk", "--output=json", path)))
 
 
 def make_disk(path: Path, kind: str) -> None:
@@ -45,7 +40,7 @@ def make_disk(path: Path, kind: str) -> None:
     raw = path.with_suffix(".raw")
     raw.write_bytes(b"A" * 65536 + bytes(2**20 - 65536))
     arguments = ("-f", "raw", "-O", "vmdk", "-o", f"subformat={kind}")
-    qemu_img("convert", *arguments, raw, path)
+    tool("qemu-img", "convert", *arguments, raw, path)
     raw.unlink()
     content = path.read_bytes()
     added = b'ddb.longContentID = "%s"\nddb.uuid = "%s"\n' % (CONTENT, NAME)
@@ -91,7 +86,9 @@ def test_embedded_ids_are_renewed_in_place(tmp_path: Path, kind: str) -> None:
     assert after["format-specific"]["data"]["cid"] != before["format-specific"]["data"]["cid"]
     assert after["virtual-size"] == before["virtual-size"]
     assert copy.stat().st_size == golden.stat().st_size
-    assert qemu_img("compare", "-f", "vmdk", "-F", "vmdk", golden, copy).startswith(b"Images are")
+    assert tool("qemu-img", "compare", "-f", "vmdk", "-F", "vmdk", golden, copy).startswith(
+        "Images are"
+    )
     assert was == ids(golden)
     assert now["parentCID"] == was["parentCID"] == "ffffffff"
     assert now["ddb.longContentID"] not in (was["ddb.longContentID"], "")
@@ -136,7 +133,7 @@ def test_the_same_key_gives_the_same_ids(tmp_path: Path) -> None:
 def test_a_child_of_the_source_does_not_take_the_copy_for_its_parent(tmp_path: Path) -> None:
     golden, copy, child = (tmp_path / f"{n}.vmdk" for n in ("golden", "web-01", "child"))
     make_disk(golden, "monolithicSparse")
-    qemu_img("create", "-f", "vmdk", "-b", golden, "-F", "vmdk", child)
+    tool("qemu-img", "create", "-f", "vmdk", "-b", golden, "-F", "vmdk", child)
     shutil.copy(golden, copy)
     defined(tmp_path)
     assert ids(child)["parentCID"] == ids(golden)["CID"] != ids(copy)["CID"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.disk_images import tool
 from tests.support.refusals import defined, refusal
 from unclone.images.errors import RefusedError
 from unclone.runs.define import Request
@@ -88,19 +89,14 @@ def test_a_real_disk_comes_out_as_it_was(tmp_path: Path) -> None:
     raw, disk = tmp_path / "disk.raw", tmp_path / "golden-disk1.vmdk"
     raw.write_bytes(b"A" * MIB)
     kind = ("-o", "subformat=streamOptimized")
-    qemu_img("convert", "-f", "raw", "-O", "vmdk", *kind, raw, disk)
+    tool("qemu-img", "convert", "-f", "raw", "-O", "vmdk", *kind, raw, disk)
     content = disk.read_bytes()
     files = {"golden.ovf": ovf(len(content)), "golden-disk1.vmdk": content}
     run(pack(tmp_path / "golden.ova", files))
     subprocess.run(["tar", "-xf", "web-01.ova", "golden-disk1.vmdk"], cwd=tmp_path, check=True)
     assert disk.read_bytes() == content
-    info = json.loads(qemu_img("info", "-f", "vmdk", "--output=json", disk))
+    info = json.loads(tool("qemu-img", "info", "-f", "vmdk", "--output=json", disk))
     assert info["virtual-size"] == MIB
-
-
-def qemu_img(*arguments: str | Path) -> bytes:
-    done = subprocess.run(["qemu-img", *arguments], check=True, capture_output=True, timeout=120)
-    return done.stdout
 
 
 def test_a_disk_is_never_read_whole(tmp_path: Path) -> None:
