@@ -147,7 +147,7 @@ def _systems(
     others = [path for path in ("", *(each.path for each in listed)) if path not in places]
     for path in others[:_MANY]:
         tops = related.get(path) or ["/"]
-        files = tuple(dict.fromkeys(f for top in tops for f in _identifying(guest, path, top)))
+        files = tuple(dict.fromkeys(f for top in tops for f in identifying(guest, path, top)))
         if files:
             yield OtherSystem(device, path, files)
     for path in others[_MANY:]:
@@ -193,7 +193,7 @@ def _folder_of_tool(path: str) -> str:
     return parent(f"/{path}").strip("/") if _OF_TOOLS.fullmatch(path) else ""
 
 
-def _identifying(guest: Guest, subvolume: str, top: str) -> Iterator[str]:
+def identifying(guest: Guest, subvolume: str, top: str) -> Iterator[str]:
     """What identifies the original in *subvolume*, a copy of what is mounted at *top*: as paths."""
     above, base = f"{top.rstrip('/')}/", f"/{subvolume}".rstrip("/")
     for name in _MACHINE_IDS:

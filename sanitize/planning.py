@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.guest import parent
-from unclone.sanitize import clone_readiness, seed_readiness, var_partition
+from unclone.sanitize import bind_mounts, clone_readiness, seed_readiness, var_partition
 from unclone.sanitize.change import ON_DEVICES, Level, Plan, StepPlan
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.identifier_decision import decide
@@ -61,6 +61,7 @@ def make_plan(guest: Guest, options: Options, new_values: NewValues | None = Non
         before += part.changes
     ids = frozenset(step.info.id for step in selected)
     parts.append(StepPlan(notes=seed_readiness.notes(guest, context.facts, ids)))
+    parts.append(StepPlan(notes=tuple(bind_mounts.notes(guest))))
     changes = tuple(change for part in parts for change in part.changes)
     parts.append(
         StepPlan(
