@@ -171,9 +171,8 @@ class Bench:
             while done < kills:
                 before = {path.name for path in vms.iterdir()} if vms.exists() else set()
                 began = time.monotonic()
-                process = subprocess.Popen(
-                    command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
+                said = (self.folder / "said").open("w+b")
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
                 try:
                     process.wait(draw.uniform(0, lasts or 5))
                 except subprocess.TimeoutExpired:
@@ -183,7 +182,7 @@ class Bench:
                     process.wait()
                     done += 1
                 else:
-                    assert process.returncode == 0
+                    assert process.returncode == 0, (self.folder / "said").read_text()
                     lasts = max(lasts, time.monotonic() - began)
                     break
                 kept = {name for name in before if not name.startswith(".")}

@@ -85,6 +85,7 @@ class Batch:
     def left_over(self, name: str) -> MachineIdentity | None:
         """What a run that was killed had decided for *name*; what it had made of it is removed.
 
+        What was decided stays until :meth:`begin` says it anew: this run may be killed, too.
         Raises InUseError when the run lives.
         """
         hidden = self.hidden(name)
@@ -97,8 +98,12 @@ class Batch:
                 hint="Wait for it, or choose another name.",
             )
         with explained("remove what a killed run left", self.folder):
-            shutil.rmtree(hidden)
-        return _decided(intent)
+            found = _decided(intent)
+            if found is None:
+                shutil.rmtree(hidden)
+            else:
+                self.clear(name)
+        return found
 
     def decided(self, name: str) -> MachineIdentity | None:
         """As :meth:`left_over`, for a dry run: nothing is removed."""
@@ -109,10 +114,12 @@ class Batch:
         """Write down what *identity*'s machine will be; durable after :meth:`sync`."""
         hidden = self.hidden(identity.name)
         with explained("make the machine's folder", self.folder):
-            hidden.mkdir(mode=0o700)
+            hidden.mkdir(mode=0o700, exist_ok=True)
             self._begun.add(identity.name)
             text = json.dumps({"run": self.run, "identity": identity.to_json()})
-            (hidden / _INTENT).write_text(text, encoding="ascii")
+            draft = hidden / f"{_INTENT}.new"
+            draft.write_text(text, encoding="ascii")
+            draft.rename(hidden / _INTENT)
 
     def sync(self) -> None:
         """Make everything in the directory durable, with one flush of its file system."""
@@ -170,7 +177,11 @@ class Batch:
     def clear(self, name: str) -> None:
         """Remove all of the machine *name* but what was decided: the ledger may still have it."""
         for each in self.hidden(name).iterdir():
-            if each.name != _INTENT:
+            if each.name == _INTENT:
+                continue
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
                 each.unlink()
 
     def hidden(self, name: str) -> Path:

@@ -120,7 +120,7 @@ def decide(
                     before = batch.left_over(name)
                     if before is not None and _is_recorded(before, ledger):
                         identity = before
-                        own.append(name)
+                        batch.own_rows.add(name)  # its row is there, whatever happens now
                     else:
                         is_new = ledger is not None and ledger.machine(name) is None
                         identity = allocate(order, golden, name, pool, keep=True)

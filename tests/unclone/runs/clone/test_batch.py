@@ -69,11 +69,29 @@ def killed_run(folder: Path) -> None:
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 
 
-def test_what_a_killed_run_decided_is_found_once(tmp_path: Path) -> None:
+def test_what_a_killed_run_decided_is_found_until_it_is_made(tmp_path: Path) -> None:
     killed_run(tmp_path)
     assert len(names(tmp_path)) == 2
+    hidden = next(each for each in tmp_path.iterdir() if each.is_dir())
+    (hidden / "disk.qcow2").write_text("half of it")
     with Batch(tmp_path) as batch:
         assert batch.left_over("web-01") == WEB
+    # As by a run that was killed before it could say so anew.
+    with Batch(tmp_path) as batch:
+        assert batch.left_over("web-01") == WEB
+        assert [each.name for each in hidden.iterdir()] == [".intent.json"]
+        batch.begin(WEB)
+        with batch.making("web-01", replace=False) as folder:
+            finish(folder)
+    assert names(tmp_path) == ["web-01"]
+    assert names(tmp_path / "web-01") == [RECORD]
+
+
+def test_what_no_run_decided_is_removed(tmp_path: Path) -> None:
+    hidden = Batch(tmp_path).hidden("web-01")
+    hidden.mkdir()
+    (hidden / ".intent.json").write_text("{")
+    with Batch(tmp_path) as batch:
         assert batch.left_over("web-01") is None
     assert names(tmp_path) == []
 
