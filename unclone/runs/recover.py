@@ -42,5 +42,5 @@ def recover(
     listener.phase("commit")
     found = recovery.recover(image, allow=allow)
     if removed := clean_up():
-        listener.say(f"removed {removed} temporary folder(s) of killed runs, and what was mounted")
+        listener.say(f"removed {removed} temporary folder(s) of killed runs")
     return Recovered(os.fspath(image), found)
