@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.sanitize.boot import grubenv, pe
@@ -241,7 +242,7 @@ def read_uki(guest: Guest, path: str) -> UkiCommandLine | None:
 
 def arguments(text: str, kind: ArgumentKind) -> list[list[str]]:
     """The arguments in *text*, unquoted, one list per command line it holds."""
-    return [_words(text[start:end]) for start, end, _ in _regions(text, kind)]
+    return [list(_words(text[start:end])) for start, end, _ in _regions(text, kind)]
 
 
 def values(text: str, kind: ArgumentKind, name: str) -> list[str]:
@@ -333,8 +334,9 @@ def _regions(text: str, kind: ArgumentKind) -> Sequence[tuple[int, int, int]]:
     return sorted(set(found))
 
 
-def _words(text: str) -> list[str]:
-    return [_unquoted(match.group()) for match in _WORD.finditer(text)]
+@lru_cache(maxsize=8)  # asked for one argument after the other; a hostile text can be long
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_unquoted(match.group()) for match in _WORD.finditer(text))
 
 
 def _unquoted(word: str) -> str:
