@@ -196,9 +196,17 @@ def require_writable(path: Path) -> None:
 
     ``clone`` makes a golden image read-only so that nothing changes it any more.
     """
-    mode = path.stat().st_mode
-    if mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) and os.access(path, os.W_OK):
+    writable = bool(path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    if writable and os.access(path, os.W_OK):
         return
+    if writable:
+        alone = os.statvfs(path).f_flag & os.ST_RDONLY
+        why = "is on a read-only file system" if alone else "may not be written by this user"
+        raise RefusedError(
+            f"{shown(path)} {why}",
+            hint="Use --output FILE to leave it as it is"
+            + ("." if alone else ", or run as its owner or with sudo."),
+        )
     raise RefusedError(
         f"{shown(path)} is read-only",
         hint="Use --output FILE to leave it as it is, or make it writable (chmod u+w).",

@@ -276,6 +276,11 @@ class InPlace(Transaction):
                 f"{shown(image.path)} holds {image.snapshots} internal snapshot(s), which keep "
                 "the old identity"
             )
+        if (more := image.names[0].stat().st_nlink - 1) > 0:
+            warnings.append(
+                f"{shown(image.path)} has {more} more name(s) (hard links), whose content changes "
+                "with it"
+            )
         with explained("look for overlays of the image", image.path.parent):
             above = list(overlay.dependents(image.path))
         names = ", ".join(shown(path.name) for path in above)

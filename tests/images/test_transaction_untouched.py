@@ -214,3 +214,12 @@ def test_a_path_too_long_for_a_header_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="too long for a qcow2 header"), InPlace([Disk(image)]):
         pytest.fail("it was accepted")
     assert list(directory.iterdir()) == [image]
+
+
+def test_another_name_of_the_image_is_mentioned(tmp_path: Path) -> None:
+    """Its content changes as well: a copy by ``cp -l`` is none."""
+    image = make(tmp_path / "disk.qcow2")
+    (tmp_path / "template.qcow2").hardlink_to(image)
+    with InPlace([Disk(image)]) as transaction:
+        (warning,) = transaction.warnings
+        assert "has 1 more name(s) (hard links), whose content changes with it" in warning
