@@ -60,3 +60,7 @@ def test_every_link_leads_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
     links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text(document))
     assert [link for link in links if not (folder / link).exists()] == []
+
+
+def test_readme_stays_short() -> None:
+    assert len(text("README.md").splitlines()) <= 150
