@@ -12,6 +12,7 @@ from unclone.images.opening import select_engine
 from unclone.images.text import printable, shown
 from unclone.images.transaction import ReadOnly
 from unclone.runs.audit import cache
+from unclone.runs.audit.seed_files import NAMES, seed_files
 from unclone.runs.audit.sources import own_disks
 from unclone.runs.opening import opened
 from unclone.sanitize.audit.known import known, of_devices
@@ -27,7 +28,6 @@ from unclone.sanitize.identities.uuids import canonical_uuid, is_uuid
 from unclone.sanitize.inventory.network import static_addresses
 from unclone.sanitize.mac_pins.pins import addresses as macs_in
 from unclone.seeds.contents import contents
-from unclone.seeds.output import read_image
 from unclone.seeds.yaml_text import ParsedYaml
 
 if TYPE_CHECKING:
@@ -39,12 +39,8 @@ if TYPE_CHECKING:
     from unclone.runs.request import Request
     from unclone.sanitize.definitions.definition import Definition, Field
 
-#: Bytes; a seed has kilobytes.
-SEED_LIMIT = 64 * 1024 * 1024
-
 #: Where a guest has a seed in itself.
 _OWN_SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
-_SEED_NAMES = ("meta-data", "user-data", "vendor-data", "network-config")
 #: What a disk without an operating system is refused with: data, of which nothing is mounted.
 _NO_SYSTEM = "no operating system was found; on the disk"
 _NULL_MAC = "00:00:00:00:00:00"
@@ -90,7 +86,7 @@ def read_files(machine: Machine) -> Contents:
             found.errors.append((str(path), error))
     for path in machine.seeds:
         try:
-            found.values += seed_values(_seed_files(path), f"{path.name}: ")
+            found.values += seed_values(seed_files(path), f"{path.name}: ")
         except UncloneError as error:
             found.errors.append((str(path), error))
         except OSError as error:
@@ -168,7 +164,7 @@ def _device_values(request: Request, transaction: ReadOnly) -> list[Found]:
 
 def _own_seeds(guest: Guest) -> Iterator[Found]:
     for folder in _OWN_SEEDS:
-        files = {name: guest.text_or_empty(f"{folder}/{name}").encode() for name in _SEED_NAMES}
+        files = {name: guest.text_or_empty(f"{folder}/{name}").encode() for name in NAMES}
         yield from seed_values({k: v for k, v in files.items() if v}, f"{folder}/")
 
 
@@ -209,19 +205,6 @@ def _comparable(each: Field, files: Mapping[str, Path]) -> str:
 
 
 # -- seeds ---------------------------------------------------------------------------------
-def _seed_files(path: Path) -> dict[str, bytes]:
-    if path.is_dir():
-        found = {}
-        for name in _SEED_NAMES:
-            if (path / name).is_file():
-                with (path / name).open("rb") as file:
-                    found[name] = file.read(SEED_LIMIT)
-        return found
-    if path.stat().st_size > SEED_LIMIT:
-        raise RefusedError(f"{shown(path)} is larger than any seed")
-    return read_image(path.read_bytes())
-
-
 def seed_values(files: Mapping[str, bytes], prefix: str) -> Iterator[Found]:
     """What the *files* of a seed give to a machine; *prefix* goes before the name of each."""
     texts = {name: content.decode("utf-8", "surrogateescape") for name, content in files.items()}
