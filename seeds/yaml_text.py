@@ -56,6 +56,7 @@ class ParsedYaml:
         self.data: Any = None
         self.problems: list[Finding] = []
         try:
+            _require_shallow(text)
             documents = list(yaml.compose_all(text, Loader=_Loader))
             self.root = documents[0] if documents else None
             if self.root is not None:
@@ -83,6 +84,19 @@ class ParsedYaml:
     def _unreadable(self, code: str, message: str, place: tuple[int, int], hint: str = "") -> None:
         self.root = self.data = None
         self.problems = [Finding(self.file, *place, Severity.ERROR, code, message, hint)]
+
+
+def _require_shallow(text: str) -> None:
+    """Raise MarkedYAMLError for YAML so deep that composing it would overflow the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem=f"values are nested more than {_DEEPEST} deep",
+                problem_mark=event.start_mark,  # type: ignore[arg-type]  # of libyaml
+            )
 
 
 #: What was written last, by its representation in Python.

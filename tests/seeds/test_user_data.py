@@ -17,7 +17,7 @@ from unclone.seeds.contents import contents, no_login
 from unclone.seeds.merging import NOTHING, combined, merged
 from unclone.seeds.mime import multipart, parts_of
 from unclone.seeds.template import filled
-from unclone.seeds.yaml_text import dump_yaml
+from unclone.seeds.yaml_text import ParsedYaml, dump_yaml
 
 FLAGS = {"runcmd": ["flag"], "timezone": "UTC"}
 
@@ -327,3 +327,9 @@ def test_text_stays_text(text: str) -> None:
 def test_what_yaml_cannot_say_is_refused() -> None:
     with pytest.raises(SeedError, match="a complex cannot be written"):
         dump_yaml({"a": 1j})
+
+
+@pytest.mark.parametrize("level", ["[", "{a: ", "- ", "? "])
+def test_yaml_that_would_overflow_the_stack_is_refused(level: str) -> None:
+    (finding,) = ParsedYaml("user-data", f"#cloud-config\n{level * 100_000}").problems
+    assert "values are nested more than 100 deep" in finding.message
