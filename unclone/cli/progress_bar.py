@@ -73,9 +73,10 @@ class BarProgress:
         if task is not None:
             self._bar.remove_task(task)
         self._finished += 1
+        self._expected = max(self._expected, self._finished)
         if self._all is not None:
-            words = f"{self._finished} of {self._expected}"
-            self._bar.update(self._all, completed=self._finished, description=words)
+            words, total = f"{self._finished} of {self._expected}", self._expected
+            self._bar.update(self._all, completed=self._finished, total=total, description=words)
 
     def tick(self) -> None:
         self._bar.refresh()

@@ -33,7 +33,7 @@ with progress_for(quiet="-q" in sys.argv) as progress:
     progress.warn("low space")
     with progress.paused():
         pass
-    progress.fail("it broke", "mend /a/very/long/path" + "/x" * 60)
+    progress.fail("it broke", "repair /a/very/long/path" + "/x" * 60)
 """
 
 
@@ -74,7 +74,7 @@ def test_lines_elsewhere() -> None:
         prefix + r"[red]KVM[/red] :smile: \x1b[2J",
         prefix + "warning: low space",
         prefix + "it broke",
-        "  mend /a/very/long/path" + "/x" * 60,
+        "  repair /a/very/long/path" + "/x" * 60,
     ]
 
 
@@ -83,7 +83,7 @@ def test_silence_keeps_failures() -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert [line.split(": ")[-1].strip() for line in done.stderr.splitlines()] == [
         "it broke",
-        "mend /a/very/long/path" + "/x" * 60,
+        "repair /a/very/long/path" + "/x" * 60,
     ]
 
 
@@ -130,3 +130,15 @@ def test_no_color_is_honoured() -> None:
     coloured, plain = on_terminal(), on_terminal(NO_COLOR="1")
     assert "\x1b[33m" in coloured
     assert "\x1b[33m" not in plain
+
+
+def test_more_images_than_expected_are_counted() -> None:
+    stream = _Terminal()
+    with BarProgress(stream, threads=False) as progress:
+        progress.expect(2)
+        for name in ("one", "two", "three"):
+            progress.begin(name)
+            progress.finish()
+        progress.tick()
+    assert "3 of 3" in stream.getvalue()
+    assert "3 of 2" not in stream.getvalue()
