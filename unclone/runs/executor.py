@@ -60,10 +60,13 @@ class LocalExecutor(Executor):
         """Do what was submitted, whether or not the caller would *wait*."""
         self._closed = True
         pending, self._pending = self._pending, []
-        if not cancel_futures:
-            self._execute([(future, task) for future, task in pending if not future.cancelled()])
-        for future, _ in pending:
-            future.cancel()  # after Ctrl-C: those that were not begun
+        try:
+            if not cancel_futures:
+                self._execute([each for each in pending if not each[0].cancelled()])
+        finally:
+            for future, _ in pending:
+                if future.cancel():  # after Ctrl-C: those that were not begun
+                    future.set_running_or_notify_cancel()  # else wait() waits for them
 
     def __exit__(
         self,

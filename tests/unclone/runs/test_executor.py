@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from unclone.cli.progress import LineProgress
 from unclone.images.errors import RefusedError
 from unclone.runs.executor import LocalExecutor
-from unclone.runs.listener import current_listener
+from unclone.runs.listener import NullListener, current_listener
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,16 @@ def test_an_error_in_its_block_cancels_all() -> None:
         failing()
     with pytest.raises(CancelledError):
         futures[0].result()
+
+
+class _Interrupted(NullListener):
+    def begin(self, label: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_nobody_waits_for_what_an_interruption_left_out() -> None:
+    executor = LocalExecutor(_Interrupted(), jobs=1)
+    futures = [executor.submit(int), executor.submit(int)]
+    with pytest.raises(KeyboardInterrupt):
+        executor.shutdown()
+    assert not wait(futures, timeout=10).not_done
