@@ -132,7 +132,8 @@ def test_no_color_is_honoured() -> None:
     assert "\x1b[33m" not in plain
 
 
-def test_more_images_than_expected_are_counted() -> None:
+def test_more_images_than_expected_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # rich draws no bar on a dumb one
     stream = _Terminal()
     with BarProgress(stream, threads=False) as progress:
         progress.expect(2)
