@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -19,18 +20,25 @@ ID = "0123456789abcdef0123456789abcdef"
 TREE = {**BARE_ROOT, "/etc/machine-id": f"{ID}\n", "/usr/lib/systemd/systemd": "ELF"}
 
 
+#: All that is denied where no user namespace can be made, as in a chroot.
+WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--")
+
+
 def confined(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """The program, for whom *folder* is the only place to write to."""
+    cell: tuple[str | Path, ...] = (
+        *("bwrap", "--unshare-all", "--uid", "1000", "--gid", "1000"),
+        *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--bind", folder, folder),
+        *("setpriv", "--no-new-privs", "--"),
+    )
+    if subprocess.run([*cell, "true"], check=False, capture_output=True).returncode:
+        cell = WITHOUT_CAPABILITIES
     return subprocess.run(
-        [
-            *("bwrap", "--unshare-all", "--uid", "1000", "--gid", "1000"),
-            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
-            *("--bind", folder, folder, "--setenv", "TMPDIR", folder),
-            *("setpriv", "--no-new-privs", "--", PROGRAM, *arguments),
-        ],
+        [*cell, PROGRAM, *arguments],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "TMPDIR": str(folder)},
     )
 
 
