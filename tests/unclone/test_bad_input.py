@@ -149,6 +149,7 @@ def test_a_full_disk(tmp_path: Path, tiny_tmpfs: Callable[[int], Path]) -> None:
     [
         (4, ()),
         pytest.param(300, (), marks=pytest.mark.slow),
+        pytest.param(16_000, (), marks=pytest.mark.slow),
         pytest.param(4, ("--dry-run",), marks=pytest.mark.slow),
         pytest.param(300, ("--dry-run",), marks=pytest.mark.slow),
     ],
@@ -160,12 +161,12 @@ def test_a_full_temporary_directory(
     kib: int,
     options: tuple[str, ...],
 ) -> None:
-    """From the beginning, and full when a dry run has written to its overlay."""
+    """From the beginning, and full when a run has written to its scratch file."""
     image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
     temporary = tiny_tmpfs(kib)
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # what this process has read of it
-    if kib == 4 or options:
+    if kib <= 300 or options:
         said = refused(image, *options, status=1, names="pace left")
         assert "Free some space" in said
     else:  # it has room for what a run keeps there
@@ -187,8 +188,9 @@ def test_no_file_can_be_made_in_the_temporary_directory(
     for inodes in (2, 3, 4, 5):  # of which one is the directory itself
         options = f"remount,nr_inodes={inodes}"
         subprocess.run(["mount", "-o", options, temporary], check=True)
-        said = refused(image, status=1, names="no space left")
-        assert f"in {temporary}" in said
+        said = refused(image, status=1, names="o space left")
+        # The helper of the engine knows the disk, and the hint the folder's variable.
+        assert f"in {temporary}" in said or "in TMPDIR" in said
         assert list(temporary.iterdir()) == []
 
 
