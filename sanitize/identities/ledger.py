@@ -89,7 +89,10 @@ class Ledger:
             with ledger._errors():
                 for setting in ("synchronous = EXTRA", "foreign_keys = ON", "trusted_schema = OFF"):
                     connection.execute(f"PRAGMA {setting}")
-            if ledger._version() == 0:
+                connection.execute("BEGIN")  # all of one moment: another process may be making it
+            version = ledger._version()
+            connection.execute("ROLLBACK")
+            if version == 0:
                 with ledger.transaction():
                     ledger._make_schema()
         except BaseException:
