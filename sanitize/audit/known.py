@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
@@ -21,7 +22,8 @@ from unclone.sanitize.inventory.host_names import host_names
 from unclone.sanitize.inventory.network import network
 from unclone.sanitize.mac_pins.pins import addresses
 from unclone.sanitize.options import Profile
-from unclone.sanitize.ssh.host_keys import find_host_keys
+from unclone.sanitize.ssh.host_keys import find_host_keys, orphans
+from unclone.sanitize.ssh.key import KEY_LIMIT, NotAKeyError, read_public
 from unclone.sanitize.ssh.sshd import sshd_config
 from unclone.sanitize.steps.dhcp_identities import DHCP
 from unclone.sanitize.steps.kernel_identities import ARGUMENTS
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 #: Bytes of a file that are compared, and files of one row: a row may name a whole folder.
 CONTENT_LIMIT = 1024 * 1024
 FILES_LIMIT = 500
+
+_NOTHING_STATED = re.compile(rb"(?m)^[ \t\r]*(?:[#;].*)?(?:\n|\Z)")
 
 #: cloud-init's own words where nothing gave the machine an id.
 _NO_INSTANCE = ("iid-datasource-none", "nocloud", "i-00000000")
@@ -108,9 +112,16 @@ def _machine_ids(guest: Guest, facts: Facts) -> Iterator[Found]:
 
 
 def _keys(guest: Guest) -> Iterator[Found]:
-    for key in find_host_keys(guest, sshd_config(guest)).keys.values():
-        if key.old is not None:
-            yield Found("ssh-host-key", key.old.fingerprint, key.path)
+    keys = find_host_keys(guest, sshd_config(guest)).keys.values()
+    for key in keys:
+        name = key.old.fingerprint if key.old else digest(guest.read(key.path, KEY_LIMIT))
+        yield Found("ssh-host-key", name, key.path)
+    for path in orphans(guest, keys):
+        try:
+            public = read_public(guest.text_or_empty(path, KEY_LIMIT))
+        except NotAKeyError:
+            continue
+        yield Found("ssh-host-key", public.fingerprint, path)
 
 
 def _of_row(guest: Guest, facts: Facts, step: CatalogueStep) -> Iterator[Found]:
@@ -132,7 +143,7 @@ def _at(guest: Guest, row: CatalogueRow, path: str) -> Iterator[Found]:
                 return
             # Others in a folder are marks, versions and settings.
             if member.content and may_identify(member.content):
-                yield Found(row.id, digest(member.content), member.path)
+                yield Found(row.id, digest(_stated(member.content)), member.path)
     elif found is not None and found.kind is Kind.FILE and found.size:
         content = guest.read(path, CONTENT_LIMIT)
         if row.lines:
@@ -145,4 +156,9 @@ def _at(guest: Guest, row: CatalogueRow, path: str) -> Iterator[Found]:
                 yield Found(row.id, digest(value.encode("utf-8", "surrogateescape")), path)
         else:
             size = str(found.size).encode() if found.size > CONTENT_LIMIT else b""
-            yield Found(row.id, digest(content + size), path)
+            yield Found(row.id, digest(_stated(content) + size), path)
+
+
+def _stated(content: bytes) -> bytes:
+    """*content*; of a text, without comments and blank lines, which are no part of an identity."""
+    return content if b"\0" in content else _NOTHING_STATED.sub(b"", content).strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from unclone.images.needles import Needles
 from unclone.sanitize.audit import forms
 from unclone.sanitize.audit.packages import Packages
-from unclone.sanitize.audit.values import Found, digest
+from unclone.sanitize.audit.values import Found, bare_digits, digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -124,14 +124,15 @@ class _File:
         key = kind, value
         self.values[key] = max(score, self.values.get(key, 0))
         # A token may be spelled as a UUID: only addresses are never a secret.
-        self.shown[key] = value.decode("ascii") if kind == "mac" else digest(value)
+        same = bare_digits(value) if kind in {"uuid", "hexadecimal"} else value
+        self.shown[key] = value.decode("ascii") if kind == "mac" else digest(same)
 
 
 def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
     """What in *guest* looks like an identity and is in none of *known*; the likeliest first."""
     packages = Packages(guest, TOPS)
     places = {found.place for found in known}
-    digits = {_digits(found.value.encode("utf-8", "replace")) for found in known}
+    digits = {bare_digits(found.value.encode("utf-8", "replace")) for found in known}
     files: list[_File] = []
     vendors = bytearray()
     for path, content, link in _members(guest):
@@ -147,7 +148,7 @@ def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
     best: dict[tuple[str, bytes], tuple[int, str, str]] = {}
     for file in files:
         for key, score in file.values.items():
-            is_new = _digits(key[1]) not in digits
+            is_new = bare_digits(key[1]) not in digits
             if is_new and score >= _LEAST and score > best.get(key, (0, "", ""))[0]:
                 best[key] = score, file.path, file.shown[key]
     for key in _of_vendors(guest, best, vendors, everywhere=not packages):
@@ -169,10 +170,6 @@ def _members(guest: Guest) -> Iterator[tuple[str, bytes, str]]:
             if not _EXCLUDED_FILES.fullmatch(member.path):
                 whole = content if len(content) <= FILE_LIMIT else b""
                 yield member.path, whole, member.link_target
-
-
-def _digits(value: bytes) -> bytes:
-    return re.sub(rb"[^0-9a-z]", b"", value.lower())
 
 
 def _of_vendors(

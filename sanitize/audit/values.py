@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import NamedTuple
 
 
@@ -18,6 +19,11 @@ class Found(NamedTuple):
     place: str
     harmless: str = ""
     score: int = 0
+
+
+def bare_digits(value: bytes) -> bytes:
+    """*value* as all its spellings have it: letters and digits, in lower case."""
+    return re.sub(rb"[^0-9a-z]", b"", value.lower())
 
 
 def digest(content: bytes) -> str:

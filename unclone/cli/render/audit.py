@@ -29,7 +29,9 @@ def show_audit(page: Page, found: Audit, *, verbose: bool) -> None:
         text = f"{len(affected)} share {values} of {count(len(kinds), 'kind')}"
         page.headline(machines, f" compared: {text}")
     else:
-        page.headline(machines, " compared: no identity is shared")
+        # What was not read may be shared all the same.
+        where = " in what was read" if found.failures else ""
+        page.headline(machines, f" compared: no identity is shared{where}")
     for kind, values_of_kind in groupby(found.shared, key=lambda each: each.kind):
         page.line(f"{kind} ({kinds[kind]})", bold=True, fg="red")
         _show_values(page, list(values_of_kind), found, verbose=verbose)

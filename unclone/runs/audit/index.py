@@ -6,14 +6,19 @@ number.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from unclone.sanitize.audit.values import bare_digits, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from unclone.sanitize.audit.values import Found
+
+_DIGITS = re.compile(rb"[0-9a-f]{32}")
 
 #: Places of one value in one machine that are named.
 PLACES = 10
@@ -53,7 +58,7 @@ class Index:
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute(
             "CREATE TABLE found (kind TEXT, value TEXT, machine INTEGER, place TEXT,"
-            " harmless TEXT, score INTEGER)"
+            " harmless TEXT, score INTEGER, bare TEXT)"
         )
 
     def close(self) -> None:
@@ -64,17 +69,31 @@ class Index:
         """Add the *values* of the machine with this number."""
         self._database.execute("BEGIN")
         self._database.executemany(
-            "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                (_text(v.kind), _text(v.value), machine, _text(v.place), v.harmless, v.score)
+                (
+                    *(_text(v.kind), _text(v.value), machine, _text(v.place)),
+                    *(v.harmless, v.score, _bare(v)),
+                )
                 for v in dict.fromkeys(values)
             ),
         )
         self._database.execute("COMMIT")
 
     def shared(self) -> Iterator[Shared]:
-        """What several machines have: by kind, most machines first; unknown values by score."""
-        self._database.execute("CREATE INDEX IF NOT EXISTS by_value ON found (kind, value)")
+        """What several machines have: by kind, most machines first; unknown values by score.
+
+        To be called once.
+        """
+        self._database.execute("CREATE INDEX by_bare ON found (bare) WHERE bare != ''")
+        # An identity of one machine, in a file of another that no rule knows.
+        self._database.execute(
+            "INSERT INTO found SELECT rule.kind, rule.value, file.machine, file.place, '', 0, ''"
+            " FROM found AS file JOIN (SELECT DISTINCT kind, value, bare FROM found"
+            " WHERE bare != '' AND score = 0 AND harmless = '') AS rule ON rule.bare = file.bare"
+            " WHERE file.bare != '' AND file.score > 0"
+        )
+        self._database.execute("CREATE INDEX by_value ON found (kind, value)")
         groups = self._database.execute(
             "SELECT kind, value, MIN(harmless), MAX(score) AS score, COUNT(DISTINCT machine) AS n"
             " FROM found GROUP BY kind, value HAVING n > 1 ORDER BY score DESC, kind, n DESC, value"
@@ -89,6 +108,14 @@ class Index:
                 known = places.get(machine, ())
                 places[machine] = (*known, place)[:PLACES]
             yield Shared(kind, value, places, harmless, score)
+
+
+def _bare(found: Found) -> str:
+    """What values of 32 hexadecimal digits are compared by, whatever they are called; else ""."""
+    if found.score:
+        return found.value
+    digits = bare_digits(found.value.encode("utf-8", "replace"))
+    return digest(digits) if _DIGITS.fullmatch(digits) else ""
 
 
 def _text(text: str) -> str:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _OWN_SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
 #: What a disk without an operating system is refused with: data, of which nothing is mounted.
 _NO_SYSTEM = "no operating system was found; on the disk"
+#: Types of file systems, in blkid's words, that hold files.
+_WITH_FILES = {"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat", "f2fs", "jfs", "ntfs"}
 _NULL_MAC = "00:00:00:00:00:00"
 
 #: The kinds of fields that tell machines apart whatever becomes of them, and what they are called
@@ -128,12 +130,23 @@ def _read_images(
             found.values.extend(known(guest, load(request.options.catalogues)))
             found.values.extend(unknown(guest, found.values))
             found.values.extend(_own_seeds(guest))
+            found.notes += _not_mounted(guest, shown(request.image))
     except RefusedError as error:
         found.values += _device_values(request, transaction)
         if error.message.startswith(_NO_SYSTEM):
             found.notes.append(f"{shown(request.image)}: {error.message}")
         else:
             found.errors.append((str(request.image), error))
+
+
+def _not_mounted(guest: Guest, image: str) -> list[str]:
+    """A note for each file system whose files were not looked into."""
+    mounted = {mount.device for mount in guest.layout.mounts_in_order}
+    return [
+        f"{image}: the files of {printable(fs.device)} ({printable(fs.type)}): nothing mounts it"
+        for fs in guest.file_systems()
+        if fs.device not in mounted and fs.type in _WITH_FILES
+    ]
 
 
 def _texts(request: Request) -> Iterator[str]:

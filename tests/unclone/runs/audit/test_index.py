@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from unclone.runs.audit.index import PLACES, Index, Shared
-from unclone.sanitize.audit.values import Found
+from unclone.sanitize.audit.values import Found, digest
 
 
 def shared(*machines: list[Found]) -> list[Shared]:
@@ -52,7 +52,7 @@ def test_undecodable_text_is_kept_apart() -> None:
 MEMORY = """
 import resource, sys
 from unclone.runs.audit.index import Index
-from unclone.sanitize.audit.values import Found
+from unclone.sanitize.audit.values import Found, digest
 index = Index()
 for machine in range(int(sys.argv[1])):
     own = (Found("kind", f"{machine}-{n:064}", f"/var/lib/agents/{n}") for n in range(400))
@@ -77,3 +77,14 @@ def test_a_thousand_machines_need_the_memory_of_a_hundred() -> None:
         assert count == machines
         mebibytes.append(used)
     assert mebibytes[1] - mebibytes[0] < 16
+
+
+def test_an_identity_of_one_machine_in_an_unknown_file_of_another_is_shared() -> None:
+    digits = "0123456789abcdef0123456789abcdef"
+    known = Found("machine-id", digits, "/etc/machine-id")
+    unknown = Found("uuid", digest(digits.encode()), "/opt/id", score=90)
+    machines: dict[int, tuple[str, ...]] = {0: ("/etc/machine-id",), 1: ("/opt/id",)}
+    assert shared([known], [unknown]) == [Shared("machine-id", digits, machines)]
+    assert shared([known, unknown], []) == []
+    harmless = known._replace(harmless="by design")
+    assert shared([harmless], [unknown]) == []
