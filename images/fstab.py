@@ -19,13 +19,19 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class Entry(NamedTuple):
-    """What one line mounts. Fields are decoded; ``line`` is its index in :class:`Fstab`."""
+    """What one line mounts. Fields are decoded; ``line`` is its index in :class:`Fstab`.
+
+    ``unit`` is the path of the mount unit that says so instead of a line, and ``started`` whether
+    another unit wants it.
+    """
 
     line: int
     spec: str
     mount_point: str
     type: str
     options: tuple[str, ...]
+    unit: str = ""
+    started: bool = True
 
     @property
     def optional(self) -> bool:

@@ -1,8 +1,8 @@
 """Light inspection: find the root, read its fstab, find what that names.
 
-Every file system that can hold a root is mounted once and looked at, and the root's own fstab says
-the rest. libguestfs' ``inspect_os`` answers more and costs as much time as everything else together
-where there is no KVM.
+Every file system that can hold a root is mounted once and looked at, and the root's own fstab and
+mount units say the rest. libguestfs' ``inspect_os`` answers more and costs as much time as
+everything else together where there is no KVM.
 
 References: fstab(5), mount(8), systemd.mount(5), systemd-fstab-generator(8); for partitions that
 fstab does not name, :mod:`unclone.images.discoverable`.
@@ -70,11 +70,12 @@ class _Inspection:
 
     def layout(self) -> Layout:
         names = DeviceNames(self.file_systems, self.root.crypttab)
-        for entry in self.root.fstab.entries:
+        for entry in self.root.entries:
             if entry.mount_point == "/" or _is_elsewhere(entry):
                 continue
             place = self._place(entry)
             found = self._choose(entry, names.find(entry.spec)) if place else None
+            found = self._unless_hiding(entry, found)
             subvolume = self._subvolume(entry, found) if place and found else None
             if place and found and subvolume is not None:
                 self.mounts[place] = Mount(found.device, place, found.type, subvolume)
@@ -92,6 +93,21 @@ class _Inspection:
         others = find_others(self.volumes, mounts)
         volumes = tuple(sorted(self.volumes.volume_snapshots().items()))
         return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others, volumes)
+
+    def _unless_hiding(self, entry: Entry, found: FileSystem | None) -> FileSystem | None:
+        """*found*; None where it is not mounted at boot. Raises RefusedError if that matters."""
+        if found is None or entry.unit not in self.root.hiding:
+            return found
+        if _NEEDED.fullmatch(entry.mount_point):
+            raise RefusedError(
+                f"{_source(entry)} mounts {printable(entry.spec)} over what is in "
+                f"{printable(entry.mount_point)}, and no other unit wants it: which of the two the "
+                "guest uses is not known",
+                hint=f"Enable the unit in the guest, or delete it, or what is in "
+                f"{printable(entry.mount_point)}.",
+            )
+        self._missing(entry, "no other unit wants it, and the place is not empty")
+        return None
 
     def _subvolume(self, entry: Entry, found: FileSystem) -> str | None:
         """What of *found* it mounts; None when there is none, and the guest can do without."""
@@ -126,14 +142,14 @@ class _Inspection:
         chosen = next((fs for fs in candidates if _disk(fs.device) == disk), candidates[0])
         devices = ", ".join(fs.device for fs in candidates)
         self.warnings.append(
-            f"{printable(entry.spec)} in the guest's fstab means {devices}, all of them; "
+            f"{printable(entry.spec)} in {_source(entry)} means {devices}, all of them; "
             f"took {chosen.device}"
         )
         return chosen
 
     def _missing(self, entry: Entry, why: str) -> None:
         named = (
-            f"the guest's fstab mounts {printable(entry.spec)} at "
+            f"{_source(entry)} mounts {printable(entry.spec)} at "
             f"{printable(entry.mount_point)}: {why}"
         )
         if _NEEDED.fullmatch(entry.mount_point) and not entry.optional:
@@ -204,6 +220,10 @@ class _Inspection:
                     f"the {fs.type} file system on {fs.device} is in no fstab entry; "
                     f"no file on it is looked at or changed{why_not.get(fs.device, '')}"
                 )
+
+
+def _source(entry: Entry) -> str:
+    return f"the guest's unit {printable(entry.unit)}" if entry.unit else "the guest's fstab"
 
 
 def _is_elsewhere(entry: Entry) -> bool:

@@ -16,13 +16,14 @@ from unclone.images.file_systems.table import UNKNOWN, names_with_root_of
 from unclone.images.fstab import parse
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount
+from unclone.images.mount_units import merged
 from unclone.images.text import printable
 from unclone.images.volumes import CheckState, IdentifierKind, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from unclone.images.fstab import Fstab
+    from unclone.images.fstab import Entry
     from unclone.images.volumes import FileSystem, Volumes
 
 #: File systems that a root of Linux or of Windows can be on.
@@ -44,19 +45,22 @@ _MANY_SUBVOLUMES = 200
 class Root:
     """A root file system, with what it says about the others.
 
-    ``places`` gives the physical path of each mount point in ``fstab``; an ``OSError`` where that
-    is no place to mount anything. ``empty_boot_places`` are folders in which systemd mounts an EFI
-    system partition that no fstab names. ``missing`` are those of ``places``, and of the places of
-    what is discovered, that are not there.
+    ``entries`` is what its fstab and its mount units mount. ``places`` gives the physical path of
+    each mount point in it; an ``OSError`` where that is no place to mount anything.
+    ``empty_boot_places`` are folders in which systemd mounts an EFI system partition that no fstab
+    names. ``missing`` are those of ``places``, and of the places of
+    what is discovered, that are not there. ``hiding`` are the mount units that no other unit wants
+    and that would hide what is at their place.
     """
 
     mount: Mount
-    fstab: Fstab
+    entries: Sequence[Entry]
     crypttab: str
     places: Mapping[str, str | OSError]
     empty_boot_places: tuple[str, ...] = ()
     missing: frozenset[str] = frozenset()
     discovery: Discovery = field(default_factory=Discovery)
+    hiding: frozenset[str] = frozenset()
 
 
 def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
@@ -142,8 +146,7 @@ def _is_root(guest: Guest, base: str) -> bool:
 
 
 def _read(guest: Guest, mount: Mount) -> Root:
-    fstab = parse(_table(guest, "/etc/fstab"))
-    entries = fstab.entries
+    entries = merged(parse(_table(guest, "/etc/fstab")).entries, guest)
     if len(entries) > _ENTRY_LIMIT:
         raise RefusedError(
             f"the guest's /etc/fstab mounts {len(entries)} file systems; no more than "
@@ -162,7 +165,14 @@ def _read(guest: Guest, mount: Mount) -> Root:
     named = [*(p for p in places.values() if isinstance(p, str)), *discoverable.PLACES]
     missing = (place for place in named if guest.stat(place) is None)
     return Root(
-        mount, fstab, crypttab, places, tuple(empty), frozenset(missing), Discovery.of(guest)
+        mount,
+        entries,
+        crypttab,
+        places,
+        tuple(empty),
+        frozenset(missing),
+        Discovery.of(guest),
+        frozenset(entry.unit for entry in entries if _may_hide(guest, entry)),
     )
 
 
@@ -175,6 +185,15 @@ def _table(guest: Guest, path: str) -> str:
             hint="Make it smaller in the guest.",
         )
     return guest.text_or_empty(path, _TABLE_LIMIT)
+
+
+def _may_hide(guest: Guest, entry: Entry) -> bool:
+    """Whether it is not known that *entry* is mounted, and something is at its place."""
+    return (
+        not entry.started
+        and guest.is_dir(entry.mount_point)
+        and bool(guest.list(entry.mount_point))
+    )
 
 
 def _is_empty_folder(guest: Guest, path: str) -> bool:

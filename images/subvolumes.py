@@ -211,6 +211,14 @@ def identifying(guest: Guest, subvolume: str, top: str) -> Iterator[str]:
             yield path.strip("/")
 
 
+def is_identity(guest: Guest, path: str, place: str) -> bool:
+    """Whether the file *path*, seen at *place*, identifies the original."""
+    if place in _MACHINE_IDS:
+        return _ID.fullmatch(_content(guest, path)) is not None
+    is_key = place.startswith(f"{_HOST_KEYS}/ssh_host_") and place.endswith("_key")
+    return (is_key or place in _OTHER_FILES) and bool(_content(guest, path))
+
+
 def _content(guest: Guest, path: str) -> bytes:
     try:
         return guest.read(path, _ID_LIMIT)

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import yaml
 
-from unclone.sanitize.systemd.units import linked_from, load_unit
+from unclone.images.systemd_units import linked_from, load_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

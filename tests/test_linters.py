@@ -193,7 +193,7 @@ FROM_IMAGES = {
     "sanitize/saved_plan.py": {"errors", "text", "guest", "image", "files", "fingerprint"},
     "sanitize": {
         *("errors", "text", "guest", "volumes", "layout", "fstab", "needles"),
-        *("discoverable", "subvolumes"),
+        *("discoverable", "subvolumes", "systemd_units", "mount_units"),
     },
 }
 

@@ -15,14 +15,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from unclone.sanitize.systemd.units import BOOT_TARGETS, linked_from, load_unit, pulled_in
+from unclone.images.systemd_units import BOOT_TARGETS, linked_from, load_unit, pulled_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from unclone.images.guest import Guest
+    from unclone.images.systemd_units import Unit
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.systemd.units import Unit
 
 FOLDER = "/etc/ssh"
 

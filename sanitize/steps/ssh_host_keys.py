@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from unclone.images.systemd_units import load_unit
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize import initrds
@@ -22,7 +23,6 @@ from unclone.sanitize.ssh.key import KEY_LIMIT, RSA_MAXIMUM, RSA_MINIMUM, KeyFor
 from unclone.sanitize.ssh.key import read_public as read_public_key
 from unclone.sanitize.ssh.sshd import key_maker, sshd_config
 from unclone.sanitize.step import StepInfo
-from unclone.sanitize.systemd.units import load_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from unclone.images.systemd_units import UNIT_FOLDERS, UNIT_LIMIT
 from unclone.images.volumes import Kind
-from unclone.sanitize.systemd.units import UNIT_FOLDERS, UNIT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -71,15 +71,13 @@ class SharedBench:
         return self._bench
 
     def _started(self) -> Bench:
-        """A new one; started again when it hangs, as one start in hundreds does."""
+        if self._failures >= STARTS:
+            raise EngineError(f"the appliance of the tests did not start {STARTS} times")
         try:
             bench = start_bench(self._new_folder())
         except EngineError:
             self._failures += 1
-            if self._failures >= STARTS:
-                message = f"the appliance of the tests did not start {STARTS} times"
-                raise EngineError(message) from None
-            bench = start_bench(self._new_folder())
+            raise
         self._failures = 0
         return bench
 

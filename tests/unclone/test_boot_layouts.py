@@ -117,6 +117,8 @@ def require_new_machine(guest: Booted) -> None:
 def test_a_unified_kernel_image_gives_the_old_id_no_more(boot: Boot) -> None:
     guest = boot("uki")
     require_new_machine(guest)
+    assert guest.facts["machine-id"] != guests.CREDENTIAL_MACHINE_ID
+    assert "/boot/efi/loader/credentials/system.machine_id.cred" in guest.changed("remove")
     assert "systemd.machine_id" not in guest.facts["cmdline"]
     assert f"root=UUID={guest.new('file-system-uuid', '/dev/sda2')}" in guest.facts["cmdline"]
     (program,) = guest.changed("remove-kernel-argument")

@@ -48,9 +48,9 @@ except ImportError as error:  # reported when an appliance is started, not on im
 
 T = TypeVar("T")
 
-#: Seconds to wait for the appliance to start, with KVM and without, the building of the appliance
-#: by supermin included.
-LAUNCH_LIMITS = {True: 120.0, False: 600.0}
+#: Seconds to wait for each start of the appliance, with KVM and without, the building of the
+#: appliance by supermin included. Without, it takes half a minute, and one start in hundreds hangs.
+LAUNCH_LIMITS = {True: (120.0,), False: (180.0, 600.0)}
 
 #: Seconds for one call, unless the caller gives another limit.
 CALL_LIMIT = 600.0
@@ -114,10 +114,13 @@ class Appliance:
         for number, drive in enumerate(self.drives):
             self._attach(number, drive, read_only=read_only)
 
-    def launch(self) -> None:
-        """Start it. Raises EngineError, or InUseError when another process holds a drive."""
+    def launch(self, limit: float) -> None:
+        """Start it within *limit* seconds.
+
+        Raises EngineError, or InUseError when another process holds a drive.
+        """
         try:
-            self.call(self.binding.launch, limit=LAUNCH_LIMITS[bool(self._kvm)])
+            self.call(self.binding.launch, limit=limit)
         except EngineError as error:
             self.abandon()
             raise self._explanation(error) from error
@@ -308,19 +311,19 @@ def start(drives: Sequence[Drive], *, read_only: bool, say: Say) -> Appliance:
     answer is remembered, and software emulation takes over.
     """
     if os.environ.get(SETTINGS_VARIABLE):
-        return _started(drives, read_only=read_only, kvm=None)
+        return _started(drives, read_only=read_only, kvm=None, say=say)
     found = acceleration()
     if found.kvm:
         try:
-            return _started(drives, read_only=read_only, kvm=True)
+            return _started(drives, read_only=read_only, kvm=True, say=say)
         except EngineError as error:
             failure = Acceleration(kvm=False, reason=f"with it, {error.message}")
         say(failure.message)
-        appliance = _started(drives, read_only=read_only, kvm=False)
+        appliance = _started(drives, read_only=read_only, kvm=False, say=say)
         remember(failure)  # only now is it known that KVM was to blame
         return appliance
     say(found.message)
-    return _started(drives, read_only=read_only, kvm=False)
+    return _started(drives, read_only=read_only, kvm=False, say=say)
 
 
 def shell_value(name: str, value: bytes) -> str:
@@ -332,9 +335,18 @@ def shell_value(name: str, value: bytes) -> str:
     return f"{name}=$(printf '{digits}x'); {name}=${{{name}%x}}; "
 
 
-def _started(drives: Sequence[Drive], *, read_only: bool, kvm: bool | None) -> Appliance:
+def _started(drives: Sequence[Drive], *, read_only: bool, kvm: bool | None, say: Say) -> Appliance:
+    *shorter, last = LAUNCH_LIMITS[bool(kvm)]
+    for limit in shorter:
+        appliance = Appliance(drives, read_only=read_only, kvm=kvm)
+        try:
+            appliance.launch(limit)
+        except _TooSlowError:
+            say(f"the libguestfs appliance did not start in {limit:.0f} s; it is started again")
+        else:
+            return appliance
     appliance = Appliance(drives, read_only=read_only, kvm=kvm)
-    appliance.launch()
+    appliance.launch(last)
     return appliance
 
 

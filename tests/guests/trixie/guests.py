@@ -77,6 +77,16 @@ COMMON = {
     "/MARK": "root",
 }
 
+#: The machine-id in :data:`CREDENTIAL`, which is what ``systemd-creds encrypt
+#: --with-key=tpm2-absent --name=system.machine_id`` (systemd 252) makes of it. Without a TPM and
+#: Secure Boot every machine decrypts it.
+CREDENTIAL_MACHINE_ID = "c0ffee00" * 4
+CREDENTIAL = """\
+BYRp2vb1QySABUnaD46i+yAAAAABAAAADAAAABAAAAB4tLSovxK3JlfFzcgAAAAAJF5eplw7TPtKzGm
++DKRLTd6q8i5trwL7iVU/IDJcorA+epR+4iZ+7au/cj5zOSmVpL/xopVM5yDc/m0o5QUOqJN2kSgoKm
+jLaT2DBLjwUW3sQj4N8LEvsA==
+"""
+
 #: Everything that has to be root's: under fakeroot unless we are root. $1 the tarball, $2 the
 #: folder of the boot files in it, $3 the size of the root; the rest is left out.
 UNPACK = r"""
@@ -132,9 +142,17 @@ def build(name: str, prepared: Path, base: Base, folder: Path) -> Sequence[Path]
 
 
 def _uki(make: Builder) -> Sequence[Path]:
-    """A unified kernel image called by the machine-id, with the machine-id inside."""
+    """A unified kernel image called by the machine-id, with the machine-id inside.
+
+    A credential on the ESP, which systemd-stub hands to the initrd, has another machine-id.
+    """
     program = f"EFI/Linux/{make.ids.machine_id}-{make.base.kernel}.efi"
-    esp = make.systemd_boot({program: make.prepared / "uki.efi"})
+    esp = make.systemd_boot(
+        {
+            program: make.prepared / "uki.efi",
+            "loader/credentials/system.machine_id.cred": CREDENTIAL,
+        }
+    )
     root = make.root({"/etc/fstab": make.fstab("/boot/efi", make.swap_line())})
     return [make.disk(Part(esp, ESP_MIB, ESP), Part(root, ROOT_MIB, LINUX), make.swap())]
 

@@ -194,7 +194,7 @@ def test_it_opens_the_files_that_were_read_whatever_their_names_lead_to(tmp_path
         appliance = Appliance([drive], read_only=False, kvm=False)
         away = image.parent.rename(tmp_path / "away")
         image.parent.symlink_to(decoy.parent)
-        appliance.launch()
+        appliance.launch(600)
         image.parent.unlink()
         away.rename(image.parent)
         device, binding = "/dev/sda", appliance.binding
@@ -211,7 +211,7 @@ def test_it_opens_the_files_that_were_read_whatever_their_names_lead_to(tmp_path
 def test_a_call_that_takes_too_long_ends_the_appliance(
     disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LAUNCH_LIMITS", {True: 0.2, False: 0.2})
+    monkeypatch.setattr(module, "LAUNCH_LIMITS", {True: (0.2,), False: (0.2, 0.3)})
     with (
         pytest.raises(EngineError, match="did not answer within 0 s"),
         open_guest([Drive(disk, "raw")], engine=select_engine("guestfs")),
@@ -226,7 +226,7 @@ def test_a_kvm_that_does_not_start_the_appliance_is_not_tried_again(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "acceleration", lambda: Acceleration(kvm=True))
-    monkeypatch.setattr(module, "LAUNCH_LIMITS", {True: 0.2, False: 600.0})
+    monkeypatch.setattr(module, "LAUNCH_LIMITS", {True: (0.2,), False: (0.2, 600.0)})
     said: list[str] = []
     before = disk.read_bytes()
     appliance = start([Drive(disk, "raw")], read_only=True, say=said.append)
@@ -235,6 +235,7 @@ def test_a_kvm_that_does_not_start_the_appliance_is_not_tried_again(
     assert disk.read_bytes() == before, "it was attached read-only"
     assert appliances(disk) == []
     assert "software emulation" in said[0]
+    assert said[1:] == ["the libguestfs appliance did not start in 0 s; it is started again"]
     assert (
         "with it, the libguestfs appliance did not "
         in (tmp_path / "unclone" / "acceleration.json").read_text()
