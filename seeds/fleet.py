@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unclone.seeds import output
 from unclone.seeds.checks import check_files
+from unclone.seeds.checks.guard import guarded
 from unclone.seeds.contents import no_login
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
@@ -93,7 +94,8 @@ def rules_for(blueprint: Blueprint, *, schema: bool) -> Schema | None:
 
 def findings_of(seed: Seed, rules: Schema | None) -> tuple[Finding, ...]:
     """What its checks say, and whether anybody can log in by it."""
-    return (*check_files(seed.files, rules), *no_login(seed.files))
+    login = guarded("user-data", lambda: no_login(seed.files))
+    return (*check_files(seed.files, rules), *login)
 
 
 class _Claims:

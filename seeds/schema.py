@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import yaml
 from jsonschema.exceptions import best_match
 
 from unclone.seeds.checks import values
@@ -156,14 +157,21 @@ def _unknown_keys(error: ValidationError) -> list[str]:
 
 
 def _node_at(root: Node, path: Iterable[str | int]) -> Node:
+    """The node that *path* leads to, or the last one before it that can be found."""
     node = root
     for step in path:
-        if isinstance(step, int):
-            node = node.value[step]
-        else:
-            node = next((v for k, v in node.value if str(k.value) == str(step)), node)
+        below: Node | None = None
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            below = node.value[step]
+        elif isinstance(node, yaml.MappingNode):
+            # Of a key that is there twice, the last one counts.
+            below = next((v for k, v in reversed(node.value) if str(k.value) == str(step)), None)
+        if below is None:
+            break
+        node = below
     return node
 
 
 def _key_at(node: Node, name: str) -> Node:
-    return next((key for key, _ in node.value if str(key.value) == name), node)
+    pairs = reversed(node.value) if isinstance(node, yaml.MappingNode) else ()
+    return next((key for key, _ in pairs if str(key.value) == name), node)

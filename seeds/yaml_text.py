@@ -7,6 +7,8 @@ becomes there. Quotes, so that no reader of any version takes ``no`` or a MAC fo
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,15 +17,12 @@ from yaml.representer import RepresenterError
 
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import Finding, Severity
+from unclone.seeds.yaml_loader import DEEPEST, documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from yaml.nodes import Node
-
-#: libyaml where PyYAML was built with it: ten times as fast, the same nodes.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 #: What PyYAML lets out when a value does not fit the tag in front of it (``!!bool perhaps``).
 CONSTRUCTION_ERRORS = (
@@ -38,65 +37,62 @@ CONSTRUCTION_ERRORS = (
 
 #: A seed with more values than this came from YAML that refers to itself again and again.
 _MOST_VALUES = 200_000
-_DEEPEST = 100
 #: PyYAML reads them as line breaks in a literal block, and gives back a line feed.
 _OTHER_LINE_BREAKS = frozenset("\x85\u2028\u2029")
 
+#: What PyYAML quotes from the text, which may be the beginning of a password.
+_NAMES = re.compile(r"\b(alias|anchor|tag|handle) (?:'[^']*'|\"[^\"]*\")")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
-_TABS = "There is a tab at the beginning of the line: YAML indents with spaces."
+_TABS = "There is a tab here: YAML indents and separates with spaces."
 
 
 class ParsedYaml:
-    """One document: ``root`` is None when it is empty or cannot be read; then see ``problems``."""
+    """One document: ``root`` is None when it is empty or cannot be read; then see ``problems``.
+
+    Several checks read one text, and so do all machines of a fleet; it is read once, so nobody may
+    change ``root`` or ``data``.
+    """
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
-        self.root: Node | None = None
-        self.data: Any = None
-        self.problems: list[Finding] = []
-        try:
-            _require_shallow(text)
-            documents = list(yaml.compose_all(text, Loader=_Loader))
-            self.root = documents[0] if documents else None
-            if self.root is not None:
-                self.data = SafeConstructor().construct_document(self.root)
-                self.problems += _duplicate_keys(file, self.root)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            words = " ".join(filter(None, (error.context, error.problem)))
-            hint = _TABS if _has_tab(text, mark) else ""
-            self._unreadable("yaml", f"not valid YAML: {words}", _place(mark), hint)
-        except yaml.YAMLError as error:
-            words = str(error).splitlines()[0]
-            self._unreadable("yaml", f"not valid YAML: {words}", _place_of(error, text))
-        except CONSTRUCTION_ERRORS as error:
-            words = f"{type(error).__name__}: {error}"[:160]
-            self._unreadable("yaml", f"not valid YAML: {words}", (0, 0))
-        else:
-            if len(documents) > 1:
-                self._unreadable(
-                    "yaml-two-documents",
-                    "a second YAML document begins here; cloud-init reads one, and fails on two",
-                    _place(documents[1].start_mark),
-                )
-
-    def _unreadable(self, code: str, message: str, place: tuple[int, int], hint: str = "") -> None:
-        self.root = self.data = None
-        self.problems = [Finding(self.file, *place, Severity.ERROR, code, message, hint)]
+        self.root, self.data, problems = _read(text)
+        self.problems: list[Finding] = [replace(problem, file=file) for problem in problems]
 
 
-def _require_shallow(text: str) -> None:
-    """Raise MarkedYAMLError for YAML so deep that composing it would overflow the stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise yaml.MarkedYAMLError(
-                problem=f"values are nested more than {_DEEPEST} deep",
-                problem_mark=event.start_mark,  # type: ignore[arg-type]  # of libyaml
-            )
+@lru_cache(maxsize=16)
+def _read(text: str) -> tuple[Node | None, Any, tuple[Finding, ...]]:
+    """The root node of *text*, its value, and problems whose file is not named yet."""
+    try:
+        found = documents(text)
+        root = found[0] if found else None
+        # Before the values are made: that moves what merge keys (<<) bring into the nodes.
+        problems = tuple(_duplicate_keys(root)) if root else ()
+        data = SafeConstructor().construct_document(root) if root else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        words = _NAMES.sub(r"\1", " ".join(filter(None, (error.context, error.problem))))
+        hint = _TABS if _has_tab(text, mark) else ""
+        return _unreadable("yaml", f"not valid YAML: {words}", _place(mark), hint)
+    except yaml.YAMLError as error:
+        words = str(error).splitlines()[0]
+        return _unreadable("yaml", f"not valid YAML: {words}", _place_of(error, text))
+    except CONSTRUCTION_ERRORS as error:
+        words = f"a value does not fit its tag ({type(error).__name__})"
+        return _unreadable("yaml", f"not valid YAML: {words}", (0, 0))
+    if len(found) > 1:
+        return _unreadable(
+            "yaml-two-documents",
+            "a second YAML document begins here; cloud-init reads one, and fails on two",
+            _place(found[1].start_mark),
+        )
+    return root, data, problems
+
+
+def _unreadable(
+    code: str, message: str, place: tuple[int, int], hint: str = ""
+) -> tuple[None, None, tuple[Finding, ...]]:
+    return None, None, (Finding("", *place, Severity.ERROR, code, message, hint),)
 
 
 #: What was written last, by its representation in Python.
@@ -144,7 +140,7 @@ def _require_finite(data: object) -> None:
         values += 1
         if values > _MOST_VALUES:
             raise SeedError("the configuration expands to more than 200,000 values")
-        if depth > _DEEPEST:
+        if depth > DEEPEST:
             raise SeedError("the configuration is nested too deeply, or refers to itself")
         if isinstance(value, dict):
             pending += [(each, depth + 1) for each in value.values()]
@@ -236,13 +232,13 @@ def _nodes(root: Node) -> Iterator[Node]:
             pending += [value for _, value in reversed(node.value)]
 
 
-def _duplicate_keys(file: str, root: Node) -> Iterator[Finding]:
+def _duplicate_keys(root: Node) -> Iterator[Finding]:
     for node in _nodes(root):
         first: dict[str, int] = {}
         for name, key, _ in entries(node):
             if name in first and name != "<<":
                 yield Finding(
-                    file,
+                    "",
                     key.start_mark.line + 1,
                     key.start_mark.column + 1,
                     Severity.ERROR,
@@ -255,10 +251,11 @@ def _duplicate_keys(file: str, root: Node) -> Iterator[Finding]:
 
 
 def _has_tab(text: str, mark: yaml.Mark | None) -> bool:
-    """Whether the line of *mark* is indented with a tab."""
+    """Whether *mark* is at a tab, or in a line that is indented with one."""
     lines = text.split("\n")
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    return "\t" in line[: len(line) - len(line.lstrip())]
+    indent = line[: len(line) - len(line.lstrip())]
+    return "\t" in indent or (mark is not None and line[mark.column : mark.column + 1] == "\t")
 
 
 def _place(mark: yaml.Mark | None) -> tuple[int, int]:

@@ -5,9 +5,11 @@ Each module looks at one file. ``docs/seeds.md`` has the table of what they find
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from unclone.seeds.checks import meta_data, network_config, user_data
+from unclone.seeds.checks.guard import guarded
 from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 #: cloud-init copies user-data to /var/lib/cloud several times, and has it in memory at once.
 LARGE = 1024 * 1024
 
+_OTHER_FILES = {"meta-data": meta_data.check, "network-config": network_config.check}
 _REQUIRED = ("user-data", "meta-data")
 
 
@@ -61,6 +64,6 @@ def _findings(files: Mapping[str, bytes], schema: Schema | None) -> Iterator[Fin
                 "Put large content on a disk or a server, and fetch it.",
             )
         if name in {"user-data", "vendor-data"}:
-            yield from user_data.check(name, content, schema)
-    yield from meta_data.check(files.get("meta-data"))
-    yield from network_config.check(files.get("network-config"))
+            yield from guarded(name, partial(user_data.check, name, content, schema))
+    for name, check in _OTHER_FILES.items():
+        yield from guarded(name, partial(check, files.get(name)))

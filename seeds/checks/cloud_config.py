@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from unclone.seeds.checks import values
+from unclone.seeds.checks.guard import guarded
 from unclone.seeds.checks.known_keys import probably_meant
 from unclone.seeds.findings import Finding, Severity
 from unclone.seeds.names import host_name_problem
@@ -101,7 +102,7 @@ def check(file: str, text: str, schema: Schema | None) -> Iterator[Finding]:
         yield from _check_scalar(file, path, node)
     yield from _check_keys(file, parsed.root)
     if schema is not None:
-        yield from schema.check(parsed)
+        yield from guarded(file, lambda: schema.check(parsed))
 
 
 def check_overlap(configs: Sequence[tuple[str, str]]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ FOLDERS = "unclone|sanitize|images|seeds|tests|benchmarks|examples|docs"
 #: Options of other programs.
 FOREIGN = {
     *("--python", "--system-site-packages"),  # pipx
-    *("--gib", "--images", "--made-of", "--rounds"),  # of benchmarks/
+    *("--gib", "--images", "--made-of", "--mutations", "--rounds"),  # of benchmarks/
     *("--inactive", "--redefine"),  # virsh
     *("--config-file", "--id"),  # cloud-hypervisor, Firecracker
 }

@@ -6,16 +6,20 @@ import gzip
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.seed_mistakes import Mistake, mistakes, table
 from unclone.seeds import Machine, Part, RefusedSeedError, Seed, SeedError, Severity
-from unclone.seeds.checks import check_files, user_data
+from unclone.seeds.checks import check_files, meta_data, network_config, user_data
 from unclone.seeds.checks.known_keys import KNOWN, probably_meant
 from unclone.seeds.contents import contents
 from unclone.seeds.mime import multipart
 from unclone.seeds.schema import installed
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ALL = mistakes()
 DOCS = Path(__file__).parent.parent.parent / "docs" / "seeds.md"
@@ -57,7 +61,8 @@ def test_no_check_is_without_a_mistake() -> None:
     codes = {code for text in sources for code in CODE.findall(text)}
     assert len(codes) > 30
     assert codes - {mistake.says.rsplit("[", 1)[1].rstrip("]") for mistake in ALL} == {
-        "missing-file"  # a Seed always has both
+        "missing-file",  # a Seed always has both
+        "check-failed",  # no file is known that makes a check fail
     }
 
 
@@ -221,3 +226,28 @@ def test_misspelt_keys(given: str, meant: str) -> None:
 
 def test_known_keys_are_not_misspelt() -> None:
     assert [key for key in KNOWN if probably_meant(key)] == []
+
+
+@pytest.mark.parametrize(
+    "checker", [meta_data, network_config, user_data], ids=lambda m: m.__name__
+)
+def test_a_check_that_fails_is_a_finding(checker: ModuleType, monkeypatch: Any) -> None:
+    """The failure itself may quote a password, so its words are not repeated."""
+
+    def broken(*_: object) -> None:
+        raise IndexError("hunter2")
+
+    monkeypatch.setattr(checker, "ParsedYaml" if checker is not user_data else "is_mime", broken)
+    seed = Seed(b"#cloud-config\nruncmd: [ls]\n", META, b"version: 2\n")
+    findings = [f for f in seed.check() if f.code == "check-failed"]
+    assert len(findings) == 1
+    assert (findings[0].severity, "IndexError" in findings[0].message) == (Severity.WARNING, True)
+    assert findings[0].hint.startswith("Please report")
+    assert "hunter2" not in str(findings)
+
+
+def test_a_finding_in_the_second_of_two_equal_keys() -> None:
+    text = b"#cloud-config\nfs_setup:\n- {label: a}\nfs_setup:\n- {label: a}\n- {label: 7}\n"
+    findings = Seed(text, META).check()
+    assert "yaml-duplicate-key" in {f.code for f in findings}
+    assert "check-failed" not in {f.code for f in findings}
