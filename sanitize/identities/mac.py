@@ -40,6 +40,7 @@ _IN_TEXT = re.compile(
     r"(?![0-9A-Za-z]|[:-][0-9A-Fa-f]{1,4}(?![0-9A-Za-z])|\.[0-9A-Fa-f]{4}(?![0-9A-Za-z]))"
 )
 _WORD_BEFORE = re.compile(r"([0-9A-Za-z]+)([:.-])\Z")
+_ORDER = re.compile(r"\d{1,3}[-_](?=[0-9A-Fa-f])")
 #: A DHCP client identifier is the hardware type 1 (Ethernet) and the address; so is BOOTIF.
 _ETHERNET_TYPE = {"1", "01"}
 #: No number has more of them before an address.
@@ -152,6 +153,14 @@ def find(text: str) -> Iterator[Found]:
         mac = _read(match.group(1))
         if mac:
             yield Found(match.start(1), match.end(1), match.group(1), mac)
+
+
+def find_in_name(name: str) -> Iterator[Found]:
+    """Every address in the name of a file, which may begin with a number for the order."""
+    order = _ORDER.match(name)
+    skipped = order.end() if order else 0
+    for found in find(name[skipped:]):
+        yield found._replace(start=found.start + skipped, end=found.end + skipped)
 
 
 def spellings(mac: str) -> tuple[bytes, ...]:

@@ -13,7 +13,7 @@ from unclone.sanitize.mac_pins.ifupdown import Ifupdown
 from unclone.sanitize.mac_pins.netplan import CloudConfig, Netplan
 from unclone.sanitize.mac_pins.network_manager import NetworkManager
 from unclone.sanitize.mac_pins.networkd import Networkd
-from unclone.sanitize.mac_pins.others import Commands, OtherFiles
+from unclone.sanitize.mac_pins.others import Commands, OtherFiles, Tables
 from unclone.sanitize.mac_pins.udev import UdevRules
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ NETWORK_FILES: tuple[NetworkFiles, ...] = (
     UdevRules(),
     Ifupdown(),
     OtherFiles(),
+    Tables(),
     Commands(),
     DhcpClients(),
 )

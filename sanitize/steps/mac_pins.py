@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from unclone.images.guest import parent
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.kernel_arguments import ArgumentKind
 from unclone.sanitize.change import Change, Note, Retired, StepPlan
@@ -25,7 +26,7 @@ from unclone.sanitize.steps import boot_entries
 from unclone.sanitize.steps.dhcp_identities import DHCP, known_macs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.actions.replace_text import Replacement
@@ -51,6 +52,10 @@ class MacPins:
             "https://www.freedesktop.org/software/systemd/man/latest/systemd.link.html",
             "https://networkmanager.dev/docs/api/latest/nm-settings-keyfile.html",
             "https://github.com/canonical/cloud-init/issues/3611",
+            "https://manpages.debian.org/bookworm/connman/connman-service.config.5.en.html",
+            "https://manpages.debian.org/bookworm/dnsmasq-base/dnsmasq.8.en.html",
+            "ethers(5)",
+            "dhcpd.conf(5)",
             "libguestfs/guestfs-tools: sysprep/sysprep_operation_net_hwaddr.ml",
         ),
     )
@@ -69,10 +74,14 @@ class MacPins:
         changes = [self._remove(path, macs) for path, macs in unpinning.removals.items()]
         for path, splices in sorted(unpinning.splices.items()):
             changes.append(self._unpin(files[path], splices))
+        folders: dict[str, str] = {}
         for file in files.values():
             if file.path not in unpinning.removals:
                 left = spliced(file.text, unpinning.splices.get(file.path, ()))
-                changes += self._renew(guest, file.path, left, renewed)
+                changes += self._rename_folder(guest, file.path, renewed, folders)
+                folder, _, name = file.path.rpartition("/")
+                path = f"{folders.get(folder, folder)}/{name}"
+                changes += self._renew(guest, path, left, renewed)
                 _note_names(file.path, left, unpinning)
         changes += self._in_kernel_arguments(context, unpinning)
         changes += self._in_initrds(guest, unpinning)
@@ -98,12 +107,24 @@ class MacPins:
             details={"replacements": replacements(file.text, splices)},
         )
 
+    def _rename_folder(
+        self, guest: Guest, path: str, renewed: Mapping[str, str], folders: dict[str, str]
+    ) -> Iterator[Change]:
+        """That of *path*, once, if it is called by an address: a service's, a unit's drop-ins."""
+        folder = parent(path)
+        above, _, name = folder.rpartition("/")
+        to = f"{above}/{_renewed_name(name, renewed)}"
+        if to != folder and folder not in folders and not guest.exists(to):
+            folders[folder] = to
+            details = {"to": to}
+            yield Change(self.info.id, "rename", folder, self.info.why, folder, to, details)
+
     def _renew(
         self, guest: Guest, path: str, text: str, renewed: Mapping[str, str]
     ) -> Iterator[Change]:
         """The file's name first: a SUSE ifcfg file, or one of an interface enx..., has it there."""
         folder, _, name = path.rpartition("/")
-        new_name = spliced(name, (splice for splice, _ in _renewals(name, renewed)))
+        new_name = _renewed_name(name, renewed)
         if new_name != name and not guest.exists(f"{folder}/{new_name}"):
             to = f"{folder}/{new_name}"
             yield Change(self.info.id, "rename", path, self.info.why, name, new_name, {"to": to})
@@ -170,13 +191,21 @@ def _files(guest: Guest, kind: NetworkFiles, fixed: Mapping[str, File]) -> Itera
             yield Text(physical, known.remaining if known else guest.text_or_empty(physical))
 
 
+def _renewed_name(name: str, renewed: Mapping[str, str]) -> str:
+    return spliced(name, (splice for splice, _ in _in_map(mac.find_in_name(name), renewed)))
+
+
 def _renewals(text: str, renewed: Mapping[str, str]) -> Iterator[tuple[Splice, str]]:
     """What in *text* is in the map: the splice that renews it, and the old address."""
-    for found in mac.find(text):
-        old = str(found.mac)
+    return _in_map(mac.find(text), renewed)
+
+
+def _in_map(found: Iterable[mac.Found], renewed: Mapping[str, str]) -> Iterator[tuple[Splice, str]]:
+    for each in found:
+        old = str(each.mac)
         if old in renewed:
-            new = found.mac.spelled(mac.parse(renewed[old]).octets)
-            yield Splice(found.start, found.end, new), old
+            new = each.mac.spelled(mac.parse(renewed[old]).octets)
+            yield Splice(each.start, each.end, new), old
 
 
 def _replacements(text: str, found: Sequence[tuple[Splice, str]]) -> list[Replacement]:
@@ -191,8 +220,11 @@ def _note_names(path: str, text: str, unpinning: Unpinning) -> None:
     """Without a map, what is named by an address keeps a name that fits no card."""
     if unpinning.renewed:
         return
-    if any(mac.find(path.rpartition("/")[2])):
+    folder, _, name = path.rpartition("/")
+    if any(mac.find_in_name(name)):
         unpinning.keep(path, "is named by a MAC address")
+    if any(mac.find_in_name(folder.rpartition("/")[2])):
+        unpinning.keep(folder, "is named by a MAC address")
     names = {
         f"enx{found.text}": None
         for found in mac.find(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.families import systemd
-from tests.support.mac_pins import A, B, Golden
+from tests.support.mac_pins import A, B, Golden, renew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,10 @@ INTERFACES = "/etc/network/interfaces"
 CLOUD = "/etc/network/interfaces.d/50-cloud-init"
 DHCLIENT = "/etc/dhcp/dhclient.conf"
 DHCPCD = "/etc/dhcpcd.conf"
+
+LINK = "/etc/systemd/network/10-525400123456.link"
+CONNMAN = "/var/lib/connman/ethernet_525400123456_cable/settings"
+CONNMAN_SETTINGS = "[ethernet_525400123456_cable]\nName=Wired\nIPv4.method=dhcp\n"
 
 #: As write_net_rules made it on Debian 7.
 GENERATED = f"""\
@@ -135,6 +139,49 @@ REST = {
         kept=("g_ether.conf is run at boot",),
     ),
     "a script's comment": Golden({"/usr/local/bin/x": f"#!/bin/sh\n # as in {A}\n"}, {}),
+    "connman": Golden(
+        {CONNMAN: CONNMAN_SETTINGS},
+        {},
+        kept=("ethernet_525400123456_cable is named by a MAC address",),
+        warned=("cable/settings names the MAC address 52:54:00:12:34:56",),
+        renewed={CONNMAN: None, renew(CONNMAN): renew(CONNMAN_SETTINGS)},
+    ),
+    "ethers": Golden(
+        {"/etc/ethers": f"# hosts\n{A} golden\n02:00:00:00:00:01 other\n"},
+        {},
+        warned=(f"/etc/ethers lists the MAC address {A}, 02:00:00:00:00:01: if one of them is",),
+    ),
+    "dnsmasq": Golden(
+        {"/etc/dnsmasq.d/lan.conf": f"dhcp-host={A},golden,192.0.2.9\n"},
+        {},
+        warned=("/etc/dnsmasq.d/lan.conf lists",),
+    ),
+    "dhcpd": Golden(
+        {"/etc/dhcp/dhcpd.conf": f"host golden {{ hardware ethernet {A}; }}\n"},
+        {},
+        warned=("/etc/dhcp/dhcpd.conf lists",),
+    ),
+    "kea": Golden(
+        {"/etc/kea/kea-dhcp4.conf": f'{{"reservations": [{{"hw-address": "{A}"}}]}}\n'},
+        {},
+        warned=("/etc/kea/kea-dhcp4.conf lists",),
+    ),
+    "a table's comment": Golden({"/etc/dnsmasq.conf": f"#dhcp-host={A},golden\n"}, {}),
+    "a .link named by an address": Golden(
+        {LINK: "[Match]\nOriginalName=ens3\n[Link]\nName=lan\n"},
+        {},
+        kept=(f"{LINK} is named by a MAC address",),
+        renewed={LINK: None, renew(LINK): "[Match]\nOriginalName=ens3\n[Link]\nName=lan\n"},
+    ),
+    "drop-ins of one": Golden(
+        {f"{LINK}.d/mtu.conf": "[Link]\nMTUBytes=1400\n"},
+        {},
+        kept=(f"{LINK}.d is named by a MAC address",),
+        renewed={
+            f"{LINK}.d/mtu.conf": None,
+            f"{renew(LINK)}.d/mtu.conf": "[Link]\nMTUBytes=1400\n",
+        },
+    ),
     "iftab": Golden({"/etc/iftab": f"eth0 mac {A}\n"}, {}, warned=("/etc/iftab names",)),
 }
 
