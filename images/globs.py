@@ -7,10 +7,15 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from unclone.images.volumes import Kind
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MAGIC = re.compile(r"[*?\[]")
+
+#: What a name at the end of a path, and before that, can be.
+_ALL, _PASSABLE = frozenset(Kind), frozenset({Kind.DIRECTORY, Kind.SYMLINK})
 
 
 def is_pattern(name: str) -> bool:
@@ -33,3 +38,27 @@ def matchers(path: str) -> Sequence[tuple[str, Callable[[str], object] | None]]:
     """The components of *path*, each with its :func:`matcher` if it is a pattern."""
     parts = [part for part in path.split("/") if part not in {"", "."}]
     return [(part, matcher(part) if is_pattern(part) else None) for part in parts]
+
+
+def expand(
+    pattern: str, kinds: Callable[[str], Mapping[str, Kind]], has: Callable[[str, str], bool]
+) -> Iterable[str]:
+    """The paths that match *pattern*.
+
+    *kinds* says what each name in a directory is (nothing for what is no directory), *has* whether
+    a directory has a name.
+    """
+    found = [""]
+    parts = matchers(pattern)
+    for number, (part, matches) in enumerate(parts, 1):
+        if matches is None:
+            found = [f"{base}/{part}" for base in found if has(base, part)]
+            continue
+        wanted = _ALL if number == len(parts) else _PASSABLE
+        found = [
+            f"{base}/{name}"
+            for base in found
+            for name, kind in kinds(base).items()
+            if kind in wanted and matches(name)
+        ]
+    return (path for path in found if path)

@@ -9,11 +9,12 @@ it cannot be seen from here.
 from __future__ import annotations
 
 import errno
-import os
 import posixpath
 from typing import TYPE_CHECKING
 
-from unclone.images.globs import matchers
+from unclone.images.globs import expand
+from unclone.images.resolution import MAX_SYMLINKS, follow
+from unclone.images.small_files import SmallFiles
 from unclone.images.volumes import FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from unclone.images.layout import Layout
     from unclone.images.volumes import CheckResult, Member, Subvolume, Volumes
 
-#: As the kernel's: more symlinks than this in one lookup is a loop; the bytes of a path (PATH_MAX).
-MAX_SYMLINKS, MAX_PATH = 40, 4095
+__all__ = ["MAX_SYMLINKS", "READ_LIMIT", "Guest", "parent"]
 
 #: Read no more of a file than this unless the caller asks; guests may hold files of any size.
 READ_LIMIT = 16 * 1024 * 1024
@@ -41,6 +41,7 @@ class Guest:
         self._listings: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
         self._links: dict[str, str] = {}
+        self._contents = SmallFiles()
 
     @property
     def engine(self) -> str:
@@ -71,13 +72,11 @@ class Guest:
 
     def is_file(self, path: str) -> bool:
         """Whether *path* leads to a regular file."""
-        found = self.stat(path)
-        return found is not None and found.kind is Kind.FILE
+        return self._leads_to(path) is Kind.FILE
 
     def is_dir(self, path: str) -> bool:
         """Whether *path* leads to a directory."""
-        found = self.stat(path)
-        return found is not None and found.kind is Kind.DIRECTORY
+        return self._leads_to(path) is Kind.DIRECTORY
 
     def list(self, path: str) -> Sequence[str]:
         """The sorted names in the directory at *path*; empty when it is not a directory."""
@@ -107,13 +106,7 @@ class Guest:
         returned are spelled as the pattern spells them. A pattern without wildcards returns the
         path itself when something is there.
         """
-        found = [""]
-        for part, matches in matchers(pattern):
-            if matches is None:
-                found = [f"{base}/{part}" for base in found if self._has(base, part)]
-            else:
-                found = [f"{base}/{n}" for base in found for n in self.kinds(base) if matches(n)]
-        return sorted(path for path in found if path)
+        return sorted(expand(pattern, self.kinds, self._has))
 
     def readlink(self, path: str) -> str:
         """The text of the symlink at *path*."""
@@ -127,12 +120,14 @@ class Guest:
         ``OSError(EINVAL)`` when it is something else (a device node is never opened).
         """
         physical = self.resolve(path)
-        found = self._lstat(physical)
-        if found.kind is Kind.DIRECTORY:
+        if (known := self._contents.get(physical)) is not None:
+            return known[:limit]
+        kind = self._kind(physical)
+        if kind is Kind.DIRECTORY:
             raise IsADirectoryError(errno.EISDIR, "is a directory in the guest", path)
-        if found.kind is not Kind.FILE:
+        if kind is not Kind.FILE:
             raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
-        return self._volumes.read(physical, limit)
+        return self._contents.keep(physical, self._volumes.read(physical, limit), limit)
 
     def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
         """As :meth:`read`, decoded as UTF-8 such that encoding gives the same bytes back."""
@@ -299,6 +294,7 @@ class Guest:
         self._listings.clear()
         self._resolved.clear()
         self._links.clear()
+        self._contents.clear()
 
     def _changing(self, path: str) -> str:
         physical = self._resolve(path, follow_last=False)
@@ -309,10 +305,16 @@ class Guest:
         try:
             return self._lstat(self._resolve(path, follow_last=follow_last))
         except OSError as error:
-            absent = isinstance(error, FileNotFoundError | NotADirectoryError)
-            if absent or error.errno in {errno.ELOOP, errno.ENAMETOOLONG}:
-                return None
-            raise
+            _require_absence(error)
+            return None
+
+    def _leads_to(self, path: str) -> Kind | None:
+        """What *path* leads to, symlinks followed; None for nothing."""
+        try:
+            return self._kind(self.resolve(path))
+        except OSError as error:
+            _require_absence(error)
+            return None
 
     def _lstat(self, physical: str) -> Stat:
         known = self._stats.get(physical)
@@ -349,7 +351,9 @@ class Guest:
     def _resolve(self, path: str, *, follow_last: bool) -> str:
         known = self._resolved.get((path, follow_last))
         if known is None:
-            known = self._resolved[path, follow_last] = self._follow(path, follow_last=follow_last)
+            known = self._resolved[path, follow_last] = follow(
+                path, self._kind, self._link, last=follow_last
+            )
         return known
 
     def _link(self, physical: str) -> str:
@@ -357,41 +361,12 @@ class Guest:
             self._links[physical] = self._volumes.readlink(physical)
         return self._links[physical]
 
-    def _follow(self, path: str, *, follow_last: bool) -> str:
-        if len(os.fsencode(path)) > MAX_PATH:
-            raise OSError(errno.ENAMETOOLONG, "the path is too long", path)
-        pending, done, links = _parts(path), list[str](), 0
-        while pending:
-            name = pending.pop(0)
-            if name == "..":
-                done = done[:-1]
-                continue
-            physical = "/" + "/".join([*done, name])
-            if not pending and not follow_last:
-                return physical
-            try:
-                kind = self._kind(physical)
-            except FileNotFoundError:
-                if pending:
-                    raise
-                return physical
-            if kind is Kind.SYMLINK:
-                links += 1
-                if links > MAX_SYMLINKS:
-                    raise OSError(errno.ELOOP, "too many levels of symbolic links", path)
-                target = self._link(physical)
-                if target.startswith("/"):
-                    done = []
-                pending = _parts(target) + pending
-                continue
-            if pending and kind is not Kind.DIRECTORY:
-                raise NotADirectoryError(errno.ENOTDIR, "is not a directory in the guest", physical)
-            done.append(name)
-        return "/" + "/".join(done)
 
-
-def _parts(path: str) -> list[str]:
-    return [part for part in path.split("/") if part not in {"", "."}]
+def _require_absence(error: OSError) -> None:
+    """Raise *error* again unless it says that nothing is there."""
+    absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+    if not absent and error.errno not in {errno.ELOOP, errno.ENAMETOOLONG}:
+        raise error
 
 
 def parent(path: str) -> str:

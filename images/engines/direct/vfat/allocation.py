@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _INFO = struct.Struct("<I")
 _FREE_COUNT, _INFO_MAGIC = 488, b"rrAa"
 _UNKNOWN = 0xFFFFFFFF
+_LOST = "the file system is damaged: a chain leads nowhere"
 
 
 class Allocation:
@@ -42,13 +43,15 @@ class Allocation:
         found: list[int] = []
         cluster = first
         end, table, mask = self._boot.clusters + 2, self._entries, self._mask
-        while limit is None or len(found) < limit:
-            if not 2 <= cluster < end or len(found) > end:
-                raise OSError(errno.EIO, "the file system is damaged: a chain leads nowhere")
+        for _ in range(end if limit is None else min(limit, end)):
+            if not 2 <= cluster < end:
+                raise OSError(errno.EIO, _LOST)
             found.append(cluster)
             cluster = table[cluster] & mask
             if cluster >= mask - 7:  # ...FF8 to ...FFF: the end
-                break
+                return found
+        if limit is None or len(found) < limit:  # it comes back to itself
+            raise OSError(errno.EIO, _LOST)
         return found
 
     def read(self, clusters: Sequence[int]) -> bytes:
