@@ -82,6 +82,8 @@ class Inspection:
     inventory: Inventory = field(default_factory=Inventory)
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    #: Why a run would refuse the guest; the plan is empty then.
+    refusal: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
@@ -94,6 +96,7 @@ class Inspection:
             "file_systems": [asdict(fs) for fs in self.file_systems],
             "identifiers": [asdict(identifier) for identifier in self.identifiers],
             "plan": self.plan.to_json(),
+            "refusal": self.refusal,
             "inventory": self.inventory.to_json(),
             "warnings": list(self.warnings),
             "timings": dict(self.timings),

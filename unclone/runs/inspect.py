@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import RefusedError
 from unclone.images.transaction import ReadOnly
 from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.runs.opening import opened, summary
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def inspect(request: Request, listener: Listener | None = None) -> Inspection:
     """Look at an image: what it is, which identity is in it, what a run would change.
 
-    Nothing is written to the image or beside it. Raises ``UncloneError``.
+    Nothing is written to the image or beside it. A guest that a run would refuse is shown all the
+    same, with the reason, unless the request is strict. Raises ``UncloneError``.
     """
     timer = PhaseTimer(listener or NullListener())
     timer.phase("lock")
@@ -25,12 +27,20 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
         ReadOnly(request.disks, allow=request.allow) as transaction,
         opened(request, transaction, timer, read_only=True) as guest,
     ):
+        from unclone.sanitize.change import Plan  # noqa: PLC0415 (slow to load)
         from unclone.sanitize.inventory.taking import take_inventory  # noqa: PLC0415 (slow to load)
         from unclone.sanitize.new_values import NewValues, mask_random  # noqa: PLC0415 (slow to load)
         from unclone.sanitize.planning import make_plan  # noqa: PLC0415 (slow to load)
 
         new_values = NewValues()
-        plan = make_plan(guest, request.options, new_values)
+        refusal = ""
+        try:
+            plan = make_plan(guest, request.options, new_values)
+        except RefusedError as error:
+            if request.options.strict:
+                raise
+            refusal = " ".join(filter(None, (f"{error.message}.", error.hint)))
+            plan = Plan(request.options.profile.value, (), (), ())
         first = transaction.images[0]
         return Inspection(
             image=str(request.image),
@@ -44,4 +54,5 @@ def inspect(request: Request, listener: Listener | None = None) -> Inspection:
             inventory=take_inventory(guest, request.options),
             warnings=(*transaction.warnings, *guest.layout.warnings),
             timings=timer.stop(),
+            refusal=refusal,
         )

@@ -35,6 +35,9 @@ def show_inspection(page: Page, found: Inspection, *, verbose: bool, plan: bool)
         kept = [n.text for n in found.plan.notes if n.level is Level.KEPT]
         page.field("kept", kept, fg="magenta")
         show_changes(page, found.plan.changes, {}, verbose=verbose)
+    if found.refusal:
+        page.field("refused", [f"by `unclone sanitize`: {found.refusal}"], fg="red")
+        return
     steps = len({change.step for change in found.plan.changes})
     changes = count(len(found.plan.changes), "change")
     more = "" if plan else "; --plan shows them"
