@@ -42,6 +42,7 @@ class Field:
     ``to`` is the new value for Treatment.SET. ``prefix`` is what a new MAC address begins with:
     the hypervisor's own three octets. ``disk`` is the label of the disk that the value is an id
     of: where that disk is not moved, it is still the source's, and so is the value.
+    ``team`` is what cards that have one MAC address on purpose have in common.
     """
 
     rule: Rule
@@ -56,6 +57,7 @@ class Field:
     to: str = ""
     prefix: bytes = b""
     disk: str = ""
+    team: str = ""
 
 
 class Disk(NamedTuple):

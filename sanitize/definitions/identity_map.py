@@ -50,14 +50,15 @@ class IdentityMap:
         """Every new value comes from *allocator*, except those that are given.
 
         *oui* (three to five octets) goes before what the hypervisor uses; *uuid* becomes the
-        machine's UUID; *macs* are chosen addresses, from old to new.
+        machine's UUID; *macs* are chosen addresses, from the old one, or a card's label, to new.
         """
         require_name(name)
         self.name = name
         self._allocator = allocator
         self._oui = oui
         self._uuid = canonical_uuid(uuid)
-        self._chosen = {str(addresses.parse(k)): v for k, v in (macs or {}).items()}
+        self._chosen = {_same_spelling(k): v for k, v in (macs or {}).items()}
+        self._extra: dict[str, str] = {}
         #: Old MAC address to new one, both in lower case with colons.
         self.macs: dict[str, str] = {}
         #: Old UUID to new one, both in lower case with dashes.
@@ -93,6 +94,19 @@ class IdentityMap:
             new = self._chosen.get(key) or self._allocator.mac(key, oui=oui, place=place)
             self.macs[key] = str(addresses.parse(new))
         return was.spelled(addresses.parse(self.macs[key]).octets)
+
+    def extra_mac(self, old: str, *, prefix: bytes, place: str) -> str:
+        """A MAC address for the card *place*, whose *old* one is null or another card's too.
+
+        It is not in :attr:`macs`: what names the old address does not mean this card.
+        """
+        if place not in self._extra:
+            known = prefix if addresses.is_null(old) else addresses.prefix_for(old, prefix)
+            new = self._chosen.get(place) or self._allocator.mac(
+                "", oui=self._oui or known, place=place
+            )
+            self._extra[place] = str(addresses.parse(new))
+        return addresses.respelled(self._extra[place], old)
 
     def serial(self, old: str, *, field: str) -> str:
         """A serial number of the length and shape of *old*, the maker's letters before it kept.
@@ -130,6 +144,11 @@ class IdentityMap:
             new = self._allocator.number(old, field=field, low=low, high=high)
             self._numbers[field, old] = new
         return self._numbers[field, old]
+
+
+def _same_spelling(card: str) -> str:
+    """An address in lower case with colons; the label of a card as it is."""
+    return next((str(f.mac) for f in addresses.find(card) if f.text == card), card)
 
 
 def _alphabet(serial: str) -> str:

@@ -20,13 +20,15 @@ from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.uuids import is_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from unclone.sanitize.definitions.definition import Definition, Field
     from unclone.sanitize.definitions.identity_map import IdentityMap
 
 #: A port of a new machine is at most so many above the old one's.
 PORT_WINDOW = 1000
+#: Only root may listen at a port below the first: the new one is above their sum instead.
+PRIVILEGED, UNPRIVILEGED = 1024, 10_000
 _LABEL = re.compile(r"[A-Za-z][A-Za-z _.-]*\d{0,3}|.{0,3}", re.DOTALL)
 _UNSIGNED, _SIGNED_64 = re.compile("[0-9]{1,10}"), re.compile("-?[0-9]{1,19}")
 #: Characters. Serial numbers have up to 247 (SCSI through libvirt).
@@ -47,6 +49,7 @@ def plan_definition(
     """
     moves = dict(disks or {})
     _require_sound(definition)
+    extra = _extra_macs(definition)
     _require_known_disks(definition, moves)
     moved = {
         f.label
@@ -54,7 +57,7 @@ def plan_definition(
         if any(moves.get(name, f.value) != f.value for name in (f.value, f.label))
     }
     planned: dict[int, PlannedField] = {}
-    notes = list(definition.notes)
+    notes = [*definition.notes, *_mac_notes(definition, extra)]
     # Paths follow names and ids, so they come last.
     last = [number for number, field in enumerate(definition.fields) if _follows(field)]
     first = sorted(set(range(len(definition.fields))) - set(last))
@@ -68,7 +71,7 @@ def plan_definition(
             substitution = substitution or Substitution(definition.name, identities)
             new = _followed(field, substitution, identities)
         else:
-            new = _decide(definition, field, identities, moves)
+            new = _decide(definition, field, identities, moves, extra.get(number, ""))
         planned[number] = PlannedField(field, new)
         if field.rule.treatment is not Treatment.MOVE or field.value not in (
             moves.get(field.value),
@@ -81,11 +84,17 @@ def plan_definition(
 
 
 def _decide(
-    definition: Definition, field: Field, identities: IdentityMap, disks: Mapping[str, str]
+    definition: Definition,
+    field: Field,
+    identities: IdentityMap,
+    disks: Mapping[str, str],
+    card: str,
 ) -> str | None:
     match field.rule.treatment:
         case Treatment.NAME:
             return identities.name
+        case Treatment.RENEW if card:
+            return identities.extra_mac(field.value, prefix=field.prefix, place=card)
         case Treatment.RENEW:
             return _new_value(field, identities, definition.source.shown)
         case Treatment.SET:
@@ -110,7 +119,13 @@ def _followed(field: Field, substitution: Substitution, identities: IdentityMap)
     if field.rule.kind is FieldKind.INTERFACE:
         return substitution.interface(field.value)
     value = machine_ids.renewed(field.value, identities)
-    return substitution.text(value, must_differ=field.rule.kind in _NEVER_SHARED)
+    must_differ = field.rule.kind in _NEVER_SHARED and not _is_device(field.value)
+    return substitution.text(value, must_differ=must_differ)
+
+
+def _is_device(path: str) -> bool:
+    """A device of the host, or a file that is open already: no other of that name can be made."""
+    return bool(re.match(r"/(?:dev|proc)/(?!shm/)", path))
 
 
 def _new_value(field: Field, identities: IdentityMap, file: str) -> str:
@@ -133,7 +148,13 @@ def _new_value(field: Field, identities: IdentityMap, file: str) -> str:
         case FieldKind.PORT:
             port = _number(field, file)
             low, high = (port + 1, port + PORT_WINDOW) if port < 2**16 - 1 else (1024, port - 1)
+            if port < PRIVILEGED:
+                low, high = low + UNPRIVILEGED, high + UNPRIVILEGED
             return str(identities.number(port, field=rule.id, low=low, high=min(high, 2**16 - 1)))
+        case FieldKind.DISPLAY:
+            number = _number(field, file)
+            low, high = number + 1, number + PORT_WINDOW
+            return str(identities.number(number, field=rule.id, low=low, high=high))
         case _:
             return identities.serial(old, field=rule.id)
 
@@ -161,6 +182,9 @@ def _remarks(field: Field, new: str | None) -> list[Note]:
         case Treatment.MOVE:
             level = field.rule.stays or Level.WARNING
             return [Note(field.rule.id, level, f"{where} is still the source's: {field.rule.why}")]
+        case Treatment.FOLLOW if _is_device(field.value) and field.value not in _SHARED_DEVICES:
+            message = f"{where} stays: both machines would use it, see whether they may"
+            return [Note(field.rule.id, Level.WARNING, message)]
         case _:
             return []
 
@@ -174,13 +198,12 @@ def is_label(field: Field) -> bool:
     return (
         field.rule.kind is FieldKind.SERIAL
         and not is_uuid(value)
-        and (bool(_LABEL.fullmatch(value)) or "=" in value)
+        and (bool(_LABEL.fullmatch(value)) or "=" in value or not any(map(str.isalnum, value)))
     )
 
 
 def _require_sound(definition: Definition) -> None:
     """Addresses that no network could work with are an error of the source."""
-    seen: dict[tuple[str, str], Field] = {}
     for field in definition.fields:
         if field.rule.treatment not in (Treatment.RENEW, Treatment.NAME) or not field.value:
             continue
@@ -192,18 +215,52 @@ def _require_sound(definition: Definition) -> None:
                 hint="Correct the definition first.",
             )
         if field.rule.kind is FieldKind.MAC:
-            address = str(addresses.parse(field.value, f"{file}: {field.place}"))
-            first = seen.setdefault((field.scope, address), field)
-            if first is not field:
-                raise RefusedError(
-                    f"{file}: {first.place} and {field.place} have the same MAC address, {shown}",
-                    hint="Give each card of the source its own first.",
-                )
+            if not addresses.is_null(field.value):
+                addresses.parse(field.value, f"{file}: {field.place}")
         elif field.rule.kind in _UUIDS and not is_uuid(field.value):
             raise RefusedError(
                 f"{file}: {field.place}: '{shown}' is not a UUID",
                 hint="A UUID has 32 hexadecimal digits: correct the definition first.",
             )
+
+
+def _extra_macs(definition: Definition) -> dict[int, str]:
+    """The cards whose address is null, or another card's: number of the field to the card's name.
+
+    The first card with an address is not among them, and neither are those of its team.
+    """
+    first: dict[tuple[str, str], Field] = {}
+    found: dict[int, str] = {}
+    for number, field in enumerate(definition.fields):
+        if field.rule.kind is not FieldKind.MAC or field.rule.treatment is not Treatment.RENEW:
+            continue
+        card = field.label or field.place
+        if addresses.is_null(field.value):
+            found[number] = card
+            continue
+        address = str(addresses.parse(field.value))
+        known = first.setdefault((field.scope, address), field)
+        if known is field or (field.team and field.team == known.team):
+            continue
+        if (field.start, field.end) == (known.start, known.end):
+            raise RefusedError(
+                f"{definition.source.shown}: {known.place} and {field.place} have the same MAC "
+                f"address from one place, {printable(field.value, 80)}",
+                hint="Give each card of the source its own first.",
+            )
+        found[number] = card
+    return found
+
+
+def _mac_notes(definition: Definition, extra: Mapping[int, str]) -> Iterator[Note]:
+    for number, card in extra.items():
+        field = definition.fields[number]
+        if field.scope:
+            continue
+        null = addresses.is_null(field.value)
+        what = "is null" if null else f"({field.value}) is another card's too"
+        message = f"the MAC address of {printable(card, 80)} {what}: it gets one of its own"
+        yield Note(field.rule.id, Level.WARNING, message)
 
 
 def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> None:
@@ -223,4 +280,5 @@ def _moving(definition: Definition) -> list[Field]:
 
 _UUIDS = {FieldKind.MACHINE_UUID, FieldKind.UUID, FieldKind.GENERATION_ID}
 #: Two machines on one host cannot share these: a path without the old name gets the new one added.
+_SHARED_DEVICES = {"/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"}
 _NEVER_SHARED = {FieldKind.SOCKET, FieldKind.FIRMWARE, FieldKind.INTERFACE, FieldKind.FILE}

@@ -22,6 +22,7 @@ class FieldKind(StrEnum):
     WWN = "wwn"
     VSOCK_CID = "vsock-cid"
     PORT = "port"  # a TCP or UDP port of the host
+    DISPLAY = "display"  # the number of a VNC display: its port is 5900 more
     SOCKET = "socket"  # a socket or pipe on the host
     INTERFACE = "interface"  # a network interface on the host
     FIRMWARE = "firmware-state"  # the file with the machine's own UEFI variables

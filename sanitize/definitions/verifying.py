@@ -77,7 +77,7 @@ def _is_identity(field: Field) -> bool:
 def _key(field: Field) -> tuple[str, str]:
     """What makes values equal: how they are spelled does not."""
     if field.rule.kind is FieldKind.MAC:
-        return "mac", str(addresses.parse(field.value))
+        return "mac", addresses.compared(field.value)
     if field.rule.kind in _UUIDS:
         return "uuid", hexadecimal(field.value)
     return field.rule.id, field.value

@@ -60,7 +60,8 @@ class Allocator(Protocol):
         """A new MAC address instead of *old*: six lower-case octets, separated by colons.
 
         It begins with *oui* (three to five octets). *place* names the network card in messages,
-        and tells cards from each other where addresses are derived from a key.
+        and tells cards from each other where addresses are derived from a key. *old* is "" for a
+        card without an address of its own: then *place* alone says which card it is.
         """
 
     def uuid(self, old: str, *, field: str) -> str:
@@ -199,11 +200,11 @@ class Allocation:
     @property
     def macs(self) -> Mapping[str, str]:
         """The map for guest and seed: old addresses to new ones (lower case, colons)."""
-        return {one.old: one.new for one in self.replaced if one.kind == "mac"}
+        return {one.old: one.new for one in self.replaced if one.kind == "mac" and one.old}
 
     def mac(self, old: str, *, oui: bytes, place: str) -> str:
         """See :class:`Allocator`."""
-        known = str(mac_addresses.parse(old, place))
+        known = str(mac_addresses.parse(old, place)) if old else ""
         # More octets than any range leaves open: the address takes as many as it needs.
         draw = self._identities.bytes
         return self._renewed(
@@ -293,7 +294,7 @@ class Allocation:
         *kind* is "" where values only differ within the machine; not *recorded* are those that
         differ within the batch.
         """
-        key = (kind or field, old)
+        key = (kind or field, old or field)
         if key not in self._replaced:
             new = self._again(kind, field, draw) or self._drawn(kind, old, field, draw)
             if kind and recorded:

@@ -140,9 +140,21 @@ def parse(text: str, place: str = "") -> Mac:
     return mac
 
 
+def compared(text: str) -> str:
+    """*text* as addresses are compared, the null one too. Raises RefusedError for what is none."""
+    return str(_read(text.strip()) or parse(text))
+
+
+def is_null(text: str) -> bool:
+    """Whether *text* is the address of six zero octets, which stands for none."""
+    mac = _read(text.strip())
+    return mac is not None and not any(mac.octets)
+
+
 def respelled(new: str, like: str) -> str:
     """*new* (any spelling) written as *like* is."""
-    return parse(like).spelled(parse(new).octets)
+    known = _read(like.strip())
+    return (known or parse(like)).spelled(parse(new).octets)
 
 
 def find(text: str) -> Iterator[Found]:

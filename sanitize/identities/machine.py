@@ -38,7 +38,7 @@ class MachineIdentity:
     @property
     def macs(self) -> dict[str, str]:
         """Old MAC address to new one (lower case, colons)."""
-        return {each.old: each.new for each in self.replaced if each.kind == "mac"}
+        return {each.old: each.new for each in self.replaced if each.kind == "mac" and each.old}
 
     def to_json(self) -> dict[str, Any]:
         """As documented in ``unclone/schemas/machine-1.json``."""
@@ -98,7 +98,8 @@ class RecordedAllocation:
 
     def mac(self, old: str, *, oui: bytes, place: str) -> str:  # noqa: ARG002 (decided already)
         """See :class:`allocation.Allocator`."""
-        return self._recorded(self._new.get(("mac", old)), "MAC address", old)
+        new = self._new.get(("mac", old)) if old else self._by_field.get((place, ""))
+        return self._recorded(new, "MAC address", old or place)
 
     def uuid(self, old: str, *, field: str) -> str:
         """See :class:`allocation.Allocator`."""

@@ -10,7 +10,7 @@ class Counting:
         self.asked: list[tuple[str, str]] = []
 
     def mac(self, old: str, *, oui: bytes, place: str) -> str:
-        number = self._count("mac", old)
+        number = self._count("mac", old or place)
         return ":".join(f"{octet:02x}" for octet in (*oui, *number.to_bytes(6 - len(oui), "big")))
 
     def uuid(self, old: str, *, field: str) -> str:

@@ -287,7 +287,9 @@ def _beside(
 
 
 def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, str]:
-    """From old to new address for each card that *given* names: by label, address or number.
+    """From the old address to the new one for each card that *given* names: by label or number too.
+
+    A card whose address is null, or another card's too, is there by its label.
 
     An empty name is the only card. Raises UsageError for a card that is not there.
     """
@@ -299,13 +301,17 @@ def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, s
             for number, card in enumerate(cards, 1)
             if name in (card.label, card.value, str(number)) or (not name and len(cards) == 1)
         ]
-        if len(matching) != 1:
+        if len(matching) != 1 and len({card.team or card.label for card in matching}) != 1:
             has = ", ".join(f"{card.label} ({card.value})" for card in cards) or "none"
             raise UsageError(
                 f"{definition.source.shown} has no network card '{printable(name, 100)}'",
                 hint=f"Give --mac CARD=ADDRESS. Its cards: {printable(has)}.",
             )
-        found[matching[0].value] = str(addresses.parse(new, "--mac"))
+        card = matching[0]
+        same = [each for each in cards if each.value.lower() == card.value.lower()]
+        alone = all(each is card or (card.team and each.team == card.team) for each in same)
+        known = card.value if alone and not addresses.is_null(card.value) else card.label
+        found[known] = str(addresses.parse(new, "--mac"))
     return found
 
 

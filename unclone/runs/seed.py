@@ -241,7 +241,7 @@ def cards_of(name: str, source: Source) -> Sequence[str]:
     """
     from unclone.sanitize.definitions.formats.table import definition_in  # noqa: PLC0415 (rarely needed)
     from unclone.sanitize.definitions.text.source import Source as File  # noqa: PLC0415 (as above)
-    from unclone.sanitize.identities.mac import parse  # noqa: PLC0415 (as above)
+    from unclone.sanitize.identities.mac import is_null, parse  # noqa: PLC0415 (as above)
 
     content = None if Path(name).is_file() else source.read(name)  # a pipe is read once
     definition = definition_in(File(Path(name), content))
@@ -251,7 +251,7 @@ def cards_of(name: str, source: Source) -> Sequence[str]:
             f"{shown} names no network card", hint="Describe the machine's cards with --nic."
         )
     for number, card in enumerate(definition.cards, 1):
-        if not card.mac:
+        if not card.mac or is_null(card.mac):
             raise RefusedError(
                 f"{shown}: card {number} has no MAC address",
                 hint="Let the hypervisor give it one first and export the definition again, or "

@@ -84,6 +84,11 @@ CARDS = {
     "kubevirt-kubectl-json": ["de:ad:00:00:be:af"],
     "kubevirt-several": [""],
     "libvirt-by-hand": [f"52:54:00:0a:0b:{number:02x}" for number in range(12, 19)],
+    "libvirt-external-snapshot": [],
+    "libvirt-host": [
+        *("52:54:00:11:22:33", "52:54:00:11:22:33", "52:54:00:11:22:44", "52:54:00:11:22:33"),
+        "00:50:56:11:22:33",
+    ],
     "libvirt-newer": ["52:54:00:00:aa:0a"],
     "libvirt-openstack": ["fa:16:3e:71:09:d2"],
     "libvirt-power": [],

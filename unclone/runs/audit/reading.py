@@ -60,6 +60,7 @@ _KINDS = {
     FieldKind.WWN: "wwn",
     FieldKind.VSOCK_CID: "vsock-cid",
     FieldKind.PORT: "host-port",
+    FieldKind.DISPLAY: "host-display",
     FieldKind.SOCKET: "host-socket",
     FieldKind.INTERFACE: "host-interface",
     FieldKind.FIRMWARE: "firmware-state",

@@ -69,7 +69,17 @@ def _generated(element: Element, value: str) -> bool:
 
 def _listens(element: Element, value: str) -> bool:
     """A socket, pipe or file; a device of the host and a terminal that libvirt found are none."""
-    return _kind(element) in ("unix", "file", "pipe", "nmdm") and not _generated(element, value)
+    listens = _kind(element) in ("unix", "file", "pipe") and not _generated(element, value)
+    return listens and not (_is_random(element) and element.get("mode") == "connect")
+
+
+def _is_random(element: Element) -> bool:
+    return element.parent is not None and element.parent.tag == "backend"
+
+
+def _off_vmware(element: Element, _value: str) -> bool:
+    """A port that libvirt makes: one of a distributed switch of VMware is chosen by a person."""
+    return _kind(element) != "vds"
 
 
 def _names_disk(_element: Element, value: str) -> bool:
@@ -85,6 +95,7 @@ _CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
     "disk-shared": _shared,
     "interface-target": _managed,
     "interface-made": _unmanaged,
+    "interface-port-id": _off_vmware,
     "vsock-cid": _own_cid,
     "channel-generated-path": _generated,
     "character-path": _listens,

@@ -204,7 +204,12 @@ _HOST_DEVICES = rules(
         "host-device",
         FieldKind.OTHER,
         _KEEP,
-        ("devices/hostdev", "devices/interface[@type='hostdev']", "devices/disk[@type='nvme']"),
+        (
+            "devices/hostdev",
+            "devices/interface[@type='hostdev']",
+            "devices/interface[@type='vdpa']",
+            "devices/disk[@type='nvme']",
+        ),
         "a device of the host belongs to one running machine: give the new one another",
         Level.WARNING,
     ),
@@ -217,7 +222,10 @@ _HOST_DEVICES = rules(
     ),
 )
 
-_CHARACTER_DEVICES = ("serial", "parallel", "console", "channel", "smartcard", "redirdev")
+_CHARACTER_DEVICES = (
+    *("serial", "parallel", "console", "channel", "smartcard", "redirdev"),
+    "rng/backend",
+)
 _CHARACTERS = rules(
     _DOC + "consoles-serial-parallel-channel-devices",
     (

@@ -21,6 +21,7 @@ from unclone.sanitize.definitions.firmware_variables import uefi_variables
 from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
 from unclone.sanitize.definitions.formats.libvirt.host import activity
+from unclone.sanitize.definitions.formats.libvirt.host_rules import SNAPSHOT_RULES
 from unclone.sanitize.definitions.formats.libvirt.rules import RULES
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place, with_line
@@ -50,6 +51,8 @@ def read(source: Source) -> Definition:
         raise RefusedError(f"{source.shown} has no <domain>", hint="Is the file complete?")
     main = domains[0][0]
     fields = [f for domain, scope in domains for f in _fields(source, domain, scope)]
+    if root.tag == "domainsnapshot":
+        fields += _matches(source, root, _SNAPSHOT, "", QEMU_PREFIX)
     name = main.first("name")
     if name is None or not name.value:
         raise RefusedError(
@@ -76,7 +79,7 @@ class Libvirt(Definition):
         moved = {
             planned.field.value: planned.new
             for planned in plan.fields
-            if planned.field.rule.kind is FieldKind.FIRMWARE and planned.new and planned.changed
+            if planned.field.rule.id == "nvram" and planned.new and planned.changed
         }
         return [
             CopiedFile(Path(old), Path(new)) for old, new in moved.items() if uefi_variables(old)[0]
@@ -91,15 +94,23 @@ class Libvirt(Definition):
 
 def _fields(source: Source, domain: Element, scope: str) -> Iterator[Field]:
     prefix = QEMU_PREFIX if domain.get("type") in _QEMU_TYPES else XEN_PREFIX
-    for rule in RULES:
-        for where in rule.where.split(" | "):
-            path, _, attribute = where.partition("/@")
-            for element in domain.find(path):
-                found = element.attributes.get(attribute)
-                if found is not None and applies(rule.id, element, found.value):
-                    yield _attribute(source, rule, element, found, scope, prefix)
-                elif not attribute and applies(rule.id, element, element.value):
-                    yield from _words(source, rule, element, scope, prefix)
+    yield from _matches(source, domain, _DOMAIN, scope, prefix)
+
+
+def _matches(
+    source: Source,
+    top: Element,
+    places: Sequence[tuple[Rule, str, str]],
+    scope: str,
+    prefix: bytes,
+) -> Iterator[Field]:
+    for rule, path, attribute in places:
+        for element in top.find(path):
+            found = element.attributes.get(attribute)
+            if found is not None and applies(rule.id, element, found.value):
+                yield _attribute(source, rule, element, found, scope, prefix)
+            elif not attribute and applies(rule.id, element, element.value):
+                yield from _words(source, rule, element, scope, prefix)
 
 
 def _attribute(
@@ -114,11 +125,12 @@ def _attribute(
         found.start,
         found.end,
         found.spell,
-        label=_label(element),
+        label=_label(element, rule),
         scope=scope,
         removal=removal,
         to="yes" if found.name == "autoport" else FREE_PORT,
         prefix=prefix,
+        team=_team(element) if rule.kind is FieldKind.MAC else "",
     )
 
 
@@ -134,7 +146,7 @@ def _words(
             element.place,
             element.value,
             *place,
-            label=_label(element),
+            label=_label(element, rule),
             scope=scope,
             removal=with_line(source, element),
             prefix=prefix,
@@ -146,14 +158,32 @@ def _notes(fields: Sequence[Field], domain: Element) -> Iterator[Note]:
         if card.first("mac") is None:
             message = f"{card.place} has no MAC address: libvirt chooses one when it is defined"
             yield Note("interface-mac", Level.INFO, message)
-    for path in dict.fromkeys(f.value for f in fields if f.rule.kind is FieldKind.FIRMWARE):
+    for path in dict.fromkeys(f.value for f in fields if f.rule.id == "nvram"):
         note = uefi_variables(path)[1]
         if note is not None:
             yield note
 
 
-def _label(element: Element) -> str:
+def _team(element: Element) -> str:
+    """The alias of the card that stays, of two that are one to the guest (``<teaming>``)."""
+    card = element.parent
+    teaming = card.first("teaming") if card else None
+    if card is None or teaming is None:
+        return ""
+    alias = card.first("alias")
+    return teaming.get("persistent") or (alias.get("name") if alias else "")
+
+
+def _label(element: Element, rule: Rule | None = None) -> str:
     """What a person calls the device that *element* belongs to: vda, net0, its alias."""
+    match rule.id if rule else "":
+        case "nvram-volume":
+            return "nvram"
+        case "snapshot-overlay":
+            disk = element.parent
+            return f"overlay of {disk.get('name')}" if disk else ""
+        case "disk-data-file":
+            return f"{_label(element)}-data"
     device: Element | None = element
     while device is not None and not (device.parent and device.parent.tag == "devices"):
         device = device.parent
@@ -207,3 +237,16 @@ def _active(root: Element, domain: Element) -> Active | None:
     if domain.get("id") and root.tag == "domain":
         return Active("it was read from a running machine: it has an id", running=True)
     return None
+
+
+def _places(rules: Sequence[Rule]) -> tuple[tuple[Rule, str, str], ...]:
+    """Each rule with the element and the attribute, or "", of each of its places."""
+    return tuple(
+        (rule, path.removeprefix("/"), attribute)
+        for rule in rules
+        for path, _, attribute in (where.partition("/@") for where in rule.where.split(" | "))
+    )
+
+
+_SNAPSHOT = _places(SNAPSHOT_RULES)
+_DOMAIN = _places([rule for rule in RULES if rule not in SNAPSHOT_RULES])

@@ -1,6 +1,7 @@
 """Every field of a libvirt domain that identifies the machine.
 
-``where`` is relative to ``<domain>`` and is what reader.py looks for: elements,
+``where`` is relative to ``<domain>``, with a slash before it to ``<domainsnapshot>``, and is what
+reader.py looks for: elements,
 ``[@attribute='value']``, and at the end an attribute or the element's own text; ``|`` is "or".
 Not every match is a field: conditions.py says which are.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from unclone.sanitize.change import Level
 from unclone.sanitize.definitions.formats.libvirt.device_rules import DEVICE_RULES
+from unclone.sanitize.definitions.formats.libvirt.host_rules import HOST_RULES, SNAPSHOT_RULES
 from unclone.sanitize.definitions.rule import FieldKind, Treatment, rules
 
 _DOC = "https://libvirt.org/formatdomain.html#"
@@ -95,8 +97,15 @@ _BOOT = rules(
         "nvram",
         FieldKind.FIRMWARE,
         _FOLLOW,
-        ("os/nvram", "os/nvram/source/@file"),
+        ("os/nvram", "os/nvram/source/@file", "os/varstore/@path"),
         "each machine writes UEFI variables of its own; the file is copied",
+    ),
+    (
+        "nvram-volume",
+        FieldKind.FIRMWARE,
+        Treatment.MOVE,
+        tuple(f"os/nvram/source/@{name}" for name in ("dev", "name", "volume")),
+        "each machine writes UEFI variables of its own; copy them and give --disk OLD=NEW",
     ),
     (
         "kernel-arguments",
@@ -144,4 +153,6 @@ RULES = (
     *DEVICE_RULES,
     *_SECURITY,
     *_OTHER,
+    *HOST_RULES,
+    *SNAPSHOT_RULES,
 )

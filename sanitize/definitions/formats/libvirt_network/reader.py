@@ -84,4 +84,6 @@ def _fields(source: Source, root: Element, macs: Collection[str]) -> Iterator[Fi
 
 def _is_own(source: Source, host: Element, macs: Collection[str]) -> bool:
     mac = host.get("mac")
-    return bool(mac) and str(addresses.parse(mac, f"{source.shown}: {host.place}")) in macs
+    if not mac or addresses.is_null(mac):
+        return False
+    return str(addresses.parse(mac, f"{source.shown}: {host.place}")) in macs

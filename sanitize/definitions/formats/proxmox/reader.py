@@ -68,7 +68,8 @@ def _fields(source: Source, entry: Entry) -> Iterator[Field]:
     elif entry.kind == "net":
         card = _card(entry)
         if card is not None:
-            addresses.parse(card.value, source.position(card.start))
+            if not addresses.is_null(card.value):
+                addresses.parse(card.value, source.position(card.start))
             yield _of_option(rules.MAC, entry, card)
     elif entry.kind in _DISKS:
         yield from _disk_fields(entry)

@@ -171,7 +171,7 @@ COMMON = rules(
     ),
     (
         "vnc-display",
-        FieldKind.PORT,
+        FieldKind.DISPLAY,
         _RENEW,
         ("-vnc vnc", "-display vnc"),
         "the display's port (5900 and its number) is taken while the source runs",

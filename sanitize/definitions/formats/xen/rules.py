@@ -39,7 +39,7 @@ RULES = (
         ),
         (
             "vnc-display",
-            FieldKind.PORT,
+            FieldKind.DISPLAY,
             _RENEW,
             ("vfb vncdisplay", "vncdisplay", "vfb vnclisten", "vnclisten"),
             "the display's port (5900 and its number) is taken while the source runs",

@@ -95,7 +95,10 @@ def test_fixed_ports_of_screens_are_freed(graphics: str, changed: dict[str, str]
     ("device", "changed"),
     [
         ("<serial type='pty'><source path='/dev/pts/3'/></serial>", {}),
-        ("<serial type='dev'><source path='/dev/ttyS0'/></serial>", {}),
+        (
+            "<serial type='dev'><source path='/dev/ttyS0'/></serial>",
+            {"character-device": "/dev/ttyS0"},
+        ),
         (
             "<serial type='file'><source path='/var/log/golden.log'/></serial>",
             {"character-path": "/var/log/web-01.log"},
@@ -111,7 +114,7 @@ def test_fixed_ports_of_screens_are_freed(graphics: str, changed: dict[str, str]
         ),
         (
             "<console type='tcp'><source mode='bind' service='23'/></console>",
-            {"character-port": "25"},
+            {"character-port": "10025"},
         ),
         ("<vsock><cid auto='yes' address='3'/></vsock>", {}),
         ("<vsock><cid auto='yes'/></vsock>", {}),
@@ -129,7 +132,10 @@ def test_fixed_ports_of_screens_are_freed(graphics: str, changed: dict[str, str]
             "<disk type='file'><source file='/srv/a'/><shareable/></disk>",
             {"disk-shared": "/srv/a"},
         ),
-        ("<disk type='file'><backingStore><source file='/b'/></backingStore></disk>", {}),
+        (
+            "<disk type='file'><backingStore><source file='/b'/></backingStore></disk>",
+            {"disk-backing-file": "/b"},
+        ),
     ],
 )
 def test_devices(device: str, changed: dict[str, str | None]) -> None:

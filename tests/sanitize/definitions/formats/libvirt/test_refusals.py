@@ -103,11 +103,6 @@ REFUSED = {
     "mac-malformed": (domain(card("52:54:00:12:34")), "is not a MAC address"),
     "mac-letters": (domain(card("52:54:00:12:34:zz")), "is not a MAC address"),
     "mac-multicast": (domain(card("53:54:00:12:34:56")), "multicast"),
-    "mac-null": (domain(card("00:00:00:00:00:00")), "null address"),
-    "mac-twice": (
-        domain(card("52:54:00:aa:bb:cc") + card("52:54:00:AA:BB:CC")),
-        "have the same MAC address",
-    ),
     "uuid-malformed": (domain(uuid="<uuid>6695eb01-f6a4</uuid>"), "is not a UUID"),
     "cid-malformed": (domain("<vsock><cid auto='no' address='x'/></vsock>"), "is not a number"),
 }

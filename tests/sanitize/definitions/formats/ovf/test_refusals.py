@@ -53,7 +53,6 @@ DESCRIPTORS = {
     "null-bytes": (envelope("\0"), "null characters"),
     "mac-malformed": (hardware("00:50:56"), "is not a MAC address"),
     "mac-multicast": (hardware("01:50:56:00:00:01"), "multicast"),
-    "mac-twice": (hardware("005056000001", "00:50:56:00:00:01"), "same MAC address"),
     "suspended": (hardware(more=STATE), "x.sav holds its saved state"),
     "size": (envelope(SYSTEM + '<References><File ovf:size="-1"/></References>'), "not a number"),
 }

@@ -21,16 +21,7 @@ UUID = "0c3fd15b-7f4e-4e0c-9d2a-5f1c8b6a7e90"
 REFUSED = {
     "mac-malformed": (HEAD + "net0: virtio=BC:24:11:00:00,bridge=vmbr0\n", "is not a MAC"),
     "mac-multicast": (HEAD + "net0: virtio=BD:24:11:00:00:01,bridge=vmbr0\n", "multicast"),
-    "mac-null": (HEAD + "net0: virtio=00:00:00:00:00:00\n", "null address"),
     "mac-none": (HEAD + "net0: virtio=,bridge=vmbr0\n", "is not a MAC"),
-    "mac-twice": (
-        HEAD + "net0: virtio=BC:24:11:00:00:01\nnet1: model=e1000,macaddr=bc:24:11:00:00:01\n",
-        "have the same MAC address",
-    ),
-    "mac-twice-in-a-snapshot": (
-        HEAD + "[s1]\nnet0: virtio=BC:24:11:00:00:01\nnet1: virtio=BC:24:11:00:00:01\n",
-        "have the same MAC address",
-    ),
     "uuid-malformed": (HEAD + "smbios1: uuid=0c3fd15b\n", "is not a UUID"),
     "genid-malformed": (HEAD + "vmgenid: 2\n", "is not a UUID"),
     "base64": (HEAD + "smbios1: base64=1,serial=%%%\n", "golden.conf:4:26: is not text in base64"),

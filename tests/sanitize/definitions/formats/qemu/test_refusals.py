@@ -50,11 +50,6 @@ REFUSED = {
     "two-machines": (HEAD + f" &\n{LINE} &\n", "starts QEMU 2 times"),
     "mac-malformed": (HEAD + card("52:54:00:12:34"), "is not a MAC address"),
     "mac-multicast": (HEAD + card("53:54:00:12:34:56"), "multicast"),
-    "mac-null": (HEAD + card("00:00:00:00:00:00"), "null address"),
-    "mac-twice": (
-        HEAD + card("52:54:00:aa:bb:cc") + " -nic user,mac=52:54:00:AA:BB:CC",
-        "have the same MAC address",
-    ),
     "mac-twice-by-variable": (
         f"#!/bin/sh\nMAC=52:54:00:aa:bb:cc\n{LINE}" + card("$MAC") * 2,
         "have the same MAC address",

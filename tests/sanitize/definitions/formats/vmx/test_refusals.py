@@ -33,13 +33,6 @@ REFUSED = {
     "suspended": (HEAD + 'checkpoint.vmState = "golden.vmss"\n', "golden.vmss holds its saved"),
     "mac-malformed": (HEAD + card(0, "00:50:56:1a:2b"), "is not a MAC address"),
     "mac-multicast": (HEAD + card(0, "01:50:56:1a:2b:3c"), "multicast"),
-    "mac-null": (HEAD + card(0, "00:00:00:00:00:00"), "null address"),
-    "mac-twice": (
-        HEAD
-        + card(0, "00:0c:29:aa:bb:cc", "generatedAddress", "generated")
-        + card(1, "00:0C:29:AA:BB:CC"),
-        "have the same MAC address",
-    ),
     "uuid-malformed": (HEAD + 'uuid.bios = "56 4d 3f"\n', "is not a UUID"),
     "genid-malformed": (HEAD + 'vm.genid = "12a"\n', "is not a number"),
     "port-malformed": (HEAD + 'RemoteDisplay.vnc.port = "vnc"\n', "is not a number"),
