@@ -28,6 +28,8 @@ __all__ = ["MAX_SYMLINKS", "READ_LIMIT", "Guest", "parent"]
 #: Read no more of a file than this unless the caller asks; guests may hold files of any size.
 READ_LIMIT = 16 * 1024 * 1024
 
+_LABEL = "security.selinux"
+
 
 class Guest:
     """An opened guest. Reads are cached until the next change made through this object."""
@@ -193,14 +195,11 @@ class Guest:
 
         *mode* always holds; *uid* and *gid* are those of *like* when that exists.
         """
-        pattern = self.lstat(like) if like else None
-        labels = self.xattrs(like) if pattern else {}
-        if pattern:
-            uid, gid = pattern.uid, pattern.gid
+        uid, gid, label = self._owner_like(like, uid, gid)
         physical = self._changing(path)
         self._volumes.create(physical, content, mode=mode, uid=uid, gid=gid)
-        if "security.selinux" in labels:
-            self._volumes.set_xattr(physical, "security.selinux", labels["security.selinux"])
+        if label is not None:
+            self._volumes.set_xattr(physical, _LABEL, label)
 
     def remove(self, path: str) -> None:
         """Remove what is at *path*: a file, a symlink itself, or a whole tree.
@@ -223,9 +222,15 @@ class Guest:
         source = self._resolve(old, follow_last=False)
         self._volumes.rename(source, self._changing(new))
 
-    def make_directory(self, path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
-        """Make one directory."""
-        self._volumes.make_directory(self._changing(path), mode=mode, uid=uid, gid=gid)
+    def make_directory(
+        self, path: str, *, like: str = "", mode: int = 0o755, uid: int = 0, gid: int = 0
+    ) -> None:
+        """Make one directory, with *like* as for :meth:`create`."""
+        uid, gid, label = self._owner_like(like, uid, gid)
+        physical = self._changing(path)
+        self._volumes.make_directory(physical, mode=mode, uid=uid, gid=gid)
+        if label is not None:
+            self._volumes.set_xattr(physical, _LABEL, label)
 
     def make_symlink(self, path: str, target: str) -> None:
         """Make a symlink at *path* with *target* as its text."""
@@ -295,6 +300,13 @@ class Guest:
         self._resolved.clear()
         self._links.clear()
         self._contents.clear()
+
+    def _owner_like(self, like: str, uid: int, gid: int) -> tuple[int, int, bytes | None]:
+        """Owner, group and SELinux label of *like*, where there is one."""
+        pattern = self.lstat(like) if like else None
+        if pattern is None:
+            return uid, gid, None
+        return pattern.uid, pattern.gid, self.xattrs(like).get(_LABEL)
 
     def _changing(self, path: str) -> str:
         physical = self._resolve(path, follow_last=False)

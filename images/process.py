@@ -102,11 +102,17 @@ def run_concurrently(here: Callable[[], None], *elsewhere: Callable[[], None]) -
             raise error
 
 
-def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    keep_open: Sequence[int] = (),
+    output: int | None = None,
+) -> subprocess.Popen[bytes]:
     """Start *argv* and return at once, with pipes on its standard input and output.
 
     As with :func:`run`, it dies with this process; Ctrl-C at the terminal does not reach it. Its
-    standard error is discarded. The caller has to end it.
+    standard error is discarded. The caller has to end it. File descriptors in *keep_open* are
+    inherited. With *output*, a file descriptor, it has no pipes: all its output goes there.
 
     Raises :class:`ToolError` when the program is missing.
     """
@@ -114,10 +120,11 @@ def start(argv: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if output is None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if output is None else output,
+            stderr=subprocess.DEVNULL if output is None else output,
             env=_environment(),
+            pass_fds=tuple(keep_open),
             start_new_session=True,
         )
     except OSError as error:

@@ -25,7 +25,7 @@ _DRAFT = "lock.new"
 #: Seconds after which a folder without a lock is not just being made any more.
 _AGE = 3600.0
 #: What a run puts there.
-_FILES = ("disk*", "scratch*", "dirty-map*", "socket*", "copy")
+_FILES = ("disk*", "scratch*", "dirty-map*", "socket*", "copy", "variables*")
 
 
 def clean_up() -> int:
