@@ -323,7 +323,8 @@ def _booted_lines(text: str, kind: ArgumentKind) -> Iterator[str]:
             yield match.group("arguments")
 
 
-def _regions(text: str, kind: ArgumentKind) -> Sequence[tuple[int, int, int]]:
+@lru_cache(maxsize=8)  # as that of _words
+def _regions(text: str, kind: ArgumentKind) -> tuple[tuple[int, int, int], ...]:
     """Where arguments are: start, end, and the start of the line or assignment they belong to."""
     found = []
     for pattern in _REGIONS[kind]:
@@ -331,7 +332,7 @@ def _regions(text: str, kind: ArgumentKind) -> Sequence[tuple[int, int, int]]:
             groups = match.groupdict()
             name = next(group for group in _GROUPS if groups.get(group) is not None)
             found.append((match.start(name), match.end(name), match.start()))
-    return sorted(set(found))
+    return tuple(sorted(set(found)))
 
 
 @lru_cache(maxsize=8)  # asked for one argument after the other; a hostile text can be long

@@ -91,6 +91,9 @@ class HelperProcess:
         self._name = name
         self._buffer = bytearray()
         self._stopped = False
+        self._output = _present(self._process.stdout).fileno()
+        self._waiting = select.poll()  # select() cannot watch a descriptor above 1023
+        self._waiting.register(self._output, select.POLLIN)
         # A larger pipe means fewer reads. A user with many pipes may not have it, which is fine.
         with suppress(OSError):
             fcntl.fcntl(_present(self._process.stdout), fcntl.F_SETPIPE_SZ, _PIECE)
@@ -134,16 +137,13 @@ class HelperProcess:
                 raise killed(self._name)
 
     def _read(self, deadline: float, limit: float) -> None:
-        descriptor = _present(self._process.stdout).fileno()
-        waiting = select.poll()  # select() cannot watch a descriptor above 1023
-        waiting.register(descriptor, select.POLLIN)
-        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        if not self._waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
             self.kill()
             raise EngineError(
                 f"{self._name} gave no answer within {limit:.0f} s and was stopped",
                 hint="The file system may be damaged. Try --engine guestfs.",
             )
-        piece = os.read(descriptor, _PIECE)
+        piece = os.read(self._output, _PIECE)
         if not piece:
             raise self._ended()
         self._buffer += piece

@@ -11,6 +11,7 @@ References: QEMU ``docs/interop/qcow2.txt`` ("Cluster mapping"), QEMU 7.2 ``bloc
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ _SECTOR = 512
 _DEFLATE_WINDOW = -12
 #: Bytes of decompressed clusters that are cached: the next read is often of the same cluster.
 _KEPT = 4 * 1024 * 1024
+#: Entries of a part of an L2 table that is read at once, and how many parts are cached.
+_SLICE, _SLICES = 512, 256
 
 
 class Layer:
@@ -145,6 +148,9 @@ class _Qcow2:
         self._external = bool(layer.data)
         self._zero = _ZERO if layer.version >= 3 else 0
         self._inflated: dict[int, bytes] = {}
+        #: Parts of the L2 tables, by number; a table may be much larger than what is read of it.
+        self._slices: dict[int, Sequence[int]] = {}
+        self._in_slice = min(1 << self._bits - 3, _SLICE)
         self._file = self._data = _open(layer.path)
         if layer.data:
             try:
@@ -179,18 +185,29 @@ class _Qcow2:
         if self._data != self._file:
             os.close(self._data)
 
-    def _entries(self, offset: int, count: int) -> list[int]:
-        """The L2 entries for *count* bytes from the cluster of *offset* on, in one table."""
-        in_table = self._bits - 3  # of the index in an L2 table
+    def _entries(self, offset: int, count: int) -> Sequence[int]:
+        """The L2 entries for *count* bytes from the cluster of *offset* on, or fewer."""
         index = offset >> self._bits
-        top = index >> in_table
-        first = index & ((1 << in_table) - 1)
-        wanted = min(-(-count >> self._bits), (1 << in_table) - first)
+        number, first = divmod(index, self._in_slice)
+        known = self._slices.get(number)
+        if known is None:
+            known = self._slice(index - first)
+            if len(self._slices) >= _SLICES:
+                self._slices.clear()
+            self._slices[number] = known
+        found = known[first : first - (-count >> self._bits)]
+        if not found:  # the file is too short
+            raise UnreadableError
+        return found
+
+    def _slice(self, index: int) -> Sequence[int]:
+        """The L2 entries from that of cluster *index* on, in one part of one table."""
+        top, first = divmod(index, 1 << self._bits - 3)
         table = int.from_bytes(_exactly(self._file, self._l1 + 8 * top, 8), "big") & _OFFSET
         if not table:
-            return [0] * wanted
-        raw = _exactly(self._file, table + 8 * first, 8 * wanted)
-        return [int.from_bytes(raw[at : at + 8], "big") for at in range(0, 8 * wanted, 8)]
+            return (0,) * self._in_slice
+        raw = os.pread(self._file, 8 * self._in_slice, table + 8 * first)
+        return struct.unpack(f">{len(raw) // 8}Q", raw[: len(raw) & -8])
 
     def _kind(self, entry: int) -> tuple[str, int]:
         if entry & _COMPRESSED:

@@ -19,6 +19,8 @@ _NOT_FOR_FILES = 0x10000 | 0x20000  # dirsync, topdir
 _GOOD_OLD_SIZE = 128
 #: Bytes of fields after the first 128 that this version knows, as the kernel makes new inodes.
 _EXTRA_SIZE = 32
+_HALF, _WORD = struct.Struct("=H").unpack_from, struct.Struct("=I").unpack_from
+_KEY = struct.Struct("=H24xH4xI")  # mode, links, flags
 _NO_ENTRIES = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0)  # an extent header, little-endian
 
 
@@ -46,6 +48,12 @@ class Inode:
     @mode.setter
     def mode(self, value: int) -> None:
         self._put("=H", 0x0, value)
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Mode, links and flags, which are looked at in every inode."""
+        mode, links, flags = _KEY.unpack_from(self.raw)
+        return mode, links, flags
 
     @property
     def is_directory(self) -> bool:
@@ -153,7 +161,7 @@ class Inode:
         return _GOOD_OLD_SIZE + self._get("=H", 0x80) >= offset + length
 
     def _get(self, form: str, offset: int) -> int:
-        value: int = struct.unpack_from(form, self.raw, offset)[0]
+        value: int = (_HALF if form == "=H" else _WORD)(self.raw, offset)[0]
         return value
 
     def _put(self, form: str, offset: int, value: int) -> None:

@@ -99,7 +99,10 @@ class Ext2Error(OSError):
 
 def call(name: str, *arguments: object) -> None:
     """Call ``ext2fs_NAME`` and raise :class:`Ext2Error` unless it returns 0."""
-    code = getattr(library, f"ext2fs_{name}")(*arguments)
+    function = _functions.get(name)
+    if function is None:
+        function = _functions[name] = getattr(library, f"ext2fs_{name}")
+    code = function(*arguments)
     if code:
         raise Ext2Error(code, f"ext2fs_{name}")
 
@@ -177,5 +180,6 @@ def _load() -> tuple[Any, Any]:
 
 
 library, _com_err = _load()
+_functions: dict[str, Any] = {}
 unix_io_manager = c_void_p.in_dll(library, "unix_io_manager")
 __all__ = ["byref", "call", "library", "unix_io_manager"]

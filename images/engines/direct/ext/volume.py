@@ -76,6 +76,9 @@ class Volume:
         self._writable = writable
         self._bitmaps = False
         self._buffer = ctypes.create_string_buffer(_CHUNK)
+        self._new_inode = ctypes.c_char * superblock.inode_size
+        self._for_files = range(superblock.first_inode, superblock.s_inodes_count + 1)
+        self._own = {superblock.s_journal_inum, superblock.s_orphan_file_inum}
         self._fs = ctypes.c_void_p()
         flags = lib.OPEN_64BITS | lib.OPEN_MASTER_SB_ONLY | (lib.OPEN_RW if writable else 0)
         options = b"offset=%d" % offset
@@ -108,9 +111,10 @@ class Volume:
         """Read the inode *number*, which some directory names."""
         self._require_ordinary(number)
         inode = self._read(number)
-        if not inode.links or stat.S_IFMT(inode.mode) not in _TYPES:
+        mode, links, flags = inode.key
+        if not links or stat.S_IFMT(mode) not in _TYPES:
             raise _corrupt(f"inode {number} is not in use")
-        if inode.flags & (ENCRYPTED | CASEFOLDED | EA_INODE):
+        if flags & (ENCRYPTED | CASEFOLDED | EA_INODE):
             raise OSError(errno.EOPNOTSUPP, f"inode {number} is encrypted or case-folded")
         return inode
 
@@ -331,15 +335,14 @@ class Volume:
             raise _corrupt("its root is not a directory")
 
     def _read(self, number: int) -> Inode:
-        raw = ctypes.create_string_buffer(self.superblock.inode_size)
+        raw = self._new_inode()
         call("read_inode_full", self._fs, number, raw, len(raw))
         return Inode(number, raw)
 
     def _require_ordinary(self, number: int) -> None:
-        known = self.superblock
-        if number != ROOT and not known.first_inode <= number <= known.s_inodes_count:
+        if number != ROOT and number not in self._for_files:
             raise _corrupt(f"a directory names inode {number}, which is not for files")
-        if number in {known.s_journal_inum, known.s_orphan_file_inum}:
+        if number in self._own:
             raise _corrupt(f"a directory names inode {number}, the file system's own")
 
     def _iterate(self, directory: int, visit: Visit) -> None:
