@@ -4,8 +4,9 @@ References: VMware "Virtual Disk Format 5.0" (and 1.1): SparseExtentHeader, desc
 QEMU finds names in a descriptor: QEMU 7.2 ``block/vmdk.c`` (vmdk_parse_extents,
 vmdk_parent_open). All numbers are little endian, sizes in sectors of 512 bytes.
 
-QEMU scans the text with sscanf and strstr, so a name counts even where a strict reader would see
-a comment. This reader looks at least as far: what QEMU would open is always among its extents.
+QEMU scans the text with sscanf and strstr, which accept more than the specification: line breaks
+for blanks, ``+8``, no blank before the type, no closing quote. A line that QEMU can take for an
+extent and that is not read here is refused, so that QEMU opens no other file.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ _DESCRIPTOR_AT = SECTOR
 #: QEMU reads this much of an embedded descriptor, whatever the header says.
 _EMBEDDED = 20 * SECTOR
 
-_EXTENT = re.compile(r'(\w+)\s+(-?\d+)\s+(\w+)\s+"([^"\r\n]*)"(?:\s+(\d+))?')
+_EXTENT = re.compile(
+    r'(?<!\S)(\w+)\s+(-?[0-9]{1,18})\s+(\w+)\s+"([^"\r\n]*)"(?:\s+([0-9]{1,18})(?!\S))?(?!\S)'
+)
+#: Where QEMU begins to read an extent: the first word of a line.
+_RW = re.compile(r"^[^\S\n]*(RW)(?!\S)", re.MULTILINE)
+#: Bytes of a file name, as QEMU's ``%511[...]``.
+_MAX_NAME = 511
 _PARENT = "parentFileNameHint"
 _TYPES = {
     "monolithicSparse",
@@ -102,13 +109,18 @@ def _described(source: Source) -> Header:
     if variant not in _TYPES:
         raise source.unsupported("its descriptor names a kind of VMDK that is unknown here")
     extents, sectors = [], 0
-    for access, count, kind, name, offset in _EXTENT.findall(text):
+    found = list(_EXTENT.finditer(text))
+    if {line.start(1) for line in _RW.finditer(text)} - {extent.start() for extent in found}:
+        raise source.unsound("its descriptor has an extent line of an unusual form")
+    for access, count, kind, name, offset in (extent.groups() for extent in found):
         if access not in _ACCESS:
             raise source.unsound("its descriptor has an extent line of unknown access")
         if access != "RW" or kind not in _FLAT | _SPARSE:
             raise source.unsupported("it has an extent that cannot be written (" + kind[:20] + ")")
         if int(count) <= 0:
             raise source.unsound("an extent has no sectors")
+        if len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME:
+            raise source.unsound("an extent has a name that is too long")
         sectors += int(count)
         if kind in _SPARSE:
             extents.append(Extent(name, Format.VMDK))

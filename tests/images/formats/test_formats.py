@@ -296,6 +296,7 @@ DESCRIPTORS = [
     ('createType="monolithicFlat"\nRDONLY 8 FLAT "x" 0', "cannot be written"),
     ('createType="monolithicFlat"\nXX 8 FLAT "x" 0', "unknown access"),
     (FLAT + "parentFileNameHint=y", "unusual way"),
+    ('createType="vmfs"\nRW 8 VMFS "' + "x" * 512 + '"', "name that is too long"),
     (FLAT + '#parentFileNameHint="a"\nparentFileNameHint="b"', "parent in an unusual way"),
 ]
 
@@ -316,6 +317,35 @@ def test_an_extent_is_found_where_qemu_finds_it(tmp_path: Path) -> None:
         'RW\n 2048\tFLAT\n"/etc/passwd" 0\n'
     )
     assert [extent.name for extent in header(path, "vmdk").extents] == ["/etc/passwd"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'RW +8 FLAT "secret" 0',
+        'RW 8FLAT "secret" 0',
+        '\v\fRW 8 VMFS "secret',
+        'RW 8 FLAT "secret"0',
+        f'RW {"9" * 5000} FLAT "secret" 0',
+        'RW 0x8 FLAT "secret" 0',
+    ],
+    ids=range(6),
+)
+def test_an_extent_that_only_qemu_can_read_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "disk.vmdk"
+    path.write_text(f'# Disk DescriptorFile\ncreateType="vmfs"\nRW 8 VMFS "x"\n{line}\n')
+    with pytest.raises(RefusedError, match="extent line of an unusual form"):
+        header(path, "vmdk")
+
+
+@pytest.mark.parametrize("character", ["a", "\n"])
+def test_a_vmdk_descriptor_of_one_character_is_read_in_linear_time(
+    tmp_path: Path, character: str
+) -> None:
+    path = tmp_path / "disk.vmdk"
+    path.write_text('# Disk DescriptorFile\ncreateType="vmfs"\n' + character * 900_000)
+    with pytest.raises(RefusedError, match="names no extents"):
+        header(path, "vmdk")
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k.name != "raw"], ids=str)
