@@ -26,8 +26,8 @@ _TAGS = {
 _EXACT = {"label", "partition_label"}
 
 _LETTERED = re.compile(r"/dev/(?:s|v|xv|h)d([a-z]+)(\d*)")
-_NUMBERED = re.compile(r"/dev/(?:nvme(\d+)n\d+|mmcblk(\d+))(?:p(\d+))?")
-#: Names that udev makes of what is on the disks: the device-mapper's, and those of arrays.
+_NUMBERED = re.compile(r"/dev/(?:nvme(\d{1,3})n\d+|mmcblk(\d{1,3}))(?:p(\d+))?")
+#: Names that udev derives from what is on the disks: of device-mapper devices, and of arrays.
 _BY_MAPPER = re.compile(r"/dev/disk/by-id/dm-(?:uuid-(?P<uuid>.+)|name-(?P<name>.+))")
 _BY_ARRAY = re.compile(r"/dev/disk/by-id/md-(?:uuid|name)-.*?(?:-part(?P<part>\d+))?")
 _BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path)/.*?(?:-part(\d+))?")
@@ -36,12 +36,12 @@ _BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path)/.*?(?:-part(\d+))?")
 class DeviceNames:
     """Finds file systems by the guest's names for them.
 
-    Names that depend on the order of disks (``/dev/vdb1``) go by the order in which the disks were
-    given: engines call them ``/dev/sda``, ``/dev/sdb`` ... in that order.
+    A name that depends on the order of disks (``/dev/vdb1``) means the disk at that place among
+    those that were given; engines name them ``/dev/sda``, ``/dev/sdb`` ... in that order.
     """
 
     def __init__(self, file_systems: Sequence[FileSystem], crypttab: str = "") -> None:
-        """Take the guest's file systems, and what its crypttab calls its containers."""
+        """Take the guest's file systems, and the text of its crypttab: the names of containers."""
         self._all = file_systems
         self._containers = dict(_containers(crypttab))
 
@@ -54,7 +54,8 @@ class DeviceNames:
             folder = f"/dev/disk/by-{tag.lower()}/"
             if spec.startswith(folder):
                 return self._tagged(attribute, _unescaped(spec.removeprefix(folder)))
-        return [fs for fs in self._all if fs.device in set(self._devices(spec))]
+        devices = set(self._devices(spec))
+        return [fs for fs in self._all if fs.device in devices]
 
     def _tagged(self, attribute: str, value: str) -> Sequence[FileSystem]:
         def same(fs: FileSystem) -> bool:
@@ -93,7 +94,7 @@ class DeviceNames:
         return arrays if len(arrays) == 1 else ()
 
     def _of(self, uuid: str) -> Iterable[str]:
-        """What device-mapper calls *uuid*; the end of a container's is its name in the guest."""
+        """The devices with the device-mapper UUID *uuid*; that of a container ends in its name."""
         crypt = re.match(r"CRYPT-LUKS\d-[0-9a-f]{32}-", uuid)
         for fs in self._all:
             if fs.mapper_uuid == uuid or (crypt and fs.mapper_uuid.startswith(crypt[0])):
@@ -105,14 +106,16 @@ class DeviceNames:
         group, hyphen, volume = name.replace("--", "\0").partition("-")
         if hyphen:
             yield f"/dev/{group}/{volume}".replace("\0", "-")
-        for container in self.find(self._containers[name]) if name in self._containers else ():
-            yield f"/dev/mapper/luks-{container.uuid}"
+        if name in self._containers:
+            # Without crypttab: an entry may name itself.
+            for container in DeviceNames(self._all).find(self._containers[name]):
+                yield f"/dev/mapper/luks-{container.uuid}"
 
 
 def _containers(crypttab: str) -> Iterable[tuple[str, str]]:
     for line in crypttab.splitlines():
         words = line.split()
-        if len(words) > 1 and not line.startswith("#") and not words[1].startswith("/dev/mapper/"):
+        if len(words) > 1 and not line.startswith("#"):
             yield words[0], words[1]
 
 

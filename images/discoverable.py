@@ -150,21 +150,33 @@ def var_partition_uuid(machine_id: str) -> str:
 
 
 def disk_of(device: str, file_systems: Sequence[FileSystem]) -> str:
-    """The disk that *device* is on; "" when it is on none, on several, or that is not known."""
-    if match := _PARTITION.fullmatch(device):
-        return match[1]
-    if device.startswith("/dev/sd"):
-        return device
+    """The disk that *device* is on; "" when it is on none, on several, or that is not known.
+
+    Which volume group a logical volume is in is not looked up: all members count.
+    """
+    disks: set[str] = set()
+    pending, seen = [device], {device}  # a container can be inside of itself
+    while pending:
+        one = pending.pop()
+        if one.startswith("/dev/sd"):
+            match = _PARTITION.fullmatch(one)
+            disks.add(match[1] if match else one)
+            continue
+        below = _below(one, file_systems)
+        pending += [name for name in below if name not in seen]
+        seen.update(below)
+        if not below:
+            disks.add("")
+    return disks.pop() if len(disks) == 1 else ""
+
+
+def _below(device: str, file_systems: Sequence[FileSystem]) -> Sequence[str]:
+    """The devices that *device*, a container or on one, is made of."""
     for fs in file_systems:
         if fs.type == "crypto_LUKS" and device == f"/dev/mapper/luks-{fs.uuid}":
-            return disk_of(fs.device, file_systems)
+            return [fs.device]
     inside = "linux_raid_member" if device.startswith("/dev/md") else "LVM2_member"
-    disks = {
-        disk_of(fs.device, file_systems)
-        for fs in file_systems
-        if fs.type == inside and fs.device != device
-    }
-    return disks.pop() if len(disks) == 1 else ""
+    return [fs.device for fs in file_systems if fs.type == inside and fs.device != device]
 
 
 def _opened(fs: FileSystem, file_systems: Sequence[FileSystem]) -> FileSystem:

@@ -21,7 +21,16 @@ VOLUME = FileSystem("/dev/my-vg/root-lv", "xfs", "9999-0000", mapper_uuid=LVM)
 ARRAY = FileSystem("/dev/md127", "ext4", "cccc-dddd")
 ALL = (ESP, ROOT, DATA, TWIN, LUKS, INNER, VOLUME, ARRAY)
 
-CRYPTTAB = "# name device key\nsecret UUID=5555-6666 none luks\nloop /dev/mapper/loop none\n\nbad\n"
+NESTED = FileSystem("/dev/my-vg/locked", "crypto_LUKS", "aaaa-aaaa")
+NESTED_INNER = FileSystem("/dev/mapper/luks-aaaa-aaaa", "ext4", "bbbb-bbbb")
+CRYPTTAB = """# name device key
+secret UUID=5555-6666 none luks
+loop /dev/mapper/loop none
+by-id /dev/disk/by-id/dm-name-by-id none
+on-lvm /dev/mapper/my--vg-locked none
+
+bad
+"""
 
 
 @pytest.mark.parametrize(
@@ -55,6 +64,8 @@ CRYPTTAB = "# name device key\nsecret UUID=5555-6666 none luks\nloop /dev/mapper
         ("/dev/my-vg/root-lv", [VOLUME]),
         ("/dev/mapper/secret", [INNER]),
         ("/dev/mapper/loop", []),
+        ("/dev/mapper/by-id", []),
+        (f"/dev/nvme{'1' * 5000}n1", []),
         ("/dev/md0", [ARRAY]),
         ("/dev/md/root", [ARRAY]),
         (f"/dev/disk/by-id/dm-uuid-{LVM}", [VOLUME]),
@@ -74,6 +85,11 @@ CRYPTTAB = "# name device key\nsecret UUID=5555-6666 none luks\nloop /dev/mapper
 )
 def test_find(spec: str, found: list[FileSystem]) -> None:
     assert list(DeviceNames(ALL, CRYPTTAB).find(spec)) == found
+
+
+def test_a_container_that_crypttab_finds_by_its_logical_volume() -> None:
+    names = DeviceNames((VOLUME, NESTED, NESTED_INNER), CRYPTTAB)
+    assert list(names.find("/dev/mapper/on-lvm")) == [NESTED_INNER]
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,12 @@ def test_the_disk_below_a_root() -> None:
     assert disk_of(volume.device, [volume, member, replace(member, device="/dev/sda9")]) == ""
     assert disk_of(array.device, [array, disks[0]]) == "/dev/sda"
     assert disk_of(array.device, [array, *disks]) == ""
+
+
+def test_containers_inside_of_each_other_are_on_one_disk() -> None:
+    partition = FileSystem("/dev/sda2", "LVM2_member")
+    locked = FileSystem("/dev/vg/locked", "crypto_LUKS", uuid="1234")
+    unlocked = FileSystem("/dev/mapper/luks-1234", "LVM2_member")
+    nested = [FileSystem(f"/dev/vg/{number}", "LVM2_member") for number in range(50)]
+    assert disk_of("/dev/inner/root", [partition, locked, unlocked, *nested]) == "/dev/sda"
+    assert disk_of("/dev/inner/root", [locked, unlocked, *nested]) == ""
