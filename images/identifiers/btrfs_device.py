@@ -40,7 +40,9 @@ _KEY, _ITEM, _POINTER = 17, 25, 33
 _DEVICE_KEY, _CHUNK_KEY = 216, 228
 #: Profiles whose stripes are whole copies on one device: single, and DUP.
 _PROFILES, _DUP = 0x7F8, 1 << 5
-_LEVELS, _MOST = 8, 10_000
+#: Levels of the tree; nodes of it, which describe some hundred terabytes; bytes of one.
+_LEVELS, _MOST, _NODE_SIZES = 8, 4000, {4096 << n for n in range(5)}
+_NOT_UNDERSTOOD = "its chunk tree is not understood"
 
 _CHECKSUMS: dict[int, Callable[[bytes], bytes]] = {
     0: lambda data: struct.pack("<I", crc32c(0xFFFFFFFF, data) ^ 0xFFFFFFFF),
@@ -85,7 +87,14 @@ def write(blocks: Blocks, value: str) -> None:
 
 
 def _changed(blocks: Blocks, new: bytes) -> list[tuple[int, bytes]]:
-    """Every block with the UUID in it, changed, by its place."""
+    """Offset and new content of every block with the UUID in it. Raises EngineError."""
+    try:
+        return _collected(blocks, new)
+    except struct.error:  # a count that leads out of its block
+        raise EngineError(_NOT_UNDERSTOOD) from None
+
+
+def _collected(blocks: Blocks, new: bytes) -> list[tuple[int, bytes]]:
     raw = read_exactly(blocks, _SUPERBLOCKS[0], _SUPERBLOCK_SIZE)
     kind = number(raw, _CHECKSUM_TYPE, "<H")
     if kind not in _CHECKSUMS:
@@ -96,13 +105,17 @@ def _changed(blocks: Blocks, new: bytes) -> list[tuple[int, bytes]]:
     chunks = [_chunk(raw, at) for at in _chunks_in_array(raw)]
     found: list[tuple[int, bytes]] = []
     pending = [(number(raw, _CHUNK_ROOT, "<Q"), _LEVELS)]
+    nodes = 0
     while pending:
         logical, above = pending.pop()
+        nodes += 1
+        if size not in _NODE_SIZES or nodes > _MOST:
+            raise EngineError(_NOT_UNDERSTOOD)
         node, places = _node(blocks, chunks, logical, size, change)
         level, count = node[_LEVEL], number(node, _ITEMS, "<I")
         step = _POINTER if level else _ITEM
-        if level >= above or _HEADER + count * step > size or len(found) > _MOST:
-            raise EngineError("its chunk tree is not understood")
+        if level >= above or _HEADER + count * step > size:
+            raise EngineError(_NOT_UNDERSTOOD)
         keys = [_HEADER + step * index for index in range(count)]
         if level:
             pending += [(number(node, at + _KEY, "<Q"), level) for at in keys]

@@ -38,8 +38,8 @@ _LOCATION = struct.Struct("<QQII")
 _FIRST_LOCATION = 40
 #: LVM's CRC32 starts from here and is not inverted.
 _CRC_START = 0xF597A6CF
-#: Bytes; an area is 1 MiB by default.
-_AREA_LIMIT = 64 << 20
+#: Bytes; an area is 1 MiB by default, and its text a few KiB for each logical volume.
+_AREA_LIMIT, _TEXT_LIMIT = 64 << 20, 16 << 20
 #: As the label has room for; a longer list is damage.
 _MANY_AREAS = 16
 
@@ -155,16 +155,16 @@ def _is_label(sector: bytes, place: int) -> bool:
 
 def _physical_volume(blocks: Blocks, sector: bytes, label: int) -> PhysicalVolume:
     at = number(sector, 20, "<I")
-    raw = sector[at : at + 32]
+    uuid = _spelled(sector[at : at + 32].decode("ascii", "replace"))
     places = _areas(sector, at + 40)
     read_areas = [_area(blocks, start, size) for start, size in places]
     areas = tuple(area for area in read_areas if area)
-    damaged = len(areas) < len(places)
+    damaged = not uuid or len(areas) < len(places)
     texts = [parse_group(area.text) for area in areas if area.text]
     found = [group for group in texts if group]
     damaged |= len(found) < len(texts)
     return PhysicalVolume(
-        uuid=_spelled(raw.decode("ascii", "replace")),
+        uuid=uuid,
         label=label,
         areas=areas,
         group=max(found, key=lambda group: group.number, default=None),
@@ -197,7 +197,7 @@ def _area(blocks: Blocks, start: int, size: int) -> Area | None:
     offset, length, checksum, _ = _LOCATION.unpack_from(header, _FIRST_LOCATION)
     if not offset or not length:
         return Area(start, size, header, _HEADER, b"")
-    if not _HEADER <= offset < size or length > size - _HEADER:
+    if not _HEADER <= offset < size or length > min(size - _HEADER, _TEXT_LIMIT):
         return None
     before_end = min(length, size - offset)
     text = blocks.read(start + offset, before_end)

@@ -1,4 +1,4 @@
-"""The text that describes a volume group of LVM2, as far as its identity goes.
+"""The metadata text of an LVM2 volume group: what identifies the group, and its snapshots.
 
 References: lvm.conf(5) "SYNTAX" (the same grammar); LVM2 2.03 ``lib/format_text/export.c``
 (``_print_vg``, ``_print_pvs``), ``flags.c`` (names of the flags); ``lib/snapshot/snapshot.c``,
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|#[^\n]*|[{}\[\]=,]|[^\s{}\[\]=,"#]+')
-#: As deep as metadata is: group, volumes, volume, segment, and some to spare.
+#: A quotation mark alone begins a string that does not end.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|#[^\n]*|[{}\[\]=,]|[^\s{}\[\]=,"#]+|"')
+#: Nested sections; LVM writes four (group, volumes, volume, segment).
 _DEPTH = 8
 
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _NAME = re.compile(r"[0-9A-Za-z+_.-]{1,127}")
 _UUID = re.compile(r"[0-9A-Za-z!#]{6}(-[0-9A-Za-z!#]{4}){5}-[0-9A-Za-z!#]{6}")
 
@@ -43,10 +45,9 @@ class _DamagedError(Exception):
 
 
 def parse_group(text: bytes) -> Group | None:
-    """The group that *text* describes; None when it makes no sense."""
-    tokens = (t.decode("utf-8", "surrogateescape") for t in _TOKEN.findall(text.rstrip(b"\0\n")))
+    """The group that *text* describes; None when it is damaged."""
     try:
-        tree = _section(iter([t for t in tokens if not t.startswith("#")]), 0)
+        tree = _section(_tokens(text.rstrip(b"\0\n")), 0)
     except (_DamagedError, StopIteration):
         return None
     for name, group in tree.items():
@@ -61,7 +62,7 @@ def _group(name: str, group: Mapping[str, object]) -> Group | None:
         return None
     members = {_word(volume.get("id")) for volume in volumes.values() if isinstance(volume, dict)}
     uuid, seqno = _word(group.get("id")), _word(group.get("seqno"))
-    if not all(_UUID.fullmatch(one) for one in {uuid, *members}) or not seqno.isdecimal():
+    if not all(_UUID.fullmatch(one) for one in {uuid, *members}) or not _NUMBER.fullmatch(seqno):
         return None
     if not _NAME.fullmatch(name):
         return None
@@ -79,13 +80,21 @@ def _group(name: str, group: Mapping[str, object]) -> Group | None:
 
 
 def _snapshots(volumes: object) -> Iterator[tuple[str, str]]:
-    """A classic one is joined to its origin by a hidden volume; a thin one names it itself."""
+    """Each snapshot and its origin: a thin one names it, a hidden volume that of a classic one."""
     for name, volume in volumes.items() if isinstance(volumes, dict) else ():
         for segment in volume.values() if isinstance(volume, dict) else ():
             origin = _word(segment.get("origin")) if isinstance(segment, dict) else ""
             if origin:
                 store = _word(segment.get("cow_store")) or _word(segment.get("merging_store"))
                 yield store or name, origin
+
+
+def _tokens(text: bytes) -> Iterator[str]:
+    for match in _TOKEN.finditer(text):
+        if match[0] == b'"':
+            raise _DamagedError
+        if not match[0].startswith(b"#"):
+            yield match[0].decode("utf-8", "surrogateescape")
 
 
 def _section(tokens: Iterator[str], depth: int) -> dict[str, object]:

@@ -85,6 +85,19 @@ def test_a_damaged_chunk_tree_stays(tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(811 + 17 + 44, b"\xff\xff"), (148, b"\xf0\xff\xff\xff"), (148, b"\x08\0\0\0")],
+    ids=["stripes of a chunk", "large nodes", "small nodes"],
+)
+def test_a_superblock_with_impossible_numbers_stays(
+    tmp_path: Path, offset: int, value: bytes
+) -> None:
+    image = made(tmp_path)
+    poke(image, 0x10000 + offset, value)
+    assert btrfs_device.unsettable(FileBlocks(image)) == "its chunk tree is not understood"
+
+
 def test_one_of_several_devices_stays(tmp_path: Path) -> None:
     images = [tmp_path / "a", tmp_path / "b"]
     for image in images:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from unclone.images.identifiers.lvm_text import parse_group
 
 UUID = "Vg0Vg0-AbCd-1111-2222-3333-4444-zzzzz1"
@@ -38,3 +40,12 @@ def test_without_volumes_there_is_none() -> None:
     group = parse_group(TEXT.replace("logical_volumes", "others").encode())
     assert group is not None
     assert group.snapshots == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [TEXT.replace("= 9", "= " + "9" * 5000), TEXT + 'more { a = "' + r"\"" * 100_000],
+    ids=["a change count of 5000 digits", "a string without end"],
+)
+def test_damaged_text_describes_no_group(text: str) -> None:
+    assert parse_group(text.encode()) is None
