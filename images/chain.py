@@ -7,9 +7,9 @@ the header also says which format it has.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import RefusedError
@@ -20,7 +20,6 @@ from unclone.images.text import printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from typing import BinaryIO
 
     from unclone.images.formats.header import Header
@@ -153,10 +152,13 @@ class _Reader:
                 f"the {role.word} of {owner} is not a plain file name: {printable(name)}",
                 hint=role.hint,
             )
+        real = Path(os.path.realpath(role.owner.parent / name))
         try:
-            real = _resolved(role.owner.parent / name)
-            there = real.exists()
-        except (OSError, RuntimeError) as error:  # a name too long, a symlink loop
+            real.stat()
+            there = True
+        except FileNotFoundError:
+            there = False
+        except OSError as error:  # a name too long, a symlink loop
             raise RefusedError(
                 f"the {role.word} of {owner} cannot be reached: {printable(name)}", hint=role.hint
             ) from error
@@ -175,11 +177,3 @@ class _Reader:
 def _inode(file: BinaryIO) -> tuple[int, int]:
     found = os.fstat(file.fileno())
     return found.st_dev, found.st_ino
-
-
-def _resolved(path: Path) -> Path:
-    """``path.resolve()`` with an error for a symlink loop, which Python 3.13 does not raise."""
-    real = path.resolve()
-    if real.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    return real

@@ -71,9 +71,8 @@ def write_finished(entries: Sequence[Entry]) -> None:
 
 def read(image: Path) -> Marker | Pointer | None:
     """What the journal beside *image* says; None when there is none, or it is not complete."""
-    content = _content(journal_path(image))
     try:
-        found = json.loads(content)
+        found = json.loads(_content(journal_path(image)))
         if found["version"] != _VERSION:
             raise RefusedError(
                 f"{shown(journal_path(image))} was written by another version of unclone",
@@ -85,7 +84,7 @@ def read(image: Path) -> Marker | Pointer | None:
             return None
         entries = tuple(_entry(disk, image) for disk in found["disks"])
         return Marker(entries, finished=found["state"] == "finished")
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -140,7 +139,7 @@ def renamed_from(image: Path) -> Iterator[Path]:
     inode = image.stat().st_ino
     for path in sorted(image.parent.glob(".*.unclone-journal.json")):
         name = path.name.removeprefix(".").removesuffix(".unclone-journal.json")
-        if not name or path == journal_path(image):
+        if not name.strip(".") or path == journal_path(image):
             continue
         found = read(image.with_name(name))
         if not isinstance(found, Marker) or found.finished:
@@ -206,7 +205,6 @@ def _spelled(path: Path, base: Path) -> str:
 def _path(spelled: str, base: Path) -> Path:
     if "/" not in spelled:
         return base.with_name(spelled)  # ValueError for "", "." and the like
-    path = Path(spelled)
-    if path != path.resolve() or not path.is_absolute():
+    if spelled != os.path.realpath(spelled):
         raise ValueError(spelled)
-    return path
+    return Path(spelled)

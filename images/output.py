@@ -7,6 +7,8 @@ distinguishes an active run from one that was killed.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
@@ -27,7 +29,6 @@ from unclone.images.transaction import Disk, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from unclone.images.formats.header import Format
     from unclone.images.image import Image
@@ -144,7 +145,7 @@ class ToOutput(Transaction):
 
 def _target(path: Path) -> Path:
     """Where *path* will be: its real directory, its own name. Raises UsageError without one."""
-    directory = path.parent.resolve()
+    directory = Path(os.path.realpath(path.parent))  # which has no error for a loop of symlinks
     if not directory.is_dir():
         raise UsageError(
             f"the directory of the output {shown(path)} does not exist", hint="Make it first."
@@ -162,8 +163,7 @@ def _require_other(target: Path, image: Image) -> None:
     found = target.stat()
     for layer in image.chain:
         for path in layer.files:
-            source = path.stat()
-            if (found.st_dev, found.st_ino) == (source.st_dev, source.st_ino):
+            if os.path.samestat(found, path.stat()):
                 raise UsageError(
                     f"the output {shown(target)} is the image itself, or a file it depends on",
                     hint="Leave out --output to change the image in place.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images import journal, overlay, qemu_img
@@ -33,7 +34,6 @@ from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from unclone.images.image import Image
 
@@ -72,7 +72,7 @@ def recover(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
     on (or a VM uses the image), RefusedError when the left-overs do not belong to this image or
     are incomplete; nothing is changed then.
     """
-    output = path.parent.resolve() / path.name
+    output = Path(os.path.realpath(path.parent), path.name)
     discarded = _discard_output(output)
     if discarded and not path.exists():
         return Recovery(Action.DISCARDED, (output,))

@@ -209,6 +209,8 @@ def test_the_output_is_never_part_of_the_source(tmp_path: Path, name: str) -> No
 def test_the_output_needs_a_directory(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2")
     unchanged(tmp_path, image, tmp_path / "no" / "clone.qcow2", "directory of the output")
+    (tmp_path / "loop").symlink_to("loop")
+    unchanged(tmp_path, image, tmp_path / "loop" / "clone.qcow2", "directory of the output")
     (tmp_path / "folder").mkdir()
     unchanged(tmp_path, image, tmp_path / "folder", "already exists", overwrite=True)
 

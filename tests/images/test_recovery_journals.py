@@ -39,6 +39,10 @@ GARBAGE = {
     "odd format": b'{"version":1,"state":"committed","disks":[{"image":"a","format":"x","inode":1,'
     b'"birth":"1"}]}',
     "deep": b"[" * 100_000,
+    "infinite": b'{"version":1,"state":"committed","disks":[{"image":"a","format":"raw",'
+    b'"inode":Infinity,"birth":"1"}]}',
+    "null byte": b'{"version": 1, "first": "a\\u0000b"}',
+    "surrogate": b'{"version": 1, "first": "\\ud800"}',
 }
 
 
@@ -112,6 +116,19 @@ def test_a_journal_cannot_reach_into_another_directory(tmp_path: Path) -> None:
     interrupt(images, committed=True)
     journal_path(images[1]).unlink()  # the other directory knows nothing of it
     refused(images[0], r"data\.qcow2, which does not belong to its run")
+
+
+def test_a_directory_that_is_a_loop_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="cannot be reached"):
+        recover(tmp_path / "loop" / "disk.qcow2")
+
+
+def test_a_file_that_is_nearly_called_like_a_journal_is_none(tmp_path: Path) -> None:
+    image = make(tmp_path / "disk.qcow2")
+    (tmp_path / "...unclone-journal.json").write_text("{}")
+    with InPlace([Disk(image)]) as transaction:
+        assert transaction.warnings == ()
 
 
 @pytest.mark.parametrize("name", ["../disk.qcow2", "elsewhere/data.qcow2", "/x/../y", "", "."])
