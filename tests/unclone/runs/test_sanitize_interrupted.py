@@ -5,30 +5,34 @@ With the installed command on a whole guest; the transaction has its own tests, 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import kills
 from tests.support.command import PROGRAM, process
-from tests.support.disks import BARE_ROOT, Part, make_disk
+from tests.support.kills import (
+    STATUSES,
+    copied,
+    digest,
+    identity,
+    interrupted,
+    mounts_below,
+    processes_with,
+    started,
+)
 from tests.support.readback import check_image
 from unclone.images.overlay import journal_path
 
-ID = "0123456789abcdef0123456789abcdef"
-TREE = {
-    **BARE_ROOT,
-    "/etc/machine-id": f"{ID}\n",
-    "/var/lib/dbus/machine-id": f"{ID}\n",
-    "/usr/lib/systemd/systemd": "ELF",
-    **{f"/var/log/journal/{ID}/{number}.journal": b"x" * 20_000 for number in range(30)},
-}
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MOMENTS = 20
 
 
@@ -36,7 +40,7 @@ MOMENTS = 20
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A guest to copy."""
     folder = tmp_path_factory.mktemp("golden")
-    return make_disk(folder / "disk.qcow2", [Part("ext4", tree=TREE)], form="qcow2")
+    return kills.golden(folder / "disk.qcow2")
 
 
 @pytest.fixture(scope="module")
@@ -47,47 +51,6 @@ def complete(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     done = process("sanitize", "--engine", "direct", image)
     assert done.returncode == 0, done.stderr
     return identity(image), time.monotonic() - started
-
-
-def copied(golden: Path, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return Path(shutil.copy(golden, folder / "disk.qcow2"))
-
-
-def identity(image: Path) -> str:
-    """Say "old", "new", or what else the machine-id files and the journal on *image* are."""
-    raw = image.with_suffix(".raw")
-    subprocess.run(["qemu-img", "convert", "-O", "raw", image, raw], check=True)
-    try:
-        target = f"{raw}?offset={1024 * 1024}"
-        sound = subprocess.run(["e2fsck", "-fn", target], capture_output=True, check=False)
-        script = "cat /etc/machine-id\nls -p /var/lib/dbus\nls -p /var/log/journal\n"
-        said = subprocess.run(
-            ["debugfs", "-f", "-", target], input=script.encode(), capture_output=True, check=True
-        ).stdout.decode()
-    finally:
-        raw.unlink()
-    assert sound.returncode == 0, sound.stdout
-    present = (f"\n{ID}\n" in said, "/machine-id/" in said, f"/{ID}/" in said)
-    if present == (True, True, True):
-        return "old"
-    return said if any(present) else "new"
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def started(
-    *images: Path, engine: str = "direct", temporary: Path | None = None, before: str = ""
-) -> subprocess.Popen[str]:
-    """A run on *images* by the program *before*, if one is given."""
-    argv = [before] if before else []
-    argv += [os.fspath(PROGRAM), "sanitize", "--engine", engine, *map(os.fspath, images)]
-    environment = {**os.environ, "TMPDIR": str(temporary)} if temporary else None
-    return subprocess.Popen(
-        argv, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
-    )
 
 
 @pytest.mark.slow
@@ -162,9 +125,6 @@ def test_ctrl_c_while_the_image_is_written_says_that_it_is_complete(
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
 
-STATUSES = {signal.SIGTERM: 143, signal.SIGHUP: 129}
-
-
 @pytest.mark.parametrize(
     ("phase", "number"),
     [
@@ -226,6 +186,16 @@ def test_sigterm_at_any_moment(
             assert "as it was" not in said
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", kills.FORMS)
+def test_struck_while_it_changes_something(tmp_path: Path, form: str) -> None:
+    """`benchmarks.kills` does this more often."""
+    image = kills.golden(tmp_path / f"disk.{form}", form)
+    guest = kills.Undisturbed.measured(image, tmp_path / "undisturbed")
+    for seed in range(4):
+        assert kills.strike(guest, tmp_path / str(seed), seed)
+
+
 def test_recover_removes_what_a_killed_run_left(golden: Path, tmp_path: Path) -> None:
     # The temporary directory of that run, and a folder with such a name that it did not make.
     temporary, other = tmp_path / "temporary", tmp_path / "temporary/unclone-direct-other"
@@ -282,33 +252,3 @@ def test_ctrl_c_while_the_appliance_starts(golden: Path, tmp_path: Path) -> None
     assert digest(image) == digest(golden)
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
     assert not processes_with(image)
-
-
-def interrupted(
-    run: subprocess.Popen[str],
-    phase: str,
-    number: signal.Signals = signal.SIGINT,
-    *,
-    process_group: bool = True,
-) -> str:
-    """Send Ctrl-C to the whole foreground, as a terminal does, when *phase* is announced."""
-    assert run.stderr is not None
-    said = ""
-    for line in run.stderr:
-        said += line
-        if phase in line:
-            (os.killpg if process_group else os.kill)(run.pid, number)
-            break
-    said += run.communicate(timeout=120)[1]
-    return said
-
-
-def mounts_below(folder: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line for line in lines if f" {folder}/" in line]
-
-
-def processes_with(image: Path) -> list[str]:
-    """The command lines of processes that name *image*."""
-    done = subprocess.run(["pgrep", "-fa", str(image)], capture_output=True, text=True, check=False)
-    return done.stdout.splitlines()
