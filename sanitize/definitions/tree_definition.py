@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.sanitize.definitions.definition import Definition, Field
 from unclone.sanitize.definitions.rule import Treatment
+from unclone.sanitize.definitions.substitution import UUID, name_pattern
 from unclone.sanitize.definitions.text.splicing import Edit
+from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -48,6 +50,27 @@ def fields(
                         removal=(node.lines or node.pair) if goes else None,
                         prefix=prefix,
                     )
+
+
+def mentions(
+    rule: Rule, node: Node, text: str, old_name: str, *, scope: str = ""
+) -> Iterator[Field]:
+    """The parts of *node* that are the name, a UUID or a MAC address: each is a field of *rule*.
+
+    So what stands around them, in quotes or in a block of lines, is not written again.
+    """
+    start, end = node.inner
+    inner = text[start:end]
+    found = [(one.start, one.end) for one in addresses.find(inner)]
+    found += [match.span() for match in UUID.finditer(inner)]
+    pattern = name_pattern(old_name)
+    found += [match.span() for match in pattern.finditer(inner)] if pattern else []
+    at = 0
+    for first, last in sorted(found):
+        if first >= at:
+            at = last
+            value = inner[first:last]
+            yield Field(rule, node.place, value, start + first, start + last, str, scope=scope)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ CARDS = {
     "ova-virtualbox": ["08:00:27:d1:f0:a3"],
     "ova-vmware": ["00:50:56:ae:3c:19"],
     "ovf-collection": ["52:54:00:aa:bb:01", "52:54:00:aa:bb:02"],
+    "ovf-ovirt": ["56:6f:1a:2c:00:07"],
     "ovf-virtualbox": ["08:00:27:d1:f0:a3"],
     "ovf-vmware": ["00:50:56:ae:3c:19"],
     "proxmox-cloud-init-template": ["02:00:00:12:34:56", ""],

@@ -11,10 +11,10 @@ from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.cloud_init_fields import seed_fields
 from unclone.sanitize.definitions.definition import Active, Card, Definition, Field
 from unclone.sanitize.definitions.formats.incus import FORMAT
-from unclone.sanitize.definitions.formats.incus.rules import INSTANCE, SEED, STORAGE
+from unclone.sanitize.definitions.formats.incus.rules import INSTANCE, RAW, SEED, STORAGE
 from unclone.sanitize.definitions.text.tree import Node, Shape
 from unclone.sanitize.definitions.text.yaml_tree import read_documents
-from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields
+from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Incus' own; addresses of LXD (00:16:3e) stay LXD's.
 PREFIX = bytes.fromhex("10666a")
+
+#: An Ethernet address in its longest spelling; those of InfiniBand have 8 or 20 octets.
+MAC_LENGTH = len("00:16:3e:00:00:00")
 
 _RUNNING = ("Running", "Frozen", "Freezing", "Thawed", "Starting", "Stopping")
 #: What `config` and `devices` are called where those of the profiles are worked in.
@@ -53,6 +56,10 @@ def read(source: Source) -> Definition:
         copied = scope.startswith("snapshot")
         rules = [rule for rule in INSTANCE if not (copied and rule.id in ("name", "uuid"))]
         found += fields(rules, instance, applies=_applies, label=_label, scope=scope, prefix=PREFIX)
+        for rule in RAW:
+            for path in rule.where.split(" | "):
+                for node in instance.find(path):
+                    found += mentions(rule, node, source.text, name, scope=scope)
         for each in seed_fields(SEED, instance, source.text, name, scope):
             if isinstance(each, Field):
                 found.append(each)
@@ -92,10 +99,12 @@ def _applies(rule: Rule, node: Node) -> bool:
     match rule.id:
         case "disk":
             return kind == "disk"
+        case "mac" | "infiniband-address":
+            return (rule.id == "mac") == (len(node.value) <= MAC_LENGTH)
         case "tpm":
             return node.value == "tpm"
         case "host-device":
-            return kind in ("pci", "gpu", "usb", "infiniband", "nic")
+            return kind in ("pci", "gpu", "usb", "infiniband", "nic", "unix-hotplug")
         case "last-state":
             return node.step != "volatile.last_state.idmap"
         case _:
@@ -125,6 +134,7 @@ def _cards(main: Node) -> Iterator[Card]:
         _label(node): node.value
         for key in ("expanded_config", "config")
         for node in main.find(f"{key}/volatile.*.hwaddr")
+        if len(node.value) <= MAC_LENGTH
     }
     named = devices if "expanded_devices" in main.entries else (*devices, *volatile)
     for name in dict.fromkeys(named):

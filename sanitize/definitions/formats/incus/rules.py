@@ -38,7 +38,8 @@ _CONFIG = rules(
         "instance-id",
         FieldKind.UUID,
         _RENEW,
-        "config/volatile.cloud_init.instance-id",
+        # Its documentation spells it with an underscore, its code with a hyphen.
+        ("config/volatile.cloud-init.instance-id", "config/volatile.cloud_init.instance-id"),
         "cloud-init does its work again for a new one, and not for the old one",
     ),
     (
@@ -78,6 +79,8 @@ _CONFIG = rules(
             "config/volatile.last_state.ready",
             "config/volatile.*.last_state.*",
             "config/volatile.evacuate.origin",
+            "config/volatile.*.mig.uuid",
+            "config/volatile.*.vgpu.uuid",
         ),
         "it is what the source did last",
     ),
@@ -92,6 +95,21 @@ _CONFIG = rules(
 
 _DEVICE = rules(
     _DEVICES,
+    (
+        "infiniband-address",
+        FieldKind.OTHER,
+        _KEEP,
+        ("config/volatile.*.hwaddr", "devices/*/hwaddr"),
+        "an InfiniBand address is that of the host's card: give the new instance another card",
+        Level.WARNING,
+    ),
+    (
+        "disk-wwn",
+        FieldKind.WWN,
+        _RENEW,
+        "devices/*/wwn",
+        "a World Wide Name is unique; multipath takes two disks that share one for the same",
+    ),
     (
         "device-host-interface",
         FieldKind.INTERFACE,
@@ -126,7 +144,10 @@ _DEVICE = rules(
         "host-device",
         FieldKind.OTHER,
         _KEEP,
-        ("devices/*/address", "devices/*/pci", "devices/*/busnum"),
+        tuple(
+            f"devices/*/{key}"
+            for key in ("address", "pci", "busnum", "serial", "mig.uuid", "mdev", "id")
+        ),
         "a device of the host belongs to one running instance: give the new one another",
         Level.WARNING,
     ),
@@ -174,5 +195,17 @@ STORAGE = rules(
     ),
 )
 
+#: Names, UUIDs and addresses in it follow.
+RAW = rules(
+    _OPTIONS,
+    (
+        "raw-arguments",
+        FieldKind.OTHER,
+        _FOLLOW,
+        ("config/raw.qemu", "config/raw.qemu.conf", "config/raw.lxc"),
+        "they are passed on to the hypervisor as they are",
+    ),
+)
+
 INSTANCE = (*_CONFIG, *_DEVICE)
-RULES = (*INSTANCE, *SEED, *STORAGE)
+RULES = (*INSTANCE, *SEED, *STORAGE, *RAW)

@@ -13,6 +13,7 @@ from unclone.sanitize.definitions.formats.vbox.fields import PREFIX as VIRTUALBO
 from unclone.sanitize.definitions.formats.vbox.fields import machine_cards, machine_fields
 from unclone.sanitize.definitions.formats.vmx.cards import PREFIX as VMWARE_PREFIX
 from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place, with_line
+from unclone.sanitize.identities.uuids import is_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
 QEMU_PREFIX = bytes.fromhex("525400")
 _ETHERNET = "10"
+_MAC = re.compile("[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
+_SYSTEM_TYPE = "VirtualSystemType"
 _REPEATED = (rules.VMWARE_CARD, *rules.VIRTUALBOX)
 
 _HOST_NAMES = {"hostname", "local-hostname", "fqdn", "host_name"}
 _INSTANCE_IDS = {"instance-id", "instance_id", "instanceid"}
 _VMWARE_CARD = re.compile(r"(ethernet\d+)\.address", re.IGNORECASE)
 _EXTRA = (
-    (rules.VMWARE_UUID, re.compile(r"uuid\.(bios|location)", re.IGNORECASE)),
-    (rules.VMWARE_ID, re.compile(r"vc\.uuid|policy\.vm\.mvmtid", re.IGNORECASE)),
+    (rules.VMWARE_UUID, re.compile(r"uuid(\.(bios|location))?", re.IGNORECASE)),
+    (rules.VMWARE_ID, re.compile(r"vc\.uuid|instanceuuid|policy\.vm\.mvmtid", re.IGNORECASE)),
     (rules.VMWARE_CARD, _VMWARE_CARD),
     (rules.VMWARE_PORT, re.compile(r"remotedisplay\.vnc\.port", re.IGNORECASE)),
     (
@@ -38,6 +41,19 @@ _EXTRA = (
         re.compile(
             r"vm\.genidx?|vmci\d+\.id|ethernet\d+\.generatedaddress(offset)?|scsi\d+\.saswwid|"
             r"sched\.swap\.derivedname|migrate\.hostlog|extendedconfigfile",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        rules.VMWARE_STORAGE_ADDRESS,
+        re.compile(r"wwn\.(node|port|type)|nvme\d+\.subnqnuuid", re.IGNORECASE),
+    ),
+    (rules.VMWARE_VARIABLES, re.compile("nvram", re.IGNORECASE)),
+    (
+        rules.VMWARE_KEPT,
+        re.compile(
+            r"(scsi|sata|ide|nvme)\d+:\d+\.(hbr_filter\.rdid|fcd\.uuid)|hbr_filter\.gid|"
+            r"ethernet\d+\.externalid|ethernet\d+\.dvs\.(portid|connectionid)",
             re.IGNORECASE,
         ),
     ),
@@ -69,7 +85,7 @@ class Descriptor:
 def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
     """The one machine in *source*. Raises RefusedError for none and for several."""
     root = read_xml(source)
-    systems = [element for element in root.walk() if element.tag == "VirtualSystem"]
+    systems = [element for element in root.walk() if _is_section(element, "VirtualSystem")]
     if len(systems) != 1:
         found = f"{len(systems)} machines" if systems else "no <VirtualSystem>"
         raise RefusedError(
@@ -80,6 +96,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
         *_system(source, root, system),
         *_hardware(source, system),
         *_properties(root),
+        *_ovirt(source, system),
         *_disks(root, in_archive=in_archive),
     ]
     # Where the hardware section has addresses, a hypervisor's own elements only repeat them.
@@ -100,7 +117,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
 
 def _name(system: Element) -> str:
     name = system.first("Name")
-    identifier = system.first("VirtualHardwareSection/System/VirtualSystemIdentifier")
+    identifier = _setting(system, "VirtualSystemIdentifier")
     said = (name.value if name else "", identifier.value if identifier else "")
     id_ = _local(system, "id")
     return next((each for each in said if each), id_.value if id_ else "")
@@ -111,31 +128,70 @@ def _system(source: Source, root: Element, system: Element) -> Iterator[Field]:
     for element in (system, *items):
         if id_ := _local(element, "id"):
             yield _attribute(rules.SYSTEM_ID, element, id_)
-    for rule, path in (
-        (rules.SYSTEM_NAME, "Name"),
-        (rules.IDENTIFIER, "VirtualHardwareSection/System/VirtualSystemIdentifier"),
-    ):
-        for element in system.find(path):
-            yield from _words(source, rule, element)
+    for element in system.find("Name"):
+        yield from _words(source, rules.SYSTEM_NAME, element)
+    for section in _sections(system, "VirtualHardwareSection"):
+        for element in section.find("System/VirtualSystemIdentifier"):
+            yield from _words(source, rules.IDENTIFIER, element)
 
 
 def _is_startup(item: Element) -> bool:
-    return item.parent is not None and item.parent.tag == "StartupSection"
+    return item.parent is not None and _is_section(item.parent, "StartupSection")
+
+
+def _is_section(element: Element, name: str) -> bool:
+    """Whether it is a <name>, or a <Section xsi:type="ovf:name_Type"> as in OVF 0.9 and oVirt."""
+    if element.tag in ("Section", "Content"):
+        return _value(element, "type").rpartition(":")[2] == f"{name}_Type"
+    return element.tag == name
+
+
+def _sections(parent: Element, name: str) -> Iterator[Element]:
+    return (child for child in parent.children if _is_section(child, name))
+
+
+def _disk_elements(root: Element) -> Iterator[Element]:
+    for section in _sections(root, "DiskSection"):
+        yield from section.find("Disk")
+
+
+def _setting(system: Element, name: str) -> Element | None:
+    """What the hardware section says of the system: its identifier, its type."""
+    sections = _sections(system, "VirtualHardwareSection")
+    return next((e for section in sections for e in section.find(f"System/{name}")), None)
+
+
+def _ovirt(source: Source, system: Element) -> Iterator[Field]:
+    """The ids of oVirt: that of the machine is the one of its operating system's section."""
+    for section in _sections(system, "OperatingSystemSection"):
+        id_ = _local(section, "id")
+        if id_ and is_uuid(id_.value):
+            yield _attribute(rules.OVIRT_ID, section, id_)
+    for element in system.find("CustomSerialNumber"):
+        yield from _words(source, rules.OVIRT_SERIAL, element)
 
 
 def _hardware(source: Source, system: Element) -> Iterator[Field]:
-    kind = system.first("VirtualHardwareSection/System/VirtualSystemType")
+    kind = _setting(system, _SYSTEM_TYPE)
     prefix = _prefix(kind.value.lower() if kind else "")
     for number, item in enumerate(_card_items(system)):
-        for address in item.find("Address"):
+        for address in _addresses(item):
             yield from _words(source, rules.CARD, address, label=f"nic{number}", prefix=prefix)
-    for section in system.find("VirtualHardwareSection"):
-        for extra in section.find("ExtraConfig"):
-            yield from _extra(source, extra)
+    for section in _sections(system, "VirtualHardwareSection"):
+        for extra in section.walk():
+            if extra.tag in ("ExtraConfig", "Config"):
+                yield from _extra(source, extra)
+
+
+def _addresses(item: Element) -> Iterator[Element]:
+    """Where a card's address is: in <Address> most often, in <MACAddress> in oVirt's dialect."""
+    for element in item.walk():
+        if element.tag in ("Address", "MACAddress") or _MAC.fullmatch(element.value):
+            yield element
 
 
 def _card_items(system: Element) -> Iterator[Element]:
-    for section in system.find("VirtualHardwareSection"):
+    for section in _sections(system, "VirtualHardwareSection"):
         for item in section.children:
             type_ = item.first("ResourceType")
             if item.tag == "EthernetPortItem" or (
@@ -147,7 +203,7 @@ def _card_items(system: Element) -> Iterator[Element]:
 def _cards(system: Element, machines: Sequence[Element]) -> Sequence[Card]:
     """The cards; their addresses may be in VirtualBox's or VMware's own elements alone."""
     items = [
-        Card(f"nic{number}", address.value if (address := item.first("Address")) else "")
+        Card(f"nic{number}", next((address.value for address in _addresses(item)), ""))
         for number, item in enumerate(_card_items(system))
     ]
     if any(card.mac for card in items):
@@ -155,7 +211,8 @@ def _cards(system: Element, machines: Sequence[Element]) -> Sequence[Card]:
     virtualbox = [card for machine in machines for card in machine_cards(machine)]
     vmware = [
         Card(found[1], _value(extra, "value"))
-        for extra in system.find("VirtualHardwareSection/ExtraConfig")
+        for section in _sections(system, "VirtualHardwareSection")
+        for extra in section.find("ExtraConfig")
         if (found := _VMWARE_CARD.fullmatch(_value(extra, "key")))
     ]
     return virtualbox or vmware or items
@@ -173,6 +230,8 @@ def _extra(source: Source, extra: Element) -> Iterator[Field]:
     if key is None or value is None:
         return
     for rule, pattern in _EXTRA:
+        if extra.tag == "Config" and rule not in (rules.VMWARE_UUID, rules.VMWARE_ID):
+            continue
         if pattern.fullmatch(key.value) and (value.value or rule is rules.VMWARE_MADE):
             yield _attribute(
                 rule,
@@ -189,7 +248,7 @@ def _properties(root: Element) -> Iterator[Field]:
     for element in root.walk():
         if element.tag != "Property" or element.parent is None:
             continue
-        if element.parent.tag != "ProductSection":
+        if not _is_section(element.parent, "ProductSection"):
             continue
         key = _local(element, "key")
         name = key.value.lower() if key else ""
@@ -206,7 +265,7 @@ def _properties(root: Element) -> Iterator[Field]:
 
 
 def _disks(root: Element, *, in_archive: bool) -> Iterator[Field]:
-    for disk in root.find("DiskSection/Disk"):
+    for disk in _disk_elements(root):
         if (found := _local(disk, "uuid")) and found.value:
             yield _attribute(rules.DISK_ID, disk, found)
     if in_archive:
@@ -225,7 +284,7 @@ def _named_disks(root: Element) -> Iterator[Disk]:
     labels = _labels(root)
     formats = {
         _value(disk, "fileRef"): "vmdk" if "vmdk" in _value(disk, "format").lower() else ""
-        for disk in root.find("DiskSection/Disk")
+        for disk in _disk_elements(root)
     }
     for file in root.find("References/File"):
         id_ = _value(file, "id")
@@ -237,7 +296,7 @@ def _labels(root: Element) -> dict[str, str]:
     """The id of each disk by that of the file it is in."""
     return {
         _value(disk, "fileRef"): _value(disk, "diskId")
-        for disk in root.find("DiskSection/Disk")
+        for disk in _disk_elements(root)
         if _value(disk, "fileRef")
     }
 

@@ -46,6 +46,7 @@ CARD = Rule(
     FieldKind.MAC,
     _RENEW,
     "VirtualHardwareSection/Item[ResourceType=10]/Address | "
+    "VirtualHardwareSection/Item[ResourceType=10]/MACAddress | "
     "VirtualHardwareSection/EthernetPortItem/Address",
     "an address is unique in its network",
     _SPEC,
@@ -102,7 +103,8 @@ VMWARE_UUID = Rule(
     "vmware-uuid",
     FieldKind.MACHINE_UUID,
     _RENEW,
-    "VirtualHardwareSection/ExtraConfig[@vmw:key='uuid.bios' or 'uuid.location']/@vmw:value",
+    "VirtualHardwareSection/ExtraConfig[@vmw:key='uuid.bios' or 'uuid.location']/@vmw:value | "
+    "VirtualHardwareSection/Config[@vmw:key='uuid']/@vmw:value",
     "the guest reads it as product_uuid",
     _VMWARE,
 )
@@ -147,6 +149,49 @@ GUEST_INFO = Rule(
     _VMWARE,
     Level.WARNING,
 )
+VMWARE_STORAGE_ADDRESS = Rule(
+    "vmware-storage-address",
+    FieldKind.OTHER,
+    _REMOVE,
+    "VirtualHardwareSection/ExtraConfig[@vmw:key='wwn.node' and others]",
+    "storage knows the machine by it; vCenter gives each machine its own",
+    _VMWARE,
+)
+VMWARE_VARIABLES = Rule(
+    "vmware-nvram",
+    FieldKind.OTHER,
+    _KEEP,
+    "VirtualHardwareSection/ExtraConfig[@vmw:key='nvram']/@vmw:value",
+    "the importer gives the machine a copy of that file",
+    _VMWARE,
+)
+VMWARE_KEPT = Rule(
+    "vmware-attachment",
+    FieldKind.OTHER,
+    _KEEP,
+    "VirtualHardwareSection/ExtraConfig[@vmw:key='ethernet#.externalId' and others]/@vmw:value",
+    "a switch port, a replication or a disk of vCenter belongs to one machine: attach it anew",
+    _VMWARE,
+    Level.WARNING,
+)
+OVIRT_ID = Rule(
+    "ovirt-id",
+    FieldKind.MACHINE_UUID,
+    _RENEW,
+    "OperatingSystemSection/@ovf:id",
+    "oVirt takes it for the machine's id, which the guest reads as product_uuid",
+    "https://github.com/oVirt/ovirt-engine/blob/master/backend/manager/modules/utils/src/main/"
+    "java/org/ovirt/engine/core/utils/ovf/OvfVmReader.java",
+)
+OVIRT_SERIAL = Rule(
+    "ovirt-serial",
+    FieldKind.SERIAL,
+    _RENEW,
+    "CustomSerialNumber",
+    "the guest reads it as product_serial",
+    "https://github.com/oVirt/ovirt-engine/blob/master/backend/manager/modules/utils/src/main/"
+    "java/org/ovirt/engine/core/utils/ovf/OvfReader.java",
+)
 
 #: What VirtualBox's own description of the machine has, of what a .vbox can have.
 VIRTUALBOX = tuple(
@@ -170,6 +215,9 @@ ARCHIVE_RULES = (
     VMWARE_PORT,
     VMWARE_MADE,
     GUEST_INFO,
+    VMWARE_STORAGE_ADDRESS,
+    VMWARE_VARIABLES,
+    VMWARE_KEPT,
     *VIRTUALBOX,
 )
-RULES = (*ARCHIVE_RULES, DISK, DISK_SIZE)
+RULES = (*ARCHIVE_RULES, DISK, DISK_SIZE, OVIRT_ID, OVIRT_SERIAL)

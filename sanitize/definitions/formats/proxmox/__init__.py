@@ -7,13 +7,13 @@ import re
 from unclone.sanitize.definitions.definition import Format
 from unclone.sanitize.definitions.text.source import HEAD
 
-_LINE = rb"#.*|\[[\w:-]+\]\s*|[a-z][a-z_]*\d*:([ \t]+\S.*|\s*)|\s*"
+_LINE = rb"#.*|\[[\w:-]+\]\s*|[a-z][a-z_-]*\d*:([ \t]+\S.*|\s*)|\s*"
 #: Keys that name what only Proxmox has, or that it always writes.
 _TELLING = (
     rb"(?m)^(?:scsihw|ostype|smbios1|vmgenid|bootdisk|efidisk0|tpmstate0|numa|sockets|agent|onboot|"
     rb"net\d+|(?:scsi|virtio|sata|ide|unused)\d+):[ \t]"
 )
-_CONTAINER = rb"(?m)^(?:rootfs|lxc\.[\w.]+|arch|hostname):"
+_CONTAINER = rb"(?m)^(?:rootfs|lxc\.[\w.]+|hostname|unprivileged):"
 
 
 def detects(head: bytes) -> bool:

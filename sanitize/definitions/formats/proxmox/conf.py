@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.text.source import Source
 
 _SECTION = re.compile(r"\[(special:)?([A-Za-z][\w-]*)\]\s*")
-_ENTRY = re.compile(r"([a-z][a-z_]*)(\d*):[ \t]*+(\S(?:.*\S)?)?[ \t]*")
+_ENTRY = re.compile(r"([a-z][a-z_-]*)(\d*):[ \t]*+(\S(?:.*\S)?)?[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def read_entries(source: Source) -> list[Entry]:
         if not line.text.strip() or line.text.startswith("#"):
             continue
         if header := _SECTION.fullmatch(line.text):
-            section = header[2]
+            section = (header[1] or "") + header[2]
             continue
         match = _ENTRY.fullmatch(source.text, line.start, line.end)
         if match is None:

@@ -40,7 +40,7 @@ _DISKS = {"scsi", "virtio", "sata", "ide"}
 _HOST_DEVICES = {"hostpci", "usb", "serial", "parallel"}
 _SAVED = {"suspended", "suspending"}
 #: Sections that are no snapshots: changes for the next start, and what cloud-init was told.
-_OTHER_SECTIONS = {"PENDING", "cloudinit", "fleecing"}
+_OTHER_SECTIONS = {"PENDING", "special:cloudinit", "special:fleecing"}
 
 
 def read(source: Source) -> Definition:
@@ -273,5 +273,8 @@ _SIMPLE = {
     "ipconfig": rules.ADDRESS,
     "cipassword": rules.PASSWORD,
     "cicustom": rules.CUSTOM,
+    "virtiofs": rules.SHARED_FOLDER,
+    "hookscript": rules.HOOK,
+    "fleecing-images": rules.FLEECING,
     **dict.fromkeys(_HOST_DEVICES, rules.HOST_DEVICE),
 }

@@ -159,6 +159,31 @@ HOST_DEVICE = Rule(
     Level.WARNING,
 )
 
+SHARED_FOLDER = Rule(
+    "shared-folder",
+    FieldKind.OTHER,
+    _KEEP,
+    "virtiofs#",
+    "both machines see the same folder; give the new one its own where they must not",
+    _DOC,
+)
+HOOK = Rule(
+    "hook-script",
+    FieldKind.OTHER,
+    _KEEP,
+    "hookscript",
+    "it is run for both machines, with the number of each: see whether it names the source",
+    _DOC,
+)
+FLEECING = Rule(
+    "fleecing-images",
+    FieldKind.DISK,
+    _REMOVE,
+    "fleecing-images",
+    "a backup of the source left them: removing the new machine's would remove the source's",
+    _DOC,
+)
+
 RULES = (
     NAME,
     UUID,
@@ -181,4 +206,7 @@ RULES = (
     CUSTOM,
     SHARED_MEMORY,
     HOST_DEVICE,
+    SHARED_FOLDER,
+    HOOK,
+    FLEECING,
 )

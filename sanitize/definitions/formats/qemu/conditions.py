@@ -153,6 +153,11 @@ def _is_secret(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     return option.name != "object" or option.get("qom-type").startswith("secret")
 
 
+def _own_serial(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
+    """Not what libvirt makes of a disk's address on its bus, the same in every machine."""
+    return pair.key != "device_id" or not pair.value.startswith("drive-")
+
+
 _PARTS: dict[str, Callable[[Option, str], Iterator[tuple[int, int]]]] = {
     "stream-socket": _stream("unix"),
     "stream-file": _stream("file", "pipe"),
@@ -166,6 +171,7 @@ _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "disk": _own_disk,
     "disk-shared": _shared_disk,
     "nvram": _variables,
+    "disk-serial": _own_serial,
     "disk-wwn": _fibre_or_disk,
     "generation-id": _fixed_id,
     "device-uuid": _fixed_id,

@@ -197,7 +197,15 @@ def _field(
         spell = _decimal(place)
     labelled = rule.kind is FieldKind.MAC or rule.treatment is Treatment.MOVE
     label = machine.label(option) if labelled else ""
-    if place.pieces and name_at is not None and any(at == name_at for _, at in place.pieces):
+    if place.pieces and not any(at is not None and at == name_at for _, at in place.pieces):
+
+        def keeping_variables(new: str) -> str:
+            """The script may set its variables otherwise another time."""
+            kept = place.part(value, new, machine.text)
+            return place.spell(new) if kept is None else kept
+
+        spell = keeping_variables
+    elif place.pieces and name_at is not None:
         pattern = "".join("(.+)" if at == name_at else re.escape(text) for text, at in place.pieces)
         text = machine.text[place.start : place.end]
 

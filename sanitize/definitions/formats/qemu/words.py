@@ -44,6 +44,35 @@ class Place:
     depends: tuple[tuple[int, int], ...] = ()  # the assignments that parts of it come from
     #: The pieces of a value that is only partly from variables: its text, and the variable's place.
     pieces: tuple[tuple[str, tuple[int, int] | None], ...] = ()
+    chars: tuple[Char, ...] = ()
+
+    def part(self, old: str, new: str, text: str) -> str | None:
+        """*new* in place of *old* with its variables kept; None where one of them would change.
+
+        *text* is the file: what stands there now is taken for all that does not change.
+        """
+        if len(old) != len(self.chars):
+            return None  # something in it is written as more characters than it has
+        same = _common(old, new)
+        tail = min(_common(old[::-1], new[::-1]), len(old) - same, len(new) - same)
+        first, last = same, len(old) - tail
+        if first == last and last < len(old) and self.chars[last].origin is None:
+            last += 1  # only added to: with the character behind, or the one before
+        elif first == last:
+            first -= 1
+        changing = self.chars[max(first, 0) : last]
+        added = new[max(first, 0) : len(new) - len(old) + last]
+        contexts = {c.context for c in changing}
+        plain = set(added) <= _SAFE - {","} and len(contexts) == 1
+        if not plain or any(c.origin is not None for c in changing):
+            return None
+        return text[self.start : changing[0].start] + added + text[changing[-1].end : self.end]
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +129,8 @@ def _place(
         return text if first.context == last.context else text + first.context + last.context
 
     depends = tuple(_deepest(c) for c in chars if c.origin is not None)
-    return Place(first.start, last.end, spell, depends, tuple(_pieces(chars)) if uses else ())
+    pieces = tuple(_pieces(chars)) if uses else ()
+    return Place(first.start, last.end, spell, depends, pieces, chars)
 
 
 def _origin(beside: tuple[Char, ...], char: Char) -> tuple[Char, ...]:

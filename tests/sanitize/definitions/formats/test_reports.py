@@ -213,6 +213,93 @@ def test_libvirt(case: Case) -> None:
     check(case.text, case, "golden.xml")
 
 
+SCRIPT = """#!/bin/sh
+REPO_PATH="${{REPO_PATH:-.}}"
+OVMF_DIR="."
+args=(
+ -name golden
+ -drive if=pflash,format=raw,readonly=on,file="$REPO_PATH/$OVMF_DIR/OVMF_CODE.fd"
+ -drive if=pflash,format=raw,file={0}
+ -nic none
+)
+qemu-system-x86_64 "${{args[@]}}"
+"""
+OTHERS = {
+    "qemu-label-of-an-address": Case(
+        QEMU + " -device scsi-hd,drive=d0,device_id=drive-scsi0-0-0-0\n",
+        result=("device_id=drive-scsi0-0-0-0",),
+    ),
+    "qemu-serial-in-device-id": Case(
+        QEMU + " -device scsi-hd,drive=d0,device_id=WD-WMAP9A966149\n",
+        gone=("WD-WMAP9A966149",),
+    ),
+    "qemu-descriptor-that-is-open": Case(
+        QEMU + " -add-fd set=0,fd=9 -chardev pty,id=c0,logfile=/dev/fdset/0 9>>/var/log/vm.log\n",
+        result=("logfile=/dev/fdset/0 9>>",),
+        report=("/dev/fdset/0 stays: both machines would use it",),
+    ),
+    "qemu-privileged-port": Case(
+        QEMU + " -nic user,hostfwd=tcp::22-:22\n", result=("hostfwd=tcp::10024-:22",)
+    ),
+    "qemu-last-privileged-port": Case(
+        QEMU + " -nic user,hostfwd=tcp::1023-:80\n", result=("hostfwd=tcp::11025-:80",)
+    ),
+    "qemu-display": Case(QEMU + " -nic none -vnc :1\n", result=("-vnc :3",)),
+    **{
+        f"qemu-variables-in-a-path-{number}": Case(SCRIPT.format(old), result=(new,))
+        for number, (old, new) in enumerate(
+            (
+                (
+                    '"$REPO_PATH/$OVMF_DIR/OVMF_VARS.fd"',
+                    '"$REPO_PATH/$OVMF_DIR/OVMF_VARS-web-01.fd"',
+                ),
+                ("$REPO_PATH/VARS", "file=$REPO_PATH/VARS-web-01\n"),
+                ('"$REPO_PATH"/VARS.fd', '"$REPO_PATH"/VARS-web-01.fd'),
+                ("$REPO_PATH/golden_VARS.fd", "file=$REPO_PATH/web-01_VARS.fd"),
+                ("${REPO_PATH}/golden/VARS.fd", "file=${REPO_PATH}/web-01/VARS.fd"),
+            )
+        )
+    },
+    "proxmox-architecture": Case("arch: aarch64\n" + PROXMOX, result=("arch: aarch64\n",)),
+    "proxmox-keys-with-hyphens": Case(
+        "amd-sev: type=snp\nintel-tdx: type=tdx\n" + PROXMOX,
+        result=("amd-sev: type=snp\nintel-tdx: type=tdx\n",),
+    ),
+    "proxmox-special-sections": Case(
+        PROXMOX + "\n[special:fleecing]\nfleecing-images: zfs:vm-120-fleece-0\n"
+        "\n[special:cloudinit]\nname: golden\n",
+        gone=("zfs:vm-120-fleece-0", "name: golden"),
+        silent=("snapshot ",),
+    ),
+    "incus-instance-id": Case(
+        INSTANCE
+        + "config: {volatile.cloud-init.instance-id: b421c790-0000-46d2-af22-9109d5bdb6c4}\n",
+        gone=("b421c790-0000-46d2-af22-9109d5bdb6c4",),
+    ),
+    "ovf-uuid-of-vmware": Case(
+        OVF % '<vmw:Config vmw:key="uuid" vmw:value="42343691-387c-c457-d170-0c64ffb48501"/>'
+        '<vmw:ExtraConfig vmw:key="nvram" vmw:value="ovf:/file/file2"/>',
+        gone=("42343691-387c-c457-d170-0c64ffb48501",),
+        report=("ovf:/file/file2 stays",),
+    ),
+    "ovf-address-of-ovirt": Case(
+        OVF % "<Item><rasd:ResourceType>10</rasd:ResourceType>"
+        "<rasd:MACAddress>00:1a:4a:11:22:33</rasd:MACAddress></Item>",
+        gone=("00:1a:4a:11:22:33",),
+    ),
+    "ovf-address-in-an-element-of-its-own": Case(
+        OVF % "<EthernetPortItem><PermanentAddress>00:1a:4a:11:22:33</PermanentAddress>"
+        "</EthernetPortItem>",
+        gone=("00:1a:4a:11:22:33",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
+def test_other_formats(case: Case) -> None:
+    check(case.text, case, "golden")
+
+
 def vmx_card(number: int, mac: str) -> str:
     card = f"ethernet{number}"
     return f'{card}.addressType = "static"\n{card}.address = "{mac}"\n'
