@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from unclone.seeds import Format, Seed
 from unclone.seeds.checks import check_files
 from unclone.seeds.output import Batch, timestamp
-from unclone.seeds.schema import installed
+from unclone.seeds.schema import newest
 
 if TYPE_CHECKING:
     from unclone.seeds.schema import Schema
@@ -76,7 +76,7 @@ def compare(work: Path, count: int) -> None:
         theirs += localds(share, work / "localds")
         seconds, flush = seeds(share, work / "seeds", None)
         ours, flushing = ours + seconds, flushing + flush
-        with_schema += seeds(share, work / "schema", installed())[0]
+        with_schema += seeds(share, work / "schema", newest())[0]
     for name in ("localds", "seeds", "schema"):
         assert len(list((work / name).iterdir())) == count
     print(f"{count} seeds: user-data {len(inputs[0].user_data)} bytes, static network")

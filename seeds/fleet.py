@@ -81,15 +81,16 @@ def write_fleet(
 
 
 def rules_for(blueprint: Blueprint, *, schema: bool) -> Schema | None:
-    """cloud-init's own schema, if it is wanted, this host has it, and files are to be checked.
+    """cloud-init's own schema, if it is wanted, and files are to be checked.
 
     What options alone add up to follows it, and jsonschema takes longer to load than all the rest.
     """
-    if not schema or not (blueprint.user_data or blueprint.templates or blueprint.vendor_data):
+    files = (blueprint.user_data, blueprint.templates, blueprint.vendor_data)
+    if not schema or not (any(files) or blueprint.network_config):
         return None
-    from unclone.seeds.schema import installed  # noqa: PLC0415
+    from unclone.seeds.schema import newest  # noqa: PLC0415
 
-    return installed()
+    return newest()
 
 
 def findings_of(seed: Seed, rules: Schema | None) -> tuple[Finding, ...]:

@@ -20,6 +20,7 @@ UNPACKED_LIMIT = 64 * 1024 * 1024
 
 CLOUD_CONFIG = "text/cloud-config"
 SHELL_SCRIPT = "text/x-shellscript"
+BOOTHOOK = "text/cloud-boothook"
 JINJA = "text/jinja2"
 ARCHIVE = "text/cloud-config-archive"
 INCLUDE = "text/x-include-url"
@@ -32,7 +33,7 @@ HEADERS = {
     "#!": SHELL_SCRIPT,
     "#cloud-config": CLOUD_CONFIG,
     "#part-handler": "text/part-handler",
-    "#cloud-boothook": "text/cloud-boothook",
+    "#cloud-boothook": BOOTHOOK,
     "#cloud-config-archive": ARCHIVE,
     "#cloud-config-jsonp": "text/cloud-config-jsonp",
     "## template: jinja": JINJA,

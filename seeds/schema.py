@@ -1,41 +1,45 @@
-"""cloud-init's own schema for cloud-config, where the host has cloud-init, shown line by line.
+"""cloud-init's own schemas, which travel with unclone, shown line by line.
 
-The schema file of the installed package is read and applied here rather than by running
-``cloud-init schema``: a thousand seeds need one reading of it, its findings get the line they
-belong to, and no message quotes a value, which may be a password.
+Those of the newest release are in ``seeds/schemas/`` (see its NOTICE), so a seed is checked the
+same way on every host. They are applied here rather than by running ``cloud-init schema``: a
+thousand seeds need one reading of them, findings get the line they belong to, and no message quotes
+a value, which may be a password. A guest's own, older schema is applied by ``--check``.
 
-References: cloud-init ``cloudinit/config/schemas/schema-cloud-config-v1.json`` (JSON Schema draft
-04) and ``cloudinit/config/schema.py``.
+References: cloud-init 26.2 ``cloudinit/config/schemas/`` (JSON Schema draft 04, network draft 07)
+and ``cloudinit/config/schema.py`` (binary data counts as text).
 """
 
 from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import yaml
-from jsonschema.exceptions import best_match
 
 from unclone.seeds.checks import values
 from unclone.seeds.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jsonschema.exceptions import ValidationError
     from yaml.nodes import Node
 
     from unclone.seeds.yaml_text import ParsedYaml
 
-_NAME = "schema-cloud-config-v1.json"
-#: Debian and Ubuntu; Fedora, SUSE and Arch.
-_PLACES = (
-    "/usr/lib/python3/dist-packages/cloudinit/config/schemas",
-    "/usr/lib/python3*/site-packages/cloudinit/config/schemas",
-)
+#: The release whose schemas are in seeds/schemas/.
+RELEASE = "26.2"
+CLOUD_CONFIG = "schema-cloud-config-v1.json"
+NETWORK = {
+    1: ("schema-network-config-v1.json", "network_config_version1"),
+    2: ("schema-network-config-v2.json", "network_config_version2"),
+}
+#: What version 1 works without, whatever its schema says (cloudinit/net/network_state.py).
+_NOT_NEEDED = {"bridge_interfaces": "params"}
+
 _TYPE_NAMES = {
     "object": "a mapping",
     "array": "a list",
@@ -47,13 +51,21 @@ _TYPE_NAMES = {
 }
 
 
-class Schema:
-    """The schema in one file."""
+def _is_text(checker: object, instance: object) -> bool:  # noqa: ARG001 (jsonschema's signature)
+    return isinstance(instance, str | bytes)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        schema: dict[str, Any] = json.loads(path.read_text())
-        validator = jsonschema.Draft4Validator(schema)
+
+_TYPES = jsonschema.Draft4Validator.TYPE_CHECKER.redefine("string", _is_text)
+_extend: Any = jsonschema.validators.extend
+_Draft4: Any = _extend(jsonschema.Draft4Validator, type_checker=_TYPES)
+
+
+class Schema:
+    """A schema for cloud-config. ``release`` is the cloud-init that it belongs to."""
+
+    def __init__(self, schema: Mapping[str, Any], release: str = RELEASE) -> None:
+        self.release = release
+        validator = _Draft4(schema)
         modules = schema.get("allOf", [])
         rest = {key: value for key, value in schema.items() if key != "allOf"}
         self._always: list[Any] = [validator.evolve(schema=rest)]
@@ -72,14 +84,54 @@ class Schema:
         if parsed.root is None:
             return
         relevant = {id(v): v for key in parsed.data for v in self._by_key.get(str(key), ())}
-        seen = set()
         for validator in (*self._always, *relevant.values()):
-            for error in validator.iter_errors(parsed.data):
-                leaf = best_match([error]) or error
-                finding = _finding(parsed.file, parsed.root, leaf)
-                if finding not in seen:
-                    seen.add(finding)
-                    yield finding
+            yield from _findings(parsed, parsed.root, validator, parsed.data, (), self.release)
+
+    def check_network(
+        self, parsed: ParsedYaml, root: Node, data: Mapping[str, Any], version: int
+    ) -> Iterator[Finding]:
+        """Findings for network configuration, whose mapping is *root* and *data* in *parsed*.
+
+        In version 1 it has a list ``config``.
+        """
+        validator, items = _network_validator(version)
+        if version == 1:
+            # By its type, an item has one schema; "none of six" would say nothing.
+            for number, item in enumerate(data["config"]):
+                kind = item.get("type") if isinstance(item, dict) else None
+                one = items.get(kind) if isinstance(kind, str) else None
+                if one is not None:
+                    at = ("config", number)
+                    yield from _findings(parsed, root, one, item, at, self.release)
+        else:
+            yield from _findings(parsed, root, validator, data, (), self.release)
+
+
+@cache
+def newest() -> Schema:
+    """The schema of the newest release that is known."""
+    return Schema(_shipped(CLOUD_CONFIG))
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    text = files("unclone.seeds").joinpath("schemas", name).read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@cache
+def _network_validator(version: int) -> tuple[Any, Mapping[str, Any]]:
+    """For a whole file without the key ``network:``, and for the items of each type."""
+    name, definition = NETWORK[version]
+    schema = _shipped(name)
+    validator = jsonschema.Draft7Validator(schema)
+    parts: dict[str, Any] = schema["$defs"]
+    items = {
+        key.removeprefix("anyOf_type_"): validator.evolve(schema=part)
+        for key, part in parts.items()
+        if key.startswith("anyOf_type_")
+    }
+    return validator.evolve(schema=parts[definition]), items
 
 
 def _only_about(module: Mapping[str, Any]) -> frozenset[str] | None:
@@ -95,24 +147,48 @@ def _resolved(schema: Mapping[str, Any], module: Mapping[str, Any]) -> Mapping[s
     return found if isinstance(found, dict) else module
 
 
-def installed(places: Iterable[str] = _PLACES) -> Schema | None:
-    """The schema of the cloud-init package on this host, or None."""
-    for pattern in places:
-        for folder in sorted(Path("/").glob(pattern.lstrip("/"))):
-            if (folder / _NAME).is_file():
-                return _loaded(folder / _NAME)
-    return None
+def _findings(
+    parsed: ParsedYaml,
+    root: Node,
+    validator: Any,  # noqa: ANN401 (jsonschema's validators have no common type)
+    data: object,
+    above: Sequence[str | int],
+    release: str,
+) -> Iterator[Finding]:
+    """What *validator* says about *data*, which is at the path *above* below *root*."""
+    seen = set()
+    for error in validator.iter_errors(data):
+        leaf = _leaf(error)
+        path = [*above, *leaf.absolute_path]
+        if leaf.validator == "required" and not _missing(leaf):
+            continue
+        finding = _finding(parsed.file, _node_at(root, path), path, leaf, release)
+        if finding not in seen:
+            seen.add(finding)
+            yield finding
 
 
-@cache
-def _loaded(path: Path) -> Schema:
-    return Schema(path)
+def _leaf(error: ValidationError) -> ValidationError:
+    """What is really wrong: inside the one form that the value has, where there is only one."""
+    while error.validator in {"anyOf", "oneOf"} and error.context:
+        forms: dict[object, list[ValidationError]] = {}
+        for below in error.context:
+            forms.setdefault(below.schema_path[0], []).append(below)
+        fitting = [
+            errors
+            for errors in forms.values()
+            if not any(e.validator == "type" and not e.path for e in errors)
+        ]
+        if len(fitting) != 1:
+            break
+        error = fitting[0][0]
+    return error
 
 
-def _finding(file: str, root: Node, error: ValidationError) -> Finding:
-    path = list(error.absolute_path)
+def _finding(
+    file: str, node: Node, path: Sequence[str | int], error: ValidationError, release: str
+) -> Finding:
     where = ".".join(str(step) for step in path) or "the document"
-    node = _node_at(root, path)
     message = f"{where}: {_words(error)}"
     if error.validator == "additionalProperties":
         unknown = _unknown_keys(error)
@@ -121,10 +197,10 @@ def _finding(file: str, root: Node, error: ValidationError) -> Finding:
     return values.at(
         file,
         node,
-        Severity.WARNING,  # the installed release may be older than the guest's
+        Severity.WARNING,  # cloud-init says so in its log, and goes on
         "schema",
         message,
-        "This is cloud-init's own schema; see its module reference.",
+        f"This is the schema of cloud-init {release}; see its reference.",
     )
 
 
@@ -132,22 +208,29 @@ def _words(error: ValidationError) -> str:
     """What is wrong, without the value."""
     rule: Any = error.validator
     limit: Any = error.validator_value
-    instance: Any = error.instance
     if rule == "type":
         kinds = [limit] if isinstance(limit, str) else limit
         return f"must be {' or '.join(_TYPE_NAMES.get(kind, kind) for kind in kinds)}"
     if rule == "required":
-        missing = [key for key in limit if key not in instance]
-        return f"has no {', '.join(missing)}"
+        return f"has no {', '.join(_missing(error))}"
     if rule == "enum":
         return f"must be one of: {', '.join(map(str, limit))}"
     if rule in {"pattern", "format"}:
         return f"must match {limit}"
     if rule in {"minItems", "minLength", "minProperties"}:
         return "must not be empty" if limit == 1 else f"must have at least {limit} entries"
+    if rule in {"maxItems", "maxLength", "maximum", "minimum"}:
+        return f"must have {'at most' if rule.startswith('max') else 'at least'} {limit}"
     if rule in {"anyOf", "oneOf"}:
         return "has none of the forms that cloud-init takes"
     return f"does not fulfil {rule}"
+
+
+def _missing(error: ValidationError) -> list[str]:
+    limit: Any = error.validator_value
+    instance: Any = error.instance
+    spared = {key for given, key in _NOT_NEEDED.items() if given in instance}
+    return [key for key in limit if key not in instance and key not in spared]
 
 
 def _unknown_keys(error: ValidationError) -> list[str]:

@@ -82,13 +82,13 @@ class Seed:
     def check(self, *, schema: bool = True) -> tuple[Finding, ...]:
         """What would make cloud-init ignore or misread this seed; empty when nothing would.
 
-        With *schema*, cloud-init's own is applied as well, where this host has the package.
+        With *schema*, cloud-init's own is applied as well.
         """
         rules = None
         if schema:
-            from unclone.seeds.schema import installed  # noqa: PLC0415 (jsonschema loads slowly)
+            from unclone.seeds.schema import newest  # noqa: PLC0415 (jsonschema loads slowly)
 
-            rules = installed()
+            rules = newest()
         return check_files(self.files, rules)
 
     def to_bytes(self, kind: Format = Format.ISO, *, timestamp: int | None = None) -> bytes:

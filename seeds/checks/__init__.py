@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 #: cloud-init copies user-data to /var/lib/cloud several times, and has it in memory at once.
 LARGE = 1024 * 1024
 
-_OTHER_FILES = {"meta-data": meta_data.check, "network-config": network_config.check}
 _REQUIRED = ("user-data", "meta-data")
 
 
 def check_files(files: Mapping[str, bytes], schema: Schema | None) -> tuple[Finding, ...]:
     """Everything that is wrong with the *files* of a seed, in the order of files and lines.
 
-    *schema* is cloud-init's own, where this host has it.
+    *schema* is cloud-init's own; without it only our own rules are applied.
     """
     found = set(_findings(files, schema))
     told = {(f.file, f.line, f.column) for f in found if f.code != "schema"}
@@ -65,5 +64,6 @@ def _findings(files: Mapping[str, bytes], schema: Schema | None) -> Iterator[Fin
             )
         if name in {"user-data", "vendor-data"}:
             yield from guarded(name, partial(user_data.check, name, content, schema))
-    for name, check in _OTHER_FILES.items():
-        yield from guarded(name, partial(check, files.get(name)))
+    yield from guarded("meta-data", partial(meta_data.check, files.get("meta-data")))
+    network = files.get("network-config")
+    yield from guarded("network-config", partial(network_config.check, network, schema))

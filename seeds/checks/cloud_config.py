@@ -10,10 +10,10 @@ cloud-init ``doc/rtd/reference/modules.rst``, ``doc/rtd/reference/merging.rst``.
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from typing import TYPE_CHECKING
 
-from unclone.seeds.checks import values
+from unclone.seeds.checks import passwords, values
 from unclone.seeds.checks.guard import guarded
 from unclone.seeds.checks.known_keys import probably_meant
 from unclone.seeds.findings import Finding, Severity
@@ -45,7 +45,6 @@ _TEXT_KEYS = frozenset(
         "homedir",
         "shell",
         "primary_group",
-        "ssh_redirect_user",
         "id",
         "source",
         "keyid",
@@ -77,8 +76,6 @@ _TEXT_LISTS = frozenset(
         "ssh_genkeytypes",
     ]
 )
-_PLAIN_PASSWORDS = frozenset({"plain_text_passwd"})
-_HASH = re.compile(r"\$[0-9a-z]{1,3}\$.+|[!*].*")
 
 
 def check(file: str, text: str, schema: Schema | None) -> Iterator[Finding]:
@@ -101,8 +98,9 @@ def check(file: str, text: str, schema: Schema | None) -> Iterator[Finding]:
     for path, node in scalars(parsed.root):
         yield from _check_scalar(file, path, node)
     yield from _check_keys(file, parsed.root)
+    yield from guarded(file, partial(passwords.check, file, parsed.root))
     if schema is not None:
-        yield from guarded(file, lambda: schema.check(parsed))
+        yield from guarded(file, partial(schema.check, parsed))
 
 
 def check_overlap(configs: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -131,7 +129,7 @@ def _check_scalar(file: str, path: tuple[str, ...], node: ScalarNode) -> Iterato
     listed = in_list if in_list != "[]" else next((p for p in reversed(path) if p != "[]"), "")
     if key in _TEXT_KEYS and not is_null(node) and not is_string(node):
         yield values.changed_type(file, node, key)
-    elif listed in _TEXT_LISTS and values.spelling_changes(node):
+    elif listed in _TEXT_LISTS and not is_null(node) and values.spelling_changes(node):
         yield values.changed_type(file, node, listed)
     elif key == "permissions":
         yield from _check_permissions(file, node)
@@ -148,16 +146,6 @@ def _check_scalar(file: str, path: tuple[str, ...], node: ScalarNode) -> Iterato
                 f"{node.value!r} cannot be a host name: {problem}",
                 "Use letters, digits and hyphens.",
             )
-    plain = key in _PLAIN_PASSWORDS or (path == ("password",) and not _HASH.fullmatch(node.value))
-    if plain and node.value:
-        yield values.at(
-            file,
-            node,
-            Severity.WARNING,
-            "plain-password",
-            f"{key} holds a password that anybody who can read the seed can read",
-            "Use a hash: --password-file makes one, and so does `openssl passwd -6`.",
-        )
 
 
 def _check_permissions(file: str, node: ScalarNode) -> Iterator[Finding]:

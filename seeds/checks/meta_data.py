@@ -55,13 +55,33 @@ def check(content: bytes | None) -> Iterator[Finding]:
         yield Finding(_FILE, 0, 0, Severity.WARNING, "no-instance-id", _NO_ID, hint)
     else:
         yield from _check_instance_id(found["instance-id"][1])
-    for key in ("local-hostname", "hostname"):
+    if "local-hostname" in found:
+        yield from _check_host_name("local-hostname", found["local-hostname"][1])
+    for key, meant in _MEANT.items():
         if key in found:
-            yield from _check_host_name(key, found[key][1])
+            yield values.at(
+                _FILE,
+                found[key][0],
+                Severity.WARNING,
+                "meta-data-unused",
+                f"{key} does nothing in the meta-data of a NoCloud seed",
+                f"Write {meant}.",
+            )
     for key, (code, message, hint) in _TOLD.items():
         if key in found:
             yield values.at(_FILE, found[key][0], Severity.WARNING, code, message, hint)
 
+
+#: Misspellings of what NoCloud reads, and names that other datasources have for it.
+_MEANT = {
+    "hostname": "local-hostname",
+    "local_hostname": "local-hostname",
+    "fqdn": "local-hostname",
+    "instance_id": "instance-id",
+    "instanceid": "instance-id",
+    "public_keys": "public-keys",
+    "network_interfaces": "network-interfaces",
+}
 
 _TOLD = {
     "seedfrom": (

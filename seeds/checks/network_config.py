@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from unclone.seeds.checks import values
+from unclone.seeds.checks import netplan, values
+from unclone.seeds.checks.guard import guarded
 from unclone.seeds.checks.text import decoded
 from unclone.seeds.findings import Finding, Severity
 from unclone.seeds.network import INTERFACE_NAME
@@ -23,28 +24,31 @@ if TYPE_CHECKING:
 
     from yaml.nodes import Node
 
+    from unclone.seeds.schema import Schema
+
 _FILE = "network-config"
-_SECTIONS_2 = ("ethernets", "bonds", "bridges", "vlans")
-_OTHER_2 = frozenset(
+_TYPES_1 = frozenset(
+    {"physical", "infiniband", "bond", "bridge", "vlan", "nameserver", "route", "loopback"}
+)
+_SUBNETS_1 = frozenset(
     [
-        "version",
-        "renderer",
-        "wifis",
-        "modems",
-        "tunnels",
-        "vrfs",
-        "nm-devices",
-        "openvswitch",
-        "dummy-devices",
-        "virtual-ethernets",
+        *("dhcp", "dhcp4", "dhcp6", "static", "static6", "manual", "loopback"),
+        *("ipv6_slaac", "ipv6_dhcpv6-stateful", "ipv6_dhcpv6-stateless"),
     ]
 )
-_TYPES_1 = frozenset({"physical", "bond", "bridge", "vlan", "nameserver", "route", "loopback"})
-_NAMED_1 = frozenset({"physical", "bond", "bridge", "vlan"})
+#: Without these cloud-init skips the item (``ensure_command_keys``).
+_REQUIRED_1: dict[str, dict[str, type[Node]]] = {
+    "bond": {"bond_interfaces": yaml.SequenceNode, "params": yaml.MappingNode},
+    "bridge": {"bridge_interfaces": yaml.SequenceNode},
+    "vlan": {"vlan_link": yaml.ScalarNode, "vlan_id": yaml.ScalarNode},
+    "nameserver": {"address": yaml.Node},
+    "route": {"destination": yaml.ScalarNode},
+}
+_NAMED_1 = frozenset({"physical", "infiniband", "bond", "bridge", "vlan"})
 _MAC_KEYS = frozenset({"mac_address", "macaddress"})
 
 
-def check(content: bytes | None) -> Iterator[Finding]:
+def check(content: bytes | None, schema: Schema | None) -> Iterator[Finding]:
     """Findings for the file *content*; none when there is no file."""
     if content is None:
         return
@@ -61,6 +65,7 @@ def check(content: bytes | None) -> Iterator[Finding]:
         yield _at(root, "not-a-mapping", "network-config is key: value, not a list or text")
         return
     top = {name: (key, value) for name, key, value in entries(root)}
+    data = parsed.data
     if set(top) == {"network"}:
         yield _at(
             top["network"][0],
@@ -69,23 +74,33 @@ def check(content: bytes | None) -> Iterator[Finding]:
             "Leave the key out and move everything below it to the left.",
             Severity.WARNING,
         )
-        root = top["network"][1]
+        root, data = top["network"][1], data["network"]
+        if not isinstance(root, yaml.MappingNode):
+            yield _at(root, "not-a-mapping", "network: is key: value, not a list or text")
+            return
         top = {name: (key, value) for name, key, value in entries(root)}
+    config = top.get("config", (None, None))[1]
+    if isinstance(config, yaml.ScalarNode) and config.value == "disabled":
+        return
     yield from _check_macs(root)
     yield from _check_version(root, top)
+    if schema is not None and data.get("version") == 1 and isinstance(data.get("config"), list):
+        yield from guarded(_FILE, lambda: schema.check_network(parsed, root, data, 1))
 
 
 def _check_version(root: Node, top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
     config = top.get("config", (None, None))[1]
-    if isinstance(config, yaml.ScalarNode) and config.value == "disabled":
-        return
     if "version" not in top:
         yield _at(root, "network-version", "there is no version, so it is ignored", "version: 2")
         return
     version = top["version"][1]
-    if version.value == "1":
+    if is_string(version) and version.value in {"1", "2"}:
+        message = f"version is the text {version.value!r}, and cloud-init compares it with a number"
+        yield _at(version, "network-version", message, f"version: {version.value}")
+    elif version.value == "1":
         yield from _check_version_1(version, config)
     elif version.value == "2":
+        yield from netplan.check(root)
         yield from _check_version_2(top)
     else:
         yield _at(version, "network-version", "there are versions 1 and 2", "version: 2")
@@ -122,6 +137,9 @@ def _check_version_1(version: Node, config: Node | None) -> Iterator[Finding]:
         return
     cards = []
     for item in config.value:
+        if not isinstance(item, yaml.MappingNode):
+            yield _at(item, "network-form", "an item of config: is no mapping", "- type: physical")
+            continue
         given = {name: value for name, _, value in entries(item)}
         kind = given.get("type")
         if kind is None or kind.value not in _TYPES_1:
@@ -134,17 +152,37 @@ def _check_version_1(version: Node, config: Node | None) -> Iterator[Finding]:
             cards.append(given["mac_address"])
         if kind.value in _NAMED_1:
             yield from _check_name(given.get("name"), item)
-        for subnet in _items(given.get("subnets"), yaml.MappingNode):
+        for name, form in _REQUIRED_1.get(str(kind.value), {}).items():
+            if not isinstance(given.get(name), form):
+                what = "has no" if name not in given else "has a wrong form of"
+                yield _at(
+                    given.get(name, item), "network-required", f"this {kind.value} {what} {name}"
+                )
+        subnets = given.get("subnets")
+        if subnets is not None and not isinstance(subnets, yaml.SequenceNode):
+            yield _at(subnets, "network-form", "subnets is no list", "subnets: [{type: dhcp}]")
+        for subnet in _items(subnets, yaml.Node):
             yield from _check_subnet(subnet)
     yield from _check_duplicates(cards)
 
 
 def _check_subnet(subnet: Node) -> Iterator[Finding]:
+    if not isinstance(subnet, yaml.MappingNode):
+        yield _at(subnet, "network-form", "a subnet is no mapping", "- type: dhcp")
+        return
     fields = {name: value for name, _, value in entries(subnet)}
+    kind = fields.get("type")
+    if kind is None or kind.value not in _SUBNETS_1:
+        shown = (
+            "has no type" if kind is None else f"has the type {kind.value!r}, which does not exist"
+        )
+        hint = f"One of: {', '.join(sorted(_SUBNETS_1))}."
+        yield _at(kind or subnet, "network-type", f"a subnet {shown}", hint)
     static = "type" in fields and fields["type"].value in {"static", "static6"}
     if static and "address" not in fields:
         yield _at(subnet, "address", "a static subnet without an address", "address: 192.0.2.10/24")
-    yield from _check_address(fields.get("address"), prefix=static and "netmask" not in fields)
+    prefix = static and not {"netmask", "prefix"} & fields.keys()
+    yield from _check_address(fields.get("address"), prefix=prefix, version=1)
     yield from _check_ip(fields.get("gateway"))
     for server in _items(fields.get("dns_nameservers")):
         yield from _check_ip(server)
@@ -160,17 +198,15 @@ def _check_version_2(top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
         if name == "macaddress"
     ]
     yield from _check_duplicates(cards)
-    defined = {name for section in _SECTIONS_2 for name, _, _ in _section(top, section)}
-    for name, (key, _) in top.items():
-        if name not in {*_SECTIONS_2, *_OTHER_2}:
-            hint = f"Known: {', '.join(_SECTIONS_2)}."
-            yield _at(key, "network-key", f"{name!r} means nothing in version 2", hint)
-    for section in _SECTIONS_2:
+    defined = {name for section in netplan.DEVICES for name, _, _ in _section(top, section)}
+    defined |= _switch_ports(top)
+    for section in netplan.DEVICES:
         for name, key, node in _section(top, section):
-            if len(name) > 15:
-                yield from _check_name(key, key)
             given = {field: value for field, _, value in entries(node)}
-            if section == "ethernets":
+            # With match, and for NetworkManager, the key is only a label.
+            if len(name) > 15 and "match" not in given and section != "nm-devices":
+                yield from _check_name(key, key)
+            if "set-name" in given:
                 yield from _check_match(given)
             for below in (*_items(given.get("interfaces")), *_links(given)):
                 if below.value not in defined:
@@ -184,16 +220,25 @@ def _check_version_2(top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
 
 
 def _check_match(given: dict[str, Node]) -> Iterator[Finding]:
-    match = {name for name, _, _ in entries(given.get("match"))}
-    if "set-name" in given and "macaddress" not in match:
+    if not {name for name, _, _ in entries(given.get("match"))}:
         yield _at(
             given["set-name"],
             "set-name",
-            "set-name without match: macaddress: does nothing, or fails",
+            "set-name without match: netplan refuses the file",
             "Add match: {macaddress: '52:54:00:12:34:56'}.",
         )
-    if "set-name" in given:
-        yield from _check_name(given["set-name"], given["set-name"])
+    yield from _check_name(given["set-name"], given["set-name"])
+
+
+def _switch_ports(top: dict[str, tuple[Node, Node]]) -> set[str]:
+    """The patch ports of Open vSwitch, which may be interfaces of bridges."""
+    pairs = [value for name, _, value in _section(top, "openvswitch") if name == "ports"]
+    return {
+        str(port.value)
+        for pair in pairs
+        for ends in _items(pair, yaml.SequenceNode)
+        for port in _items(ends)
+    }
 
 
 def _check_addressing(node: Node, given: dict[str, Node]) -> Iterator[Finding]:
@@ -208,10 +253,14 @@ def _check_addressing(node: Node, given: dict[str, Node]) -> Iterator[Finding]:
             )
             yield from _check_ip(value)
     for address in _items(given.get("addresses")):
-        yield from _check_address(address, prefix=True)
+        yield from _check_address(address, prefix=True, version=2)
     for route in _items(given.get("routes"), yaml.MappingNode):
         fields = {name: value for name, _, value in entries(route)}
         yield from _check_ip(fields.get("via"))
+        to = fields.get("to")
+        if to is not None and not (to.value == "default" or _parses(ipaddress.ip_interface, to)):
+            hint = "default, or a network such as 198.51.100.0/24."
+            yield _at(to, "route", f"a route to {to.value!r}", hint)
     for name, _, value in entries(given.get("nameservers")):
         if name == "addresses":
             for server in _items(value):
@@ -232,7 +281,7 @@ def _check_name(node: Node | None, item: Node) -> Iterator[Finding]:
         )
 
 
-def _check_address(node: Node | None, *, prefix: bool) -> Iterator[Finding]:
+def _check_address(node: Node | None, *, prefix: bool, version: int) -> Iterator[Finding]:
     if node is None:
         return
     if not is_string(node):
@@ -240,12 +289,11 @@ def _check_address(node: Node | None, *, prefix: bool) -> Iterator[Finding]:
     elif not _parses(ipaddress.ip_interface, node.value):
         yield _at(node, "address", f"{node.value!r} is no IP address", "Such as 192.0.2.10/24.")
     elif prefix and "/" not in node.value:
-        yield _at(
-            node,
-            "address-prefix",
-            f"the address {node.value} has no prefix length",
-            f"Write {node.value}/24, say.",
-        )
+        # netplan refuses it; in version 1 cloud-init takes a usual length, which may be wrong.
+        severity = Severity.WARNING if version == 1 else Severity.ERROR
+        message = f"the address {node.value} has no prefix length"
+        hint = f"Write {node.value}/24, say."
+        yield _at(node, "address-prefix", message, hint, severity)
 
 
 def _check_ip(node: Node | None) -> Iterator[Finding]:
@@ -257,16 +305,18 @@ def _check_ip(node: Node | None) -> Iterator[Finding]:
         yield _at(node, "address", f"{node.value!r} is no IP address", "Such as 192.0.2.1.")
 
 
-def _parses(parse: Callable[[str], object], text: str) -> bool:
+def _parses(parse: Callable[[str], object], text: str | Node) -> bool:
     try:
-        parse(text)
+        parse(text if isinstance(text, str) else str(text.value))
     except ValueError:
         return False
     return True
 
 
 def _section(top: dict[str, tuple[Node, Node]], name: str) -> Iterator[tuple[str, Node, Node]]:
-    return entries(top[name][1]) if name in top else iter(())
+    """The devices of a section, or the settings of ``openvswitch``."""
+    found = entries(top[name][1]) if name in top else iter(())
+    return (entry for entry in found if entry[0] != "renderer")  # it is for the section
 
 
 def _items(node: Node | None, kind: type[Node] = yaml.ScalarNode) -> list[Node]:
@@ -276,7 +326,7 @@ def _items(node: Node | None, kind: type[Node] = yaml.ScalarNode) -> list[Node]:
 
 
 def _links(given: dict[str, Node]) -> list[Node]:
-    return [given["link"]] if "link" in given else []
+    return [given[name] for name in ("link", "peer") if name in given]
 
 
 def _at(

@@ -17,6 +17,7 @@ from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import Finding, Severity
 from unclone.seeds.formats import (
     ARCHIVE,
+    BOOTHOOK,
     CLOUD_CONFIG,
     GUESSED_TYPES,
     HEADERS,
@@ -25,6 +26,7 @@ from unclone.seeds.formats import (
     JINJA,
     MIME_WINDOW,
     PART_TYPES,
+    SHELL_SCRIPT,
     is_mime,
     kind_of,
     unpacked,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from unclone.seeds.schema import Schema
 
 _HEADER_HINT = "The first line says what the file is: #cloud-config, or #! and an interpreter."
+#: What an #include can name: a URL, or a file of the guest.
+_SOURCE = re.compile(r"((https?|ftps?|file):/)?/\S+", re.IGNORECASE)
 _IGNORED = "cloud-init does not recognise the header behind it and ignores the file"
 _MAX_PARTS = 1000
 #: One letter too few or too many in #cloud-config is 0.96, one that differs 0.92.
@@ -88,6 +92,7 @@ def _check_text(file: str, text: str, kind: str, schema: Schema | None) -> Itera
             "empty lines or spaces come before the header; cloud-init's schema command refuses it",
             "Begin with the header.",
         )
+    yield from _check_header(file, text, kind)
     if kind == JINJA:
         yield from _check_template(file, text)
     elif kind == CLOUD_CONFIG:
@@ -96,15 +101,45 @@ def _check_text(file: str, text: str, kind: str, schema: Schema | None) -> Itera
         yield from _check_archive(file, text, schema)
     elif kind in {INCLUDE, INCLUDE_ONCE}:
         yield from _check_urls(file, text)
-    elif "\r\n" in text and text.lstrip().startswith("#!"):
-        yield _finding(
+    elif kind.startswith((SHELL_SCRIPT, BOOTHOOK)):
+        yield from _check_line_endings(file, text)
+
+
+def _check_line_endings(file: str, text: str) -> Iterator[Finding]:
+    """cloud-init makes Unix line endings of a script whose first line has Windows ones."""
+    first, _, rest = text.partition("\n")
+    if "\r\n" in rest and not first.endswith("\r"):
+        line = 2 + rest[: rest.index("\r\n")].count("\n")
+        yield Finding(
             file,
+            line,
             1,
+            Severity.WARNING,
             "crlf-script",
-            "a script with Windows line endings: the kernel looks for an interpreter whose name "
-            "ends in a carriage return",
+            "the first line has a Unix line ending and this one a Windows one, which stays: the "
+            "shell sees a carriage return at its end",
             "Save it with Unix line endings.",
         )
+
+
+def _check_header(file: str, text: str, kind: str) -> Iterator[Finding]:
+    """A header with something glued to it still counts at boot, as one of its beginning."""
+    word = text.lstrip().split(None, 1)[0].lower()
+    header = next((h for h in HEADERS if HEADERS[h] == kind and word.startswith(h)), word)
+    if kind not in {SHELL_SCRIPT, JINJA} and word != header and not _is_url(word, header):
+        yield Finding(
+            file,
+            1,
+            1,
+            Severity.WARNING,
+            "header-glued",
+            f"the first line is {header} with more glued to it; cloud-init takes it for {header}",
+            f"Write it exactly: {header}",
+        )
+
+
+def _is_url(word: str, header: str) -> bool:
+    return header in {"#include", "#include-once"} and "://" in word
 
 
 def _unknown(file: str, text: str) -> Finding:
@@ -140,7 +175,8 @@ def _unknown(file: str, text: str) -> Finding:
 def _check_template(file: str, text: str) -> Iterator[Finding]:
     """``## template: jinja``: only the guest can render it, but its second line is known."""
     _, _, rest = text.lstrip().partition("\n")
-    if not kind_of(rest):
+    # What statements and comments of Jinja leave there is known to the guest alone.
+    if not kind_of(rest) and not rest.lstrip().startswith(("{%", "{#", "{{")):
         yield _finding(
             file,
             2,
@@ -173,12 +209,12 @@ def _check_archive(file: str, text: str, schema: Schema | None) -> Iterator[Find
 def _check_urls(file: str, text: str) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
         word = re.sub(r"^#include(-once)?", "", line.strip(), flags=re.IGNORECASE).strip()
-        if word and not word.startswith("#") and not re.match(r"(https?|ftp|file)://\S+$", word):
+        if word and not word.startswith("#") and not _SOURCE.fullmatch(word):
             yield _finding(
                 file,
                 number,
                 "include-url",
-                "an #include line that is no URL",
+                "an #include line that is no URL and no path",
                 "Each line is one URL, such as https://example.org/user-data",
             )
 

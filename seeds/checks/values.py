@@ -27,7 +27,10 @@ _TYPE_NAMES = {
     "binary": "binary data",
 }
 _BASE_60 = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
-_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+#: 6 bytes, and 20 of InfiniBand.
+_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}(([:-][0-9A-Fa-f]{2}){14})?")
+#: What netplan takes in place of an address to be set.
+_MAC_POLICIES = frozenset({"permanent", "random", "stable", "preserve", "stable-ssid"})
 
 
 def at(
@@ -73,6 +76,8 @@ def mac_problem(node: Node) -> tuple[Severity, str, str] | None:
             f"{text} is read as the number {_constructed(node)}: digits and colons are base 60",
             f"Write '{text.lower()}', in quotes.",
         )
+    if text in _MAC_POLICIES:
+        return None
     if not _MAC.fullmatch(text):
         return (Severity.ERROR, f"{text!r} is no MAC address", "Write it as '52:54:00:12:34:56'.")
     if text != text.lower():

@@ -120,7 +120,7 @@ SECTIONS = {
     help="What the seed is written as.",
 )
 @click.option("--strict", is_flag=True, help="Refuse on every warning but no-login.")
-@click.option("--no-schema", is_flag=True, help="Leave cloud-init's own schema out.")
+@click.option("--no-schema", is_flag=True, help="Leave cloud-init's own schemas out.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(
     "--check",
