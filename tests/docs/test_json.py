@@ -59,6 +59,7 @@ def fields(schema: Any) -> Iterator[str]:
             yield from fields(value)
 
 
+@pytest.mark.slow
 def test_an_image_in_use_fails_as_shown(tmp_path: Path) -> None:
     (shown,) = (
         json.loads(text)

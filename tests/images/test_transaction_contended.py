@@ -146,6 +146,7 @@ def test_a_damaged_overlay_is_not_committed(
 # -- signals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_the_commit_waits_for_its_end(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "images"

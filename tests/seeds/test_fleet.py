@@ -179,6 +179,7 @@ def test_a_fleet_of_folders(tmp_path: Path) -> None:
     assert (tmp_path / "web-02" / "meta-data").read_text().startswith("instance-id: ")
 
 
+@pytest.mark.slow
 def test_a_fleet_takes_the_memory_of_one(tmp_path: Path) -> None:
     big = Part("big.sh", b"#!/bin/sh\n" + b"# padding\n" * 20_000)  # 200 kB, 0.9 MB at work
     rows = [Row(hostname=f"web-{n}", values={"role": "x"}) for n in range(100)]

@@ -164,11 +164,13 @@ def build(zone: str, days: float, **more: str) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.slow
 def test_time_zone_and_day_leave_no_trace() -> None:
     places = [("UTC", 0), ("Asia/Kolkata", 1), ("America/St_Johns", 400), ("Pacific/Apia", -9000)]
     assert len({build(zone, days, PYTHONHASHSEED=str(abs(days))) for zone, days in places}) == 1
 
 
+@pytest.mark.slow
 def test_source_date_epoch_is_the_date(tmp_path: Path) -> None:
     first, second = (build("UTC", 0, SOURCE_DATE_EPOCH=epoch) for epoch in ("1", "1700000000"))
     assert first != second

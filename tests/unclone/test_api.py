@@ -64,6 +64,7 @@ def image(tmp_path: Path) -> Path:
     return make_disk(tmp_path / "web-01.qcow2", [Part("ext4", tree=tree)], form="qcow2")
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_works(image: Path) -> None:
     assert "/etc/machine-id" in python(example("README.md"), image.parent)
     assert ID not in str(unclone.inspect(image).to_json())

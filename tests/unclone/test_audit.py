@@ -87,6 +87,7 @@ def kinds(found: dict[str, Any], of: str = "shared") -> dict[str, list[str]]:
     return listed
 
 
+@pytest.mark.slow
 def test_copies_share_everything_and_each_place_is_named(
     images: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -242,6 +242,7 @@ def test_a_machine_id_that_is_none(folder: Path, tree: dict[str, str | None]) ->
     assert "root:x" not in said
 
 
+@pytest.mark.slow
 def test_a_machine_id_of_a_gigabyte(folder: Path) -> None:
     bare = {k: v for k, v in ROOT.items() if k != "/etc/machine-id"}
     image = make_disk(folder / "disk.raw", [Part("ext4", tree=bare)])

@@ -89,6 +89,7 @@ def machine_id(image: Path) -> str:
 ENGINES = ["direct", pytest.param("guestfs", marks=pytest.mark.appliance)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_var_stays_the_machines_own(tmp_path: Path, engine: str) -> None:
     image = guest(tmp_path)

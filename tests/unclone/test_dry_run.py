@@ -50,6 +50,7 @@ def problem(stderr: str) -> Sequence[str]:
     return [line for line in stderr.splitlines() if "rror" in line]
 
 
+@pytest.mark.slow
 def test_of_what_can_be_done(tmp_path: Path) -> None:
     assert compared(tmp_path, make(tmp_path))[0] == 0
 

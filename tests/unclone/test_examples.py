@@ -87,6 +87,7 @@ def test_packer_builds_a_machine_of_its_own(golden: Path, tmp_path: Path) -> Non
     assert found["/etc/machine-id"].content == b""
 
 
+@pytest.mark.slow
 def test_packer_lets_no_failed_copy_out(tmp_path: Path) -> None:
     source = tmp_path / "not-a-disk.qcow2"
     source.write_bytes(b"QFI\xfb\0\0\0\3" + b"\xff" * 504)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 
 from tests.support.disks import BARE_ROOT, Part, make_disk
@@ -41,6 +42,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 def test_the_map_of_the_definition_goes_through_the_guest(tmp_path: Path) -> None:
     (tmp_path / "golden.xml").write_text(GOLDEN)
     arguments = ["--name", "web-01", "-o", tmp_path / "web-01.xml", "--json"]

@@ -173,6 +173,7 @@ def test_an_inspection_shows_system_layout_identities_and_counts(
     assert "/var/log/8" in full
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_a_terminal_gets_its_width_and_colour_if_it_wants(
     env: dict[str, str], coloured: bool

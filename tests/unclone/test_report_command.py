@@ -78,6 +78,7 @@ def test_the_document_holds_the_inventory_and_no_hash(image: Path) -> None:
     assert [each["state"] for each in inventory["machine_ids"]] == ["empty", "absent"]
 
 
+@pytest.mark.slow
 def test_quiet_prints_a_line_for_each_image_and_a_total(image: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.raw"
     other = shutil.copyfile(image, tmp_path / "web-02.raw")
@@ -93,6 +94,7 @@ def test_quiet_prints_a_line_for_each_image_and_a_total(image: Path, tmp_path: P
     assert str(missing) in done.stderr
 
 
+@pytest.mark.slow
 def test_a_second_run_says_so_and_if_needed_leaves_the_image_alone(image: Path) -> None:
     first = result("sanitize", "--if-needed", image)
     assert (first["status"], first["only_renews"]) == ("done", False)

@@ -38,6 +38,7 @@ def new(found: dict[str, Any]) -> dict[tuple[str, str], str]:
     return {(c["action"], c["target"]): c["new"] for c in found["changes"]}
 
 
+@pytest.mark.slow
 def test_a_saved_plan_is_carried_out_as_it_was_shown(image: Path, tmp_path: Path) -> None:
     plan = tmp_path / "web-01.plan"
     planned = result(image, "--dry-run", "--save-plan", plan, "--machine-id", "random")
@@ -51,6 +52,7 @@ def test_a_saved_plan_is_carried_out_as_it_was_shown(image: Path, tmp_path: Path
             assert (change["details"]["kind"], change["new"]) in values
 
 
+@pytest.mark.slow
 def test_a_plan_for_what_is_there_no_more_is_refused(image: Path, tmp_path: Path) -> None:
     plan, before = tmp_path / "web-01.plan", tmp_path / "before.qcow2"
     shutil.copy2(image, before)
@@ -62,6 +64,7 @@ def test_a_plan_for_what_is_there_no_more_is_refused(image: Path, tmp_path: Path
     result(before, "--plan", plan)  # the same image, moved
 
 
+@pytest.mark.slow
 def test_without_a_file_random_values_are_shown_as_such(image: Path) -> None:
     first, second = result(image, "--dry-run"), result(image, "--dry-run")
     assert first["changes"] == second["changes"]

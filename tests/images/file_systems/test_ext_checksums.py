@@ -10,7 +10,6 @@ import pytest
 from tests.support import templates
 from tests.support.disk_images import digest
 from tests.support.disks import FileBlocks, poke
-from tests.support.selection import slow_but
 from unclone.images.file_systems import ext, ext_checksums
 from unclone.images.process import run
 
@@ -80,7 +79,8 @@ def set_uuid(image: Path) -> tuple[bool, str]:
     return ext_checksums.set_uuid(blocks, UUID), ext.read(blocks)
 
 
-@pytest.mark.parametrize("variant", slow_but({"default"}, VARIANTS))
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_e2fsck_finds_no_error(tmp_path: Path, tree: Path, variant: str) -> None:
     image = tmp_path / "image"
     make(image, tree, VARIANTS[variant])
@@ -91,6 +91,7 @@ def test_e2fsck_finds_no_error(tmp_path: Path, tree: Path, variant: str) -> None
     assert run(["blkid", "-p", "-o", "value", "-s", "UUID", image]).stdout.decode().strip() == UUID
 
 
+@pytest.mark.slow
 def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) -> None:
     image = tmp_path / "image"
     make(image, tree, VARIANTS["small-blocks"])

@@ -66,6 +66,7 @@ def test_what_is_not_understood_stays(tmp_path: Path) -> None:
     assert "checksums are of a kind" in btrfs_device.unsettable(FileBlocks(image))
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk_tree_stays(tmp_path: Path) -> None:
     image = made(tmp_path)
     supers = run(["btrfs", "inspect-internal", "dump-super", "-f", image]).stdout

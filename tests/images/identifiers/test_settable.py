@@ -215,6 +215,7 @@ def test_the_feature_that_would_make_it_quick_is_not_switched_on(
     assert "metadata_csum_seed" not in features
 
 
+@pytest.mark.slow
 def test_an_xfs_gets_its_first_uuid_back(tmp_path: Path) -> None:
     """With that, the feature that remembers it goes away."""
     image = tmp_path / "image"

@@ -106,6 +106,7 @@ def test_the_last_word_counts_as_for_the_kernel(archives: list[bytes], content: 
     assert "a" not in {hit.path for hit in found.hits}
 
 
+@pytest.mark.slow
 def test_an_identifier_across_the_pieces_of_a_large_member_is_found(tree: Path) -> None:
     size = initrd.KEPT_LIMIT + 5
     (tree / "large").write_bytes(b"")

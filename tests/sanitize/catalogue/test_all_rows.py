@@ -22,6 +22,7 @@ ROWS = [step.row for step in load()]
 EVERY_ID = frozenset(row.id for row in ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", list(Profile))
 def test_every_row_that_is_on_runs_with_the_others(tmp_path: Path, profile: Profile) -> None:
     on = [

@@ -223,6 +223,7 @@ def test_a_derived_machine_can_and_is_the_same_whatever_comes_and_goes(tmp_path:
         assert [m.name for m in ledger.machines()] == sorted(collided)
 
 
+@pytest.mark.slow
 def test_processes_share_one_ledger_without_a_duplicate(tmp_path: Path) -> None:
     """Three processes fill most of a range of 256 addresses, some machines at once, some alone."""
     program = """

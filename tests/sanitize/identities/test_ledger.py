@@ -130,6 +130,7 @@ def finish(running: Sequence[subprocess.Popen[bytes]]) -> None:
         assert process.returncode == 0, errors.decode()
 
 
+@pytest.mark.slow
 def test_processes_that_want_the_same_values_share_them_out(tmp_path: Path) -> None:
     """Three processes walk through the same 120 values; each value has one owner in the end."""
     program = """

@@ -163,6 +163,7 @@ def test_strict_does_not_count_what_another_step_takes(tmp_path: Path) -> None:
         make_plan(guest_at(tmp_path), Options(strict=True))
 
 
+@pytest.mark.slow
 def test_so_many_home_directories_are_looked_into(tmp_path: Path) -> None:
     homes = {f"/home/u{number:03}/.config/syncthing/key.pem": "x" for number in range(520)}
     plant(tmp_path, {**homes, "/root/.config/syncthing/key.pem": "x"})

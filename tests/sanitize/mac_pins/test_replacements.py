@@ -21,6 +21,7 @@ def texts_with_splices(draw: st.DrawFn) -> tuple[str, list[Splice]]:
     return text, [Splice(a, b, draw(st.sampled_from(["", "x", "a", "b\n"]))) for a, b in pairs]
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(texts_with_splices())
 def test_replacing_does_what_splicing_does(case: tuple[str, list[Splice]]) -> None:

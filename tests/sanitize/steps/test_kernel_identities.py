@@ -89,6 +89,7 @@ def test_what_stays_is_named_by_the_new_name_of_its_file(tmp_path: Path) -> None
     assert len(texts) == 3
 
 
+@pytest.mark.slow
 def test_in_a_signed_image_they_are_named(tmp_path: Path) -> None:
     uki = "/boot/efi/EFI/Linux/a.efi"
     image = unified_kernel(tmp_path, {".cmdline": ARGUMENTS.encode()}, signed=True)

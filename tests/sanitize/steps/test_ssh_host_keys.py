@@ -229,6 +229,7 @@ def test_what_cannot_be_read_for_the_initrd_is_kept_and_named(tmp_path: Path, fo
     assert f"{folder}/dropbear_rsa_host_key" in texts(plan, Level.KEPT)
 
 
+@pytest.mark.slow
 def test_a_key_that_an_initrd_has_is_made_anew_where_it_would_be_removed(tmp_path: Path) -> None:
     root = tmp_path / "guest"
     plant(root, FEDORA)

@@ -255,6 +255,7 @@ def hinted_options() -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_hints_name_options_that_exist() -> None:
     ctx = cli.make_context("unclone", [], resilient_parsing=True)
     commands = [cli.get_command(ctx, name) for name in cli.list_commands(ctx)]

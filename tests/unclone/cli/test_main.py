@@ -261,6 +261,7 @@ def test_a_reader_that_goes_away_is_no_failure_of_ours() -> None:
     assert (done.stdout, done.stderr) == ("{", "")
 
 
+@pytest.mark.slow
 def test_a_poor_locale_is_no_error() -> None:
     done = unclone("steps", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, "")

@@ -87,6 +87,7 @@ def test_silence_keeps_failures() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_quiet_run_without_a_terminal_writes_nothing_to_stderr(tmp_path: Path) -> None:
     image = make_disk(tmp_path / "a.qcow2", [Part("ext4", tree=BARE_ROOT)], form="qcow2")
     done = process("sanitize", "-q", "--engine", "direct", image)

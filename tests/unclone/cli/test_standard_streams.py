@@ -74,6 +74,7 @@ def test_what_cannot_be_said_stops_nothing(image: Path, golden: Path, redirected
     assert run(image.parent, f"sanitize none.qcow2 {redirected}").returncode == 2
 
 
+@pytest.mark.slow
 def test_each_of_several_images_is_told_of(image: Path) -> None:
     done = run(image.parent, "sanitize --json disk.qcow2 none.qcow2 > /dev/full")
     assert done.returncode == 2, done.stderr

@@ -52,6 +52,7 @@ def test_a_package_that_is_too_old_is_named(tmp_path: Path, arguments: list[str]
     assert second == f"  {failures.INSTALL_IT}"
 
 
+@pytest.mark.slow
 def test_an_old_package_that_fails_in_a_command_is_named(tmp_path: Path) -> None:
     install(tmp_path, "rich", "9.0", "")
     done = run_with(tmp_path, "steps")

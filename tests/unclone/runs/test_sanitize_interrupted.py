@@ -80,6 +80,7 @@ def test_killed(golden: Path, complete: tuple[str, float], tmp_path: Path, momen
     assert identity(image) == "new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["opening the image", "changing", "reading everything back"])
 def test_ctrl_c(golden: Path, tmp_path: Path, phase: str) -> None:
     image = copied(golden, tmp_path / "images")
@@ -93,6 +94,7 @@ def test_ctrl_c(golden: Path, tmp_path: Path, phase: str) -> None:
     assert identity(image) in {"old", "new"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_commit_is_whole(golden: Path, tmp_path: Path) -> None:
     image = copied(golden, tmp_path / "images")
     run = started(image)
@@ -108,6 +110,7 @@ def test_ctrl_c_in_the_commit_is_whole(golden: Path, tmp_path: Path) -> None:
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_image_is_written_says_that_it_is_complete(
     golden: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_ctrl_c_while_the_image_is_written_says_that_it_is_complete(
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "number"),
     [
@@ -149,6 +153,7 @@ def test_sigterm_and_sighup_end_a_run_as_ctrl_c_does(
     assert not mounts_below(tmp_path)
 
 
+@pytest.mark.slow
 def test_sighup_does_not_end_what_nohup_started(golden: Path, tmp_path: Path) -> None:
     image = copied(golden, tmp_path / "images")
     run = started(image, before="nohup")
@@ -196,6 +201,7 @@ def test_struck_while_it_changes_something(tmp_path: Path, form: str) -> None:
         assert kills.strike(guest, tmp_path / str(seed), seed)
 
 
+@pytest.mark.slow
 def test_recover_removes_what_a_killed_run_left(golden: Path, tmp_path: Path) -> None:
     # The temporary directory of that run, and a folder with such a name that it did not make.
     temporary, other = tmp_path / "temporary", tmp_path / "temporary/unclone-direct-other"
@@ -215,6 +221,7 @@ def test_recover_removes_what_a_killed_run_left(golden: Path, tmp_path: Path) ->
     assert [p.name for p in image.parent.iterdir()] == ["disk.qcow2"]
 
 
+@pytest.mark.slow
 def test_recover_removes_what_a_killed_dry_run_left(
     golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

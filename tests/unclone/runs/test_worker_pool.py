@@ -223,6 +223,7 @@ def copies(golden: Path, folder: Path, count: int) -> list[Path]:
     return images
 
 
+@pytest.mark.slow
 def test_one_document_in_the_order_given(golden: Path, tmp_path: Path) -> None:
     images = copies(golden, tmp_path / "images", 4)
     images[1].write_bytes(b"no image at all")

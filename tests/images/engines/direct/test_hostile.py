@@ -19,7 +19,6 @@ from tests.support.direct import (
 )
 from tests.support.disks import poke
 from tests.support.fuzz import Outcome, damaged, exercise
-from tests.support.selection import slow_but
 from tests.support.templates import data
 from unclone.images.engines.direct import ext_client
 from unclone.images.errors import EngineError
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 
 
 #: ``benchmarks/fuzz_direct.py`` does thousands.
-@pytest.mark.parametrize("images", slow_but([8], [8, 60]))
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [8, 60])
 def test_damaged_metadata_is_an_error_and_nothing_worse(tmp_path: Path, images: int) -> None:
     outcomes = []
     for seed in range(images):
@@ -127,6 +127,7 @@ def fill_up(volumes: DirectVolumes) -> None:
         volumes.make_symlink(f"/{number}", "x" * 100)
 
 
+@pytest.mark.slow
 def test_a_full_file_system_is_full_and_stays_sound(tmp_path: Path) -> None:
     image = make_ext(tmp_path / "image", mib=4)
     volumes = mounted_direct(image)

@@ -63,6 +63,7 @@ def dumped(image: Path, name: str) -> bytes:
     return run(["debugfs", "-R", f"cat /{name}", image]).stdout
 
 
+@pytest.mark.slow
 def test_every_file_is_what_debugfs_says(image: Path, tree: Path) -> None:
     volumes = mounted_direct(image)
     try:
@@ -80,6 +81,7 @@ def test_every_file_is_what_debugfs_says(image: Path, tree: Path) -> None:
         volumes.close()
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read(image: Path) -> None:
     volumes = mounted_direct(image)
     content = random.Random(2).randbytes(3 * MIB)

@@ -67,6 +67,7 @@ def found(order: Order, path: Path) -> Machine:
     return machine
 
 
+@pytest.mark.slow
 def test_as_it_was_made(made: Order, machine: Path) -> None:
     there = found(made, machine)
     assert (there.status, there.notes) == ("present", ())

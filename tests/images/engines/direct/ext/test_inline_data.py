@@ -85,6 +85,7 @@ def test_a_file_ends_where_its_inode_says(image: Path) -> None:
     require_sound(volumes, image)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_there_and_nothing_else(image: Path) -> None:
     volumes = mounted_direct(image)
     wanted = {f"f{size}-{new}": content(new, 1) for size in SIZES for new in WRITTEN}

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.direct import EXT_VARIANTS, complaints, make_ext, mounted_direct
-from tests.support.selection import slow_but
 from tests.support.tree import TreeVolumes
 from unclone.images.volumes import Kind
 
@@ -60,10 +59,8 @@ PRELUDE = [
 ]
 
 
-@pytest.mark.parametrize(
-    "variant",
-    slow_but({"ext4"}, EXT_VARIANTS),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", EXT_VARIANTS)
 @settings(
     max_examples=int(os.environ.get("UNCLONE_EXAMPLES", "6")),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
