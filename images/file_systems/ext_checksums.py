@@ -59,8 +59,10 @@ _INODE_UNINIT, _BLOCK_UNINIT = 1, 2
 #: more time, because what is missing of it has to be copied.
 _UNIT = 65536
 _PIECE = 1 << 20
-#: Blocks of directories; with more, the memory would not be worth it.
+#: Blocks of directories, extents and attributes; with more, the memory would not be worth it.
 _MANY = 300_000
+#: Bytes of the table of block groups: 128 TiB of blocks of 4 KiB.
+_TABLE_LIMIT = 64 << 20
 
 
 class _UnusualError(Exception):
@@ -136,6 +138,8 @@ class _Change:
         if self.count * self.size > self.blocks.size or self.count <= self.first:
             raise _UnusualError
         self.groups = found.group_count
+        if self.groups * self.descriptor > _TABLE_LIMIT:
+            raise _UnusualError
         different = bytes(a ^ b for a, b in zip(found.s_uuid, self.uuid, strict=True))
         self.seed = crc32c(0, different)  # the difference between the two seeds
 
@@ -185,7 +189,7 @@ class _Change:
             if not links:
                 continue
             if low or high:
-                self._note(low | high << 32, 0x10, self.delta(8 + self.size))
+                self._note(low | high << 32, 0x10, self.delta(8 + self.size), shared=True)
             directory = mode & _FORMAT == _DIRECTORY
             if flags & _INLINE:
                 continue
@@ -197,20 +201,20 @@ class _Change:
                 raise _UnusualError
             if not (depth or directory or place == orphans):
                 continue
-            leaves = self._leaves(piece[at + 0x28 : at + 0x64], entries, depth, _DEEPEST)
-            if place == orphans:
-                for _, block in leaves:
-                    self._note(block, self.size - 4, self.delta(16 + self.size - 8))
-            elif directory:
-                self._collect_directory(leaves, indexed=bool(flags & _INDEXED))
-            else:
-                for _ in leaves:  # the blocks on the way have been noted
-                    pass
+            for extent in self._extents(piece[at + 0x28 : at + 0x64], entries, depth, _DEEPEST):
+                if place == orphans:
+                    for _, block in _blocks(*extent):
+                        self._note(block, self.size - 4, self.delta(16 + self.size - 8))
+                elif directory:
+                    self._collect_directory(_blocks(*extent), indexed=bool(flags & _INDEXED))
 
-    def _leaves(
+    def _extents(
         self, node: bytes, entries: int, depth: int, left: int
-    ) -> Iterator[tuple[int, int]]:
-        """Number in the file and place of every block; the extent blocks are noted on the way."""
+    ) -> Iterator[tuple[int, int, int]]:
+        """First block in the file, first block of the volume, and length of every extent.
+
+        The blocks of the extent tree are noted on the way.
+        """
         if depth > left or 12 + 12 * entries > len(node):
             raise _UnusualError
         for index in range(entries):
@@ -223,16 +227,14 @@ class _Change:
                 if magic != _EXTENT_MAGIC or deep != depth - 1 or tail + 4 > self.size:
                     raise _UnusualError
                 self._note(block, tail, self.delta(8 + tail))
-                yield from self._leaves(below, count, deep, depth - 1)
+                yield from self._extents(below, count, deep, depth - 1)
             else:
                 logical, length, high, low = struct.unpack_from("<IHHI", node, 12 + 12 * index)
-                block = low | high << 32
-                length = length if length <= 32768 else 0  # unwritten: it holds nothing yet
-                for number_ in range(length):
-                    yield logical + number_, block + number_
+                # An unwritten one, which has a larger length, holds nothing yet.
+                yield logical, low | high << 32, length if length <= 32768 else 0
 
-    def _collect_directory(self, leaves: Iterator[tuple[int, int]], *, indexed: bool) -> None:
-        for logical, block in leaves:
+    def _collect_directory(self, blocks: Iterator[tuple[int, int]], *, indexed: bool) -> None:
+        for logical, block in blocks:
             self.directories.add(block)
             if indexed:
                 self.indexed.add(block)
@@ -240,12 +242,13 @@ class _Change:
                 self.roots.add(block)
             self._note(block, self.size - 4, self.delta(8 + self.size - 12))
 
-    def _note(self, block: int, offset: int, delta: int) -> None:
+    def _note(self, block: int, offset: int, delta: int, *, shared: bool = False) -> None:
+        """Patch *block*. Only *shared* ones, of attributes, may be noted again."""
         self._place(block)
-        if self.patches.setdefault(block, (offset, delta)) != (offset, delta):
-            raise _UnusualError  # one block for two purposes
-        if len(self.patches) > _MANY:
+        known = self.patches.get(block)
+        if (known and not (shared and known == (offset, delta))) or len(self.patches) > _MANY:
             raise _UnusualError
+        self.patches[block] = offset, delta
 
     # -- writing ---------------------------------------------------------------------------
     def write(self) -> None:
@@ -356,6 +359,11 @@ class _Change:
         if len(raw) != size:
             raise _UnusualError
         return raw
+
+
+def _blocks(logical: int, block: int, length: int) -> Iterator[tuple[int, int]]:
+    """Each block of an extent: its number in the file and on the volume."""
+    return zip(range(logical, logical + length), range(block, block + length), strict=True)
 
 
 def _has_good_checksum(superblock: Superblock) -> bool:

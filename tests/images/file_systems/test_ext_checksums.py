@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,20 @@ def test_what_it_does_not_know_is_left_to_tune2fs(tmp_path: Path, variant: str) 
     tree.mkdir()
     (tree / "file").write_bytes(b"x" * 10_000)
     make(image, tree, LEFT[variant], size=8)
+    before = digest(image)
+    assert not set_uuid(image)[0]
+    assert digest(image) == before
+
+
+def test_an_extent_block_that_is_used_twice_is_left_to_e2fsck(tmp_path: Path, tree: Path) -> None:
+    """Five levels of such blocks would make a walk without end."""
+    image = tmp_path / "image"
+    make(image, tree, VARIANTS["default"])
+    root = re.search(
+        rb"\x0a\xf3[\x02-\x04]\0\x04\0\x01\0.{4}(.{12})", image.read_bytes(), re.DOTALL
+    )
+    assert root is not None  # two extent blocks or more, in an inode
+    poke(image, root.end(), root[1])
     before = digest(image)
     assert not set_uuid(image)[0]
     assert digest(image) == before
