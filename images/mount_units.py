@@ -1,7 +1,8 @@
 """What a guest mounts by systemd's mount units, as entries like those of fstab.
 
-A unit in ``/etc`` stands before a line of fstab for the same place, which stands before a unit in
-``/usr``. A unit that no other one wants is started all the same for what needs a path below it.
+A unit in ``/etc`` takes precedence over a line of fstab for the same mount point, which takes
+precedence over a unit in ``/usr``. A unit that no other one wants is started nevertheless for what
+needs a path below its mount point.
 
 References: systemd.mount(5); systemd.automount(5); systemd.unit(5) (the order of the folders; how a
 name is escaped); systemd-fstab-generator(8); systemd v257 src/core/unit.c
@@ -23,22 +24,23 @@ if TYPE_CHECKING:
     from unclone.images.guest import Guest
 
 _SUFFIX = ".mount"
-#: What is mounted there is no file system of a disk, or is a package's.
+#: Mount points of kernel file systems and of packages, not of the guest's disks.
 _ELSEWHERE = re.compile(r"(dev|proc|sys|run|tmp|snap)[-.].*")
 _LINKS = re.compile(r".*\.(wants|requires|upholds)")
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
 def merged(table: Sequence[Entry], guest: Guest) -> Sequence[Entry]:
-    """The entries of fstab and of mount units, without those that another stands before."""
+    """The entries of fstab and of mount units, without those that another one overrides."""
     units = list(_entries(guest))
     listed = {_normal(entry.mount_point) for entry in table}
     own = [entry for entry in units if entry.unit.startswith("/etc/")]
+    others = [entry for entry in units if not entry.unit.startswith("/etc/")]
     instead = {entry.mount_point for entry in own}
     return [
         *(entry for entry in table if _normal(entry.mount_point) not in instead),
         *own,
-        *(e for e in units if e not in own and e.mount_point not in listed),
+        *(entry for entry in others if entry.mount_point not in listed),
     ]
 
 
@@ -73,7 +75,7 @@ def _entries(guest: Guest) -> Iterator[Entry]:
 
 
 def _links(guest: Guest) -> dict[str, set[str]]:
-    """The names of the units that another one starts, and how."""
+    """The names of the units that another one starts, each with the kinds of dependency."""
     links: dict[str, set[str]] = {}
     for folder in UNIT_FOLDERS:
         for above in guest.list(folder):

@@ -1,9 +1,8 @@
-"""From a path to where it leads: symlinks followed inside one root, as the kernel does."""
+"""Path resolution: symlinks are followed inside one root, as the kernel does."""
 
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING
 
 from unclone.images.volumes import Kind
@@ -11,7 +10,7 @@ from unclone.images.volumes import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: As the kernel's: more symlinks than this in one lookup is a loop; the bytes of a path (PATH_MAX).
+#: As in Linux: the symlinks in one lookup (more is a loop), the bytes of a path (PATH_MAX).
 MAX_SYMLINKS, MAX_PATH = 40, 4095
 
 
@@ -20,11 +19,18 @@ def follow(
 ) -> str:
     """The physical path of *path*; a symlink at its end is followed if *last*.
 
-    *kind* and *link* tell of a physical path what it is (or raise FileNotFoundError) and, of a
-    symlink, its text. The last component need not exist. Raises ``OSError`` with ``ELOOP`` or
-    ``ENAMETOOLONG``, NotADirectoryError or FileNotFoundError as an open would.
+    *kind* returns what is at a physical path, or raises FileNotFoundError; *link* returns the text
+    of a symlink. The last component need not exist. Raises ``OSError`` with ``ELOOP`` or
+    ``ENAMETOOLONG``, NotADirectoryError or FileNotFoundError as an open would, the latter also for
+    a path that no file can have.
     """
-    if len(os.fsencode(path)) > MAX_PATH:
+    try:
+        raw = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte, as JSON can have them
+        raw = b"\0"
+    if b"\0" in raw:
+        raise FileNotFoundError(errno.ENOENT, "no file can have this path", path)
+    if len(raw) > MAX_PATH:
         raise OSError(errno.ENAMETOOLONG, "the path is too long", path)
     pending, done, links = _parts(path), list[str](), 0
     while pending:

@@ -50,6 +50,18 @@ def test_a_symlink_loop_is_an_error_and_not_a_hang(tmp_path: Path) -> None:
     assert guest.lstat("/a") is not None
 
 
+@pytest.mark.parametrize("path", ["/etc/a\0b", "/etc/\ud800"])
+def test_nothing_is_at_a_path_that_no_file_can_have(tmp_path: Path, path: str) -> None:
+    plant(tmp_path, {"/etc/hosts": "x"})
+    guest = guest_at(tmp_path)
+    assert not guest.exists(path)
+    assert not guest.is_dir(path)
+    assert guest.kind(path) is None
+    assert guest.text_or_empty(path) == ""
+    with pytest.raises(FileNotFoundError):
+        guest.create(path, b"x")
+
+
 def test_a_link_to_an_impossible_name_leads_nowhere(tmp_path: Path) -> None:
     plant(tmp_path, {"/l": "-> " + "n" * 300})
     guest = guest_at(tmp_path)
