@@ -31,7 +31,6 @@ from unclone.images.text import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from unclone.images.image import Image
 
@@ -119,12 +118,7 @@ class ImageLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _mode(self, path: Path) -> _Mode | None:

@@ -10,9 +10,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import RefusedError
 from unclone.images.formats import qcow2
-from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,10 +27,7 @@ _NOTHING = bytes(_PAGE)
 _COPIED = 1 << 63
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
 _HEADER_LENGTH = 112
-_BACKING_FORMAT = 0xE2792ACA
 _REFCOUNT_ORDER = 4  # 16 bits
-#: docs/interop/qcow2.txt, "backing file name".
-_MAX_NAME = 1023
 
 
 class Overlay:
@@ -135,12 +130,8 @@ def _header(
     at_table: int,
     tables: int,
 ) -> bytes:
-    if len(backing) > _MAX_NAME:
-        raise RefusedError(
-            f"the path of {shown(Path(os.fsdecode(backing)))} is too long for a qcow2 header",
-            hint="Move the image to a shorter path.",
-        )
-    extension = struct.pack(">II", _BACKING_FORMAT, len(form)) + form + bytes(-len(form) % 8)
+    qcow2.require_name(backing, Path(os.fsdecode(backing)))
+    extension = struct.pack(">II", qcow2.BACKING_FORMAT, len(form)) + form + bytes(-len(form) % 8)
     name_at = _HEADER_LENGTH + len(extension) + 8  # behind the end of the extensions
     fixed = _HEADER.pack(
         qcow2.MAGIC,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images import process
 from unclone.images.errors import RefusedError, ToolError, UncloneError
+from unclone.images.formats import qcow2
 from unclone.images.formats.header import Format
 from unclone.images.image import blockdev, file_node, layer, qemu_name, short_blockdev
 from unclone.images.pinned import with_paths
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 #: Seconds. A commit or a conversion takes as long as the disk is slow and the image is large.
 _LONG = 24 * 3600
 _CHECK = 3600
-
-#: Bytes; docs/interop/qcow2.txt, "backing file name".
-_MAX_BACKING = 1023
 
 
 def require_readable(image: Image, *, locked: bool) -> None:
@@ -77,11 +75,7 @@ def create_overlay(
     process is killed, no other run may clean up before the child has ended, too.
     """
     backing = qemu_name(short_blockdev(image, locked=locked))
-    if len(backing.encode()) > _MAX_BACKING:
-        raise RefusedError(
-            f"the path of {shown(image.path)} is too long for a qcow2 header",
-            hint="Move the image to a shorter path.",
-        )
+    qcow2.require_name(backing.encode(), image.path)
     on = ["-F", image.format, "-b", backing]
     process.run(
         ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *on, overlay, str(image.virtual_size)],
@@ -95,11 +89,7 @@ def name_backing(overlay: Path, image: Image) -> None:
     Raises RefusedError for a path that is too long for the header.
     """
     path = image.path.absolute()
-    if len(os.fsencode(path)) > _MAX_BACKING:
-        raise RefusedError(
-            f"the path of {shown(path)} is too long for a qcow2 header",
-            hint="Move the image to a shorter path.",
-        )
+    qcow2.require_name(os.fsencode(path), path)
     name = qemu_name(_alone(overlay))
     # An absolute path is never taken for a protocol: its first "/" comes before any ":".
     process.run(["qemu-img", "rebase", "-u", "-b", path, "-F", image.format, name])

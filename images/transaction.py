@@ -39,7 +39,6 @@ from unclone.images.text import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from unclone.images.formats.header import Format
     from unclone.images.image import Image
@@ -89,12 +88,7 @@ class Transaction(ABC):
             undo.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def opened(self, path: Path) -> Path:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import RefusedError
 from unclone.images.formats.header import Extent, Format, Header
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from unclone.images.formats.header import Source
 
@@ -30,7 +32,7 @@ _KNOWN = _DIRTY | _CORRUPT | _DATA_FILE | _COMPRESSION | _EXTENDED_L2
 
 # header extensions
 _END = 0
-_BACKING_FORMAT = 0xE2792ACA
+BACKING_FORMAT = 0xE2792ACA
 _DATA_FILE_NAME = 0x44415441
 _ENCRYPTION = 0x0537BE77
 
@@ -85,11 +87,20 @@ def read_header(source: Source) -> Header:
         cluster_size=fields.cluster_size,
         variant=f"v{fields.version}",
         backing=_backing(source, fields),
-        backing_format=_text(source, extensions.get(_BACKING_FORMAT, b""), "backing format"),
+        backing_format=_text(source, extensions.get(BACKING_FORMAT, b""), "backing format"),
         extents=_data_file(source, fields, extensions),
         snapshots=fields.nb_snapshots,
         unclean=_unclean(fields.incompatible_features),
     )
+
+
+def require_name(name: bytes, path: Path) -> None:
+    """Raise RefusedError for a backing file *name*, made of *path*, that no header has room for."""
+    if len(name) > _MAX_NAME:
+        raise RefusedError(
+            f"the path of {shown(path)} is too long for a qcow2 header",
+            hint="Move the image to a shorter path.",
+        )
 
 
 def read_tables(source: Source) -> tuple[int, int, int] | None:

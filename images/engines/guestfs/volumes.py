@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from unclone.images.engines.guestfs.appliance import shell_value
 from unclone.images.engines.guestfs.devices import holds_file_system, read_devices
 from unclone.images.engines.guestfs.files import FileOperations
 from unclone.images.engines.guestfs.mounting import MOUNT_OPTIONS
-from unclone.images.engines.guestfs.native import encode
+from unclone.images.engines.guestfs.native import decode, encode
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.table import type_of
 from unclone.images.text import printable
@@ -119,14 +118,12 @@ class GuestfsVolumes(FileOperations):
 
     def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
         """What the btrfs mounted there holds, and which of that is its default."""
-        place = shell_value("place", b"/sysroot" + os.fsencode(mount_point))
+        place = shell_value("place", b"/sysroot" + encode(mount_point))
         # Names are any bytes: in hexadecimal, each line in one word.
         hexadecimal = "od -An -v -tx1 | tr -d ' \\n'"
         listed, default = (
             bytes.fromhex(
-                self._appliance.shell(f'{place} {command} "$place" | {hexadecimal}')
-                .decode()
-                .strip()
+                self._appliance.shell(f'{place} {command} "$place" | {hexadecimal}').decode()
             )
             for command in ("btrfs subvolume list -q -u", "btrfs subvolume get-default")
         )
@@ -139,7 +136,7 @@ class GuestfsVolumes(FileOperations):
         """Delete each, and wait until all that only they had is freed."""
         self._written = True
         for path in paths:
-            place = shell_value("place", b"/sysroot/" + os.fsencode(path))
+            place = shell_value("place", b"/sysroot/" + encode(path))
             delete = 'btrfs subvolume delete "$place"'
             self._appliance.shell(f"exec 2>&1; {place} {delete}", limit=_DELETING_LIMIT)
         self._appliance.shell("exec 2>&1; btrfs subvolume sync /sysroot", limit=_DELETING_LIMIT)
@@ -186,7 +183,7 @@ class GuestfsVolumes(FileOperations):
 
 def _subvolume(match: re.Match[bytes]) -> Subvolume:
     parent = match[2].decode()
-    path, uuid = os.fsdecode(match[4]), match[3].decode()
+    path, uuid = decode(match[4]), match[3].decode()
     return Subvolume(path, uuid, "" if parent == "-" else parent, int(match[1]))
 
 

@@ -11,10 +11,6 @@ import os
 from unclone.images.engines.direct.ext import libext2fs as lib
 from unclone.images.engines.direct.ext.libext2fs import byref, call, library
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-
 
 class Attributes:
     """The extended attributes of an inode, read; every change is written at once."""
@@ -27,16 +23,11 @@ class Attributes:
         try:
             call("xattrs_read", self._handle)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self._handle
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         library.ext2fs_xattrs_close(byref(self._handle))
 
 

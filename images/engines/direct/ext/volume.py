@@ -32,7 +32,6 @@ from unclone.images.engines.direct.ext.libext2fs import byref, call, library
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from unclone.images.engines.direct.access.disk import Disk
     from unclone.images.engines.direct.ext.contents import Run
@@ -373,12 +372,7 @@ class _File:
     def __enter__(self) -> ctypes.c_void_p:
         return self._handle
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None:
             call("file_close", self._handle)
         else:
