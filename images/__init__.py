@@ -1,4 +1,4 @@
-"""Disk images: formats, locks, the transaction around an edit, engines that open a guest.
+"""Disk images: formats, locks, the transaction around a change, engines that open a guest.
 
-This package imports no other of unclone's.
+This package imports no other package of unclone.
 """

@@ -1,4 +1,4 @@
-"""The bytes of one disk, partition or opened container, as identifiers and headers are read."""
+"""Access to the bytes of a disk, a partition or an opened container."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OpenBlocks(Blocks, Protocol):
     """Blocks that the caller has to close."""
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
 
 
 class BlockDevice(Protocol):
@@ -30,30 +30,30 @@ class BlockDevice(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the engine session."""
+        """The name of the device in the engine session (``/dev/sda1``)."""
 
     @property
     def type(self) -> str:
-        """What is on it, in blkid's word."""
+        """The type of its content, as blkid names it."""
 
     def open(self) -> OpenBlocks:
-        """Its bytes."""
+        """Open the device; the caller closes it."""
 
 
 class Command(NamedTuple):
-    """A program that changes a file system, and the exit statuses that are no failure."""
+    """A program that changes a file system, and the exit statuses that mean success."""
 
     argv: tuple[str, ...]
     ok: tuple[int, ...] = (0,)
 
 
 def number(raw: bytes | bytearray, offset: int, form: str) -> int:
-    """The number at *offset* of *raw*, in the form of :mod:`struct`."""
+    """The number at byte *offset* of *raw*; *form* is a :mod:`struct` format of one field."""
     value: int = struct.unpack_from(form, raw, offset)[0]
     return value
 
 
 def read_exactly(blocks: Blocks, offset: int, count: int) -> bytes:
-    """*count* bytes at *offset*, or nothing when the device ends before."""
+    """*count* bytes at *offset*, or b"" when the device ends before that."""
     raw = blocks.read(offset, count)
     return raw if len(raw) == count else b""

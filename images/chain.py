@@ -1,8 +1,8 @@
-"""An image and everything under it, read by our own readers before QEMU opens any of it.
+"""An image and all files it depends on, read by our own readers before QEMU opens any of them.
 
-Backing files, data files and extents are named by headers, and a header is not to be trusted: a
-name is followed only to a regular file inside the directories that are allowed, and only when
-the header also says which format it has.
+Headers name backing files, data files and extents, and headers are not trusted: a name is followed
+only to a regular file inside the allowed directories, and for a backing file only when the header
+also gives its format.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from unclone.images.formats.header import Header
 
-#: A chain of more images than this is refused.
+#: Backing files below one image; a longer chain is refused.
 MAX_DEPTH = 32
 
 _PROTOCOL = re.compile(r"[^/]*:")  # QEMU's path_has_protocol()
@@ -37,15 +37,14 @@ def read_chain(
     allow: Sequence[Path] = (),
     repairable: bool = False,
 ) -> Image:
-    """Read the image at *path* and all that it depends on.
+    """Read the headers of the image at *path* and of all files that it depends on.
 
-    *format* is that given by the user; without it the magic decides (``detect``).
-    *allow* are further directories in which backing and data files may be; the real directory of
-    the image always is one. *repairable* accepts an image that QEMU must repair first, as an
-    interrupted commit leaves it.
+    *format* is the one that the user gave; without it the magic decides (``detect``). *allow* are
+    directories in which backing and data files may be, besides the real directory of the image.
+    *repairable* accepts an image that QEMU must repair first, as an interrupted commit leaves it.
 
-    Raises UsageError when there is no such file and RefusedError when it, or anything it depends
-    on, is unsound or out of bounds.
+    Raises UsageError when there is no such file, and RefusedError when the image or a file that it
+    depends on is damaged, not supported, missing or outside the allowed directories.
     """
     real = real_path(path)
     allowed = (real.parent, *(directory.resolve() for directory in allow))
@@ -56,7 +55,7 @@ def read_chain(
 
 
 class _Role(NamedTuple):
-    """Why a file is opened: what it is to *owner*, for messages."""
+    """What a file is to the image *owner*, for messages."""
 
     word: str
     owner: Path
@@ -145,7 +144,7 @@ class _Reader:
         return tuple(found), tuple(inodes)
 
     def _locate(self, name: str, role: _Role) -> Path:
-        """The real path behind *name*, if it may be opened."""
+        """The real path of the file *name*. Raises RefusedError when it may not be opened."""
         owner = shown(role.owner)
         if _PROTOCOL.match(name) or not name.isprintable():
             raise RefusedError(

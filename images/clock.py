@@ -1,8 +1,8 @@
 """The time that is written into file systems: now, or one that was fixed for this run.
 
-The variables are those of e2fsprogs, whose library and programs are part of the direct engine
-(``lib/ext2fs/openfs.c``, ``e2fsck/unix.c``): so everything in an image has one time. With it fixed,
-the same change of the same image gives the same bytes.
+e2fsprogs, whose library and programs the direct engine uses, reads the same variables
+(``lib/ext2fs/openfs.c``, ``e2fsck/unix.c``). With a fixed time, the same change of the same image
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def now_ns() -> int:
 
 
 class fixed:  # noqa: N801 (used as a function; contextlib takes long to load)
-    """``with fixed(seconds):`` lets this process write that time (since 1970) into file systems.
+    """``with fixed(seconds):`` sets the time that is written into file systems.
 
-    The processes that it starts, too.
+    *seconds* are since 1970. It holds for this process and those that it starts.
     """
 
     def __init__(self, seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli), as ext4, VHDX and others have it; each inverts the value or does not.
+"""CRC-32C (Castagnoli), used by ext4, btrfs and VHDX; only some of them invert the value.
 
 References: RFC 3385, section 6.1; Linux ``lib/crc32.c`` (``__crc32c_le``).
 """
@@ -9,18 +9,18 @@ from functools import cache
 
 
 def crc32c(value: int, data: bytes | bytearray) -> int:
-    """The register after *data* when it was *value* before, without any inversion."""
+    """The CRC register after *data*, from the register *value*; nothing is inverted."""
     table = _table()
-    content = data.rstrip(b"\0")  # a region table of VHDX is 64 KiB, and most of them zeros
+    content = data.rstrip(b"\0")  # metadata mostly ends in zeros
     for byte in content:
         value = value >> 8 ^ table[(value ^ byte) & 0xFF]
     return _after_zeros(value, len(data) - len(content))
 
 
 def _after_zeros(value: int, count: int) -> int:
-    """The register after *count* zeros: a linear function of it, so that doubling *count* is one.
+    """The register after *count* zero bytes, in log2(count) steps as zlib's ``crc32_combine``.
 
-    As zlib's ``crc32_combine`` does it.
+    A zero byte changes the register linearly, so two equal steps are a linear change, too.
     """
     power = 0
     while count:
@@ -33,7 +33,7 @@ def _after_zeros(value: int, count: int) -> int:
 
 @cache
 def _after_two_to_the(power: int) -> tuple[int, ...]:
-    """What becomes of each bit of the register after that power of two of zeros."""
+    """The register after 2**power zero bytes, for each single bit of it."""
     if power == 0:
         return tuple(1 << bit >> 8 ^ _table()[1 << bit & 0xFF] for bit in range(32))
     half = _after_two_to_the(power - 1)

@@ -63,9 +63,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Discovered(NamedTuple):
-    """A partition, and where its type says that it is mounted; ``why_not`` when it is not there.
+    """A partition, and the mount point for its type; ``why_not`` says why it is not mounted.
 
-    ``content`` is the same as ``partition``, or what is inside when that is an opened container.
+    ``content`` is what is inside when ``partition`` is an opened container, else ``partition``.
     """
 
     partition: FileSystem
@@ -75,14 +75,14 @@ class Discovered(NamedTuple):
 
     @property
     def may_be_var(self) -> bool:
-        """Whether it is /var in a machine with the right machine-id."""
+        """Whether it is mounted at /var in a machine with the matching machine-id."""
         no_auto = self.partition.partition_attributes & _NO_AUTO
         return self.partition.partition_type == VAR and not no_auto
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What the guest's root file system says about the discovery of others.
+    """What the root file system says about the discovery of partitions.
 
     ``free`` are those of :data:`PLACES` that are empty or not there. ``machine_id`` is the text of
     ``/etc/machine-id``.
@@ -94,7 +94,7 @@ class Discovery:
 
     @classmethod
     def of(cls, guest: Guest) -> Discovery:
-        """As the root file system of *guest*, mounted alone, has it."""
+        """Read it from *guest*, of which only the root file system is mounted."""
         return cls(
             enabled=_is_enabled(guest),
             free=frozenset(place for place in PLACES if _is_free(guest, place)),
@@ -104,9 +104,9 @@ class Discovery:
     def partitions(
         self, file_systems: Sequence[FileSystem], root: str, listed: Collection[str]
     ) -> Iterator[Discovered]:
-        """What is discovered on the disk of the device *root*, where fstab has no entry.
+        """The partitions on the disk of the device *root* that have the type of a mount point.
 
-        *listed* are the mount points that fstab has.
+        *listed* are the mount points in fstab, which are left out.
         """
         disk = disk_of(root, file_systems)
         if not self.enabled or not disk:
@@ -133,7 +133,7 @@ class Discovery:
         return ""
 
     def _is_var(self, fs: FileSystem) -> bool:
-        """Whether *fs* is /var, or may become it: a guest that has no id gets one."""
+        """Whether *fs* is /var, or may become it: a guest without a machine-id gets one."""
         digits = self.machine_id.replace("-", "")
         has_id = _ID.fullmatch(digits) is not None
         return not has_id or fs.partition_uuid.lower() == var_partition_uuid(digits)
@@ -155,7 +155,7 @@ def disk_of(device: str, file_systems: Sequence[FileSystem]) -> str:
     Which volume group a logical volume is in is not looked up: all members count.
     """
     disks: set[str] = set()
-    pending, seen = [device], {device}  # a container can be inside of itself
+    pending, seen = [device], {device}  # hostile containers may form a loop
     while pending:
         one = pending.pop()
         if one.startswith("/dev/sd"):
@@ -171,7 +171,7 @@ def disk_of(device: str, file_systems: Sequence[FileSystem]) -> str:
 
 
 def _below(device: str, file_systems: Sequence[FileSystem]) -> Sequence[str]:
-    """The devices that *device*, a container or on one, is made of."""
+    """The devices directly below *device*, which is inside of a container or an array."""
     for fs in file_systems:
         if fs.type == "crypto_LUKS" and device == f"/dev/mapper/luks-{fs.uuid}":
             return [fs.device]
@@ -180,14 +180,14 @@ def _below(device: str, file_systems: Sequence[FileSystem]) -> Sequence[str]:
 
 
 def _opened(fs: FileSystem, file_systems: Sequence[FileSystem]) -> FileSystem:
-    """What is inside *fs* when it is an encrypted container that was opened, else itself."""
+    """What is inside *fs* when that is an opened LUKS container, else *fs*."""
     inside = f"/dev/mapper/luks-{fs.uuid}"
     found = (each for each in file_systems if each.device == inside)
     return next(found, fs) if fs.type == "crypto_LUKS" else fs
 
 
 def _newest_usr_first(file_systems: Sequence[FileSystem]) -> Sequence[FileSystem]:
-    """In order, but of several /usr partitions the one whose label has the highest version."""
+    """*file_systems* in order, after the /usr partitions by descending version of their labels."""
     usr = [fs for fs in file_systems if _PLACES.get(fs.partition_type) == "/usr"]
     usr.sort(key=lambda fs: _version(fs.partition_label), reverse=True)
     return [*usr, *(fs for fs in file_systems if fs not in usr)]
@@ -199,7 +199,7 @@ def _version(label: str) -> list[tuple[int, str]]:
 
 
 def _is_enabled(guest: Guest) -> bool:
-    """Whether the generator runs; nothing is known of a guest without any generator."""
+    """Whether the generator runs; assumed for a guest in which no generators are seen."""
     for folder in _OVERRIDES:
         path = f"{folder}/{_GENERATOR}"
         if guest.lstat(path) is not None:

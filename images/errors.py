@@ -1,6 +1,6 @@
-"""Failures: an exception with a message, a hint and an exit status.
+"""Exceptions with a message, a hint and an exit status.
 
-The message says what happened and to which file; the hint says what to do about it. The command
+The message says what happened to which file; the hint says what to do about it. The command
 line prints both and exits with the status.
 """
 
@@ -20,12 +20,12 @@ class ExitStatus(IntEnum):
     IN_USE = 3
     REFUSED = 4
     RESIDUE = 5
-    HUNG_UP = 129  # 128 + SIGHUP, as shells say it
-    TERMINATED = 143
+    HUNG_UP = 129  # 128 + SIGHUP, as in shells
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 class Outcome(StrEnum):
-    """What a run has done to the images, whatever ended it."""
+    """What a run has done to the images by the time it ended."""
 
     UNCHANGED = "unchanged"
     #: The commit has begun and was not completed: ``recover`` finishes it.
@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
 
 class UncloneError(Exception):
-    """Something failed; the image is as it was."""
+    """A run failed; the image is unchanged."""
 
     status = ExitStatus.FAILED
 
@@ -63,7 +63,7 @@ class RefusedError(UncloneError):
 
 
 class ResidueError(UncloneError):
-    """Verification read something back that should be gone."""
+    """Verification found an old identifier that should be gone."""
 
     status = ExitStatus.RESIDUE
 
@@ -81,21 +81,21 @@ class EngineError(UncloneError):
 
 
 class UncheckedError(EngineError):
-    """As EngineError, and the check of a file system was skipped: it says that it is clean.
+    """An EngineError after the check of a file system was skipped, because it says it is clean.
 
-    It may be damaged all the same. Open the guest again with ``force_check``, which repairs it.
+    It may be damaged. Open the guest again with ``force_check``, which checks and repairs it.
     """
 
 
 def is_full(text: str) -> bool:
-    """Whether *text*, of a tool or an error, says that there is no space left."""
+    """Whether *text*, the output of a tool or an error, says that no space is left."""
     return any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def is_kill(status: int) -> bool:
-    """Whether exit *status* (negative for a signal) says that something else ended the program.
+    """Whether exit *status* (negative for a signal) means that another process ended the program.
 
-    A crash of the program itself is another signal.
+    A crash of the program itself gives another signal.
     """
     return status in {-9, -15}  # SIGKILL, SIGTERM
 
@@ -104,5 +104,5 @@ def killed(program: str) -> KilledError:
     """The error for *program*, whose exit status :func:`is_kill`."""
     return KilledError(
         f"{program} was killed by something else in the middle of its work",
-        hint="The kernel does that when memory runs out (`dmesg` says so). Try again with more.",
+        hint="The kernel does so when memory runs out (see `dmesg`). Try again with more memory.",
     )

@@ -1,4 +1,4 @@
-"""Durable files, and telling a file from another one under the same name.
+"""Durable writes, and the identity of a file under its name.
 
 References: fsync(2) (a directory entry needs an fsync of the directory), stat(1) ``%W``.
 """
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-#: Bytes of a name that is not shortened.
+#: Bytes; longer file names are shortened.
 _SHORT = 100
 
 
 class Identity(NamedTuple):
-    """Identifies a file: kept when it is renamed or written to, and not copied with it.
+    """Identifies a file: unchanged by a rename or a write, different for a copy.
 
-    The inode number alone is used again as soon as a file is deleted; with the time of birth
-    (seconds, as text; "0..." where the file system does not record it) it is not. The device
-    number is left out because it may change when the host restarts.
+    An inode number is used again after its file was deleted, so the time of birth is added
+    (seconds, as text; "0..." where the file system does not record it). The device number is left
+    out because it may change when the host restarts.
     """
 
     inode: int
@@ -38,7 +38,7 @@ class Identity(NamedTuple):
 
 def identity(path: Path) -> Identity:
     """The identity of the file at *path*."""
-    from unclone.images import process  # noqa: PLC0415 (subprocess comes with it: rarely needed)
+    from unclone.images import process  # noqa: PLC0415 (loads subprocess; rarely needed)
 
     # -L: a pinned name is a link.
     birth = process.run(["stat", "-L", "--printf=%.W", "--", path], timeout=60).stdout
@@ -46,7 +46,7 @@ def identity(path: Path) -> Identity:
 
 
 def sync_file(path: Path) -> None:
-    """Write everything the kernel still holds of the file at *path* to its disk."""
+    """Write what the kernel caches of the file at *path* to the disk."""
     _sync(path, os.O_RDONLY)
 
 
@@ -56,11 +56,14 @@ def sync_directory(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes, *, like: Path) -> None:
-    """Make *path* appear with *content*, or not at all. It gets the owner of *like*, mode 0600."""
+    """Make or replace *path* with *content*, completely or not at all.
+
+    It gets the owner of *like* and mode 0600.
+    """
     temporary = draft_path(path)
     temporary.unlink(missing_ok=True)
     try:
-        # By descriptor: a process that may write to the directory can put a link under that name.
+        # By descriptor: whoever may write to the directory can put a symlink under that name.
         with os.fdopen(open_private(temporary, like), "wb") as file:
             file.write(content)
             file.flush()
@@ -74,14 +77,14 @@ def write_durably(path: Path, content: bytes, *, like: Path) -> None:
 
 
 def draft_path(path: Path) -> Path:
-    """What the file at *path* is called while :func:`write_durably` writes it."""
+    """The temporary name under which :func:`write_durably` writes the file at *path*."""
     return path.with_name(f"{short_name(path.name)}.new")
 
 
 def short_name(name: str) -> str:
-    """*name*, or a shorter one made from it, to which 40 bytes can be added.
+    """*name*, or a shorter name derived from it, so that 40 bytes can be added.
 
-    Always the same for one name. A file name has at most 255 bytes, 143 with eCryptfs.
+    A file name has at most 255 bytes, 143 with eCryptfs.
     """
     if len(os.fsencode(name)) <= _SHORT:
         return name
@@ -93,7 +96,7 @@ def short_name(name: str) -> str:
 
 
 def remove_durably(paths: Iterable[Path]) -> None:
-    """Remove the files at *paths* (those that are there), for good when this returns."""
+    """Remove the files at *paths* that exist, and make that durable."""
     directories = set()
     for path in paths:
         path.unlink(missing_ok=True)
@@ -103,14 +106,15 @@ def remove_durably(paths: Iterable[Path]) -> None:
 
 
 def create_private(path: Path, *, like: Path | None = None) -> None:
-    """Make an empty file that only its owner may read; root makes it belong to *like*'s owner."""
+    """Make an empty file of mode 0600; made by root, it gets the owner of *like*."""
     os.close(open_private(path, like))
 
 
 def create_pinned(path: Path, *, like: Path | None = None) -> int:
     """As :func:`create_private`, with a descriptor for :func:`require_same`.
 
-    Nothing can be read or written through it; as long as it is open, no other file gets the inode.
+    The descriptor allows no reads and writes (O_PATH). While it is open, no other file gets the
+    inode number.
     """
     descriptor = open_private(path, like)
     try:
@@ -146,7 +150,7 @@ def open_private(path: Path, like: Path | None = None) -> int:
 
 
 def temporary_directory() -> Path:
-    """Where temporary files go. Raises UncloneError when they cannot go anywhere."""
+    """The directory for temporary files. Raises UncloneError when none can be written."""
     import tempfile  # noqa: PLC0415 (rarely needed)
 
     try:
@@ -161,7 +165,7 @@ def temporary_directory() -> Path:
 
 @contextmanager
 def explained(doing: str, directory: Path) -> Iterator[None]:
-    """Turn an OSError of the host into an UncloneError with a hint."""
+    """Turn an OSError of the block into an UncloneError: "cannot *doing* in *directory*"."""
     try:
         yield
     except OSError as error:

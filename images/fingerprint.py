@@ -1,7 +1,7 @@
-"""Whether a disk is still the one that was looked at, told without reading its content.
+"""Detecting whether a disk has changed, without reading its content.
 
-A file whose size and time of last change are the same is taken for unchanged, as rsync(1) and
-make(1) do. The names of the files do not count: an image may be moved.
+A file with the same size and time of last change counts as unchanged, as for rsync(1) and make(1).
+File names are ignored: an image may be moved.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class DiskState:
-    """What a disk is: its format, its size as the guest sees it, and the files it is made of."""
+    """The format of a disk, its size for the guest in bytes, and the state of its files."""
 
     format: str
     virtual_size: int
@@ -39,7 +39,7 @@ class DiskState:
 
 
 def disk_state(image: Image) -> DiskState:
-    """The state of *image* now. Raises OSError when one of its files is gone."""
+    """The current state of *image*. Raises OSError when one of its files is gone."""
     files = tuple(_file_state(path) for layer in image.chain for path in layer.files)
     return DiskState(str(image.format), image.virtual_size, files)
 
@@ -50,9 +50,9 @@ def _file_state(path: Path) -> FileState:
 
 
 def head_state(path: Path) -> dict[str, Any]:
-    """The state of the file at *path*, with the SHA-256 of its first 64 KiB, for a record.
+    """The state of the file at *path*, for JSON: ``size``, ``mtime_ns``, ``head_sha256``.
 
-    Raises OSError.
+    The last one is the SHA-256 of its first 64 KiB. Raises OSError.
     """
     with path.open("rb", buffering=0) as file:
         head = hashlib.sha256(file.read(_HEAD)).hexdigest()

@@ -1,4 +1,4 @@
-r"""fstab(5), line by line: every line is kept as it is; those that mount something are parsed.
+r"""fstab(5): every line is kept as it is, and those that mount something are parsed.
 
 References: fstab(5); util-linux ``libmount/src/tab_parse.c`` (fields are separated by blanks and
 tabs; ``\040`` ``\011`` ``\012`` ``\134`` ``\043`` in them stand for blank, tab, newline,
@@ -19,10 +19,10 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class Entry(NamedTuple):
-    """What one line mounts. Fields are decoded; ``line`` is its index in :class:`Fstab`.
+    """One mount. Fields are decoded; ``line`` is the index of its line in :class:`Fstab`.
 
-    ``unit`` is the path of the mount unit that says so instead of a line, and ``started`` whether
-    another unit wants it.
+    For a mount unit, ``unit`` is its path, ``started`` whether another unit wants it, and ``line``
+    is -1.
     """
 
     line: int
@@ -35,17 +35,17 @@ class Entry(NamedTuple):
 
     @property
     def optional(self) -> bool:
-        """Whether the guest starts without it."""
+        """Whether the guest boots without it."""
         return "nofail" in self.options or "noauto" in self.options
 
     @property
     def subvolume(self) -> str:
-        """The btrfs subvolume it mounts, "" for the default one, or the one with its number."""
+        """The path in the option ``subvol=``, or ""."""
         return self._option("subvol=").strip('"')
 
     @property
     def subvolume_number(self) -> int:
-        """The number of the btrfs subvolume it mounts; 0 where none is said."""
+        """The number in the option ``subvolid=``, or 0."""
         number = self._option("subvolid=")
         return int(number, 0) if re.fullmatch(r"0x[0-9a-fA-F]{1,16}|[1-9]\d{0,19}", number) else 0
 
@@ -67,18 +67,18 @@ class Fstab:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """What the lines mount, in their order."""
+        """The mounts, in the order of their lines."""
         parsed = (_entry(index, line) for index, line in enumerate(self.lines))
         return [entry for entry in parsed if entry is not None]
 
 
 def parse(text: str) -> Fstab:
-    """Parse a table. Nothing is an error: an invalid line mounts nothing."""
+    """Parse the table *text*. Raises nothing: an invalid line mounts nothing."""
     return Fstab(tuple(re.findall(r"[^\n]*\n|[^\n]+$", text)))
 
 
 def decode(field: str) -> str:
-    """Undo the escapes of one field."""
+    """*field* with its octal escapes decoded."""
     raw = field.encode("utf-8", "surrogateescape")
     plain = _ESCAPE.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), raw)
     return plain.decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Patterns for names: ``*``, ``?`` and ``[...]``, as in a shell without its special cases."""
+"""Glob patterns: ``*``, ``?`` and ``[...]``; a leading dot is not special."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 _MAGIC = re.compile(r"[*?\[]")
 
-#: What a name at the end of a path, and before that, can be.
+#: The kinds of the last component of a path, and of those before it.
 _ALL, _PASSABLE = frozenset(Kind), frozenset({Kind.DIRECTORY, Kind.SYMLINK})
 
 
 def is_pattern(name: str) -> bool:
-    """Whether *name* stands for others."""
+    """Whether *name* has a wildcard."""
     return _MAGIC.search(name) is not None
 
 
 def matcher(pattern: str) -> Callable[[str], object]:
-    """A function that returns something true for a name that matches *pattern*."""
+    """A function that returns a true value for a name that matches *pattern*."""
     before, _, after = pattern.partition("*")
     if is_pattern(before + after):
         return re.compile(fnmatch.translate(pattern)).match
-    # Most have one star, for which compiling an expression takes as long as using it.
+    # Most have one "*", for which compiling an expression takes as long as using it.
     shortest = len(before) + len(after)
     return lambda n: len(n) >= shortest and n.startswith(before) and n.endswith(after)
 
 
-@lru_cache(maxsize=8192)  # thousands of paths are looked for, most of them several times
+@lru_cache(maxsize=8192)  # thousands of patterns, most of them used several times
 def matchers(path: str) -> Sequence[tuple[str, Callable[[str], object] | None]]:
     """The components of *path*, each with its :func:`matcher` if it is a pattern."""
     parts = [part for part in path.split("/") if part not in {"", "."}]
@@ -45,8 +45,8 @@ def expand(
 ) -> Iterable[str]:
     """The paths that match *pattern*.
 
-    *kinds* says what each name in a directory is (nothing for what is no directory), *has* whether
-    a directory has a name.
+    *kinds* returns what each name in a directory is (nothing for what is not a directory), *has*
+    whether a directory has a name.
     """
     found = [""]
     parts = matchers(pattern)

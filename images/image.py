@@ -1,4 +1,4 @@
-"""What a disk image is: its file, its format, the files it depends on, and its name in QEMU.
+"""A disk image: its file, format, the files it depends on, and its description for QEMU.
 
 References: QEMU ``qapi/block-core.json`` (BlockdevOptions, the ``json:`` pseudo-protocol).
 """
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-#: Bytes: PATH_MAX without the longest name of a file that a run makes.
+#: Bytes: PATH_MAX less the longest file name.
 _MAX_FOLDER = 4095 - 256
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image file whose header was read and found sound, with everything it depends on.
+    """One image file with a valid header, and everything it depends on.
 
     Paths are real paths. Sizes are bytes; ``cluster_size`` is 0 where the format has none.
+    ``variant`` is as in :class:`unclone.images.formats.header.Header`.
     """
 
     path: Path
@@ -45,9 +46,9 @@ class Image:
     snapshots: int = 0
     #: Why it cannot be changed in place; "" when it can.
     unwritable: str = ""
-    #: Device and inode number of each of :attr:`files`, as they were read.
+    #: Device and inode number of each of :attr:`files` when it was read.
     inodes: tuple[tuple[int, int], ...] = ()
-    #: A pinned name of each of :attr:`files`; none before they are locked.
+    #: A pinned name of each of :attr:`files`; empty before they are locked.
     pins: tuple[Path, ...] = ()
 
     @property
@@ -57,12 +58,12 @@ class Image:
 
     @property
     def names(self) -> tuple[Path, ...]:
-        """:attr:`files`, by names that lead to what was read, where that is ensured."""
+        """The pinned names of :attr:`files` where there are any, else the files."""
         return self.pins or self.files
 
     @property
     def chain(self) -> Iterator[Image]:
-        """The image itself, its backing image, and so on down."""
+        """The image, its backing image, the backing image of that, and so on."""
         image: Image | None = self
         while image is not None:
             yield image
@@ -75,10 +76,10 @@ class Image:
 
 
 def blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
-    """QEMU's description of *image* and its whole chain; nothing is left for QEMU to look up.
+    """The BlockdevOptions of *image* and its whole chain; QEMU follows no name in a header.
 
-    With *locked*, QEMU takes no lock on the image's own files, because this process holds them;
-    the backing chain is only read, which agrees with the shared lock held on it.
+    With *locked*, QEMU does not lock the image's own files, because this process holds the locks;
+    it takes shared locks on the backing chain, as this process does.
     """
     node = layer(image, locked=locked)
     if image.backing is not None:
@@ -88,7 +89,7 @@ def blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
 
 def layer(image: Image, *, locked: bool) -> dict[str, Any]:
     """As :func:`blockdev`, without the backing chain."""
-    # QEMU looks for the extents of a VMDK in the folder of what it is given.
+    # QEMU looks for the extents of a VMDK in the directory of the descriptor.
     by_path = image.format is Format.VMDK and image.data_files
     node = _node(image, image.files if by_path else image.names, locked=locked)
     if image.format is Format.VMDK and image.data_files and locked:
@@ -97,11 +98,11 @@ def layer(image: Image, *, locked: bool) -> dict[str, Any]:
 
 
 def short_blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
-    """As :func:`blockdev`, but as short as is safe: a qcow2 header names its own backing file.
+    """As :func:`blockdev`, but short: for a qcow2, its header names the backing file.
 
-    An overlay's header has 1023 bytes for this, and outlives every pinned name. A VMDK does not
-    record its parent's format, so that one is spelled out. VMDK extents are left to be locked by
-    QEMU: fine for reading.
+    It goes into an overlay's header, which has 1023 bytes for it and outlives every pinned name. A
+    VMDK does not record its parent's format, so its parent is included. VMDK extents are locked by
+    QEMU, which allows reading.
     """
     node = _node(image, image.files, locked=locked)
     if image.backing is not None:
@@ -113,7 +114,7 @@ def short_blockdev(image: Image, *, locked: bool) -> dict[str, Any]:
 
 
 def file_node(path: Path, *, locked: bool) -> dict[str, str]:
-    """QEMU's description of a plain file, whatever characters its name has."""
+    """The BlockdevOptions of a plain file; its name may have any characters."""
     node = {"driver": "file", "filename": str(path)}
     return {**node, "locking": "off"} if locked else node
 
@@ -130,14 +131,18 @@ def _node(image: Image, files: Sequence[Path], *, locked: bool) -> dict[str, Any
         "file": file_node(name, locked=locked),
     }
     if image.format in {Format.QCOW2, Format.VMDK}:
-        node["backing"] = None  # none, whatever the header says when QEMU opens it
+        node["backing"] = None  # none, even if the header names one when QEMU opens it
     if image.format is Format.QCOW2 and data:
         node["data-file"] = file_node(data[0], locked=locked)
     return node
 
 
 def real_path(path: Path) -> Path:
-    """The real path of the image file that was named. Raises UsageError when there is none."""
+    """The real path of the image file *path*.
+
+    Raises UsageError when there is no such file or QEMU cannot open its name, RefusedError when the
+    path is too long.
+    """
     try:
         os.fspath(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -173,7 +178,7 @@ def open_image(path: Path) -> BinaryIO:
     pinned = is_pinned(path)
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if pinned else os.O_NOFOLLOW)
     try:
-        # Opening a device can have an effect.
+        # Checked before the open, which can have an effect on a device.
         _require_regular(path, path.stat() if pinned else path.lstat())
         descriptor = os.open(path, flags)
     except PermissionError:
@@ -192,7 +197,7 @@ def open_image(path: Path) -> BinaryIO:
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a file that is read-only, also for root, whom permission bits do not stop.
+    """Raise RefusedError for a read-only file, also for root, whom its mode does not stop.
 
     ``clone`` makes a golden image read-only so that nothing changes it any more.
     """
@@ -200,12 +205,16 @@ def require_writable(path: Path) -> None:
     if writable and os.access(path, os.W_OK):
         return
     if writable:
-        alone = os.statvfs(path).f_flag & os.ST_RDONLY
-        why = "is on a read-only file system" if alone else "may not be written by this user"
+        read_only_mount = os.statvfs(path).f_flag & os.ST_RDONLY
+        why = (
+            "is on a read-only file system"
+            if read_only_mount
+            else "may not be written by this user"
+        )
         raise RefusedError(
             f"{shown(path)} {why}",
             hint="Use --output FILE to leave it as it is"
-            + ("." if alone else ", or run as its owner or with sudo."),
+            + ("." if read_only_mount else ", or run as its owner or with sudo."),
         )
     raise RefusedError(
         f"{shown(path)} is read-only",

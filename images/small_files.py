@@ -1,4 +1,4 @@
-"""The contents of small files, kept until something changes: many rules read the same ones."""
+"""A cache of the contents of small files: many rules read the same ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class SmallFiles:
         self._size = 0
 
     def get(self, path: str) -> bytes | None:
-        """All that the file at *path* holds; None when it is not known."""
+        """The content of the file at *path*; None when it is not cached."""
         return self._contents.get(path)
 
     def keep(self, path: str, content: bytes, limit: int) -> bytes:
-        """Return *content*, which was read of *path* with *limit*; keep it when that is all."""
+        """Return *content*, read from *path* with *limit*; cache it when it is the whole file."""
         if len(content) < limit and len(content) <= min(_SMALL, _ALL - self._size):
             self._contents[path] = content
             self._size += len(content)

@@ -1,4 +1,4 @@
-"""systemd units as a guest would load them, read offline: found, masked, merged with drop-ins.
+"""systemd units as a guest loads them: searched for, masked, merged with drop-ins.
 
 References: systemd.unit(5), systemd.syntax(7).
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
 
-#: Where units live, the first found wins. Only what is on disk: /run is made at boot.
+#: The unit directories on disk; the first one with a unit wins. /run is made at boot.
 UNIT_FOLDERS = (
     "/etc/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -22,7 +22,7 @@ UNIT_FOLDERS = (
     "/lib/systemd/system",
 )
 
-#: Targets that every boot to a login reaches.
+#: The targets that a boot to a login prompt reaches.
 BOOT_TARGETS = ("multi-user.target", "graphical.target", "basic.target", "sysinit.target")
 
 #: Bytes read of a unit file; real ones have a few hundred.
@@ -66,7 +66,7 @@ def load_unit(guest: Guest, name: str) -> Unit | None:
 
 
 def is_masked(guest: Guest, path: str) -> bool:
-    """Whether the unit file at *path* is one that switches the unit off."""
+    """Whether the unit file at *path* masks the unit: it is empty, or a link to /dev/null."""
     found = guest.lstat(path)
     if found is not None and found.kind is Kind.SYMLINK and guest.readlink(path) == "/dev/null":
         return True
