@@ -79,6 +79,9 @@ class KilledError(UncloneError):
 class EngineError(UncloneError):
     """An engine failed; the message quotes it."""
 
+    #: The engine that failed with this guest, where another one may do what it could not.
+    engine = ""
+
 
 class UncheckedError(EngineError):
     """An EngineError after the check of a file system was skipped, because it says it is clean.

@@ -71,7 +71,9 @@ def open_guest(
             yield Guest(volumes, layout)
     except EngineError as error:
         if skipped:
-            raise UncheckedError(error.message, hint=error.hint) from error
+            unchecked = UncheckedError(error.message, hint=error.hint)
+            unchecked.engine = error.engine
+            raise unchecked from error
         raise
 
 

@@ -15,6 +15,9 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+#: Where Debian keeps e2fsck, sfdisk and the like, which is not on the PATH of an ordinary user.
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
+
 #: Debian package that holds each program this project starts; for "not found" messages.
 PACKAGES = {
     "e2fsck": "e2fsprogs",
@@ -131,20 +134,23 @@ def start(
         raise UncloneError(f"cannot start {os.fspath(argv[0])}: {error.strerror}") from error
 
 
-def _command(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
-    command = [os.fspath(a) for a in argv]
-    program = command[0]
+def require_program(program: str) -> None:
+    """Raise :class:`ToolError` when *program* is missing."""
     if shutil.which(program, path=_environment()["PATH"]) is None:
         package = PACKAGES.get(program, program)
         raise ToolError(
             f"{program} is not installed", hint=f"On Debian or Ubuntu: apt-get install {package}"
         )
+
+
+def _command(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
+    command = [os.fspath(a) for a in argv]
+    require_program(command[0])
     return ["setpriv", "--pdeathsig", "KILL", "--", *command]
 
 
 def _environment() -> dict[str, str]:
-    # Where Debian keeps e2fsck, sfdisk and the like is not on the PATH of an ordinary user.
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS))
     return {**os.environ, "LC_ALL": "C.UTF-8", "PATH": path}
 
 

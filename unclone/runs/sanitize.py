@@ -8,7 +8,7 @@ from importlib import import_module
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from unclone.images.errors import UncheckedError, UncloneError, UsageError
+from unclone.images.errors import EngineError, UncheckedError, UncloneError, UsageError
 from unclone.images.formats.header import Format
 from unclone.images.interrupts import interrupt_number
 from unclone.images.opening import select_engine
@@ -50,7 +50,21 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
             return _sanitize(request, saved, timer, loader, force_check=False)
         except UncheckedError as error:
             timer.listener.say(f"{error.message}; once more, after a check of the file systems")
+        except EngineError as error:
+            request = _with_another_engine(request, error, timer)
+    try:
+        return _sanitize(request, saved, timer, loader, force_check=True)
+    except EngineError as error:
+        request = _with_another_engine(request, error, timer)
     return _sanitize(request, saved, timer, loader, force_check=True)
+
+
+def _with_another_engine(request: Request, error: EngineError, timer: PhaseTimer) -> Request:
+    """*request*, for the engine that may do what failed with *error*; else raise that again."""
+    if request.engine != "auto" or error.engine != "direct":
+        raise error
+    timer.listener.say(f"{error.message}; once more, in a virtual machine")
+    return replace(request, engine="guestfs")
 
 
 def _sanitize(

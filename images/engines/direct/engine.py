@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct import helpers
 from unclone.images.engines.direct.volumes import DirectVolumes
-from unclone.images.errors import EngineError, is_full
+from unclone.images.errors import EngineError, ToolError, UncloneError, is_full
+from unclone.images.files import temporary_directory
+from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,18 +49,49 @@ class DirectEngine:
         another engine.
         """
         del keys, say
-        volumes = DirectVolumes(drives, read_only=read_only)
+        with _beyond_this_host():
+            volumes = DirectVolumes(drives, read_only=read_only)
         try:
-            _require_reach(volumes)
+            with _beyond_this_host():
+                _require_reach(volumes)
             yield volumes
             volumes.close()
         except Exception as error:
             volumes.require_alive()  # whatever was raised then follows from it
-            if isinstance(error, EngineError) and is_full(error.message):
-                error.hint = error.hint or "Free some space there, or in TMPDIR, and try again."
+            if isinstance(error, EngineError):
+                error.engine = self.name if _is_of_this_engine(error, drives) else ""
+                if is_full(error.message):
+                    error.hint = error.hint or "Free some space there, or in TMPDIR, and try again."
             raise
         finally:
             volumes.drop()
+
+
+@contextmanager
+def _beyond_this_host() -> Iterator[None]:
+    """What fails while a guest is opened, and not because of the guest, another engine can do."""
+    try:
+        yield
+    except UncloneError as error:
+        if type(error) not in {UncloneError, EngineError, ToolError}:
+            raise
+        raise BeyondReachError(
+            f"the direct engine does not work here: {error.message}",
+            hint=error.hint or "Use --engine guestfs.",
+        ) from error
+
+
+def _is_of_this_engine(error: EngineError, drives: Sequence[Drive]) -> bool:
+    """Whether another engine may do what failed with *error*."""
+    if not is_full(error.message):
+        # What the guest's file system answered, another engine would be answered, too.
+        cause = error.__cause__
+        return not isinstance(cause, OSError) or isinstance(cause, BrokenPipeError)
+    temporary = temporary_directory().stat().st_dev
+    return not any(
+        temporary == drive.path.stat().st_dev or shown(drive.path) in error.message
+        for drive in drives
+    )
 
 
 def reach(drives: Sequence[Drive]) -> str:
@@ -86,6 +119,7 @@ def keep_checksum_seeds(drives: Sequence[Drive]) -> None:
 
 
 def _require_reach(volumes: DirectVolumes) -> None:
+    volumes.require_programs()
     if why := volumes.beyond_reach():
         raise BeyondReachError(
             f"the direct engine cannot open this guest: {why}", hint="Use --engine guestfs."

@@ -57,6 +57,10 @@ class ExtWorker:
             raise OSError(*answer)
         raise EngineError(f"the ext file system worker failed: {answer[0]}")
 
+    def require_ready(self) -> None:
+        """Raise EngineError when it cannot work, for want of a library."""
+        self.call("ready", 0)
+
     def require_alive(self) -> None:
         """Raise KilledError when something else has killed the worker."""
         self._process.require_alive()

@@ -12,6 +12,7 @@ from unclone.images.engines.direct.access.nbd import Connection
 from unclone.images.engines.direct.helpers import HelperProcess
 from unclone.images.errors import EngineError
 from unclone.images.image import blockdev, qemu_name
+from unclone.images.process import require_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,8 @@ class NbdServer:
     """A server that shows *image*, with everything under it, at the new socket *path*."""
 
     def __init__(self, image: Image, path: Path) -> None:
-        """Raises EngineError when QEMU cannot open the image."""
+        """Raises EngineError when QEMU cannot open the image, ToolError when it is not there."""
+        require_program("qemu-nbd")
         name = qemu_name(blockdev(image, locked=True))  # this run holds the locks
         # By the working folder, because a socket's path is at most 107 bytes long.
         socket = f"--socket=/proc/self/cwd/{path.name}"

@@ -15,6 +15,7 @@ from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.fat_boot_sector import parse_sane
 from unclone.images.files import temporary_directory
+from unclone.images.process import require_program
 from unclone.images.volumes import CheckResult, CheckState, Kind, Member, Stat
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class DirectVolumes(NoSnapshots):
     engine = "direct"
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
+        self._read_only = read_only
         self._worker = ExtWorker()  # starts while the disks are being opened
         self._mounts: dict[str, tuple[str, Driver]] = {}
         self._devices: Sequence[Device] = ()
@@ -44,6 +46,14 @@ class DirectVolumes(NoSnapshots):
             self._worker.end()
             raise
         self._checks = checks.Checks(self._disks.as_file)
+
+    def require_programs(self) -> None:
+        """Raise EngineError, or ToolError, where this host lacks what the guest needs."""
+        found = [device.content.ext for device in self._read() if device.content.ext is not None]
+        if found:
+            self._worker.require_ready()
+        if any(not self._read_only or ext.needs_check for ext in found):
+            require_program("e2fsck")
 
     def beyond_reach(self) -> str:
         """What it cannot open, or ""."""

@@ -17,16 +17,17 @@ import struct
 import sys
 
 from unclone.images.engines.direct.access.disk import Disk, Place
-from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
-from unclone.images.engines.direct.ext.libext2fs import Ext2Error
 from unclone.images.file_systems.ext_superblock import Superblock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, BinaryIO
 
+    from unclone.images.engines.direct.ext.filesystem import ExtFileSystem
     from unclone.images.engines.direct.ext.reading import Met
+
+    Answer = tuple[str, Any] | tuple[str, int, str]
 
 _LENGTH = struct.Struct("<I")
 #: Bytes of address space; a guest cannot make the host swap.
@@ -41,32 +42,46 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    worker = Worker()
+    answer = _answers()
     while (message := _receive(requests)) is not None:
-        method, handle, arguments = marshal.loads(message)  # noqa: S302  (from the engine)
-        answer: tuple[str, Any] | tuple[str, int, str]
-        try:
-            answer = "done", worker.answer(method, handle, arguments)
-        except Ext2Error as error:
-            if error.of_the_host:
-                answer = "failed", f"the disk cannot be read or written: {error.strerror}"
-            else:
-                answer = "os", error.errno or 0, error.strerror or ""
-        except OSError as error:
-            answer = "os", error.errno or 0, error.strerror or str(error)
-        except Exception as error:  # noqa: BLE001 - the engine raises it again in its own process
-            answer = "failed", f"{type(error).__name__}: {error}"
-        body = marshal.dumps(answer)
+        body = marshal.dumps(answer(*marshal.loads(message)))  # noqa: S302  (from the engine)
         answers.write(_LENGTH.pack(len(body)) + body)
         answers.flush()
     # The engine has ended, or has closed every file system: nothing to save.
     os._exit(0)
 
 
+def _answers() -> Callable[[str, int, tuple[Any, ...]], Answer]:
+    """What answers a request; without libext2fs, with the reason."""
+    try:
+        from unclone.images.engines.direct.ext.libext2fs import Ext2Error  # noqa: PLC0415 (it loads the library)
+    except OSError as error:
+        reason = f"libext2fs cannot be loaded: {error}"
+        return lambda *_: ("failed", reason)
+    worker = Worker()
+
+    def answer(method: str, handle: int, arguments: tuple[Any, ...]) -> Answer:
+        try:
+            return "done", worker.answer(method, handle, arguments)
+        except Ext2Error as error:
+            if error.of_the_host:
+                return "failed", f"the disk cannot be read or written: {error.strerror}"
+            return "os", error.errno or 0, error.strerror or ""
+        except OSError as error:
+            return "os", error.errno or 0, error.strerror or str(error)
+        except Exception as error:  # noqa: BLE001 - the engine raises it again in its own process
+            return "failed", f"{type(error).__name__}: {error}"
+
+    return answer
+
+
 class Worker:
     """Open file systems and walks, by number."""
 
     def __init__(self) -> None:
+        from unclone.images.engines.direct.ext.filesystem import ExtFileSystem  # noqa: PLC0415 (as above)
+
+        self._file_system = ExtFileSystem
         self._disks: dict[tuple[Any, ...], Disk] = {}
         self._open: dict[int, ExtFileSystem] = {}
         self._walks: dict[int, Iterator[Met]] = {}
@@ -74,6 +89,8 @@ class Worker:
 
     def answer(self, method: str, handle: int, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
         """Carry out one request."""
+        if method == "ready":
+            return None
         if method == "open":
             return self._add(*arguments)
         if method == "close":
@@ -94,7 +111,7 @@ class Worker:
         if place not in self._disks:
             self._disks[place] = Disk(Place.from_plain(place))
         disk = self._disks[place]
-        opened = ExtFileSystem(disk, offset, Superblock(superblock), writable=flags[0])
+        opened = self._file_system(disk, offset, Superblock(superblock), writable=flags[0])
         self._last += 1
         self._open[self._last] = opened
         return self._last

@@ -1,0 +1,80 @@
+"""A run in which the direct engine fails in the middle: the default goes on with another one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support import kills
+from unclone.images.errors import EngineError
+from unclone.runs.listener import NullListener
+from unclone.runs.request import Request
+from unclone.runs.sanitize import sanitize
+
+
+class Saboteur(NullListener):
+    """Crashes the ext worker of this process, once, when the changes begin; keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._done = False
+
+    def phase(self, name: str) -> None:
+        if name == "apply" and not self._done:
+            self._done = True
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            for child in map(int, children):
+                if "ext.worker" in Path(f"/proc/{child}/cmdline").read_text():
+                    os.kill(child, signal.SIGSEGV)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.mark.parametrize("engine", ["direct", "auto"])
+def test_a_crash_of_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """Once more with every check; the default then goes on, and says so in one line."""
+    (tmp_path / "no-appliance").mkdir()
+    monkeypatch.setenv("LIBGUESTFS_PATH", str(tmp_path / "no-appliance"))
+    image = kills.copied(kills.golden(tmp_path / "disk.qcow2"), tmp_path / "images")
+    saboteur = Saboteur()
+    report = sanitize(Request(image, engine=engine), saboteur)
+    assert report.engine == "direct"
+    (said,) = saboteur.said
+    assert "ended by signal 11" in said
+    assert "once more, after a check of the file systems" in said
+    assert kills.identity(image) == "new"
+
+
+class Vandal(Saboteur):
+    """Crashes it each time."""
+
+    def phase(self, name: str) -> None:
+        self._done = False
+        super().phase(name)
+
+
+@pytest.mark.parametrize(("engine", "lines"), [("direct", 1), ("auto", 2)])
+def test_it_crashes_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, lines: int
+) -> None:
+    (tmp_path / "no-appliance").mkdir()
+    monkeypatch.setenv("LIBGUESTFS_PATH", str(tmp_path / "no-appliance"))
+    image = kills.copied(kills.golden(tmp_path / "disk.qcow2"), tmp_path / "images")
+    vandal = Vandal()
+    with pytest.raises(EngineError):
+        sanitize(Request(image, engine=engine), vandal)
+    # The other engine may add that there is no KVM.
+    said = [line for line in vandal.said if "once more" in line]
+    assert len(said) == lines
+    if engine == "auto":
+        assert said[1].endswith(
+            "ended by signal 11 in the middle of its work; once more, in a virtual machine"
+        )
+    assert kills.identity(image) == "old"
+    assert [each.name for each in image.parent.iterdir()] == [image.name]
