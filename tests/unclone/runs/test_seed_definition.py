@@ -117,6 +117,7 @@ CARDS = {
     "vbox-snapshots": ["08:00:27:5e:6f:70"],  # another is disabled
     "vmx-by-hand": ["02:aa:bb:0c:0d:0e", "00:0c:29:aa:00:01", ""],
     "vmx-esxi": ["00:50:56:ae:3c:19", "00:50:56:1a:2b:3c"],
+    "vmx-vcenter": ["00:50:56:a0:11:22"],
     "vmx-workstation": ["00:0c:29:0b:6e:72"],
     "xen-hvm": ["00:16:3e:2c:00:99", "00:16:3e:2c:00:9a", ""],
     "xen-windows": [""],

@@ -6,6 +6,7 @@ References: KubeVirt user guide ("Creating VirtualMachines", "Startup Scripts");
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
@@ -14,9 +15,17 @@ from unclone.sanitize.change import Note
 from unclone.sanitize.definitions.cloud_init_fields import seed_fields
 from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field
 from unclone.sanitize.definitions.formats.kubevirt import FORMAT
-from unclone.sanitize.definitions.formats.kubevirt.rules import MACHINE, OTHER_OBJECT, SEED
+from unclone.sanitize.definitions.formats.kubevirt.rules import (
+    ANNOTATION,
+    ANNOTATION_ADDRESS,
+    ANNOTATION_MAC,
+    MACHINE,
+    OTHER_OBJECT,
+    SEED,
+)
 from unclone.sanitize.definitions.text.yaml_tree import read_documents
-from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields
+from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields, mentions
+from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +37,11 @@ if TYPE_CHECKING:
 #: KubeVirt takes its addresses from a pool, if there is one; 02 is the one that its guide shows.
 PREFIX = bytes.fromhex("020000")
 
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: An IPv4 address; one of IPv6 stands where the annotation speaks of addresses.
+_ADDRESS = re.compile(
+    r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|\"ips?\"|(?<!:)\b[0-9a-f]{1,4}::"
+)
 _KINDS = ("VirtualMachine", "VirtualMachineInstance")
 _RUNNING = ("Running", "Paused", "Starting", "Stopping", "Migrating", "Terminating", "Scheduled")
 #: RFC 1123, as Kubernetes asks of most names.
@@ -64,6 +78,7 @@ def read(source: Source) -> Definition:
     ]
     seeds = list(seed_fields(SEED, machine, source.text, name))
     found += [each for each in seeds if isinstance(each, Field)]
+    found += _annotations(machine, source.text, name)
     for other in objects:
         if other is not machine:
             found += fields(OTHER_OBJECT, other, scope=other.get("kind", "object"))
@@ -82,6 +97,20 @@ def read(source: Source) -> Definition:
         ),
         roots=tuple(documents),
     )
+
+
+def _annotations(machine: Node, text: str, name: str) -> Iterator[Field]:
+    """The machine's addresses, names and UUIDs in annotations, whatever stands around them."""
+    for path in ANNOTATION.where.split(" | "):
+        for node in machine.find(path):
+            if node.step == _LAST_APPLIED:
+                continue
+            for field in mentions(ANNOTATION, node, text, name, scope="annotation"):
+                is_mac = any(f.text == field.value for f in addresses.find(field.value))
+                rule = ANNOTATION_MAC if is_mac else ANNOTATION
+                yield replace(field, rule=rule, prefix=PREFIX)
+            if _ADDRESS.search(node.value):
+                yield Field(ANNOTATION_ADDRESS, node.place, node.value, node.start, node.start, str)
 
 
 def _objects(document: Node) -> Iterator[Node]:

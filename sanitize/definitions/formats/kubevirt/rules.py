@@ -163,6 +163,42 @@ _MACHINE = rules(
         ),
     ),
     (
+        "accounts-secret",
+        FieldKind.OTHER,
+        _KEEP,
+        _in_spec(
+            *(
+                f"accessCredentials[]/{kind}/source/secret/secretName"
+                for kind in ("sshPublicKey", "userPassword")
+            ),
+            "domain/firmware/acpi/slicNameRef",
+            "domain/firmware/acpi/msdmNameRef",
+        ),
+        "the new machine gets the keys, the passwords or the licence in it, too",
+    ),
+    (
+        "launch-security",
+        FieldKind.OTHER,
+        _KEEP,
+        _in_spec("domain/launchSecurity/sev/session", "domain/launchSecurity/sev/dhCert"),
+        "it was made by the owner of the source's guest: a new machine is measured anew",
+        Level.WARNING,
+    ),
+    (
+        "revision",
+        FieldKind.OTHER,
+        _REMOVE,
+        ("spec/instancetype/revisionName", "spec/preference/revisionName"),
+        "it is a copy that KubeVirt made for the source, and it makes another",
+    ),
+    (
+        "node",
+        FieldKind.OTHER,
+        _KEEP,
+        _in_spec("nodeSelector/kubernetes.io~1hostname"),
+        "the new machine runs on the same host, too",
+    ),
+    (
         "seed-secret",
         FieldKind.OTHER,
         _KEEP,
@@ -195,6 +231,34 @@ SEED = seed_rules(
     )
 )
 
+#: Kubernetes leaves annotations to other programs: networks find addresses there.
+_ANNOTATIONS = ("metadata/annotations/*", "spec/template/metadata/annotations/*")
+ANNOTATION_MAC, ANNOTATION, ANNOTATION_ADDRESS = ANNOTATIONS = rules(
+    _KUBERNETES,
+    (
+        "annotation-mac",
+        FieldKind.MAC,
+        _RENEW,
+        _ANNOTATIONS,
+        "a network gives the card this address",
+    ),
+    (
+        "annotation",
+        FieldKind.OTHER,
+        _FOLLOW,
+        _ANNOTATIONS,
+        "other programs find the machine by it",
+    ),
+    (
+        "annotation-address",
+        FieldKind.OTHER,
+        _KEEP,
+        _ANNOTATIONS,
+        "a network gives the machine this address: it has to be the new machine's own",
+        Level.WARNING,
+    ),
+)
+
 #: Of the other objects in the file.
 OTHER_OBJECT = rules(
     _KUBERNETES,
@@ -209,4 +273,4 @@ OTHER_OBJECT = rules(
 )
 
 MACHINE = (*_METADATA, *_MACHINE)
-RULES = (*MACHINE, *SEED, *OTHER_OBJECT)
+RULES = (*MACHINE, *SEED, *ANNOTATIONS, *OTHER_OBJECT)

@@ -197,7 +197,7 @@ OVIRT_SERIAL = Rule(
 VIRTUALBOX = tuple(
     rule
     for rule in vbox.RULES
-    if rule not in (vbox.SNAPSHOT, vbox.DISK, vbox.DISK_UUID, vbox.REMOVABLE)
+    if rule not in (vbox.SNAPSHOT, vbox.DISK, vbox.DISK_UUID, vbox.REMOVABLE, vbox.INITIATOR)
 )
 #: In an archive the disks are members, and stay so.
 ARCHIVE_RULES = (

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 PREFIX = bytes.fromhex("080027")
 
-_GUEST_SAID = ("/VirtualBox/GuestInfo/", "/VirtualBox/HostInfo/", "/VirtualBox/GuestAdd/")
+#: What the guest says of itself. What the host sets (HostInfo, most of GuestAdd) names no machine.
+_GUEST_SAID = "/VirtualBox/GuestInfo/"
 _TYPED = "string:"
 _NUMBER = re.compile(r"[1-9]\d{0,4}")
 _HARDWARE = (
@@ -32,7 +33,16 @@ _HARDWARE = (
     (rules.NVRAM, "NVRAM", "path"),
     (rules.DISPLAY_PORT, "RemoteDisplay/VRDEProperties/Property", "value"),
     (rules.DISPLAY_PORT, "RemoteDisplay", "port"),
+    (rules.DEBUGGER_PORT, "GuestDebug", "port"),
+    (rules.DEBUGGER_PORT, "Debugging", "port"),
+    (rules.NETWORK_PORT, "Network/Adapter/GenericInterface/Property", "value"),
+    (rules.NETWORK_PORT, "Network/Adapter/DisabledModes/GenericInterface/Property", "value"),
     (rules.VIDEO, "VideoCapture", "file"),
+    (rules.VIDEO, "VideoCapture/Screens/Screen", "file"),
+    (rules.VIDEO, "Recording/Screen", "file"),
+    (rules.SERIAL_PEER, "LPT/Port", "path"),
+    (rules.SHARED_FOLDER, "SharedFolders/SharedFolder", "hostPath"),
+    (rules.TPM, "TrustedPlatformModule", "location"),
     (rules.HOST_DEVICE, "HostPci/Devices/Device", "host"),
     (rules.HOST_DEVICE, "USB/DeviceFilters/DeviceFilter", "name"),
 )
@@ -71,6 +81,8 @@ def disk_fields(source: Source, machine: Element) -> Iterator[Field]:
     for medium in known.values():
         yield from _fields(source, rules.DISK, medium.element, "location", label=medium.label)
         yield from _fields(source, rules.DISK_UUID, medium.element, "uuid", disk=medium.label)
+        for told in medium.element.find("Property[@name='InitiatorName']"):
+            yield from _fields(source, rules.INITIATOR, told, "value")
     for kind in ("DVDImages", "FloppyImages"):
         for image in machine.find(f"MediaRegistry/{kind}/Image"):
             yield from _fields(source, rules.REMOVABLE, image, "location")
@@ -96,14 +108,15 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
         return
     for rule, path, attribute in _HARDWARE:
         for element in hardware.find(path) if path else (hardware,):
-            if element.tag == "Property" and element.get("name") != "TCP/Ports":
+            wanted = "sport" if rule is rules.NETWORK_PORT else "TCP/Ports"
+            if element.tag == "Property" and element.get("name") != wanted:
                 continue
             label = _card_label(element) if rule is rules.MAC else ""
             yield from _fields(source, rule, element, attribute, scope=scope, label=label)
     for port in hardware.find("UART/Port"):
         yield from _fields(source, _serial_rule(port), port, "path", scope=scope)
     for told in hardware.find("GuestProperties/GuestProperty"):
-        if told.get("name").startswith(_GUEST_SAID):
+        if told.get("name").startswith(_GUEST_SAID) and "RDONLYGUEST" not in told.get("flags"):
             start, end = with_line(source, told)
             name = told.attributes["name"]
             yield Field(
@@ -116,6 +129,9 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
                 scope=scope,
                 removal=(start, end),
             )
+
+
+_PORTS = (rules.FORWARDED, rules.DISPLAY_PORT, rules.DEBUGGER_PORT, rules.NETWORK_PORT)
 
 
 def _card_label(adapter: Element) -> str:
@@ -142,6 +158,8 @@ def _extra(source: Source, item: Element) -> Iterator[Field]:
         yield from _fields(source, rules.SYSTEM_UUID, item, "value")
     elif last in ("DmiSystemSerial", "DmiBoardSerial", "DmiChassisSerial"):
         yield from _fields(source, rules.SERIAL, item, "value")
+    elif last == "HostPort":
+        yield from _fields(source, rules.FORWARDED, item, "value")
     elif last == "SerialNumber":
         yield from _fields(source, rules.DISK_SERIAL, item, "value")
 
@@ -161,7 +179,7 @@ def _fields(
     if found is None or not found.value:
         return
     value, start = _said(source, found)
-    if rule in (rules.FORWARDED, rules.DISPLAY_PORT) and not _NUMBER.fullmatch(value):
+    if rule in _PORTS and not _NUMBER.fullmatch(value):
         return  # none, or a range that VirtualBox looks for a free one in
     if value == "<EMPTY>":
         return

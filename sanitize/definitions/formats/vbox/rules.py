@@ -77,7 +77,8 @@ FORWARDED = Rule(
     "forwarded-port",
     FieldKind.PORT,
     _RENEW,
-    "Hardware/Network/Adapter/NAT/Forwarding/@hostport",
+    "Hardware/Network/Adapter/NAT/Forwarding/@hostport | "
+    "ExtraData/ExtraDataItem[@name='VBoxInternal/Devices/.../HostPort']/@value",
     "the host's port is taken while the source runs",
     _MANUAL,
 )
@@ -151,7 +152,7 @@ SERIAL_PEER = Rule(
     "serial-peer",
     FieldKind.OTHER,
     _KEEP,
-    "Hardware/UART/Port/@path",
+    "Hardware/UART/Port/@path | Hardware/LPT/Port/@path",
     "a device of the host, or another machine's end of a connection",
     _MANUAL,
     Level.WARNING,
@@ -160,7 +161,8 @@ VIDEO = Rule(
     "video-file",
     FieldKind.FILE,
     _FOLLOW,
-    "Hardware/VideoCapture/@file",
+    "Hardware/VideoCapture/@file | Hardware/VideoCapture/Screens/Screen/@file | "
+    "Hardware/Recording/Screen/@file",
     "two machines would write into one file",
     _SETTINGS,
 )
@@ -205,6 +207,48 @@ HOST_DEVICE = Rule(
     _MANUAL,
     Level.WARNING,
 )
+DEBUGGER_PORT = Rule(
+    "debugger-port",
+    FieldKind.PORT,
+    _RENEW,
+    "Hardware/GuestDebug/@port | Hardware/Debugging/@port",
+    "the host's port is taken while the source runs",
+    _SETTINGS,
+)
+NETWORK_PORT = Rule(
+    "network-port",
+    FieldKind.PORT,
+    _RENEW,
+    "Hardware/Network/Adapter/GenericInterface/Property[@name='sport']/@value",
+    "the host's port is taken while the source runs",
+    _MANUAL,
+)
+SHARED_FOLDER = Rule(
+    "shared-folder",
+    FieldKind.OTHER,
+    _KEEP,
+    "Hardware/SharedFolders/SharedFolder/@hostPath",
+    "both machines see the same folder; give the new one its own where they must not",
+    _MANUAL,
+)
+TPM = Rule(
+    "tpm",
+    FieldKind.TPM,
+    _KEEP,
+    "Hardware/TrustedPlatformModule/@location",
+    "a TPM is one machine's own: give the new one another",
+    _SETTINGS,
+    Level.WARNING,
+)
+INITIATOR = Rule(
+    "iscsi-initiator",
+    FieldKind.OTHER,
+    _KEEP,
+    "MediaRegistry/HardDisks/HardDisk/Property[@name='InitiatorName']/@value",
+    "the target knows the machine by it, and takes both for one: give the new one another",
+    _MANUAL,
+    Level.WARNING,
+)
 
 RULES = (
     NAME,
@@ -230,4 +274,9 @@ RULES = (
     SERIAL,
     DISK_SERIAL,
     HOST_DEVICE,
+    DEBUGGER_PORT,
+    NETWORK_PORT,
+    SHARED_FOLDER,
+    TPM,
+    INITIATOR,
 )

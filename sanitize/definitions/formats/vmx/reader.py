@@ -119,6 +119,8 @@ def _added_name(source: Source, first: Setting) -> Field:
 
 def _applies(rule: Rule, key: str, settings: Mapping[str, Setting]) -> bool:
     device = key.rpartition(".")[0]
+    if rule.id == "tpm" and key == "vtpm.present":
+        return settings[key].value.lower() == "true"
     if rule.id == "uuid-action":
         return settings[key].value.lower() != "keep"
     if rule in (rules.DISK, rules.REMOVABLE):

@@ -22,6 +22,8 @@ _ADDRESSES = _KB + "308904"
 _FILES = "https://docs.vmware.com/en/VMware-vSphere/7.0/com.vmware.vsphere.vm_admin.doc/GUID-CEFF6D89-8C19-4143-8C26-4B6D6734D2CB.html"
 _GENERATION = "https://williamlam.com/2013/10/what-is-vm-generation-id.html"
 _SERIAL = "https://kb.vmware.com/s/article/1001987"
+_NPIV = "https://knowledge.broadcom.com/external/article/324494"
+_REPLICATION = "https://knowledge.broadcom.com/external/article/330451"
 _GUEST = "https://github.com/vmware/open-vm-tools"
 
 NAME = Rule(
@@ -200,7 +202,7 @@ RULES = (
         "dvs-port",
         FieldKind.OTHER,
         _KEEP,
-        "ethernet#.dvs.portId",
+        "ethernet#.dvs.portId | ethernet#.dvs.connectionId",
         "a port of a distributed switch has one card: connect the new one in vCenter",
         _FILES,
         Level.WARNING,
@@ -294,6 +296,92 @@ RULES = (
         "a device of the host belongs to one running machine: give the new one another",
         _FILES,
         Level.WARNING,
+    ),
+    Rule(
+        "fibre-channel-names",
+        FieldKind.WWN,
+        _REMOVE,
+        "wwn.node | wwn.port | wwn.type",
+        "storage knows the machine by these names (NPIV); vCenter gives each machine its own",
+        _NPIV,
+    ),
+    Rule(
+        "nvme-uuid",
+        FieldKind.UUID,
+        _RENEW,
+        "nvme#.subnqnUUID",
+        "the guest identifies the NVMe controller by it",
+        _FILES,
+    ),
+    Rule(
+        "replication-id",
+        FieldKind.OTHER,
+        _KEEP,
+        "hbr_filter.gid | scsi#:#.hbr_filter.rdid | sata#:#.hbr_filter.rdid | "
+        "ide#:#.hbr_filter.rdid | nvme#:#.hbr_filter.rdid",
+        "vSphere Replication takes the new machine for the source: take the hbr_filter lines out",
+        _REPLICATION,
+        Level.WARNING,
+    ),
+    Rule(
+        "network-attachment",
+        FieldKind.OTHER,
+        _KEEP,
+        "ethernet#.externalId",
+        "NSX knows the card's port by it: connect the new one anew",
+        _FILES,
+        Level.WARNING,
+    ),
+    Rule(
+        "managed-disk",
+        FieldKind.OTHER,
+        _KEEP,
+        "scsi#:#.fcd.uuid | sata#:#.fcd.uuid | ide#:#.fcd.uuid | nvme#:#.fcd.uuid",
+        "vCenter knows the disk by it: a copy is another disk",
+        _FILES,
+        Level.WARNING,
+    ),
+    Rule(
+        "tpm",
+        FieldKind.TPM,
+        _KEEP,
+        "vtpm.present | vtpm.ekCSR* | vtpm.ekCRT*",
+        "a TPM is one machine's own: remove it from the new machine and add another",
+        _FILES,
+        Level.WARNING,
+    ),
+    Rule(
+        "shared-folder",
+        FieldKind.OTHER,
+        _KEEP,
+        "sharedFolder#.hostPath",
+        "both machines see the same folder; give the new one its own where they must not",
+        _FILES,
+    ),
+    Rule(
+        "machine-folder",
+        FieldKind.OTHER,
+        _KEEP,
+        "workingDir | suspend.directory | sched.swap.dir | snapshot.redoNotWithParent",
+        "both machines would keep swap, saved states and snapshots there",
+        _FILES,
+        Level.WARNING,
+    ),
+    Rule(
+        "debugger-port",
+        FieldKind.PORT,
+        _RENEW,
+        "debugStub.port.guest32 | debugStub.port.guest64",
+        "the host's port is taken while the source runs",
+        _FILES,
+    ),
+    Rule(
+        "inventory-reference",
+        FieldKind.OTHER,
+        _KEEP,
+        "viv.moid | vmx.moid | managedVM.ID",
+        "it is the source's in vCenter, which gives the new machine another",
+        _FILES,
     ),
 )
 
