@@ -47,7 +47,7 @@ class Ending:
     phase: Phase
     #: Why there is no report; "" when there is one.
     reason: str
-    console: Sequence[str]
+    console: Console
     seconds: float
     #: Seconds since the start at which each phase was reached.
     phases: Mapping[str, float] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class _Boot:
             report=report or max(self._reports.values(), key=len),
             phase=self._console.phase,
             reason="" if report else reason,
-            console=self._console.last_lines(),
+            console=self._console,
             seconds=round(time.monotonic() - self._since, 1),
             phases=self._reached,
             screen=screen,

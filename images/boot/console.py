@@ -60,6 +60,8 @@ _SEQUENCES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(\x07|\x1
 
 #: Bytes of the console that are kept. A guest may write more than that.
 KEPT = 256 * 1024
+#: Lines that are shown.
+LAST = 25
 #: Bytes before the newest that are looked at again: a sign may arrive in two pieces.
 _OVERLAP = 256
 
@@ -93,8 +95,12 @@ class Console:
         """Whether the last line is a question for a passphrase."""
         return _PROMPT.search(self._kept[-1024:]) is not None
 
-    def last_lines(self, count: int = 25) -> tuple[str, ...]:
-        """The last lines as text, without what a terminal would take for commands."""
-        text = _SEQUENCES.sub("", self._kept[-16 * 1024 :].decode("utf-8", "replace"))
+    def lines(self) -> tuple[str, ...]:
+        """All that is kept, as text, without what a terminal would take for commands."""
+        text = _SEQUENCES.sub("", self._kept.decode("utf-8", "replace"))
         lines = (line.rstrip() for line in re.split(r"[\r\n]+", text))
-        return tuple(printable(line, 200) for line in lines if line)[-count:]
+        return tuple(printable(line, 400) for line in lines if line)
+
+    def last_lines(self) -> tuple[str, ...]:
+        """The last :data:`LAST` of them."""
+        return self.lines()[-LAST:]

@@ -67,8 +67,8 @@ class CommandGroup(click.Group):
         from unclone.images.text import printable  # noqa: PLC0415 (likewise)
 
         known = self.list_commands(ctx)
-        near = get_close_matches(name, known, cutoff=0.5)
-        near += [each for each in known if each.startswith(name) and each not in near]
+        near = [each for each in known if each.startswith(name)]
+        near = near or get_close_matches(name, known, cutoff=0.5)
         guess = f"Did you mean {' or '.join(near)}?" if near else "`unclone -h` lists them."
         return f"No such command '{printable(name, 80)}'. {guess}"
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "clone": "Make machines from a golden image.",
     "define": "Write the definition of a different machine.",
     "audit": "Show what machines have in common.",
+    "prove": "Boot a machine, and show whether it is who it should be.",
     "ledger": "Show which identities were given to which machine.",
     "seed": "Write a cloud-init NoCloud seed.",
     "recover": "Finish or discard an interrupted run.",

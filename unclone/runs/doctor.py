@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from unclone.images.boot.firmware import find_ovmf
 from unclone.images.engines.guestfs.acceleration import KVM, default_hypervisor, probe
 from unclone.images.errors import UncloneError
 from unclone.images.process import run
@@ -104,6 +105,7 @@ def checks(root: Path = _ROOT) -> Sequence[Check]:
         _kernel,
         _xfs,
         _kvm,
+        _firmware,
         _space,
     )
     return tuple(look(family, root) for look in looks)
@@ -169,6 +171,12 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "arch": "linux",
     },
     "xfs": {"debian": "libguestfs-xfs", "fedora": "libguestfs-xfs", "suse": "", "arch": ""},
+    "firmware": {
+        "debian": "ovmf",
+        "fedora": "edk2-ovmf",
+        "suse": "qemu-ovmf-x86_64",
+        "arch": "edk2-ovmf",
+    },
     "e2fsck": dict.fromkeys(("debian", "fedora", "suse", "arch"), "e2fsprogs"),
     "libext2fs": {
         "debian": "libext2fs2",
@@ -205,7 +213,8 @@ def _qemu_img(family: str, root: Path) -> Check:  # noqa: ARG001
 def _qemu_system(family: str, root: Path) -> Check:  # noqa: ARG001
     fix = install(family, "qemu-system")
     hypervisor = default_hypervisor()
-    return _program("qemu-system", "QEMU", hypervisor, "the libguestfs appliance", fix, "guestfs")
+    purpose = "the libguestfs appliance, and `unclone prove`"
+    return _program("qemu-system", "QEMU", hypervisor, purpose, fix, "guestfs")
 
 
 def _setpriv(family: str, root: Path) -> Check:  # noqa: ARG001
@@ -346,6 +355,14 @@ def _kvm(family: str, root: Path) -> Check:  # noqa: ARG001
             "that use libguestfs need LIBGUESTFS_BACKEND_SETTINGS=force_tcg"
         )
     return Check("kvm", title, "optional", printable(found.reason, 300), needed_for, fix)
+
+
+def _firmware(family: str, root: Path) -> Check:
+    title, needed_for = "UEFI firmware", "`unclone prove` of guests that boot with UEFI"
+    if (found := find_ovmf(root)) is not None:
+        return Check("firmware", title, "ok", printable(str(found.code)), needed_for)
+    fix = install(family, "firmware")
+    return Check("firmware", title, "optional", "no OVMF is installed", needed_for, fix)
 
 
 def _space(family: str, root: Path) -> Check:  # noqa: ARG001

@@ -61,7 +61,7 @@ def test_a_guest_that_reports(tmp_path: Path) -> None:
     assert ending.phase is Phase.REPORT
     assert phases[0] == "firmware"
     assert phases[-1] == "report"
-    assert ending.console[-2:] == ("GRUB loading", "Linux version 6.1")
+    assert ending.console.last_lines()[-2:] == ("GRUB loading", "Linux version 6.1")
 
 
 def test_a_guest_that_turns_itself_off_after_its_report(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_guest_that_does_not(
     ending = booted(tmp_path, console, said, then, limit=limit)
     assert not ending.reported
     assert reason in ending.reason
-    assert len("".join(ending.console)) <= KEPT
+    assert len("".join(ending.console.lines())) <= KEPT
     if then is not Then.OFF:  # a machine that is off has no screen
         assert ending.screen.startswith(b"\x89PNG")
         assert zlib.decompress(ending.screen[41 : ending.screen.index(b"IEND") - 8])
@@ -102,7 +102,7 @@ def test_a_passphrase_is_typed(tmp_path: Path) -> None:
     question = b"Please unlock disk vda3_crypt: "
     ending = booted(tmp_path, question, report([]), asks=True, keys=(b"secret\n",))
     assert ending.reported
-    assert "secret" not in "".join(ending.console)
+    assert "secret" not in "".join(ending.console.lines())
 
 
 def test_a_report_that_never_ends_is_cut_off(

@@ -26,7 +26,7 @@ RELEASES = {
     "": "ID=plan9\n",
 }
 IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "qemu-system", "guestfs",
-       "appliance", "kernel", "xfs", "kvm", "space"]  # fmt: skip
+       "appliance", "kernel", "xfs", "kvm", "firmware", "space"]  # fmt: skip
 
 
 def by_id(root: Path) -> dict[str, host.Check]:

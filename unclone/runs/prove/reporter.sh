@@ -1,0 +1,93 @@
+#!/bin/sh
+# Runs in the guest, from a throw-away overlay: says who the running machine is, then turns it off.
+# A line is a key, a blank and a value. unclone/runs/prove/guest_report.py reads it.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH LC_ALL=C
+
+port() {
+    modprobe virtio_console 2>/dev/null
+    for name in /sys/class/virtio-ports/*/name; do
+        [ "$(cat "$name" 2>/dev/null)" = org.unclone.report ] || continue
+        device=/dev/$(basename "$(dirname "$name")")
+        [ -c "$device" ] && echo "$device" && return
+    done
+    return 1
+}
+
+say() { printf '%s %s\n' "$1" "$2" >&3; }
+
+each() {
+    while IFS= read -r line; do say "$1" "$line"; done
+}
+
+systemd=
+[ -d /run/systemd/system ] && systemd=1
+state=running
+if [ -n "$systemd" ]; then
+    if device=$(port); then
+        exec 3>"$device"
+        say begin 1
+    fi
+    tries=0
+    while [ $tries -lt 240 ]; do
+        state=$(systemctl is-system-running 2>/dev/null)
+        case $state in running | degraded | maintenance) break ;; esac
+        tries=$((tries + 1))
+        sleep 1
+    done
+fi
+if [ -z "$device" ]; then
+    tries=0
+    until device=$(port) || [ $tries -ge 5 ]; do
+        tries=$((tries + 1))
+        sleep 1
+    done
+    if [ -z "$device" ]; then
+        device=/dev/ttyS1
+        stty -F $device raw 115200 2>/dev/null
+    fi
+    exec 3>"$device"
+    say begin 1
+fi
+
+say init "$(cat /proc/1/comm 2>/dev/null)"
+say state "$state"
+say machine-id "$(cat /etc/machine-id 2>/dev/null)"
+say dbus-machine-id "$(cat /var/lib/dbus/machine-id 2>/dev/null)"
+say hostname "$(cat /proc/sys/kernel/hostname)"
+say instance-id "$(cat /var/lib/cloud/data/instance-id 2>/dev/null)"
+say kernel "$(uname -r)"
+cat /proc/cmdline | each cmdline
+(findmnt -Pno TARGET,UUID,SOURCE,FSTYPE,OPTIONS 2>/dev/null || cat /proc/mounts) | each mount
+(blkid -c /dev/null 2>/dev/null || blkid 2>/dev/null) | each device
+for disk in /dev/vd? /dev/sd? /dev/nvme?n?; do
+    [ -b "$disk" ] && blkid -c /dev/null -p "$disk" 2>/dev/null | each device
+done
+(swapon --noheadings --raw --show=NAME,UUID 2>/dev/null || tail -n +2 /proc/swaps) | each swap
+resume=$(cat /sys/power/resume 2>/dev/null)
+[ "${resume:-0:0}" = 0:0 ] || say resume "$(lsblk -nro UUID "/dev/block/$resume" 2>/dev/null)"
+pvs --noheadings -o pv_uuid,vg_uuid 2>/dev/null | each volume
+mdadm --detail --scan 2>/dev/null | each array
+for key in /etc/ssh/ssh_host_*_key.pub; do
+    [ -f "$key" ] && say host-key "$key $(cat "$key")"
+done
+for card in /sys/class/net/*/address; do
+    [ -e "$(dirname "$card")/device" ] && say card "$(basename "$(dirname "$card")") $(cat "$card")"
+done
+ip -o addr show scope global 2>/dev/null | each address
+if [ -n "$systemd" ]; then
+    for unit in ssh.service sshd.service; do
+        [ "$(systemctl is-active $unit 2>/dev/null)" = active ] && say active $unit
+    done
+    systemctl list-units --state=failed --plain --no-legend --no-pager 2>/dev/null | each failed
+    [ "$state" = running ] || [ "$state" = degraded ] ||
+        systemctl list-jobs --no-legend --no-pager 2>/dev/null | each job
+    systemd-analyze time 2>/dev/null | head -n 1 | each boot-time
+fi
+say end 1
+sync
+if [ -n "$systemd" ]; then
+    systemctl poweroff --no-block
+else
+    poweroff
+fi
