@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.needles import Needles
 from unclone.sanitize.audit import forms
+from unclone.sanitize.audit.in_initrds import initrd_files
 from unclone.sanitize.audit.packages import Packages
 from unclone.sanitize.audit.values import Found, bare_digits, digest
 
@@ -92,9 +93,14 @@ class _File:
 
     path: str
     content: bytes
+    initrd: str = ""
     values: dict[tuple[str, bytes], int] = field(default_factory=dict)
     shown: dict[tuple[str, bytes], str] = field(default_factory=dict)
     _taken: bytearray = field(default_factory=bytearray)
+
+    @property
+    def place(self) -> str:
+        return f"{self.initrd}: {self.path[1:]}" if self.initrd else self.path
 
     def is_free(self, start: int, end: int) -> bool:
         """Whether nothing between the two is part of a value already."""
@@ -135,13 +141,13 @@ def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
     digits = {bare_digits(found.value.encode("utf-8", "replace")) for found in known}
     files: list[_File] = []
     vendors = bytearray()
-    for path, content, link in _members(guest):
+    for path, content, link, initrd in _members(guest):
         if path in places:
             continue
         if packages.brought(path, content):
             vendors += b"\n" + content if len(vendors) < _VENDOR_BYTES else b""
             continue
-        file = _read(_File(path, content))
+        file = _read(_File(path, content, initrd))
         _read_name(file, link)
         if file.values:
             files.append(file)
@@ -150,7 +156,7 @@ def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
         for key, score in file.values.items():
             is_new = bare_digits(key[1]) not in digits
             if is_new and score >= _LEAST and score > best.get(key, (0, "", ""))[0]:
-                best[key] = score, file.path, file.shown[key]
+                best[key] = score, file.place, file.shown[key]
     for key in _of_vendors(guest, best, vendors, everywhere=not packages):
         del best[key]
     ranked = sorted(best.items(), key=lambda item: -item[1][0])[:VALUES]
@@ -158,8 +164,8 @@ def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
         yield Found(kind, shown, path, "", score)
 
 
-def _members(guest: Guest) -> Iterator[tuple[str, bytes, str]]:
-    """What is looked at: its path, the content of a file as a whole, the target of a link."""
+def _members(guest: Guest) -> Iterator[tuple[str, bytes, str, str]]:
+    """What is looked at: path, content of a file as a whole, target of a link, initrd if in one."""
     left, files = BYTES, FILES
     for top in TOPS:
         for member in guest.walk(top, exclude=_EXCLUDED, limit=FILE_LIMIT + 1):
@@ -169,7 +175,10 @@ def _members(guest: Guest) -> Iterator[tuple[str, bytes, str]]:
                 return
             if not _EXCLUDED_FILES.fullmatch(member.path):
                 whole = content if len(content) <= FILE_LIMIT else b""
-                yield member.path, whole, member.link_target
+                yield member.path, whole, member.link_target, ""
+    for file in initrd_files(guest, FILE_LIMIT):
+        if not _EXCLUDED_FILES.fullmatch(file.path):
+            yield file.path, file.content, "", file.initrd
 
 
 def _of_vendors(

@@ -11,11 +11,13 @@ import pytest
 
 from tests.guests.trixie import base as trixie
 from tests.support import debian_root
+from tests.support.initrds import archive, compress
 from tests.support.planted import planted
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.audit.known import known
 from unclone.sanitize.audit.unknown import TOPS, unknown
 from unclone.sanitize.audit.values import Found
+from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.catalogue import load
 
 if TYPE_CHECKING:
@@ -110,6 +112,17 @@ def test_a_file_as_its_package_had_it_holds_none_and_a_changed_one_does(tmp_path
 def test_without_a_database_what_vendors_files_hold_is_left_out(tmp_path: Path) -> None:
     plant(tmp_path, {"/etc/a.conf": f"uuid={ID}\n", "/usr/share/a/default": f"uuid={ID}\n"})
     assert found(tmp_path) == []
+
+
+def test_files_in_an_initrd_are_looked_at_too(tmp_path: Path) -> None:
+    initrd, root = tmp_path / "initrd", tmp_path / "root"
+    vendor = "id = 9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d\n"
+    md5 = hashlib.md5(vendor.encode(), usedforsecurity=False).hexdigest()
+    plant(initrd, {"/etc/agent/id": ID, "/etc/a.conf": vendor, "/usr/lib/b.conf": f"uuid={ID}1\n"})
+    status = f"Package: a\nConffiles:\n /etc/a.conf {md5}\nVersion: 1\n"
+    plant(root, {"/var/lib/dpkg/status": status, "/boot/x": ""})
+    (root / "boot/initrd.img").write_bytes(compress(Compression.NONE, archive(initrd)))
+    assert [each.place for each in found(root)] == ["/boot/initrd.img: etc/agent/id"]
 
 
 @pytest.mark.slow

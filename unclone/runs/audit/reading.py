@@ -15,6 +15,7 @@ from unclone.runs.audit import cache
 from unclone.runs.audit.seed_files import NAMES, seed_files
 from unclone.runs.audit.sources import own_disks
 from unclone.runs.opening import opened
+from unclone.sanitize import initrds
 from unclone.sanitize.audit.known import known, of_devices
 from unclone.sanitize.audit.unknown import unknown
 from unclone.sanitize.audit.values import Found, digest
@@ -132,6 +133,7 @@ def _read_images(
             found.values.extend(unknown(guest, found.values))
             found.values.extend(_own_seeds(guest))
             found.notes += _not_mounted(guest, shown(request.image))
+            found.notes += _not_unpacked(guest, shown(request.image))
     except RefusedError as error:
         found.values += _device_values(request, transaction)
         if error.message.startswith(_NO_SYSTEM):
@@ -147,6 +149,15 @@ def _not_mounted(guest: Guest, image: str) -> list[str]:
         f"{image}: the files of {printable(fs.device)} ({printable(fs.type)}): nothing mounts it"
         for fs in guest.file_systems()
         if fs.device not in mounted and fs.type in _WITH_FILES
+    ]
+
+
+def _not_unpacked(guest: Guest, image: str) -> list[str]:
+    """A note for each initrd whose files were not all looked into."""
+    return [
+        f"{image}: not all of {printable(path)} was unpacked: {found.unreadable}"
+        for path, found in initrds.surveys(guest, ()).items()
+        if found.unreadable
     ]
 
 
