@@ -228,7 +228,8 @@ class ExtFileSystem(Reading):
         directories = [top] if first.is_directory else []
         seen = {top, ROOT}
         for number in directories:  # grows on the way
-            for child, _ in self._volume.entries(number).values():
+            # In the order of the inode table: libext2fs remembers one block of it.
+            for child in sorted(child for child, _ in self._volume.entries(number).values()):
                 inode = self._changeable(self._volume.inode(child))
                 if inode.is_directory:
                     require_new(child, seen)

@@ -138,8 +138,7 @@ class Volume:
             call("free_ext_attr", self._fs, number, inode.raw)
             self.save(inode)
         if library.ext2fs_inode_has_valid_blocks2(self._fs, inode.raw):
-            self._free_content(number)
-        inode = self._read(number)
+            inode = self._without_content(inode)
         inode.set_deleted()
         if inode.is_regular:
             inode.set_no_size()
@@ -240,7 +239,7 @@ class Volume:
             content, keep = self.read(inode, keep) + content, 0
             self._empty_inline(number)
         elif not keep:
-            self._free_content(number)
+            self.save(self._without_content(inode))
         with _File(self._fs, number, lib.FILE_WRITE) as file:
             call("file_set_size2", file, keep)
             if keep:
@@ -283,17 +282,17 @@ class Volume:
             call("xattr_remove", handle, os.fsencode(name))
 
     # -- helpers ---------------------------------------------------------------------------
-    def _free_content(self, number: int) -> None:
-        """Free the blocks of inode *number*.
+    def _without_content(self, inode: Inode) -> Inode:
+        """Free the blocks of *inode*; what is to be saved of it.
 
         ext2fs_punch() refuses an extent that ends with the last block of the file system (1.46 and
         1.47, lib/ext2fs/punch.c, punch_extent_blocks), after it has forgotten the extent; so for
         extents it is used only where looking at every block would take long.
         """
-        inode = self._read(number)
+        number = inode.number
         if not inode.flags & EXTENTS or inode.size > _MANY_BYTES:
             call("punch", self._fs, number, None, None, 0, 2**64 - 1)
-            return
+            return self._read(number)
         blocks: list[int] = []
 
         def visit(
@@ -310,7 +309,7 @@ class Volume:
             library.ext2fs_block_alloc_stats2(self._fs, block, -1)
         inode.use_extents()
         call("iblk_sub_blocks", self._fs, inode.raw, len(blocks))
-        self.save(inode)
+        return inode
 
     def _empty_inline(self, number: int) -> None:
         """Make a file that is inside its inode an empty one that will have blocks.
