@@ -241,10 +241,10 @@ def _read_dropbear(content: bytes) -> PublicKey:
     name = reader.string()
     if name == b"ssh-ed25519":
         seed, point = (pair := reader.string())[:32], pair[32:]
-        if len(pair) != len(point) * 2:
+        if len(pair) != 64:
             raise NotAKeyError("is not a dropbear key")
-        made = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key()
-        if made.public_bytes(Encoding.Raw, PublicFormat.Raw) != point:
+        own = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key()
+        if own.public_bytes(Encoding.Raw, PublicFormat.Raw) != point:
             raise NotAKeyError("is a dropbear key whose halves do not fit")
         return parse_blob(_string(name) + _string(point))
     fields = {b"ssh-rsa": 2, b"ssh-dss": 4}.get(name, 2)
@@ -255,9 +255,11 @@ def _read_dropbear(content: bytes) -> PublicKey:
     key = parse_blob(content[: reader.position])
     secret = int.from_bytes(reader.string(), "big")
     if key.type == "ecdsa":
-        if not 0 < secret < 1 << key.bits:
-            raise NotAKeyError("is a dropbear key without its private half")
-        if public_half(ec.derive_private_key(secret, _curve(key.bits))) != key:
+        try:
+            made = public_half(ec.derive_private_key(secret, _curve(key.bits)))
+        except ValueError as error:  # zero, or not below the order of the curve
+            raise NotAKeyError("is a dropbear key without its private half") from error
+        if made != key:
             raise NotAKeyError("is a dropbear key whose halves do not fit")
     if key.type == "rsa":
         modulus = int.from_bytes(_fields(key.blob)[2], "big")

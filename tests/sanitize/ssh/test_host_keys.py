@@ -151,7 +151,9 @@ def test_a_strange_comment_is_not_taken_over(tmp_path: Path, comment: str) -> No
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff" * 64, b"\0\0\0\7ssh-rsa", b"\0\0\0\x0bssh-ed25519\0\0\0\x40" + b"x" * 64,
-     b"\0\0\0\x0bssh-ed25519\0\0\0\1x", b"\0\0\0\x13ecdsa-sha2-nistp256" + b"\0\0\0\1x" * 3],
+     b"\0\0\0\x0bssh-ed25519\0\0\0\1x", b"\0\0\0\x13ecdsa-sha2-nistp256" + b"\0\0\0\1x" * 3,
+     b"\0\0\0\x0bssh-ed25519\0\0\0\0",
+     b"\0\0\0\x13ecdsa-sha2-nistp256" + b"\0\0\0\1x" * 2 + b"\0\0\0\x20" + b"\xff" * 32],
 )  # fmt: skip
 def test_damaged_keys_are_named_as_such(content: bytes, form: KeyFormat) -> None:
     with pytest.raises(NotAKeyError):
