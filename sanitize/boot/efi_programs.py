@@ -63,23 +63,23 @@ def find(guest: Guest) -> Mapping[str, EfiProgram]:
     for path in files_at(guest, PATTERNS, SIZE_LIMIT):
         image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
         if image is not None and not image.sections.keys().isdisjoint({*CONFIGURED, _INITRD}):
-            found[path] = _look(guest.read(path, SIZE_LIMIT), image)
+            content = guest.read(path, SIZE_LIMIT)
+            fixed = "carries signed measurements" if image.has_pcr_signature else ""
+            found[path] = EfiProgram(
+                configured=configured(content, path),
+                fixed="is signed" if image.signed else fixed,
+                initrds=tuple(map(bytes, pe.contents(content, _INITRD, path))),
+            )
     return found
 
 
-def _look(content: bytes, image: pe.Image) -> EfiProgram:
-    fixed = "carries signed measurements" if image.has_pcr_signature else ""
-    return EfiProgram(
-        configured=configured(content),
-        fixed="is signed" if image.signed else fixed,
-        initrds=tuple(map(bytes, pe.contents(content, _INITRD))),
-    )
+def configured(content: bytes, path: str = "") -> bytes:
+    """Every text that may refer to something in the program *content*, the file at *path*.
 
-
-def configured(content: bytes) -> bytes:
-    """Every text in the program *content* that may refer to something."""
-    texts = [bytes(part) for part in pe.contents(content, ".cmdline")]
-    grub = grub_core.efi_image(content)
+    Raises ``RefusedError`` as :func:`unclone.sanitize.boot.pe.contents` does.
+    """
+    texts = [bytes(part) for part in pe.contents(content, ".cmdline", path)]
+    grub = grub_core.efi_image(content, path)
     if grub is not None:
         built_in = f"{grub.prefix}\n{grub.config}\n"
         texts += [built_in.encode("utf-8", "surrogateescape"), grub.memdisk]

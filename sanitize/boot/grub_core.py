@@ -1,4 +1,4 @@
-"""What is built into a GRUB image: its prefix, its early configuration, and their identifiers.
+"""What is built into a GRUB image: its prefix, its early configuration and its memory disk.
 
 grub-mkimage puts modules, prefix and configuration (grub-install's ``load.cfg``) into one area
 of the image. In an EFI image it is plain, in its section ``mods``. In the image for BIOS
@@ -9,8 +9,7 @@ error correction comes behind all that and leaves it as it is.
 References: GRUB 2.06 include/grub/kernel.h (grub_module_info32/64, grub_module_header, object
 types), include/grub/offsets.h (GRUB_DECOMPRESSOR_I386_PC_COMPRESSED_SIZE and _UNCOMPRESSED_SIZE),
 util/mkimage.c (compress_kernel_lzma: lc 3, lp 0, pb 2, no header), util/grub-install.c (prefix and
-load.cfg), grub-core/lib/reed_solomon.c, grub-core/osdep/devmapper/getroot.c (``lvmid/``,
-``mduuid/``, ``cryptouuid/``).
+load.cfg), grub-core/lib/reed_solomon.c.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import lzma
 import re
 import struct
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from unclone.sanitize.boot import pe
 
@@ -34,23 +33,6 @@ EFI_SECTION = "mods"
 SECTORS_LIMIT = 4 * 1024 * 1024
 
 
-class EmbeddedKind(StrEnum):
-    """What kind of thing an embedded identifier identifies."""
-
-    FILE_SYSTEM = "file system UUID"
-    VOLUME_GROUP = "LVM volume group UUID"
-    LOGICAL_VOLUME = "LVM logical volume UUID"
-    ARRAY = "MD array UUID"
-    LUKS = "LUKS header UUID"
-
-
-class EmbeddedIdentifier(NamedTuple):
-    """An identifier GRUB looks for before it can read its modules and ``grub.cfg``."""
-
-    kind: EmbeddedKind
-    value: str  # as it is spelled there: dashless for MD and often for LUKS
-
-
 @dataclass(frozen=True, slots=True)
 class GrubImage:
     """What is built into an image; texts are decoded as ASCII with surrogate escapes."""
@@ -58,10 +40,6 @@ class GrubImage:
     prefix: str
     config: str
     memdisk: bytes
-
-    @property
-    def identifiers(self) -> tuple[EmbeddedIdentifier, ...]:
-        return identifiers(f"{self.prefix}\n{self.config}")
 
 
 def bios_image(data: bytes | memoryview) -> GrubImage | None:
@@ -79,29 +57,13 @@ def bios_image(data: bytes | memoryview) -> GrubImage | None:
     return None
 
 
-def efi_image(data: bytes | memoryview) -> GrubImage | None:
-    """Examine a GRUB image for EFI; None for any other EFI program."""
-    for section in pe.contents(data, EFI_SECTION):
-        image = _modules(bytes(section))
+def efi_image(data: bytes | memoryview, path: str = "") -> GrubImage | None:
+    """Examine a GRUB image for EFI, the file at *path*; None for any other EFI program."""
+    for section in pe.contents(data, EFI_SECTION, path):
+        image = _modules(section)
         if image is not None:
             return image
     return None
-
-
-def identifiers(text: str) -> tuple[EmbeddedIdentifier, ...]:
-    """The identifiers in a prefix or in commands (``load.cfg``), each once."""
-    found = [
-        EmbeddedIdentifier(kind, match.group(1))
-        for kind, pattern in _PATTERNS
-        for match in pattern.finditer(text)
-    ]
-    for line in _SEARCH.finditer(text):
-        found += [
-            EmbeddedIdentifier(EmbeddedKind.FILE_SYSTEM, word)
-            for word in line.group(1).split()
-            if _FILE_SYSTEM_ID.fullmatch(word)
-        ]
-    return tuple(dict.fromkeys(found))
 
 
 # -- helpers -------------------------------------------------------------------------------
@@ -123,22 +85,8 @@ _AREAS = (
 )
 _MODULE = struct.Struct("<II")
 _MEMDISK, _CONFIG, _PREFIX = 1, 2, 3
-
-_LVM_ID = r"[A-Za-z0-9]{6}(?:-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}"
-_PATTERNS = (
-    (EmbeddedKind.VOLUME_GROUP, re.compile(rf"lvmid/({_LVM_ID})")),
-    (EmbeddedKind.LOGICAL_VOLUME, re.compile(rf"lvmid/{_LVM_ID}/({_LVM_ID})")),
-    (EmbeddedKind.ARRAY, re.compile(r"mduuid/([0-9A-Fa-f:-]+)")),
-    (EmbeddedKind.LUKS, re.compile(r"cryptouuid/([0-9A-Fa-f-]+)")),
-    (EmbeddedKind.LUKS, re.compile(r"(?m)^\s*cryptomount\s+(?:-u|--uuid)[\s=]*([0-9A-Fa-f-]+)")),
-)
-_SEARCH = re.compile(
-    r"(?m)^\s*search(?:\.fs_uuid|(?=[^\n]*\s(?:--fs-uuid|-[a-z]*u[a-z]*)\s))([^\n]*)"
-)
-_FILE_SYSTEM_ID = re.compile(
-    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}"
-    r"|[0-9A-Fa-f]{16}"
-)
+#: What looks like an area, and modules in one: real images have one or two, and some hundred.
+_AREAS_LIMIT, _PARTS_LIMIT = 64, 4096
 
 
 @dataclass(slots=True)
@@ -179,23 +127,26 @@ def _lzma(packed: memoryview, size: int) -> bytes:
         return b""
 
 
-def _modules(data: bytes) -> GrubImage | None:
+def _modules(data: bytes | memoryview) -> GrubImage | None:
     """Prefix and configuration from the first module area in *data* that makes sense."""
+    view = memoryview(data)
     for layout, pattern in _AREAS:
-        for match in pattern.finditer(data):
-            _, offset, size = layout.unpack_from(data, match.start())
-            area = data[match.start() + offset : match.start() + size]
-            parts = dict(_parts(area))
+        for match in islice(pattern.finditer(view), _AREAS_LIMIT):
+            if match.start() + layout.size > len(view):
+                break
+            _, offset, size = layout.unpack_from(view, match.start())
+            area = view[match.start() + offset : match.start() + size]
+            parts = dict(islice(_parts(area), _PARTS_LIMIT))
             if _PREFIX in parts:
                 return GrubImage(
                     prefix=_text(parts[_PREFIX]),
                     config=_text(parts.get(_CONFIG, b"")),
-                    memdisk=parts.get(_MEMDISK, b""),
+                    memdisk=bytes(parts.get(_MEMDISK, b"")),
                 )
     return None
 
 
-def _parts(area: bytes) -> Iterator[tuple[int, bytes]]:
+def _parts(area: memoryview) -> Iterator[tuple[int, memoryview]]:
     at = 0
     while at + _MODULE.size <= len(area):
         kind, size = _MODULE.unpack_from(area, at)
@@ -205,5 +156,5 @@ def _parts(area: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode("ascii", "surrogateescape")
+def _text(raw: bytes | memoryview) -> str:
+    return bytes(raw).split(b"\0", 1)[0].decode("ascii", "surrogateescape")

@@ -124,10 +124,10 @@ TEXT_LIMIT = 4 * 1024 * 1024
 UKI_LIMIT = 128 * 1024 * 1024
 
 #: One word of a command line: quotes protect blanks, an unpaired quote is a plain character.
-_WORD = re.compile(r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|\\[^\r\n]|[^\s"'\\]|["'\\])+""")
+_WORD = re.compile(r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|\\[^\r\n]|[^\s"'\\]|["'\\])++""")
 
-_LINE = r"(?P<arguments>(?:\\\r?\n|[^\r\n])*)"
-_QUOTED = r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"';]*))"""
+_LINE = r"(?P<arguments>(?:\\\r?\n|[^\r\n])*+)"
+_QUOTED = r"""(?:"(?P<double>(?:\\.|[^"\\])*+)"|'(?P<single>[^']*)'|(?P<bare>[^\s"';]*))"""
 _LINUX = re.compile(rf"(?m)^[ \t]*(?:linux|linux16|linuxefi|kernel)[ \t]+(?P<image>\S+){_LINE}")
 #: A variable that a menu entry may use, and what else passes arguments on: Xen, another loader.
 _GRUB_MORE = (
@@ -233,7 +233,7 @@ def read_uki(guest: Guest, path: str) -> UkiCommandLine | None:
     end = max(section.offset + section.size for section in sections)
     if end > UKI_LIMIT:
         return None
-    lines = pe.contents(guest.read(path, end), ".cmdline")
+    lines = pe.contents(guest.read(path, end), ".cmdline", path)
     text = b"\0".join(bytes(line).rstrip(b"\0") for line in lines)
     return UkiCommandLine(
         text.decode("utf-8", "surrogateescape"), image.signed or image.has_pcr_signature
@@ -271,9 +271,11 @@ def without(
             cuts.append((line_start, _after_newline(text, end)))
             continue
         cuts += [_with_blank(text, start, end, match) for match in doomed]
-    for cut_start, cut_end in reversed(_merged(cuts)):
-        text = text[:cut_start] + text[cut_end:]
-    return text
+    pieces, done = [], 0
+    for cut_start, cut_end in sorted(cuts):  # neighbours share a blank
+        pieces.append(text[done:cut_start])
+        done = max(done, cut_end)
+    return "".join([*pieces, text[done:]])
 
 
 def blanked(
@@ -285,10 +287,12 @@ def blanked(
         for start, end, _ in _regions(text, kind)
         for match in _doomed(text, (start, end), name, prefix, keep)
     ]
-    for match in reversed(doomed):
+    pieces, done = [], 0
+    for match in doomed:
         blank = " " * len(match.group().encode("utf-8", "surrogateescape"))
-        text = text[: match.start()] + blank + text[match.end() :]
-    return text
+        pieces += [text[done : match.start()], blank]
+        done = match.end()
+    return "".join([*pieces, text[done:]])
 
 
 def command_lines(texts: Iterable[tuple[KernelArgumentFile, str]]) -> tuple[CommandLine, ...]:
@@ -373,16 +377,6 @@ def _with_blank(text: str, start: int, end: int, match: re.Match[str]) -> tuple[
         while after < end and text[after] in " \t":
             after += 1
     return before, after
-
-
-def _merged(cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(cuts):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _after_newline(text: str, end: int) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import RefusedError
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,13 +69,25 @@ def parse(head: bytes) -> Image | None:
         return None
 
 
-def contents(data: bytes | memoryview, name: str) -> Iterator[memoryview]:
-    """What each section called *name* holds. Nothing for a file that is not a PE file."""
+def contents(data: bytes | memoryview, name: str, path: str = "") -> Iterator[memoryview]:
+    """What each section called *name* holds. Nothing for a file that is not a PE file.
+
+    Raises ``RefusedError``, with the *path* of the file, where they take more bytes than it has: a
+    hostile file may name the same bytes a thousand times.
+    """
     view = memoryview(data)
     image = parse(bytes(view[:HEADER_LIMIT]))
+    left = len(view)
     for found, section in image.all_sections if image else ():
         if found == name:
-            yield view[section.offset : section.offset + section.size]
+            content = view[section.offset : section.offset + section.size]
+            left -= len(content)
+            if left < 0:
+                raise RefusedError(
+                    f"the sections {name} of the EFI program {printable(path)} overlap",
+                    "Build it again in the guest, or remove it there.",
+                )
+            yield content
 
 
 def patched(data: bytes | memoryview, name: str, rewrite: Callable[[bytes], bytes]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pe import program
 from unclone.images.errors import RefusedError
 from unclone.sanitize.boot import pe
 
@@ -136,6 +137,14 @@ def test_another_length_is_refused(uki: Path) -> None:
 def test_anything_but_a_program_is_refused() -> None:
     with pytest.raises(RefusedError, match="not a PE file"):
         pe.patched(b"#!/bin/sh\n", ".cmdline", bytes.upper)
+
+
+def test_sections_that_overlap_are_refused() -> None:
+    """A small file may name the same bytes a thousand times: its initrds would fill any memory."""
+    parts = (".initrd", bytes(4096)), (".initrd", bytes(4096))
+    assert [len(part) for part in pe.contents(program(*parts), ".initrd")] == [4096, 4096]
+    with pytest.raises(RefusedError, match="EFI program /boot/a overlap"):
+        list(pe.contents(program(*parts, overlapping=True), ".initrd", "/boot/a"))
 
 
 def test_flipped_bits_in_the_headers_never_do_more_than_refuse(uki: Path) -> None:
