@@ -174,6 +174,7 @@ class _Surveyor:
         self._read = read
         self._segments: list[Segment] = []
         self._names: dict[str, _Name] = {}
+        self._current: set[str] = set()
         self._base_names: set[str] = set()
         self._pending: set[str] = set()
         self._links: dict[tuple[int, int, int, int], _Inode] = {}
@@ -271,10 +272,9 @@ class _Surveyor:
 
     def _close(self, segment: Segment, unpacked: int) -> None:
         self._recorder.archive(segment, unpacked)
-        index = len(self._segments)
         self._segments.append(segment)
         self._end = segment.end
-        names = {path for path, name in self._names.items() if name.segment == index}
+        names, self._current = self._current, set()
         # One of ours is the base of what follows it, if anything does.
         self._base_names |= self._pending
         self._pending = names if segment.ours else set()
@@ -299,6 +299,7 @@ class _Surveyor:
         if header.is_file or header.is_symlink:
             self._fill(inode, path, header, pieces)
         inode.names.add(path)
+        self._current.add(path)
         self._names[path] = _Name(header, len(self._segments), inode)
 
     def _inode(self, path: str, header: cpio.Header) -> _Inode:

@@ -12,6 +12,7 @@ References: UAPI Group, "Boot Loader Specification" (``initrd``, ``devicetree``)
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT, files_at
@@ -58,7 +59,7 @@ _INCLUDE = re.compile(
 )
 #: What stands before a path: ``($root)``, ``boot():``, ``$prefix``, ``${x}``, quotes.
 _PREFIX = re.compile(r"""^["']?(?:\([^)]*\)|\w+\(\w*\):|\$\{?\w+\}?)?""")
-#: A hostile configuration names no more than this.
+#: Files that are named in all, and different names in one file that are looked for.
 _MOST = 1000
 
 
@@ -93,7 +94,8 @@ def _named_in(guest: Guest, config: str, *patterns: re.Pattern[str]) -> Iterator
     tops = ["", *(m.mount_point for m in guest.layout.mounts_in_order if m.mount_point != "/")]
     tops += [root for root in BOOT_ROOTS if root not in tops]
     folder = config.rpartition("/")[0]
-    for name in _names(guest.text_or_empty(config, TEXT_LIMIT), patterns):
+    names = dict.fromkeys(_names(guest.text_or_empty(config, TEXT_LIMIT), patterns))
+    for name in islice(names, _MOST):
         for path in (*(f"{top}/{name.lstrip('/')}" for top in tops), f"{folder}/{name}"):
             if guest.is_file(path):
                 yield guest.resolve(path)

@@ -37,6 +37,7 @@ from unclone.sanitize.boot.initrd import (
     BOOTCONFIG,
     KEPT_LIMIT,
     OUR_MARK,
+    Hit,
     Place,
     Survey,
 )
@@ -96,7 +97,7 @@ def correct(
     """
     _check(data, survey)
     entries, changes = _own(survey), []
-    for path in dict.fromkeys(hit.path for hit in survey.hits if not _is_dead(survey, hit.path)):
+    for path in dict.fromkeys(hit.path for hit in survey.hits if not _is_dead(survey, hit)):
         change = _corrected(path, survey, rewrite, entries)
         if change is not None:
             changes.append(change)
@@ -181,14 +182,14 @@ def _own(survey: Survey) -> _Entries:
     }
 
 
-def _is_dead(survey: Survey, path: str) -> bool:
-    """Emptied by an earlier correction: only its name is left, and nothing reads that."""
-    hits = [hit for hit in survey.hits if hit.path == path]
-    member = survey.members.get(path)
+def _is_dead(survey: Survey, hit: Hit) -> bool:
+    """Whether *hit* is the name of what an earlier correction has emptied: nothing reads that."""
+    member = survey.members.get(hit.path)
     return (
-        member is not None
+        hit.place is Place.NAME
+        and hit.harmless
+        and member is not None
         and not member.header.is_directory
-        and all(hit.place is Place.NAME and hit.harmless for hit in hits)
     )
 
 
@@ -267,7 +268,7 @@ def _missing_parents(survey: Survey, entries: _Entries) -> _Entries:
     missing: _Entries = {}
     for path, (header, _) in entries.items():
         parent = posixpath.dirname(path)
-        while parent and parent not in survey.members and parent not in entries:
+        while parent and not any(parent in known for known in (survey.members, entries, missing)):
             name = parent.encode("utf-8", "surrogateescape")
             missing[parent] = (cpio.Header(name, stat.S_IFDIR | 0o755, mtime=header.mtime), b"")
             parent = posixpath.dirname(parent)

@@ -113,9 +113,9 @@ def _own_names(text: str, known: set[str]) -> Iterator[str]:
 
     The other names of a line with a known one are the machine's, too.
     """
+    short = {name.partition(".")[0] for name in known}
     for line in text.splitlines():
         address, *names = line.partition("#")[0].split() or [""]
         own = [name for name in names if not _OF_ALL.fullmatch(name)]
-        short = {name.partition(".")[0] for name in known}
         if address == "127.0.1.1" or any(n.partition(".")[0] in short for n in own):
             yield from own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
@@ -48,7 +49,7 @@ CERTIFICATE_FOLDERS = (
     "/var/lib/icinga2/certs",
 )
 
-#: Certificates, and host keys, that are named.
+#: Certificates and host keys that are named; names that certificates are looked for by.
 _LIMIT = 50
 
 
@@ -89,7 +90,7 @@ def _ssh_host_keys(guest: Guest) -> Iterator[SshHostKey]:
 
 
 def _certificates(guest: Guest, names: Iterable[str]) -> Iterator[str]:
-    patterns = [glob.escape(name) for name in names]
+    patterns = [glob.escape(name) for name in islice(names, _LIMIT)]
     seen: set[str] = set()
     for folder in CERTIFICATE_FOLDERS:
         for pattern in patterns:

@@ -62,7 +62,7 @@ def sshd_config(guest: Guest) -> SshdConfig:
     main = f"{FOLDER}/sshd_config"
     if not guest.glob(main):
         main = "/usr/etc/ssh/sshd_config"
-    for keyword, arguments in _settings(guest, [main]):
+    for keyword, arguments in _settings(guest, main):
         if keyword in values and arguments:
             path = arguments[0]
             if path.startswith("/") and "\0" not in path:
@@ -79,21 +79,19 @@ def key_maker(guest: Guest, facts: Facts) -> KeyMaker | None:
     return _openrc_maker(guest) if facts.init == "openrc" else None
 
 
-def _settings(guest: Guest, pending: list[str]) -> Iterator[tuple[str, list[str]]]:
-    seen: set[str] = set()
-    while pending and len(seen) < CONFIG_FILES:
-        path = pending.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
+def _settings(guest: Guest, main: str) -> Iterator[tuple[str, list[str]]]:
+    files = [main]
+    for path in files:  # it grows meanwhile
         for line in guest.text_or_empty(path, CONFIG_LIMIT).split("\n"):
             match = re.match(r"\s*([A-Za-z]+)(?:\s*=\s*|\s+)(.*)", line)
             if not match:
                 continue
             keyword, arguments = match[1].lower(), _arguments(match[2])
-            if keyword == "include":
+            if keyword == "include" and len(files) < CONFIG_FILES:
                 for pattern in arguments:
-                    pending += guest.glob(posixpath.join(FOLDER, pattern))
+                    found = guest.glob(posixpath.join(FOLDER, pattern))
+                    files += [each for each in found if each not in files]
+                del files[CONFIG_FILES:]
             yield keyword, arguments
 
 

@@ -180,13 +180,14 @@ def _renamed(path: str, olds: Sequence[str], token: str) -> str:
 def _collision(guest: Guest, renames: Mapping[str, str]) -> str:
     """What is in the way of *renames*; names that differ only in case collide on FAT."""
     taken: dict[str, str] = {}
+    folders = dict.fromkeys(posixpath.dirname(new) for new in renames.values())
+    others = {folder: {name.lower() for name in guest.kinds(folder)} for folder in folders}
     for old, new in renames.items():
         folder, name = posixpath.split(new)
         place = f"{guest.resolve(folder)}/{name}".lower()
-        others = {other.lower() for other in guest.list(folder)}
         if place in taken:
             return f"{printable(taken[place])} and {printable(old)} would get the same name"
-        if name.lower() in others:
+        if name.lower() in others[folder]:
             return f"{printable(new)} exists already"
         taken[place] = old
     return ""
