@@ -62,7 +62,7 @@ _UNITS = tuple(
     for kind in ("mount", "automount", "swap", "device", "service")
 )
 #: What a unit's name, escaped, or a setting in it says.
-_OF_UNIT = re.compile(r"(?m)^\s*(?:What|BindsTo|Requires|After|Wants|Exec\w+)\s*=(.*)$")
+_OF_UNIT = re.compile(r"(?m)^[ \t]*(?:What|BindsTo|Requires|After|Wants|Exec\w+)[ \t]*=(.*)$")
 _ESCAPED = re.compile(r"dev-disk-by\\x2d(?:id|path|diskseq)-[^\s/]+?(?=\.(?:device|swap)\b)")
 _DEBCONF = "/var/cache/debconf/config.dat"
 
@@ -166,16 +166,18 @@ def _texts(guest: Guest, facts: Facts) -> Iterator[tuple[str, str, Level]]:
     for patterns, level in ((_READ_AT_BOOT, Level.WARNING), (_SETTINGS, Level.INFO)):
         for path in (path for pattern in patterns for path in guest.glob(pattern)):
             yield (path, _without_comments(guest.text_or_empty(path, _LIMIT)), level)
-    debconf = guest.text_or_empty(_DEBCONF, _DEBCONF_LIMIT)
-    answer = re.findall(r"(?m)^Name: grub-pc/install_devices\n(?:\S.*\n)*?Value: (.*)$", debconf)
-    yield (_DEBCONF, "\n".join(answer), Level.INFO)
+    for question in guest.text_or_empty(_DEBCONF, _DEBCONF_LIMIT).split("\n\n"):
+        if question.lstrip().startswith("Name: grub-pc/install_devices\n"):
+            answer = re.findall(r"(?m)^Value: (.*)$", question)
+            yield (_DEBCONF, "\n".join(answer), Level.INFO)
 
 
 def _named(path: str, after: str, text: str, level: Level) -> Iterator[Note]:
     """One note for the names of devices in *text* of *path* that are there *after* the run, too."""
     order, hardware = [], []
+    stays = {match[0] for match in _DEVICE.finditer(after)}
     for match in _DEVICE.finditer(text):
-        if match[0] not in after:
+        if match[0] not in stays:
             continue
         if match["order"]:
             order.append(match["order"])
@@ -246,7 +248,7 @@ def _containers(guest: Guest) -> Iterator[str]:
 
 
 def _without_comments(text: str) -> str:
-    return re.sub(r"(?m)^\s*#.*$", "", text)
+    return re.sub(r"(?m)^[ \t]*#.*$", "", text)
 
 
 def _listed(names: Sequence[str] | dict[str, None]) -> str:

@@ -194,12 +194,12 @@ def _policy_mode(guest: Guest) -> str:
 def _on_one_line(guest: Guest) -> bool:
     """Whether ds-identify, which knows only a little YAML, reads the same list as cloud-init."""
     written = [
-        line
+        match["value"]
         for path in (CONFIG, *guest.glob(f"{CONFIG}.d/*.cfg"))
         for line in guest.text_or_empty(path, CONFIG_LIMIT).split("\n")
-        if re.match(r"\s*datasource_list\s*:", line)
+        if (match := re.match(r"\s*datasource_list\s*:(?P<value>.*)", line))
     ]
-    return bool(written) and all(re.search(r":\s*\[[^\]]*\]\s*(#|$)", line) for line in written)
+    return bool(written) and all(re.match(r"\s*\[[^\]]*\]\s*(#|$)", value) for value in written)
 
 
 def _module_names(modules: object) -> Sequence[str]:

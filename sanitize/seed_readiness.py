@@ -247,7 +247,7 @@ class _Looking:
                     yield path
         interfaces = "/etc/network/interfaces"
         text = self.guest.text_or_empty(interfaces, CONFIG_LIMIT)
-        if re.search(r"^\s*iface\s+(?!lo\b)\S+", text, re.MULTILINE):
+        if re.search(r"(?m)^[ \t]*iface[ \t]+(?!lo\b)\S+", text):
             yield interfaces
 
     def _settings(self) -> Iterator[Obstacle]:
@@ -326,7 +326,7 @@ class _Looking:
         """The configuration file whose *key* (a regular expression) wins: the last that has it."""
         for path in reversed((CONFIG, *self.guest.glob(f"{CONFIG}.d/*.cfg"))):
             text = self.guest.text_or_empty(path, CONFIG_LIMIT)
-            if re.search(rf"^[{{\s\"']*{key}[\"']?\s*:", text, re.MULTILINE):
+            if re.search(rf"(?m)^[{{ \t\"']*{key}[\"']?[ \t]*:", text):
                 return path
         return CONFIG
 

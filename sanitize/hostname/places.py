@@ -37,7 +37,7 @@ OF_ALL = re.compile(r"(\(none\)|localhost[0-9]?(\.localdomain[0-9]?)?|ip6-.*)?",
 
 def _alone(path: str) -> Place:
     return Place(
-        (path,), re.compile(r"\A(?:[ \t]*(?:#.*)?\n)*[ \t]*(?P<names>[^#\s]\S*)"), decides=True
+        (path,), re.compile(r"\A(?:[ \t]*(?:#.*)?\n)*+[ \t]*(?P<names>[^#\s]\S*)"), decides=True
     )
 
 
@@ -61,7 +61,7 @@ PLACES: Mapping[str, Place] = {
         ("/etc/postfix/main.cf",),
         re.compile(
             r"(?m)^(?:myhostname|mydestination|myorigin|smtp_helo_name|smtpd_banner)[ \t]*="
-            r"(?P<names>[^\n]*(?:\n[ \t]+[^\n]*)*)"
+            r"(?P<names>[^\n]*(?:\n[ \t]+[^\n]*)*+)"
         ),
     ),
     "exim": _lines("dc_(?:other_hostnames|readhost)=", "/etc/exim4/update-exim4.conf.conf"),

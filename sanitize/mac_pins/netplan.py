@@ -32,7 +32,7 @@ YAML_LIMIT = 256 * 1024
 BRACKETS_LIMIT = 1000
 
 #: Something that an alias elsewhere repeats must not be taken away from it.
-_ANCHOR = re.compile(r"(?:^|[:,\[{-])\s*&\w", re.MULTILINE)
+_ANCHOR = re.compile(r"(?:^|[:,\[{-])[ \t]*&\w", re.MULTILINE)
 _NETWORK_MANAGER = re.compile(r"\brenderer[\"']?\s*:\s*[\"']?NetworkManager\b")
 
 

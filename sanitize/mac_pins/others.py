@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.facts import Facts
     from unclone.sanitize.mac_pins.pins import Text, Unpinning
 
-_COMMENT = re.compile(r"(?m)^\s*#.*$")
+_COMMENT = re.compile(r"(?m)^[ \t]*#.*$")
 
 
 class OtherFiles:
