@@ -276,9 +276,8 @@ class _Surveyor:
         self._end = segment.end
         names, self._current = self._current, set()
         # One of ours is the base of what follows it, if anything does.
-        self._base_names |= self._pending
+        self._base_names |= self._pending | (set() if segment.ours else names)
         self._pending = names if segment.ours else set()
-        self._base_names |= set() if segment.ours else names
 
     def _member(self, header: cpio.Header, pieces: Iterator[memoryview]) -> None:
         """What the kernel does with a member, in terms of names and inodes."""
