@@ -171,21 +171,28 @@ def _plan(
     return plan, masked, None
 
 
+#: What a run needs later, in this order.
+_MODULES = (
+    "unclone.sanitize.initrds",
+    "unclone.sanitize.planning",
+    "unclone.sanitize.applying",
+    "unclone.sanitize.verifying",
+    "unclone.sanitize.inventory.taking",
+)
+
+
+def load_all() -> None:
+    """Import what runs need, before processes are forked for them."""
+    for name in _MODULES:
+        import_module(name)
+
+
 class _Loader:
     """Imports, in a thread, what later phases need while the engine opens the image."""
 
-    #: In the order in which they are needed.
-    _MODULES = (
-        "unclone.sanitize.initrds",
-        "unclone.sanitize.planning",
-        "unclone.sanitize.applying",
-        "unclone.sanitize.verifying",
-        "unclone.sanitize.inventory.taking",
-    )
-
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._loaded = {name: Event() for name in self._MODULES}
+        self._loaded = {name: Event() for name in _MODULES}
         # A daemon: Ctrl-C in the middle of an import can leave it waiting for ever.
         Thread(target=self._load, daemon=True).start()
 

@@ -1,9 +1,9 @@
-"""A worker process: forked from this one, works on one image and sends what happens.
+"""A worker process: forked from this one, works on one image after the other, sends what happens.
 
 The messages are tuples over a pipe of multiprocessing: ``("phase" | "say" | "warn", text)``,
 ``("admission",)`` to ask for a virtual machine, answered when it may start, and last ``("done",
-completed run)``. Both ends are this program, so pickle is safe; guests are read in further
-processes.
+completed run)``, answered with the number of the next task, or with nothing to end it. Both ends
+are this program, so pickle is safe; guests are read in further processes.
 
 References: fork(2), setpgid(2) (Ctrl-C at a terminal reaches its foreground group only), prctl(2)
 ``PR_SET_PDEATHSIG``, https://docs.python.org/3/library/multiprocessing.html#connection-objects.
@@ -16,9 +16,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pipe
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from unclone.images.engines import admission
 from unclone.images.errors import UncloneError
@@ -27,30 +28,43 @@ from unclone.runs import failures
 from unclone.runs.completed import CompletedRun, Result, complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from multiprocessing.connection import Connection
 
     from unclone.runs.listener import Listener
 
+R = TypeVar("R", bound=Result)
+
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclass(frozen=True)
+class Task(Generic[R]):
+    """An image, and what to do with it."""
+
+    image: str
+    work: Callable[[Listener], R]
+
+
 class Worker:
-    """A process that does *work* on *image*. *on_error* is called in it with what was raised.
+    """A process that begins with task *number* of *tasks*. *on_error* is called in it with errors.
 
     *others* are the workers that run already: the new process closes its copies of their pipes.
     """
 
     def __init__(
         self,
-        image: str,
-        work: Callable[[Listener], Result],
+        tasks: Sequence[Task[Any]],
+        number: int,
         *,
         on_error: Callable[[BaseException], None],
         others: Iterable[Worker],
     ) -> None:
-        self.image = image
-        #: Whether another worker ran at any time while this one did.
+        self._tasks = tasks
+        #: The task that it works on; None when it was told to end.
+        self.number: int | None = number
+        self.image = tasks[number].image
+        #: Whether another worker ran at any time while this one did its task.
         self.ran_concurrently = False
         #: Whether it waits for a virtual machine, and whether it was given one.
         self.waits_for_vm = self.has_vm = False
@@ -67,10 +81,23 @@ class Worker:
                 self._pipe.close()
                 for other in others:
                     other.close()
-                _main(remote, parent, image, work, on_error)
+                _main(remote, parent, tasks, number, on_error)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         remote.close()
+
+    def give(self, number: int) -> None:
+        """Have it do task *number* next: it has just done one."""
+        self.number, self.image = number, self._tasks[number].image
+        self.ran_concurrently = False
+        with suppress(OSError):  # it has ended: receive() says so
+            self._pipe.send_bytes(b"%d" % number)
+
+    def dismiss(self) -> None:
+        """Have it end: it has just done a task."""
+        self.number = None
+        with suppress(OSError):
+            self._pipe.send_bytes(b"")
 
     def fileno(self) -> int:
         """The descriptor that is readable when there is a message."""
@@ -119,8 +146,8 @@ class _PipeListener:
 def _main(
     pipe: Connection,
     parent: int,
-    image: str,
-    work: Callable[[Listener], Result],
+    tasks: Sequence[Task[Any]],
+    number: int,
     on_error: Callable[[BaseException], None],
 ) -> NoReturn:
     def await_admission() -> None:
@@ -131,16 +158,25 @@ def _main(
     try:
         _detach(parent)
         admission.set_admission(await_admission)
-        done = complete(image, _PipeListener(pipe), partial(_interruptible, work))
-        if done.error is not None:
-            on_error(done.error)
-            done = CompletedRun(image, error=_portable(done.error))
-        pipe.send(("done", done))
+        while True:
+            _do(tasks[number], pipe, on_error)
+            following = pipe.recv_bytes()
+            if not following:
+                break
+            number = int(following)
         status = 0
     finally:
         # The parent's cleanup handlers and buffers are not this process's to run or to write.
         sys.stderr.flush()
         os._exit(status)
+
+
+def _do(task: Task[Any], pipe: Connection, on_error: Callable[[BaseException], None]) -> None:
+    done = complete(task.image, _PipeListener(pipe), partial(_interruptible, task.work))
+    if done.error is not None:
+        on_error(done.error)
+        done = CompletedRun(task.image, error=_portable(done.error))
+    pipe.send(("done", done))
 
 
 def _detach(parent: int) -> None:

@@ -1,8 +1,9 @@
-"""Several images at once: each in a process of its own, as many at a time as there is room for.
+"""Several images at once: in processes that do one after the other, as many as there is room for.
 
 Processes and not threads, because libguestfs and Ctrl-C want a main thread, and because a crash
-of one is then a failure of one. They are forked from this process, which has everything loaded;
-it starts no thread and works on no image itself.
+of one is then a failure of one image. They are forked from this process, which has everything
+loaded; it starts no thread and works on no image itself. What a process has read and compiled for
+one image serves the next; one that had a virtual machine ends with it.
 
 A worker that has a virtual machine, or waits for one, does not count among ``jobs``: images that
 need none go on. How many virtual machines run at once depends on the host's memory.
@@ -15,24 +16,23 @@ import os
 import selectors
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 from unclone.images.engines import admission
 from unclone.images.errors import InUseError, Outcome, UncloneError
 from unclone.images.interrupts import INTERRUPTS
 from unclone.runs import failures
-from unclone.runs.completed import CompletedRun, Result
-from unclone.runs.worker import Worker
+from unclone.runs.completed import CompletedRun
+from unclone.runs.worker import R, Task, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
-    from unclone.runs.listener import BatchListener, Listener
+    from unclone.runs.listener import BatchListener
 
-R = TypeVar("R", bound=Result)
+__all__ = ["Task", "default_jobs", "run_all"]
 
 #: Bytes that a worker without a virtual machine may need.
 _WORKER_MEMORY = 200 * 1024 * 1024
@@ -42,14 +42,6 @@ _MAX_WAITING = 32
 
 #: Seconds between two calls of the listener's ``tick``, and two looks for Ctrl-C.
 _TICK = 0.1
-
-
-@dataclass(frozen=True)
-class Task(Generic[R]):
-    """An image, and what to do with it."""
-
-    image: str
-    work: Callable[[Listener], R]
 
 
 def default_jobs() -> int:
@@ -97,22 +89,22 @@ class _Pool(Generic[R]):
         self._pending = list(range(len(tasks)))
         #: Tasks whose image was in use, perhaps by another task: done again, one by one.
         self._retries: list[tuple[int, CompletedRun[R]]] = []
-        self._workers: dict[int, Worker] = {}
+        self._workers: list[Worker] = []
+        self._stopping = False
         self._done: dict[int, CompletedRun[R]] = {}
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> Sequence[CompletedRun[R]]:
         with _interrupts() as interrupted, self._selector:
-            stopping = False
             try:
-                while self._workers or (not stopping and (self._pending or self._retries)):
-                    if not stopping:
+                while self._workers or (not self._stopping and (self._pending or self._retries)):
+                    if not self._stopping:
                         self._start_workers()
                     for key, _ in self._selector.select(_TICK):
                         self._receive(key.data)
                     self._listener.tick()
-                    if interrupted and not stopping:
-                        stopping = True
+                    if interrupted and not self._stopping:
+                        self._stopping = True
                         self._interrupt_workers(interrupted[0])
             except BaseException:
                 self._interrupt_workers(signal.SIGINT)
@@ -138,24 +130,32 @@ class _Pool(Generic[R]):
             self._start(number)
 
     def _has_room(self) -> bool:
-        working = [w for w in self._workers.values() if not w.waits_for_vm and not w.has_vm]
+        working = [
+            w for w in self._workers if w.number is not None and not w.waits_for_vm and not w.has_vm
+        ]
         most = self._jobs + self._vm_limit + _MAX_WAITING
         return len(working) < self._jobs and len(self._workers) < most
 
     def _start(self, number: int) -> None:
-        task = self._tasks[number]
-        others = self._workers.values()
-        worker = Worker(task.image, task.work, on_error=self._on_error, others=others)
-        for other in others:
-            other.ran_concurrently = worker.ran_concurrently = True
-        self._workers[number] = worker
-        self._selector.register(worker, selectors.EVENT_READ, number)
+        others = self._workers
+        worker = Worker(self._tasks, number, on_error=self._on_error, others=others)
+        self._workers = [*others, worker]
+        self._selector.register(worker, selectors.EVENT_READ, worker)
+        self._begin(worker)
+
+    def _begin(self, worker: Worker) -> None:
+        """Note that *worker* works on another task."""
+        for other in self._workers:
+            if other is not worker and other.number is not None:
+                other.ran_concurrently = worker.ran_concurrently = True
         self._listener.begin(worker.image)
 
-    def _receive(self, number: int) -> None:
-        worker = self._workers[number]
-        self._listener.begin(worker.image)
+    def _receive(self, worker: Worker) -> None:
         kind, *rest = worker.receive()
+        if kind == "ended":
+            self._end(worker, rest[0])
+            return
+        self._listener.begin(worker.image)
         if kind == "phase":
             self._listener.phase(rest[0])
         elif kind == "say":
@@ -166,29 +166,39 @@ class _Pool(Generic[R]):
             worker.waits_for_vm = True
             self._admit()
         elif kind == "done":
-            self._done[number] = rest[0]
-        elif kind == "ended":
-            self._end(number, rest[0])
+            self._finish(worker, rest[0])
+            self._go_on(worker, interrupted=rest[0].interrupted)
 
     def _admit(self) -> None:
-        running = sum(worker.has_vm for worker in self._workers.values())
-        for worker in self._workers.values():
+        running = sum(worker.has_vm for worker in self._workers)
+        for worker in self._workers:
             if worker.waits_for_vm and running < self._vm_limit:
                 worker.admit()
                 running += 1
 
-    def _end(self, number: int, status: int) -> None:
-        worker = self._workers.pop(number)
+    def _finish(self, worker: Worker, done: CompletedRun[R]) -> None:
+        assert worker.number is not None  # noqa: S101  (it had a task)
+        if isinstance(done.error, InUseError) and worker.ran_concurrently:
+            self._retries.append((worker.number, done))
+        else:
+            self._conclude(worker.number, done)
+
+    def _go_on(self, worker: Worker, *, interrupted: bool) -> None:
+        """Give *worker* another task, if there is one that it may do."""
+        if interrupted or self._stopping or not self._pending or worker.has_vm:
+            worker.dismiss()  # its virtual machine counts until it has ended
+            return
+        worker.give(self._pending.pop(0))
+        self._begin(worker)
+
+    def _end(self, worker: Worker, status: int) -> None:
+        self._workers = [other for other in self._workers if other is not worker]
         self._selector.unregister(worker)
         worker.close()
         self._admit()
-        done = self._done.pop(number, None)
-        if done is None:
-            done = CompletedRun(worker.image, error=_lost(worker.image, status))
-        if isinstance(done.error, InUseError) and worker.ran_concurrently:
-            self._retries.append((number, done))
-        else:
-            self._conclude(number, done)
+        if worker.number is not None:
+            self._listener.begin(worker.image)
+            self._finish(worker, CompletedRun(worker.image, error=_lost(worker.image, status)))
 
     def _conclude(self, number: int, done: CompletedRun[R]) -> None:
         self._done[number] = done
@@ -199,7 +209,7 @@ class _Pool(Generic[R]):
         self._on_done(number, done)
 
     def _interrupt_workers(self, number: int) -> None:
-        for worker in self._workers.values():
+        for worker in self._workers:
             worker.interrupt(number)
 
 

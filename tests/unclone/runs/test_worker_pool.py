@@ -177,7 +177,7 @@ def test_waiting_for_a_virtual_machine_delays_no_other_image(
 
 
 def test_a_worker_that_died_while_it_waited_is_admitted_in_vain() -> None:
-    worker = Worker("image", crash, on_error=lambda _: None, others=())
+    worker = Worker([Task("image", crash)], 0, on_error=lambda _: None, others=())
     os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
     worker.admit()
     assert worker.receive() == ("ended", -signal.SIGKILL)

@@ -243,11 +243,14 @@ def _workers(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) 
 def _sanitize_all(
     ctx: click.Context, requests: Sequence[Request], progress: Progress, workers: int
 ) -> Sequence[CompletedRun[Report]]:
-    from unclone.runs.worker_pool import Task, run_all  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.sanitize import load_all  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.worker_pool import Task, run_all  # noqa: PLC0415 (as above)
     from unclone.sanitize.step_selection import all_steps  # noqa: PLC0415 (reads the catalogue: not for --help)
 
+    # Loaded and read here once, and not in every worker.
+    load_all()
     with suppress(UncloneError):  # each image reports it
-        all_steps(requests[0].options)  # read here once, and not in every worker
+        all_steps(requests[0].options)
     works = _works(requests)
     tasks = [Task(os.fspath(r.image), work) for r, work in zip(requests, works, strict=True)]
     return run_all(tasks, progress, jobs=workers, on_error=partial(show_traceback, ctx))
