@@ -1,9 +1,8 @@
 """`Guest`: the one interface between ``sanitize`` and ``images``.
 
-A guest is its file system tree, mounted as it would mount itself, plus the devices underneath.
-Paths are guest paths. Symlinks resolve inside the guest root, exactly as they would for a process
-chrooted there, and so can never reach the host; ``..`` stops at the root. Which engine is behind
-it cannot be seen from here.
+A guest is its file system tree, mounted as it would mount itself, and the devices below. Paths are
+guest paths. Symlinks are resolved inside the guest root, as for a process with that root directory
+(chroot), and never reach the host; ``..`` stops at the root. All engines look the same from here.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SYMLINKS", "READ_LIMIT", "Guest", "parent"]
 
-#: Read no more of a file than this unless the caller asks; guests may hold files of any size.
+#: Bytes that are read of a file unless the caller gives a limit; guests may hold files of any size.
 READ_LIMIT = 16 * 1024 * 1024
 
 _LABEL = "security.selinux"
@@ -39,7 +38,7 @@ class Guest:
         self.layout = layout
         self._stats: dict[str, Stat | OSError] = {}
         self._scans: dict[str, Mapping[str, Kind]] = {}
-        #: By the path that was asked for, with nothing for what is no directory.
+        #: By the path that was asked for; empty for what is not a directory.
         self._listings: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
         self._links: dict[str, str] = {}
@@ -47,7 +46,7 @@ class Guest:
 
     @property
     def engine(self) -> str:
-        """The name of the engine that carries the operations out."""
+        """The name of the engine."""
         return self._volumes.engine
 
     # -- looking at paths ------------------------------------------------------------------
@@ -65,7 +64,7 @@ class Guest:
         return self._stat(path, follow_last=False)
 
     def stat(self, path: str) -> Stat | None:
-        """The inode at *path*, symlinks followed; None when they lead nowhere."""
+        """The inode at *path*, symlinks followed; None when there is none."""
         return self._stat(path, follow_last=True)
 
     def exists(self, path: str) -> bool:
@@ -104,7 +103,7 @@ class Guest:
     def glob(self, pattern: str) -> Sequence[str]:
         """The sorted guest paths that match *pattern*: ``*``, ``?``, ``[...]`` per component.
 
-        Hidden names match like any others. Directories in the pattern may be symlinks; the paths
+        Hidden names match, too. Directories in the pattern may be symlinks; the paths
         returned are spelled as the pattern spells them. A pattern without wildcards returns the
         path itself when something is there.
         """
@@ -132,7 +131,7 @@ class Guest:
         return self._contents.keep(physical, self._volumes.read(physical, limit), limit)
 
     def read_text(self, path: str, limit: int = READ_LIMIT) -> str:
-        """As :meth:`read`, decoded as UTF-8 such that encoding gives the same bytes back."""
+        """As :meth:`read`, decoded as UTF-8 with surrogate escapes (PEP 383) for other bytes."""
         return self.read(path, limit).decode("utf-8", "surrogateescape")
 
     def text_or_empty(self, path: str, limit: int = READ_LIMIT) -> str:
@@ -161,9 +160,9 @@ class Guest:
         exclude: Iterable[str] = (),
         limit: int,
     ) -> Sequence[str]:
-        """Everything below *paths* that holds one of *needles*: in its name, link text or content.
+        """The paths below *paths* with one of *needles* in the name, link text or content.
 
-        Of *paths*, what is no directory is left out. Files larger than *limit* are not read.
+        Paths that are not directories are left out. Files larger than *limit* are not read.
         """
         physical = sorted({self.resolve(path) for path in paths if self.is_dir(path)})
         tops = [p for p in physical if not any(p.startswith(f"{other}/") for other in physical)]
@@ -171,9 +170,9 @@ class Guest:
 
     # -- changing --------------------------------------------------------------------------
     def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
-        """Replace the content of an existing regular file, in place; owner, mode, label stay.
+        """Replace the content of an existing regular file in place; owner, mode and label stay.
 
-        The first *keep* bytes stay in front of *content*: a large file is not written again.
+        The first *keep* bytes stay, and *content* follows them: a large file is not written again.
         """
         physical = self.resolve(path)
         if self._lstat(physical).kind is not Kind.FILE:
@@ -191,9 +190,9 @@ class Guest:
         uid: int = 0,
         gid: int = 0,
     ) -> None:
-        """Make a regular file. *like* names a path whose owner and SELinux label it takes.
+        """Make a regular file. It gets the owner and SELinux label of the path *like*.
 
-        *mode* always holds; *uid* and *gid* are those of *like* when that exists.
+        *uid* and *gid* are used where *like* does not exist.
         """
         uid, gid, label = self._owner_like(like, uid, gid)
         physical = self._changing(path)
@@ -204,7 +203,7 @@ class Guest:
     def remove(self, path: str) -> None:
         """Remove what is at *path*: a file, a symlink itself, or a whole tree.
 
-        A mount point cannot be removed; what is on it is, and the directory stays.
+        Of a mount point the content is removed, and the directory stays.
         """
         physical = self._resolve(path, follow_last=False)
         below = [m for m in self.layout.mounts if m == physical or m.startswith(f"{physical}/")]
@@ -271,12 +270,12 @@ class Guest:
         self.unmounted().set_identifiers(tuple(identifiers))
 
     def subvolumes(self, device: str) -> Sequence[Subvolume]:
-        """Those of the btrfs on *device*, which is mounted, read now."""
+        """The subvolumes of the mounted btrfs on *device*, read now."""
         place = next(m.mount_point for m in self.layout.mounts_in_order if m.device == device)
         return self._volumes.subvolumes(place)[0]
 
     def unmounted(self) -> Volumes:
-        """What is below, with everything unmounted; :meth:`reopen` mounts it again."""
+        """The volumes, after unmounting everything; :meth:`reopen` mounts it again."""
         self._forget()
         self._volumes.unmount_all()
         return self._volumes
@@ -284,8 +283,8 @@ class Guest:
     def reopen(self) -> Callable[[], Sequence[CheckResult]]:
         """Unmount everything, begin to check every file system, and mount all of it read-only.
 
-        What is read next comes from the disks. The function returned waits for the results of the
-        checks; before that, a read may meet damage and raise any ``OSError``.
+        Later reads come from the disks. The function returned waits for the results of the checks;
+        before that, a read of a damaged file system may raise any ``OSError``.
         """
         volumes = self.unmounted()
         checks = [volumes.begin_check(device) for device in self.layout.checkable]

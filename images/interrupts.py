@@ -1,4 +1,4 @@
-"""The signals that end a run, and work that they do not interrupt.
+"""The signals that end a run, and code that they do not interrupt.
 
 References: signal(7) (the signal mask is inherited by children and kept across execve).
 """
@@ -22,10 +22,10 @@ INTERRUPTS = (signal.SIGINT, *_TERMINATING)
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Defer SIGINT, SIGTERM and SIGHUP to the end of the block; then they take their usual effect.
+    """Defer SIGINT, SIGTERM and SIGHUP to the end of the block, where they are raised again.
 
-    Blocking them covers the tools started meanwhile, which share the terminal; the handlers cover
-    other threads of this process, to which the kernel may give a signal instead.
+    The signal mask is inherited by tools that are started in the block, which share the terminal;
+    the handlers are for signals that the kernel gives to another thread of this process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python raises KeyboardInterrupt in the main thread only
@@ -43,7 +43,7 @@ def deferred() -> Iterator[None]:
             signal.signal(number, remember)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked)  # the blocked ones are remembered now
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)  # the handlers get the blocked ones now
         for deferred_number, handler in before.items():
             signal.signal(deferred_number, handler if handler is not None else signal.SIG_DFL)
         for missed in dict.fromkeys(received):
@@ -61,8 +61,8 @@ class Terminated(KeyboardInterrupt):
 def raise_terminated() -> None:
     """Have SIGTERM and SIGHUP raise :class:`Terminated` in the main thread.
 
-    The first one counts: a service manager or a closing terminal sends several, and the next must
-    not stop what puts things in order. One that is ignored (nohup) stays ignored.
+    Only the first one does: a service manager or a closing terminal sends several, and a second one
+    must not interrupt the cleaning up. A signal that is ignored (nohup) stays ignored.
     """
     for number in _TERMINATING:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -70,13 +70,13 @@ def raise_terminated() -> None:
 
 
 def expect_again(number: int) -> None:
-    """As before signal *number* came: what it raised was lost, and it is going to be sent again."""
+    """Handle signal *number* again: its exception was lost, and it is going to be sent again."""
     if number in _TERMINATING:
         signal.signal(number, _terminate)
 
 
 def interrupt_number(error: BaseException | None) -> int:
-    """The signal by which *error*, a KeyboardInterrupt, was raised."""
+    """The number of the signal that raised *error*, a KeyboardInterrupt."""
     return int(getattr(error, "number", signal.SIGINT))
 
 

@@ -1,12 +1,12 @@
-"""The commit marker: from the moment it appears, an interrupted run is finished, not discarded.
+"""The commit marker: once it exists, an interrupted run is finished instead of discarded.
 
-One JSON file beside the first disk lists every disk of the run. Each further disk has a pointer
-to the first beside it, so that the run is found from any of its disks. The marker of the first
-disk alone decides: it appears by rename after the pointers, says "finished" before any overlay is
-removed, and is removed last.
+One JSON file beside the first disk lists every disk of the run. Beside each further disk a pointer
+names the first, so that the run is found from any of its disks. Only the marker decides: it is
+written by rename after the pointers, set to "finished" before any overlay is removed, and removed
+last.
 
-A marker is trusted only for disks in its own directory, or disks elsewhere whose own pointer names
-it; and of those only for the very files that the run began with (inode and time of birth).
+A marker is trusted only for disks in its own directory and for disks whose pointer names it, and
+only for the files that the run began with (inode number and time of birth).
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """Beside a further disk: the first disk of the run."""
+    """The journal beside a further disk: the first disk of the run."""
 
     first: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Beside the first disk: all of them, and whether every overlay has been written."""
+    """The journal beside the first disk: all disks, and whether every overlay was written."""
 
     entries: tuple[Entry, ...]
     finished: bool = False
 
 
 def write(entries: Sequence[Entry]) -> None:
-    """Mark the run over *entries* as committed, durably. The last rename decides."""
+    """Mark the run over *entries* as committed, durably. The marker is written last."""
     first = entries[0].image
     for entry in entries[1:]:
         pointer = {"version": _VERSION, "first": _spelled(first, entry.image)}
@@ -65,12 +65,15 @@ def write(entries: Sequence[Entry]) -> None:
 
 
 def write_finished(entries: Sequence[Entry]) -> None:
-    """Mark the committed run over *entries* as finished: only its files remain to be removed."""
+    """Mark the run over *entries* as finished: only its temporary files are left to remove."""
     _write_marker(entries, "finished")
 
 
 def read(image: Path) -> Marker | Pointer | None:
-    """What the journal beside *image* says; None when there is none, or it is not complete."""
+    """The journal beside *image*; None when there is none, or it is incomplete or invalid.
+
+    Raises RefusedError for one that cannot be read or was written by another version.
+    """
     try:
         found = json.loads(_content(journal_path(image)))
         if found["version"] != _VERSION:
@@ -97,12 +100,12 @@ def marker_of(image: Path) -> tuple[Marker, Path] | None:
     if not isinstance(found, Marker):
         return None
     if first != image and all(entry.image != image for entry in found.entries):
-        return None  # a pointer to a later run, of which this image is no part
+        return None  # a pointer to a later run without this image
     return found, first
 
 
 def followers(marker: Marker, first: Path) -> list[Path]:
-    """The further disks of the run whose files have not been removed yet."""
+    """The further disks of the run whose journals still exist."""
     images = [entry.image for entry in marker.entries if entry.image != first]
     return [image for image in images if image.is_file() and read(image) == Pointer(first)]
 
@@ -110,8 +113,8 @@ def followers(marker: Marker, first: Path) -> list[Path]:
 def require_rights(entries: Sequence[Entry], first: Path) -> None:
     """Raise RefusedError unless the journal beside *first* is to be trusted for all *entries*.
 
-    A journal may be in a directory that others can write to, or have been copied there with it;
-    its overlays must not be written into a file that only has the same name.
+    Others may be able to write to the directory of a journal, and a directory can be copied: an
+    overlay must not be written into a file that only has the same name.
     """
     journal = shown(journal_path(first))
     if entries[0].image != first:
@@ -126,7 +129,7 @@ def require_rights(entries: Sequence[Entry], first: Path) -> None:
 
 
 def require_identity(entry: Entry, name: Path, first: Path) -> None:
-    """Raise RefusedError unless the file *name* is the one that *entry* is about."""
+    """Raise RefusedError unless the file *name* is the one that *entry* identifies."""
     if identity(name) != entry.identity:
         raise _foreign(
             f"{shown(entry.image)} is not the file that {shown(journal_path(first))} was written "
@@ -135,7 +138,7 @@ def require_identity(entry: Entry, name: Path, first: Path) -> None:
 
 
 def renamed_from(image: Path) -> Iterator[Path]:
-    """Journals in the directory of *image* that are about this very file under another name."""
+    """Journals in the directory of *image* for the same file under another name."""
     inode = image.stat().st_ino
     for path in sorted(image.parent.glob(".*.unclone-journal.json")):
         name = path.name.removeprefix(".").removesuffix(".unclone-journal.json")
@@ -198,7 +201,7 @@ def _entry(disk: Mapping[str, Any], base: Path) -> Entry:
 
 
 def _spelled(path: Path, base: Path) -> str:
-    """A bare name where the two are in one directory, so that the directory may be moved."""
+    """*path* for a journal: its bare name in the directory of *base*, which may then be moved."""
     return path.name if path.parent == base.parent else str(path)
 
 

@@ -1,4 +1,4 @@
-"""How a guest mounts itself: its root file system and what its fstab adds.
+"""The mounts of a guest: its root file system and those that its fstab adds.
 
 :func:`unclone.images.layout_inspection.inspect_layout` determines it.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One file system of the guest and where it belongs in the guest's tree."""
+    """One file system of the guest and its mount point."""
 
     device: str
     mount_point: str
@@ -29,9 +29,9 @@ class Mount:
 
 
 class OtherSystem(NamedTuple):
-    """A subvolume that is not mounted, and the files in it that identify the original.
+    """A subvolume that is not mounted, and the paths in it of files that identify the original.
 
-    ``files`` is empty for one that was not looked into.
+    ``files`` is empty for one that was not searched.
     """
 
     device: str
@@ -40,7 +40,7 @@ class OtherSystem(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A snapshot of a subvolume that the guest mounts. ``stays``: why it cannot be deleted."""
+    """A snapshot of a mounted subvolume. ``stays`` says why it cannot be deleted, or is ""."""
 
     device: str
     subvolume: str
@@ -50,22 +50,22 @@ class Snapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The mounts of a guest, root first, and what its fstab names that could not be found."""
+    """The mounts of a guest, root first, and warnings about what could not be mounted."""
 
     mounts_in_order: tuple[Mount, ...]
     warnings: tuple[str, ...] = ()
     #: Where fstab has no /var: the partitions that systemd mounts there when the GUID of one is
     #: made from the machine-id.
     var_partitions: tuple[FileSystem, ...] = ()
-    #: The mount points of file systems that dm-verity hashes: one changed bit, and none mounts.
+    #: The mount points of file systems with dm-verity hashes: after any change they do not mount.
     hashed: frozenset[str] = frozenset()
     #: On btrfs: snapshots and other subvolumes that are not mounted, and identify the original.
     other_systems: tuple[OtherSystem, ...] = ()
-    #: Those that are snapshots of what is mounted, with or without an identity.
+    #: Snapshots of mounted subvolumes, with or without an identity.
     snapshots: tuple[Snapshot, ...] = ()
-    #: On btrfs: what a mount without ``subvol=`` shows, by device: a path, "" for the top.
+    #: On btrfs: the path of the default subvolume by device; "" for the top.
     default_subvolumes: Mapping[str, str] = field(default_factory=dict)
-    #: Snapshots on LVM, and what each is one of, as device names. They are not looked into.
+    #: Snapshots on LVM and their origins, as device names. They are not searched.
     volume_snapshots: tuple[tuple[str, str], ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
@@ -73,7 +73,7 @@ class Layout:
         object.__setattr__(self, "mounts", {m.mount_point: m for m in self.mounts_in_order})
 
     def subvolume_at(self, place: str) -> tuple[str, str] | None:
-        """Device and path of the btrfs subvolume, or of what is in one, at the physical *place*."""
+        """The btrfs device that *place* is on, and the path from its top; None on another type."""
         inside = [m for m in self.mounts_in_order if f"{place}/".startswith(_folder(m.mount_point))]
         mount = max(inside, key=lambda m: len(m.mount_point))
         if mount.type != "btrfs":
@@ -84,15 +84,15 @@ class Layout:
 
     @property
     def checkable(self) -> Sequence[str]:
-        """The devices behind the mounts, each once."""
+        """The devices of the mounts, each once."""
         return tuple(dict.fromkeys(m.device for m in self.mounts_in_order))
 
     def mount(self, volumes: Volumes, *, read_only: bool) -> None:
-        """Mount everything where it belongs.
+        """Mount everything.
 
-        A mount point that does not exist is made, as systemd does at boot; with *read_only* what
-        belongs there is left out. Raises RefusedError when a mount point is not a directory of
-        the guest's own tree.
+        A mount point that does not exist is made, as systemd does at boot; with *read_only* that
+        mount is left out. Raises RefusedError when a mount point is not a directory, or is behind a
+        symlink.
         """
         for mount in self.mounts_in_order:
             if not _has_directory(volumes, mount, make=not read_only):
@@ -110,7 +110,7 @@ def _folder(path: str) -> str:
 
 
 def _has_directory(volumes: Volumes, mount: Mount, *, make: bool) -> bool:
-    """Whether the mount point is there, or was made.
+    """Whether the mount point exists, or was made.
 
     Every component must be a directory itself: a symlink could lead out of the guest's tree.
     """

@@ -1,8 +1,8 @@
-"""Light inspection: find the root, read its fstab, find what that names.
+"""Determining the layout of a guest: find the root, read its fstab, find what that names.
 
-Every file system that can hold a root is mounted once and looked at, and the root's own fstab and
-mount units say the rest. libguestfs' ``inspect_os`` answers more and costs as much time as
-everything else together where there is no KVM.
+Every file system that can hold a root is mounted and searched once; the fstab and the mount units
+of the root name the others. libguestfs' ``inspect_os`` finds out more, but without KVM it takes as
+long as everything else together.
 
 References: fstab(5), mount(8), systemd.mount(5), systemd-fstab-generator(8); for partitions that
 fstab does not name, :mod:`unclone.images.discoverable`.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unclone.images.roots import Root
     from unclone.images.volumes import FileSystem, Volumes
 
-#: Types of fstab entries that are not on a disk of the guest, or hold nothing of it.
+#: Types of fstab entries that are not on a disk of the guest, or hold nothing that is changed.
 _ELSEWHERE = re.compile(
     r"swap|none|ignore|proc|sysfs|tmpfs|ramfs|devpts|devtmpfs|cgroup2?|securityfs|debugfs|tracefs"
     r"|configfs|fusectl|mqueue|hugetlbfs|efivarfs|binfmt_misc|bpf|pstore|autofs|overlay|usbfs"
@@ -38,20 +38,20 @@ _ELSEWHERE = re.compile(
     r"|iso9660|udf|udf,iso9660|squashfs"
 )
 
-#: Where identity is kept. Without these an image is not a machine of its own.
+#: Mount points with files that identify a machine: they must not be missed.
 _NEEDED = re.compile(r"/(usr|var|etc|boot|efi|home|root|opt|srv)(/.*)?")
 
-#: Lines of fstab that are named when nothing is there to mount.
+#: Warnings about lines of fstab without a device; further lines are counted.
 _NAMED = 20
 
 _HINT_DISK = "Add the disk it is on with --add-disk; or, if it is gone for good, mark it nofail."
 
 
 def inspect_layout(volumes: Volumes) -> Layout:
-    """Find out how the guest on *volumes* mounts itself. Leaves nothing mounted.
+    """Determine the layout of the guest on *volumes*. Leaves nothing mounted.
 
-    Raises RefusedError when there is not exactly one Linux guest, or when something its fstab
-    needs is not there.
+    Raises RefusedError when there is not exactly one Linux guest, or when a file system that its
+    fstab needs is missing.
     """
     file_systems = volumes.file_systems()
     root = find_root(volumes, file_systems)
@@ -110,7 +110,7 @@ class _Inspection:
         return None
 
     def _subvolume(self, entry: Entry, found: FileSystem) -> str | None:
-        """What of *found* it mounts; None when there is none, and the guest can do without."""
+        """The subvolume of *found* to mount; None when it is missing and not needed."""
         if entry.subvolume or not entry.subvolume_number or found.type != "btrfs":
             return entry.subvolume
         path = path_of(self.volumes, found.device, entry.subvolume_number)
@@ -122,7 +122,7 @@ class _Inspection:
         return any(fs.type == "DM_verity_hash" for fs in self.file_systems)
 
     def _place(self, entry: Entry) -> str:
-        """The physical path to mount it at; "" when it cannot be, and the guest can do without."""
+        """The physical path of the mount point; "" when it is unusable and not needed."""
         place = self.root.places[entry.mount_point]
         if isinstance(place, OSError):
             self._missing(entry, f"that is no place to mount anything ({place.strerror or place})")
@@ -161,7 +161,7 @@ class _Inspection:
         self.left_out.append(f"{named}; left out")
 
     def _mount_discovered(self) -> None:
-        """Mount what the guest mounts by the types of its partitions."""
+        """Add what the guest mounts by the types of its partitions."""
         listed = [place for place in self.root.places.values() if isinstance(place, str)]
         device = self.root.mount.device
         found = self.root.discovery.partitions(self.file_systems, device, listed)
@@ -171,9 +171,9 @@ class _Inspection:
                 self.mounts[place] = Mount(fs.device, place, fs.type)
 
     def _mount_unlisted_esp(self) -> None:
-        """Mount a FAT file system that fstab does not name where systemd would.
+        """Add a FAT file system that fstab does not name where systemd would mount it.
 
-        Boot loaders keep their configuration there, whether or not the guest ever looks at it.
+        Boot loaders read their configuration there, whether or not the guest mounts it.
         """
         mounted = {mount.device for mount in self.mounts.values()}
         unlisted = [
@@ -202,7 +202,7 @@ class _Inspection:
     def _mention_missing(self) -> None:
         for place, mount in self.mounts.items():
             below = any(place.startswith(f"{other}/") for other in self.mounts)
-            if place in self.root.missing and not below:  # else it shows when that is mounted
+            if place in self.root.missing and not below:  # else it is seen when that is mounted
                 self.warnings.append(
                     f"the mount point {printable(place)} of {mount.device} does not exist: a run "
                     "makes it, as the guest does at boot"
@@ -235,6 +235,6 @@ def _is_elsewhere(entry: Entry) -> bool:
 
 
 def _disk(device: str) -> str:
-    """The drive that a partition is on; the device itself for anything else."""
+    """The disk of a partition; any other device itself."""
     match = re.fullmatch(r"(/dev/sd[a-z]+)\d*", device)
     return match[1] if match else device

@@ -1,12 +1,12 @@
 """QEMU's own image locks, held by this process.
 
-QEMU guards an image file with open file description locks on single bytes: to use a permission is
-a read lock on byte 100 + p, not to tolerate others using one is a read lock on byte 200 + p. A
-newcomer takes its locks first and then tests whether any of them conflicts with another process's.
-A VM, ``qemu-img`` and this module exclude each other that way.
+QEMU locks single bytes of an image file with open file description locks. A process that uses
+permission p holds a read lock on byte 100 + p; one that forbids it to others holds a read lock on
+byte 200 + p. Each takes its locks first and then tests for conflicts with other processes. In this
+way a VM, ``qemu-img`` and this module exclude each other.
 
-Open file description locks belong to the open file: a child that inherits the descriptor keeps
-the lock when its parent is killed, and nothing is left to clean up when the last one is gone.
+Open file description locks belong to the open file: a child that inherits the descriptor keeps the
+lock when its parent is killed, and the kernel releases it with the last descriptor.
 
 References: QEMU 7.2 ``block/file-posix.c`` (RAW_LOCK_PERM_BASE, raw_apply_lock_bytes,
 raw_check_lock_bytes), ``include/block/block-common.h`` (BLK_PERM_*); fcntl(2), "Open file
@@ -68,7 +68,7 @@ class ImageLock:
         self._held: dict[tuple[int, int], tuple[int, _Mode]] = {}
 
     def exclusive(self, paths: Iterable[Path]) -> None:
-        """Lock *paths* against every other user. A shared lock already held becomes exclusive.
+        """Lock *paths* against every other user. A shared lock that is held becomes exclusive.
 
         Raises InUseError when another process has one of them open, RefusedError when a file may
         not be written or its file system does not support such locks.
@@ -76,16 +76,16 @@ class ImageLock:
         self._take(paths, _EXCLUSIVE)
 
     def shared(self, paths: Iterable[Path]) -> None:
-        """Lock *paths* against every writer; others may still read. Raises as above."""
+        """Lock *paths* against writers; others may read. Raises as :meth:`exclusive`."""
         self._take(paths, _SHARED)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """The open files that carry the locks, for ``process.run(keep_open=...)``."""
+        """The file descriptors with the locks, for ``process.run(keep_open=...)``."""
         return tuple(descriptor for descriptor, _ in self._held.values())
 
     def covers(self, path: Path) -> bool:
-        """Whether the file at *path* is, still, one of those locked."""
+        """Whether the file at *path* is now one of those locked."""
         return self._mode(path) is not None
 
     def pin(self, image: Image) -> Image:
@@ -130,7 +130,7 @@ class ImageLock:
 
     def _take(self, paths: Iterable[Path], mode: _Mode) -> None:
         for path in paths:
-            # Looked for before it is opened here: our own writable descriptor would be found, too.
+            # Before the file is opened here: our own writable descriptor would be found, too.
             ours = self._mode(path) is _EXCLUSIVE
             others = () if ours else openers.find(path, writers_only=mode is _SHARED)
             descriptor = _open(path, writable=mode is _EXCLUSIVE)

@@ -1,8 +1,8 @@
 """Searching texts for many byte strings at once.
 
-To search a text for thirty strings is to read it thirty times. One pass with a table of the bytes
-that occur in the strings comes first: a string can only be in a run of such bytes that is at least
-as long as the shortest string, and most texts have few of these.
+Searching for thirty strings reads a text thirty times. So one pass comes first, with a table of the
+bytes that occur in the strings: a string can only be in a run of such bytes that is no shorter than
+the shortest string, and most texts have few of these runs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Bytes; a shorter text is searched for each string.
+#: Bytes; a shorter text is searched without that pass.
 _SMALL = 512
-#: Distinct bytes; with more of them, nearly all of a text is one run.
+#: Distinct bytes in the strings; with more, nearly all of a text is one run.
 _FEW = 64
 
 
 class Needles:
-    """*needles*, to be searched for in many texts."""
+    """The byte strings *needles*, to be searched for in many texts."""
 
     def __init__(self, needles: Iterable[bytes]) -> None:
         self._needles = tuple(needles)
@@ -35,12 +35,12 @@ class Needles:
         return any(needle in likely for needle in self._needles)
 
     def found_in(self, text: bytes) -> Sequence[bytes]:
-        """Those that are in *text*, in their own order."""
+        """Those that are in *text*, in the order in which they were given."""
         likely = self.likely(text)
         return [needle for needle in self._needles if needle in likely]
 
     def found_in_pieces(self, pieces: Iterable[bytes | memoryview]) -> Sequence[bytes]:
-        """As :meth:`found_in`, for a text of which no more than one piece is in memory."""
+        """As :meth:`found_in`, for a text in *pieces*, of which one is in memory at a time."""
         found: set[bytes] = set()
         before = b""
         for piece in pieces:
@@ -50,7 +50,7 @@ class Needles:
         return [needle for needle in self._needles if needle in found]
 
     def likely(self, text: bytes) -> bytes:
-        """The parts of *text* that can hold one of them, separated by a byte that none has."""
+        """The parts of *text* that can hold one of them, joined by a byte that is in none."""
         if len(text) < _SMALL or not self._run:
             return text
         letters = text.translate(self._table)

@@ -1,10 +1,10 @@
-"""Other users of an image file on this host, which QEMU's locks (``lock.py``) do not show.
+"""Other users of an image file on this host that take none of QEMU's locks (``lock.py``).
 
-A loop device, a server without QEMU's locks, or a QEMU with ``file.locking=off`` takes no lock on
-the file. The kernel knows all the same: a read lease (fcntl(2), ``F_SETLEASE``) is granted only
-while nothing on this host has the file open for writing, a kernel driver and another container
-included. Where there are no leases (the file is someone else's, or its file system has none),
-``/proc`` and ``/sys`` are read, which show what this user may see.
+A loop device, a server without QEMU's locks, or a QEMU with ``file.locking=off`` takes no lock. But
+the kernel grants a read lease (fcntl(2), ``F_SETLEASE``) only while nothing on this host has the
+file open for writing, not even a kernel driver or another container. Where leases do not work (the
+file is another user's, or its file system has none), ``/proc`` and ``/sys`` are read, which show
+what this user may see.
 
 References: Linux 6.1 ``fs/locks.c`` (check_conflicting_open), ``drivers/block/loop.c``
 (loop_attr_backing_file_show); proc(5), ``/proc/PID/fdinfo``.
@@ -47,9 +47,9 @@ class _Opener(NamedTuple):
 def find(path: Path, *, writers_only: bool) -> Sequence[str]:
     """Descriptions of what else on this host has *path* open for writing.
 
-    Without *writers_only* also a loop device, a virtual machine or an NBD server that only reads:
-    what is mounted from it would change under a kernel. Other readers (a backup) are no reason to
-    stop. Empty when there is nothing; call it before this process opens *path* for writing.
+    Without *writers_only* also of a loop device, a virtual machine or an NBD server that only
+    reads: a file system may be mounted from it. Other readers (a backup) do not count. Call it
+    before this process opens *path* for writing.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -65,11 +65,11 @@ def find(path: Path, *, writers_only: bool) -> Sequence[str]:
     finally:
         os.close(descriptor)  # ends the lease
     writers = [opener.name for opener in _openers(path) if opener.writes]
-    return writers or ["open for writing by what this user cannot see"]
+    return writers or ["open for writing by a process that this user may not see"]
 
 
 def names(path: Path) -> Sequence[str]:
-    """Everything else that has *path* open, as far as this user may see it."""
+    """Descriptions of everything else that has *path* open, as far as this user may see it."""
     return [opener.name for opener in _openers(path)]
 
 
@@ -92,7 +92,7 @@ def _openers(path: Path) -> Iterator[_Opener]:
 
 def _open_for_writing(descriptor: int, path: Path) -> bool:
     try:
-        # An open that meets the lease sends us a signal; the default one would end this process.
+        # An open that breaks the lease sends a signal; the default one would end this process.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
@@ -106,16 +106,15 @@ def _alone(descriptor: int) -> bool:
     """Whether nothing else on this host has the file open, as far as the kernel counts readers."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        fcntl.fcntl(
-            descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK
-        )  # a process that opens it next waits
+        # A process that opens the file meanwhile waits.
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError:
         return False
     return True
 
 
 def _machines(path: Path) -> Iterator[str]:
-    """The processes that have *path* open, to read it, as a disk of a machine."""
+    """The hypervisors and NBD servers that have *path* open for reading."""
     for opener in _openers(path):
         if _MACHINE.match(opener.name):
             yield opener.name
@@ -130,7 +129,7 @@ def _loop_devices(wanted: os.stat_result) -> Iterator[str]:
 
 def _is_named_by(entry: Path, wanted: os.stat_result) -> bool:
     with suppress(OSError, ValueError):
-        # The path is spelled as it was given to losetup; the kernel escapes it as in mounts.
+        # The path as given to losetup, which the kernel escapes as in /proc/mounts.
         text = re.sub(
             rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), entry.read_bytes().rstrip(b"\n")
         )
@@ -139,7 +138,7 @@ def _is_named_by(entry: Path, wanted: os.stat_result) -> bool:
 
 
 def _is_behind(device: str, wanted: os.stat_result) -> bool:
-    """As the driver says, whatever the file is called by now; not every user may ask it."""
+    """Whether the loop driver has that file, also after a rename. Not every user may ask it."""
     with suppress(OSError):
         descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:

@@ -1,9 +1,8 @@
-"""Opening a guest: an engine is selected by name, its volumes are checked and mounted.
+"""Opening a guest with an engine: its file systems are found, checked and mounted.
 
 ``with open_guest([Drive(path, "qcow2")], engine=select_engine("auto")) as guest: ...`` finds the
-guest on its disks and mounts it. Leaving the block normally writes everything to the disks;
-leaving it by an exception closes the disks as they are, at once: the transaction around it
-discards the overlay.
+guest on its disks and mounts it. Leaving the block normally writes everything to the disks; leaving
+it by an exception closes them at once, unfinished: the transaction around it discards the overlay.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ def open_guest(
     """Open the guest on *drives* (its boot disk first), check it, and mount it.
 
     With *read_only* nothing is written to the drives, and file systems are not checked. Otherwise
-    every file system of the guest is checked before it is mounted: a dirty journal is replayed.
-    Without *force_check* the engine may skip those that say they are clean. *say* gets one line
-    when opening will take long, for the user who waits.
+    every file system of the guest is checked before it is mounted, and its journal is replayed.
+    Without *force_check* the engine may skip those that say they are clean. *say* is called with a
+    line for the user when opening takes long.
 
     Raises RefusedError for disks without exactly one Linux guest, LUKS without a key, or a
     damaged file system; EngineError when the engine itself fails. An EngineError that leaves the
@@ -78,7 +77,7 @@ def open_guest(
 
 
 def select_engine(name: str) -> Engine:
-    """Return the engine called *name*, one of :data:`ENGINES`."""
+    """The engine *name*, one of :data:`ENGINES`. Raises UsageError for another name."""
     if name == "auto":
         return AutoEngine()
     if name == "guestfs":

@@ -1,8 +1,8 @@
-"""``--output``: the source is only read, and the result appears under its name by one rename.
+"""``--output``: the source is only read, and the result gets its name by one rename.
 
-Everything temporary is beside the output, because the directory of the source may be read-only.
-A claim file there, locked for as long as the run lasts, keeps two runs from the same output and
-distinguishes an active run from one that was killed.
+Temporary files are beside the output, because the directory of the source may be read-only. A claim
+file there, locked while the run lasts, prevents two runs with one output and distinguishes an
+active run from a killed one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class ToOutput(Transaction):
-    """Writes a changed, flattened copy of each image, and leaves the images alone."""
+    """Writes a changed, flattened copy of each image; the images are not changed."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class ToOutput(Transaction):
     ) -> None:
         """Prepare to write one of *outputs* for each of *disks*, in the same order.
 
-        *format* is that of the outputs, by default of each image; *overwrite* replaces files that
-        are there already.
+        *format* is that of the outputs, by default that of each image; *overwrite* replaces
+        existing files. Raises UsageError for an output without a directory.
         """
         super().__init__(disks, allow=allow)
         if len(outputs) != len(disks):
@@ -76,7 +76,7 @@ class ToOutput(Transaction):
             self.overlays += (path,)
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
-        """Refuse an output that is there already, or that is one of the images."""
+        """Refuse an output that exists, or that is one of the images or their files."""
         for target, image in zip(self._targets, images, strict=True):
             self._require_free(target)
             _require_other(target, image)
@@ -105,7 +105,7 @@ class ToOutput(Transaction):
         if not self._lock.covers(claim):
             raise InUseError(f"another run has just written {shown(target)}", hint="Try again.")
         self._claimed.append(target)
-        # What a killed run left behind: no active run holds the claim.
+        # Left by a killed run: no active run holds the claim.
         remove_durably([output_overlay_path(target), partial_path(target)])
 
     def _commit(self) -> None:
@@ -123,7 +123,7 @@ class ToOutput(Transaction):
                     descriptors=self._lock.descriptors,
                 )
                 require_same(partial, made)
-                # No permission that the source does not give, except its owner's.
+                # The permissions of the source, and reading and writing for the owner.
                 name.chmod(image.names[0].stat().st_mode & 0o777 | 0o600)
                 sync_file(name)
         for target in self._targets:
@@ -135,7 +135,7 @@ class ToOutput(Transaction):
                 sync_directory(target.parent)
 
     def _left_overs(self) -> Sequence[Path]:
-        # The claim goes last: while it exists and is locked, no other run touches the other files.
+        # The claim is removed last: while it is locked, no other run touches the other files.
         return [
             path
             for target in self._claimed
@@ -144,7 +144,7 @@ class ToOutput(Transaction):
 
 
 def _target(path: Path) -> Path:
-    """Where *path* will be: its real directory, its own name. Raises UsageError without one."""
+    """*path* in its real directory. Raises UsageError without one, or for an unusable name."""
     directory = Path(os.path.realpath(path.parent))  # which has no error for a loop of symlinks
     if not directory.is_dir():
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The files that a run puts beside an image, and the overlays that others put there."""
+"""The temporary files of a run beside an image, and overlays of the image there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OWN = re.compile(r"\..*\.unclone-[a-z.-]+[0-9a-z]+", re.DOTALL)
 
 
 def overlay_path(image: Path) -> Path:
-    """The overlay that holds the changes to the image at *image*."""
+    """The overlay with the changes to the image at *image*."""
     return _hidden(image, "overlay.qcow2")
 
 
@@ -37,12 +37,12 @@ def journal_path(image: Path) -> Path:
 
 
 def reserve_path(image: Path) -> Path:
-    """The file that holds disk space for the commit."""
+    """The file that reserves disk space for the commit."""
     return _hidden(image, "reserve")
 
 
 def run_files(image: Path) -> tuple[Path, ...]:
-    """Every file that a run puts beside *image*."""
+    """Every file that a run makes beside *image*."""
     journal = journal_path(image)
     return (draft_path(journal), reserve_path(image), journal, overlay_path(image))
 
@@ -53,12 +53,12 @@ def output_overlay_path(output: Path) -> Path:
 
 
 def partial_path(output: Path) -> Path:
-    """What *output* is until it is complete."""
+    """The file that is renamed to *output* when it is complete."""
     return _hidden(output, "output-partial")
 
 
 def claim_path(output: Path) -> Path:
-    """The file that is locked while a run is going to write *output*."""
+    """The file that is locked by the run that will write *output*."""
     return _hidden(output, "output-claim")
 
 
@@ -72,9 +72,9 @@ def create(
 ) -> int:
     """Make *overlay*, a qcow2 on top of *image*, readable by its owner only.
 
-    *like* is the file whose owner it gets when root makes it. With *locked*, QEMU opens *image*
-    without locking it, because this process has. *descriptors* are the locks of this run.
-    What is returned is as from ``create_pinned``.
+    Made by root, it gets the owner of *like*. With *locked*, QEMU opens *image* without a lock,
+    because this process holds it. *descriptors* are the locks of this run. Returns the descriptor
+    of ``create_pinned``. Raises UncloneError.
     """
     with explained("make the temporary overlay", overlay.parent):
         made = create_pinned(overlay, like=like)
@@ -89,7 +89,7 @@ def create(
 
 
 def require_intact(overlay: Path, image: Image) -> None:
-    """Refuse an overlay, held by this process, that is not a whole qcow2 as large as *image*."""
+    """Raise UncloneError unless *overlay* is an undamaged qcow2 of the size of *image*."""
     path = shown(with_paths(str(overlay)))
     with open_image(overlay) as file:
         header = read_header(file, Format.QCOW2, name=path)
@@ -102,11 +102,11 @@ def require_intact(overlay: Path, image: Image) -> None:
 
 
 def dependents(image: Path) -> Iterator[Path]:
-    """The images in the directory of *image* whose backing file it is."""
+    """The images in the directory of *image* that have it as backing file."""
     target = image.stat()
     for path in sorted(image.parent.iterdir()):
         if _OWN.fullmatch(path.name) or not path.is_file():
-            continue  # an active run holds a lock on the image; the others were killed
+            continue  # of killed runs: an active one would hold the lock
         for name in _backing_names(path):
             try:
                 found = (path.resolve().parent / name).stat()
@@ -118,7 +118,7 @@ def dependents(image: Path) -> Iterator[Path]:
 
 
 def _backing_names(path: Path) -> Iterator[str]:
-    """The file names that the image at *path* may mean by its backing file, if it has one."""
+    """The file names in the backing file entry of the image at *path*."""
     try:
         with open_image(path.resolve()) as file:
             found = probe(file.read(1024))

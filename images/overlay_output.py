@@ -1,7 +1,7 @@
-"""The overlay itself is the result: a small qcow2 whose backing file is the image.
+"""An output that is an overlay: a small qcow2 with the image as its backing file.
 
-The image is only read, and must not change any more: everything that is not in the overlay is read
-from it for as long as the machine lives.
+The image is only read, and must not be changed later: the machine reads from it everything that is
+not in the overlay.
 
 Reference: QEMU ``docs/interop/qcow2.txt`` (backing file name and its format).
 """
@@ -21,7 +21,7 @@ class ToOverlay(ToOutput):
         for layer, image in zip(self.overlays, self.images, strict=True):
             name = self.opened(layer)
             qemu_img.name_backing(name, image)
-            # No permission that the image does not give, except its owner's.
+            # The permissions of the image, and reading and writing for the owner.
             name.chmod(image.names[0].stat().st_mode & 0o777 | 0o600)
             with explained("write the output", layer.parent):
                 sync_file(name)

@@ -1,6 +1,6 @@
-"""Names of open files: what a path leads to can be exchanged by any writer of its folder.
+"""Names of open files. Whoever can write to a directory can exchange the files behind its paths.
 
-Reference: proc_pid_fd(5) (to open such a name is to open the file itself, wherever it is by then).
+Reference: proc_pid_fd(5) (opening such a name opens the same file, also after a rename).
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from pathlib import Path
 
 
 def pinned_name(descriptor: int) -> Path:
-    """A name of the very file that is open as *descriptor*, for this process and its children.
-
-    A path can be given to another file by any writer of a folder in it; this cannot.
-    """
+    """A name of the file that is open as *descriptor*, for this process and its children."""
     return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 
 
@@ -24,7 +21,7 @@ def is_pinned(name: Path) -> bool:
 
 
 def with_paths(text: str) -> str:
-    """*text* with the paths of files in place of their pinned names, for people."""
+    """*text* with the paths of files in place of their pinned names, for messages."""
     return re.sub(rf"/proc/{os.getpid()}/fd/\d+", _target, text)
 
 

@@ -15,10 +15,10 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-#: Where Debian keeps e2fsck, sfdisk and the like, which is not on the PATH of an ordinary user.
+#: Debian's directories of e2fsck and sfdisk, which are not on the PATH of an ordinary user.
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 
-#: Debian package that holds each program this project starts; for "not found" messages.
+#: The Debian package of each program, for messages.
 PACKAGES = {
     "e2fsck": "e2fsprogs",
     "qemu-img": "qemu-utils",
@@ -41,13 +41,14 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run *argv* to its end and return the completed process with its output as bytes.
 
-    The child dies with this process, even when this process is killed (``setpriv --pdeathsig``),
-    so that nothing still writes to an image when the next run begins. File descriptors
-    in *keep_open* are inherited: an image lock then lives as long as its last user.
+    The child is killed when this process ends in any way (``setpriv --pdeathsig``), so that nothing
+    still writes to an image when the next run begins. File descriptors in *keep_open* are
+    inherited: an image lock is then held until the child has ended, too.
 
     Raises :class:`ToolError` when the program is missing, exceeds *timeout* seconds, or exits with
     a status not in *ok*; the message quotes stderr and stdout, because some tools (``tune2fs``)
-    report refusals on stdout. Raises :class:`KilledError` when something else killed it.
+    report errors on stdout. Raises :class:`KilledError` when another process killed it, and
+    :class:`UncloneError` when it cannot be started.
     """
     program = os.fspath(argv[0])
     command = _command(argv)
@@ -73,16 +74,16 @@ def run(
         output = _output(done)
         raise ToolError(
             f"{program} failed ({_ending(done.returncode)}): {output}",
-            hint="Free some space there and try again." if is_full(output) else "",
+            hint="Free some disk space and try again." if is_full(output) else "",
         )
     return done
 
 
 def run_concurrently(here: Callable[[], None], *elsewhere: Callable[[], None]) -> None:
-    """Call all of these at the same time; they mostly wait for programs.
+    """Call all of these at the same time, in threads; they mostly wait for programs.
 
-    Raises what the first of them raised, when all have ended. *here* runs in this thread; Ctrl-C
-    ends the wait for the others, so those must only read.
+    When all have ended, raises what *here* raised, else what the first of the others did. *here* is
+    called in this thread; Ctrl-C ends the wait for the others, so those must only read.
     """
     errors: list[BaseException | None] = [None] * len(elsewhere)
 

@@ -1,4 +1,4 @@
-"""A small qcow2 overlay, written in one go: no QEMU, no table that is looked for and changed.
+"""Writing a qcow2 overlay sequentially, without QEMU.
 
 Reference: QEMU ``docs/interop/qcow2.txt`` (header, header extensions, cluster mapping, refcounts).
 """
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
 
-#: Small, because few bytes differ between machines: a 64 KiB cluster would be copied for each.
+#: Small, because few bytes differ between machines, and each changed cluster is stored whole.
 CLUSTER_BITS = 13
 CLUSTER = 1 << CLUSTER_BITS
 
-#: What file systems allocate.
+#: Bytes that file systems allocate at least.
 _PAGE = 4096
 _NOTHING = bytes(_PAGE)
 
@@ -31,11 +31,11 @@ _REFCOUNT_ORDER = 4  # 16 bits
 
 
 class Overlay:
-    """What the overlays of one image have in common.
+    """The metadata of overlays of one image that hold the same clusters.
 
-    *clusters* are the numbers of the clusters (of ``2**cluster_bits`` bytes) that each of them
-    holds; *size* is the image's virtual size in bytes. *backing* is a path, or the bytes that the
-    header is to have.
+    *clusters* are their numbers, each cluster having ``2**cluster_bits`` bytes; *size* is the
+    virtual size of the image in bytes. *backing* is the backing file: a path, or the bytes for the
+    header. Raises RefusedError when it is too long.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Overlay:
     def write(self, path: Path, content: Mapping[int, bytes]) -> None:
         """Write the overlay with *content*, the bytes of each cluster, as the new file *path*.
 
-        For its owner only, with holes for pages of zeros; not yet durable. Raises OSError.
+        Of mode 0600, with holes for pages of zeros; not yet durable. Raises OSError.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(path, flags, 0o600)
@@ -90,10 +90,10 @@ class Overlay:
             self.fill(file, lambda offset, _: content[offset // self.cluster_size])
 
     def fill(self, file: BinaryIO, read: Callable[[int, int], bytes]) -> None:
-        """Write the overlay to the empty *file*, with what *read* returns for offset and length.
+        """Write the overlay to the empty *file*, with the content ``read(offset, length)``.
 
-        The end of the last cluster may lie behind the disk's end: *read* may return fewer bytes.
-        Pages of zeros are holes. Raises OSError.
+        *read* may return fewer bytes for the last cluster, at the disk's end. Pages of zeros become
+        holes. Raises OSError.
         """
         for offset, piece in self._head_pieces:
             file.seek(offset)
@@ -108,7 +108,7 @@ class Overlay:
         file.truncate(self.size)
 
     def holds(self, path: Path, content: Mapping[int, bytes]) -> bool:
-        """Whether the file at *path* is what :meth:`write` writes for *content*."""
+        """Whether the file at *path* has the bytes that :meth:`write` writes. Raises OSError."""
         with path.open("rb", buffering=0) as file:
             found = file.read(self.size + 1)
         if found[: len(self.head)] != self.head or len(found) != self.size:
@@ -132,7 +132,7 @@ def _header(
 ) -> bytes:
     qcow2.require_name(backing, Path(os.fsdecode(backing)))
     extension = struct.pack(">II", qcow2.BACKING_FORMAT, len(form)) + form + bytes(-len(form) % 8)
-    name_at = _HEADER_LENGTH + len(extension) + 8  # behind the end of the extensions
+    name_at = _HEADER_LENGTH + len(extension) + 8  # after the end of the extensions
     fixed = _HEADER.pack(
         qcow2.MAGIC,
         3,
@@ -157,7 +157,7 @@ def _header(
 
 
 def _table(clusters: Mapping[int, int], size: int, cluster: int, *, copied: bool = True) -> bytes:
-    """Entries, by index, that lead to *clusters* of the file, in *size* clusters; others are 0."""
+    """A table of *size* clusters: *clusters* maps an index to a cluster of the file; else 0."""
     flag = _COPIED if copied else 0
     table = bytearray(size * cluster)
     for index, number in clusters.items():
@@ -166,7 +166,7 @@ def _table(clusters: Mapping[int, int], size: int, cluster: int, *, copied: bool
 
 
 def _pieces(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The pages of *content* that have something in them, in rows, with the offset of each row."""
+    """Offset and content of each run of pages in *content* that are not all zeros."""
     start = -1
     for at in range(0, len(content), _PAGE):
         if content.startswith(_NOTHING[: len(content) - at], at):

@@ -1,8 +1,8 @@
 """The calls of ``qemu-img``. Formats are always given, never probed.
 
-Images are named by their complete block device description (``blockdev``), so
-no name can be taken for an option or a protocol, and QEMU follows no header to another file. An
-overlay and an output are given by their pinned names: the folder they are in may be another's.
+Images are given by their complete BlockdevOptions (``blockdev``), so that no name is taken for an
+option or a protocol, and QEMU follows no header to another file. Overlays and outputs are given by
+their pinned names, because others may be able to write to their directory.
 
 References: qemu-img(1); exit statuses of ``check``: 0 sound, 2 corrupt, 3 leaks, 63 not supported.
 """
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
     from unclone.images.image import Image
 
-#: Seconds. A commit or a conversion takes as long as the disk is slow and the image is large.
+#: Seconds for a commit or a conversion of a large image on a slow disk, and for a check.
 _LONG = 24 * 3600
 _CHECK = 3600
 
 
 def require_readable(image: Image, *, locked: bool) -> None:
-    """Have QEMU open *image*, not the chain below it, and compare the virtual sizes.
+    """Have QEMU open *image*, without its backing chain.
 
-    Raises RefusedError otherwise.
+    Raises RefusedError when it cannot, or finds another virtual size than our reader.
     """
     name = qemu_name(layer(image, locked=locked))
     try:
@@ -55,7 +55,7 @@ def require_readable(image: Image, *, locked: bool) -> None:
 
 
 def require_sound(image: Image, *, locked: bool) -> None:
-    """Have QEMU check the metadata of *image*, not the chain below it. Raises RefusedError."""
+    """Have QEMU check the metadata of *image*, without its backing chain. Raises RefusedError."""
     if image.format is Format.RAW:
         return
     if damage := _damage(qemu_name(layer(image, locked=locked))):
@@ -71,8 +71,9 @@ def create_overlay(
 ) -> None:
     """Write a new qcow2 with backing file *image* into the existing empty file *overlay*.
 
-    The image is not opened (``-u``). The child inherits the locks (*descriptors*): when this
-    process is killed, no other run may clean up before the child has ended, too.
+    The image is not opened (``-u``). The child inherits the locks (*descriptors*), so that after
+    this process was killed no other run cleans up before the child has ended. Raises RefusedError
+    when the path of the image is too long.
     """
     backing = qemu_name(short_blockdev(image, locked=locked))
     qcow2.require_name(backing.encode(), image.path)
@@ -84,7 +85,7 @@ def create_overlay(
 
 
 def name_backing(overlay: Path, image: Image) -> None:
-    """Let the header of *overlay*, which this process holds, name *image* by its absolute path.
+    """Set the backing file of *overlay*, whose lock is held, to the absolute path of *image*.
 
     Raises RefusedError for a path that is too long for the header.
     """
@@ -96,7 +97,7 @@ def name_backing(overlay: Path, image: Image) -> None:
 
 
 def require_whole(overlay: Path) -> None:
-    """Raise UncloneError when the metadata of *overlay*, which this process holds, is damaged."""
+    """Raise UncloneError when the metadata of *overlay*, whose lock is held, is damaged."""
     if damage := _damage(qemu_name(_alone(overlay))):
         raise UncloneError(
             f"the temporary overlay {shown(with_paths(str(overlay)))} is damaged: "
@@ -105,7 +106,7 @@ def require_whole(overlay: Path) -> None:
 
 
 def allocated(overlay: Path) -> Iterator[tuple[int, int]]:
-    """The (start, length) in bytes of everything that *overlay* itself holds, in order."""
+    """Start and length in bytes of the areas that *overlay* itself holds, in order."""
     name = qemu_name(_alone(overlay))
     answer = process.run(["qemu-img", "map", "--output=json", name], timeout=_CHECK)
     for part in json.loads(answer.stdout):
@@ -114,9 +115,9 @@ def allocated(overlay: Path) -> Iterator[tuple[int, int]]:
 
 
 def commit(overlay: Path, image: Image, *, descriptors: Sequence[int]) -> None:
-    """Write what *overlay* holds into *image*, whose locks (*descriptors*) the child inherits.
+    """Commit *overlay* into *image*. The child inherits the locks, *descriptors*.
 
-    The overlay stays as it is, so this can be done again.
+    The overlay is not changed, so that this can be repeated.
     """
     name = qemu_name(over(overlay, image, locked=True))
     process.run(
@@ -127,7 +128,7 @@ def commit(overlay: Path, image: Image, *, descriptors: Sequence[int]) -> None:
 
 
 def repair_leaks(image: Image, *, descriptors: Sequence[int]) -> None:
-    """Give back clusters that an interrupted commit allocated and never used."""
+    """Free the clusters that an interrupted commit allocated and did not use."""
     name = qemu_name(layer(image, locked=True))
     process.run(
         ["qemu-img", "check", "-q", "-r", "leaks", name],
@@ -139,7 +140,7 @@ def repair_leaks(image: Image, *, descriptors: Sequence[int]) -> None:
 def convert(
     overlay: Path, image: Image, output: Path, target: Format, *, descriptors: Sequence[int]
 ) -> None:
-    """Write *overlay* and all under it into *output*, as one image of format *target*."""
+    """Write *overlay* with its backing chain into *output*, an image of format *target*."""
     options = []
     if target is image.format is Format.QCOW2:
         compat = "0.10" if image.variant == "v2" else "1.1"
@@ -153,7 +154,7 @@ def convert(
 
 
 def over(overlay: Path, image: Image, *, locked: bool) -> dict[str, Any]:
-    """QEMU's description of *overlay*, locked by us, on *image*, whatever its header names."""
+    """The BlockdevOptions of *overlay*, whose lock is held, with *image* as backing file."""
     return {
         "driver": "qcow2",
         "file": file_node(overlay, locked=True),
@@ -166,7 +167,7 @@ def _alone(overlay: Path) -> dict[str, Any]:
 
 
 def _damage(name: str) -> int:
-    """How many errors (not leaks, which only waste space) QEMU finds in the metadata of *name*."""
+    """The number of errors that QEMU finds in the metadata of *name*, without leaked clusters."""
     answer = process.run(
         ["qemu-img", "check", "--output=json", name], timeout=_CHECK, ok=(0, 2, 3, 63)
     )

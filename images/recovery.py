@@ -1,7 +1,7 @@
-"""Finishing or discarding what an interrupted run left beside an image.
+"""Finishing or discarding an interrupted run.
 
-With a complete commit marker every overlay is complete and durable, and writing it into its image
-again is harmless. Without one the image was never changed, and the overlay is removed.
+With a valid commit marker every overlay is complete and durable, and is committed again. Without a
+marker the image was never changed, and the overlay is removed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What was done about an interrupted run."""
+    """What :func:`recover` did."""
 
     FINISHED = "finished"
     DISCARDED = "discarded"
@@ -48,13 +48,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What :func:`recover` did, and to which images (real paths)."""
+    """What :func:`recover` did, and to which images, as real paths."""
 
     action: Action
     images: tuple[Path, ...]
 
     def __str__(self) -> str:
-        """One sentence."""
+        """A sentence for the user."""
         names = ", ".join(shown(path) for path in self.images)
         match self.action:
             case Action.FINISHED:
@@ -68,9 +68,9 @@ class Recovery:
 def recover(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
     """Finish or discard an interrupted run on the image at *path*.
 
-    *allow* is as for ``read_chain``. Raises InUseError when a run is still going
-    on (or a VM uses the image), RefusedError when the left-overs do not belong to this image or
-    are incomplete; nothing is changed then.
+    *allow* is as for ``read_chain``. Raises InUseError while a run or a VM uses the image,
+    RefusedError when the left-over files belong to another image or are incomplete; then nothing is
+    changed. Raises UncloneError when the commit fails; it can be repeated.
     """
     output = Path(os.path.realpath(path.parent), path.name)
     discarded = _discard_output(output)
@@ -94,7 +94,7 @@ def recover(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
 
 
 def recover_before(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
-    """As :func:`recover`, at the start of a new run: in use means that another one is going on."""
+    """As :func:`recover`, at the start of a new run; its InUseError says that another one runs."""
     try:
         return recover(path, allow=allow)
     except InUseError as error:
@@ -104,12 +104,12 @@ def recover_before(path: Path, *, allow: Sequence[Path] = ()) -> Recovery:
 
 
 def has_leftovers(image: Path) -> bool:
-    """Whether a run on the image at real path *image* was interrupted, or is going on."""
+    """Whether a run on the image at the real path *image* was interrupted, or is active."""
     return any(os.path.lexists(path) for path in (journal_path(image), overlay_path(image)))
 
 
 def require_settled(image: Path) -> None:
-    """Refuse to read the image at real path *image* when a commit into it was interrupted."""
+    """Raise RefusedError when a commit into the image at real path *image* was interrupted."""
     found = journal.marker_of(image)
     if found is not None and not found[0].finished:
         raise RefusedError(
@@ -126,12 +126,12 @@ def complete(
     *,
     repair: bool = False,
 ) -> None:
-    """Write *overlays* into *images*, and remove the overlays and the marker.
+    """Commit *overlays* into *images*, and remove the overlays and the marker.
 
-    *overlays* are pinned names, in the order of the images, which are pinned, too. The marker over
-    *entries* exists and *lock* holds all files. *repair* corrects metadata that an earlier, killed
-    attempt left inconsistent. Raises UncloneError and keeps marker and overlays when something
-    fails, so that it can be repeated.
+    *overlays* are pinned names, in the order of the images, which are pinned, too. The marker for
+    *entries* has been written, and *lock* holds all files. *repair* corrects metadata that an
+    earlier, killed attempt left inconsistent. Raises UncloneError, with marker and overlays kept so
+    that it can be repeated.
     """
     try:
         for layer, image in zip(overlays, images, strict=True):
@@ -188,14 +188,14 @@ def _finish(
 
 
 def _clean_up(marker: Marker, first: Path) -> None:
-    """Remove the files of a finished run: each disk's journal last, and the marker after all."""
+    """Remove the files of a finished run: of each disk the journal last, and last the marker."""
     for image in (*journal.followers(marker, first), first):
         remove_durably(path for path in run_files(image) if path != journal_path(image))
         remove_durably([journal_path(image)])
 
 
 def _discard_output(output: Path) -> bool:
-    """Remove what a killed run that was writing *output* left beside it, if there is any."""
+    """Remove the files of a killed run that was writing *output*; return whether there were any."""
     claim = claim_path(output)
     if not os.path.exists(claim):  # noqa: PTH110 (no error when the path is too long)
         return False

@@ -1,7 +1,7 @@
-"""A run whose changes are discarded: overlays of the images in a temporary directory.
+"""A transaction for a dry run: overlays in a temporary directory, which are discarded.
 
-The images and their directories are only read. What the real transaction would refuse before it
-writes anything, this one refuses, too.
+The images and their directories are only read. It refuses what the real transaction would refuse
+before it writes anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Rehearsal(Transaction):
-    """Overlays for what *real* would do. Committing them changes nothing."""
+    """A transaction with the disks and checks of *real*; a commit changes nothing."""
 
     def __init__(self, real: Transaction) -> None:
         super().__init__(real.disks, allow=real.allow)
@@ -42,14 +42,14 @@ class Rehearsal(Transaction):
 
     @property
     def outcome(self) -> Outcome:
-        """Unchanged, always."""
+        """Always ``UNCHANGED``."""
         return Outcome.UNCHANGED
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
         return self._real.check(images)
 
     def _commit(self) -> None:
-        """The overlays go when this ends."""
+        """Nothing to do: the overlays are removed at the end."""
 
     def _left_overs(self) -> Sequence[Path]:
         return self.overlays

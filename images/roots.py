@@ -1,4 +1,4 @@
-"""Finding the guest's root file system: each one is mounted read-only once.
+"""Finding the root file system of a guest: each file system is mounted read-only once.
 
 References: file-hierarchy(7); os-release(5); ``btrfs-subvolume(8)`` (the default subvolume is what
 a mount without ``subvol=`` shows).
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from unclone.images.fstab import Entry
     from unclone.images.volumes import FileSystem, Volumes
 
-#: File systems that a root of Linux or of Windows can be on.
+#: The types of file systems for a root of Linux, and of Windows.
 LINUX, WINDOWS = names_with_root_of("linux"), names_with_root_of("windows")
 
-#: Bytes. A larger table is refused: what it mounts would be missed.
+#: Bytes. A larger fstab or crypttab is refused, because its end would be missed.
 _TABLE_LIMIT = 16 * 1024 * 1024
-#: Lines of fstab that mount something.
+#: Mounts in fstab and mount units.
 _ENTRY_LIMIT = 5000
 
-#: In the order of systemd-gpt-auto-generator(8); the last is where installers mount it.
+#: In the order of systemd-gpt-auto-generator(8); installers mount it at the last.
 _ESP_PLACES = ("/efi", "/boot", "/boot/efi")
 
 #: Top-level directories of a btrfs file system that are searched for a root.
@@ -43,14 +43,15 @@ _MANY_SUBVOLUMES = 200
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root file system, with what it says about the others.
+    """A root file system, and what it says about the others.
 
-    ``entries`` is what its fstab and its mount units mount. ``places`` gives the physical path of
-    each mount point in it; an ``OSError`` where that is no place to mount anything.
-    ``empty_boot_places`` are folders in which systemd mounts an EFI system partition that no fstab
-    names. ``missing`` are those of ``places``, and of the places of
-    what is discovered, that are not there. ``hiding`` are the mount units that no other unit wants
-    and that would hide what is at their place.
+    ``entries`` is what its fstab and its mount units mount. ``places`` has the physical path of
+    each mount point in it, or the ``OSError`` why nothing can be mounted there.
+    ``empty_boot_places`` are directories in which systemd mounts an EFI system partition that fstab
+    does not name.
+    ``missing`` are mount points that do not exist, of ``places`` and of discovered partitions.
+    ``hiding`` are the mount units that no other unit wants and that would hide files at their mount
+    point.
     """
 
     mount: Mount
@@ -66,12 +67,12 @@ class Root:
 def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
     """Find the one root on *file_systems*. Leaves nothing mounted.
 
-    Raises RefusedError when there is none, more than one, or a Windows beside or instead of it.
+    Raises RefusedError when there is none or more than one, or when there is a Windows.
     """
     if all(fs.type == UNKNOWN for fs in file_systems):
         raise RefusedError(
             "the disk has no partition table and no file system that is known",
-            hint="Is this the right disk? An encrypted or blank disk looks like this as well.",
+            hint="Is this the right disk? An encrypted or blank disk looks the same.",
         )
     roots: list[Root] = []
     others: list[str] = []
@@ -103,7 +104,7 @@ def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
 
 
 def _roots_on(volumes: Volumes, fs: FileSystem) -> Iterator[Root]:
-    """The roots on the file system that is mounted, btrfs subvolumes included."""
+    """The roots on *fs*, which is mounted, btrfs subvolumes included."""
     if fs.type not in LINUX:
         return
     guest = Guest(volumes, _just(fs))
@@ -120,10 +121,10 @@ def _roots_on(volumes: Volumes, fs: FileSystem) -> Iterator[Root]:
 
 
 def _own_subvolumes(guest: Guest) -> Sequence[str]:
-    """The subvolumes that hold a root, without the snapshots of one another.
+    """The subvolumes that hold a root, without snapshots of another one.
 
-    A snapshot has the fstab of what it was taken from; only the original has the name that this
-    fstab gives the root.
+    A snapshot has the fstab of its original; only the original has the name that this fstab gives
+    the root.
     """
     names = guest.list("/")[:_MANY_SUBVOLUMES]
     found = [name for name in names if _is_root(guest, f"/{name}")]
@@ -188,7 +189,7 @@ def _table(guest: Guest, path: str) -> str:
 
 
 def _may_hide(guest: Guest, entry: Entry) -> bool:
-    """Whether it is not known that *entry* is mounted, and something is at its place."""
+    """Whether *entry* may not be mounted, and its mount point has files."""
     return (
         not entry.started
         and guest.is_dir(entry.mount_point)
@@ -250,7 +251,7 @@ def _nothing_found(
 
 
 def closed_groups(volumes: Volumes) -> Mapping[str, str]:
-    """The volume groups that LVM does not open: why not, in words, by their names."""
+    """The names of the volume groups that LVM does not open, with the reason for each."""
     names = [fs.device for fs in volumes.file_systems()]
     return {
         printable(found.device.rpartition("/")[2]): why
@@ -262,7 +263,7 @@ def closed_groups(volumes: Volumes) -> Mapping[str, str]:
 
 
 def group_hint(closed: Mapping[str, str]) -> str:
-    """What to do about the groups that :func:`closed_groups` found."""
+    """A hint on what to do about the groups from :func:`closed_groups`."""
     systemid = " and ".join(f'`vgchange --systemid "" {name}`' for name in closed)
     return (
         f"In the original run {systemid} where it has a system ID, or vgimport where it is "

@@ -1,7 +1,7 @@
-"""Disk space for the commit, so that it cannot run out in the middle.
+"""Reserving disk space, so that a commit does not run out of it.
 
-The most that a commit can need is reserved in a real file before the commit marker is written, and
-freed when it has been.
+Before the commit marker is written, the most that the commit can need is allocated in a file; the
+file is removed when the marker has been written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNIT = 64 * _KIB  # the overlay's clusters
 def needed(overlay: Path, image: Image) -> int:
     """The most bytes by which committing *overlay* can make the files of *image* grow."""
     unit = max(image.cluster_size, _UNIT)
-    # One qcow2 L2 table maps this much; with snapshots each one touched is copied.
+    # The bytes that one qcow2 L2 table maps; with snapshots each changed table is copied.
     reach = unit * (max(image.cluster_size, 512) // 16)
     units = tables = 0
     last_unit = last_table = -1
@@ -41,7 +41,7 @@ def needed(overlay: Path, image: Image) -> int:
     growth = units * unit + tables * unit + _MIB
     if image.format is Format.QCOW2:
         return growth
-    # Without snapshots and compression a file never outgrows its disk and some metadata.
+    # Without snapshots and compression a file is no larger than its disk and some metadata.
     full = image.virtual_size
     if image.cluster_size:
         full += image.virtual_size // 100 + 16 * _MIB
@@ -51,9 +51,9 @@ def needed(overlay: Path, image: Image) -> int:
 
 @contextmanager
 def reserved(wanted: Iterable[tuple[Image, int, Path]]) -> Iterator[None]:
-    """Hold *bytes* of free space for each (image, bytes, file to hold them) until the end.
+    """Reserve space until the end of the block, for each (image, bytes, file to allocate).
 
-    Raises UncloneError when there is not that much.
+    Raises UncloneError when there is not enough.
     """
     with ExitStack() as stack:
         for image, size, path in wanted:

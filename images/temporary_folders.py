@@ -1,4 +1,4 @@
-"""Temporary folders: locked by their run, and removed after a killed one.
+"""Temporary folders: locked by their run, and removed by a later run when that was killed.
 
 The direct engine has its scratch files in one; a dry run has its overlays in another.
 
@@ -22,14 +22,14 @@ from unclone.images.interrupts import deferred
 _PREFIX = "unclone-direct-"
 _LOCK = "lock"
 _DRAFT = "lock.new"
-#: Seconds after which a folder without a lock is not just being made any more.
+#: Seconds after which a folder without a lock is a left-over, not one that is being made.
 _AGE = 3600.0
-#: What a run puts there.
+#: The files of a run there.
 _FILES = ("disk*", "scratch*", "dirty-map*", "socket*", "copy", "variables*")
 
 
 def clean_up() -> int:
-    """Remove what killed runs of this user have left behind; return how many there were."""
+    """Remove the folders of killed runs of this user; return their number."""
     return sum(map(_clean_up, temporary_directory().glob(f"{_PREFIX}*")))
 
 
@@ -47,7 +47,7 @@ def _clean_up(folder: Path) -> bool:
         name = _DRAFT if given_up else _LOCK
         lock = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False  # it is just being made or removed
+        return False  # it is being made or removed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with deferred():
@@ -60,11 +60,11 @@ def _clean_up(folder: Path) -> bool:
 
 
 def new_folder() -> tuple[Path, int]:
-    """A private folder, and its lock."""
+    """Make a private folder; return it and the descriptor of its lock. Raises UncloneError."""
     temporary = temporary_directory()
     with explained("make a temporary folder", temporary):
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
-        # Locked before it gets its name: another run would take an unlocked one for a left-over.
+        # The lock file is locked before it is renamed: another run removes folders without a lock.
         draft = folder / _DRAFT
         try:
             lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -77,7 +77,7 @@ def new_folder() -> tuple[Path, int]:
 
 
 def remove(folder: Path) -> None:
-    """Remove *folder*, with the files that a run puts there."""
+    """Remove *folder* and the files of a run in it."""
     ours = [file for form in _FILES for file in folder.glob(form)]
     for entry in [*ours, folder / _DRAFT, folder / _LOCK]:
         entry.unlink(missing_ok=True)

@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 
 def printable(text: str, limit: int = 2000) -> str:
-    """Return *text* with control characters and undecodable bytes shown as escapes.
+    """*text* with escapes for control characters and undecodable bytes, at most *limit* characters.
 
-    Guest file names are ``str`` with surrogate escapes (PEP 383) and may hold anything: newlines
-    that forge a line of our output, terminal escape sequences, bytes that are not UTF-8.
+    Guest file names are ``str`` with surrogate escapes (PEP 383) and may have newlines that forge a
+    line of our output, terminal escape sequences and bytes that are not UTF-8.
     """
     shown = "".join(c if c.isprintable() else _escape(c) for c in text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def shown(path: Path | str) -> str:
-    """*path* as it is safe to print."""
+    """*path* as :func:`printable` text."""
     return printable(str(path))
 
 

@@ -1,7 +1,7 @@
 """The transaction: an image is either unchanged or completely changed.
 
-All changes go to a temporary overlay beside the image; ``commit`` writes them into it. See
-``journal`` for the commit marker and ``recovery`` for what follows an interruption. ``with
+All changes go to a temporary overlay beside the image; ``commit`` writes them into the image. See
+``journal`` for the commit marker and ``recovery`` for interrupted runs. ``with
 InPlace([Disk(path)]) as transaction: ...; transaction.commit()``; leaving the block without a
 commit discards the changes.
 """
@@ -47,20 +47,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk of the guest as the user names it: a path, and a format if one is given."""
+    """A disk of the guest as the user gave it: a path, and a format or None."""
 
     path: Path
     format: Format | None = None
 
 
 class Transaction(ABC):
-    """Overlays to work on, one per disk, and what becomes of them.
+    """One overlay for each disk, which is committed or discarded.
 
-    While it is open, no other process can change the images. What raises before :meth:`commit`
-    leaves them bit for bit as they were.
+    While it is open, no other process can change the images. An exception before :meth:`commit`
+    leaves them unchanged.
     """
 
-    #: Whether the images themselves change: nothing else has them open then.
+    #: Whether the images themselves are changed, and locked exclusively.
     in_place = False
 
     def __init__(self, disks: Sequence[Disk], *, allow: Sequence[Path] = ()) -> None:
@@ -68,17 +68,17 @@ class Transaction(ABC):
         self.allow = tuple(allow)
         self._lock = ImageLock()
         self._marked = False
-        #: The files that were made beside the images, as ``create_pinned`` returns them.
+        #: The files that were made, with their descriptors from ``create_pinned``.
         self._own: dict[Path, int] = {}
-        #: The images as they were read and found sound, in the order of the disks.
+        #: The images with valid headers, in the order of the disks.
         self.images: tuple[Image, ...] = ()
-        #: A qcow2 overlay for each image, readable by its owner only; the engine writes to it.
+        #: A qcow2 overlay of mode 0600 for each image; the engine writes to it.
         self.overlays: tuple[Path, ...] = ()
-        #: For the user to read before the commit.
+        #: Warnings for the user, before the commit.
         self.warnings: tuple[str, ...] = ()
         #: What was done about earlier, interrupted runs on the images.
         self.recovered: tuple[Recovery, ...] = ()
-        #: Whether the result is complete and where it belongs.
+        #: Whether the result is complete, under its own name.
         self.committed = False
 
     def __enter__(self) -> Self:
@@ -98,9 +98,8 @@ class Transaction(ABC):
     def commit(self) -> None:
         """Write the result. The engine must have closed the overlays.
 
-        Ctrl-C takes effect only afterwards. Raises UncloneError with the images as they were, or,
-        when the disk fails in the middle of writing, with a hint how to finish. A second call
-        does nothing.
+        Ctrl-C takes effect only afterwards. Raises UncloneError with the images unchanged, or, when
+        the disk fails during the commit, with a hint how to finish it. A second call does nothing.
         """
         if self.committed:
             return
@@ -112,7 +111,7 @@ class Transaction(ABC):
 
     @property
     def outcome(self) -> Outcome:
-        """What has become of the images, whatever was raised since."""
+        """What was done to the images, also after an exception."""
         if self.committed:
             return Outcome.COMMITTED
         return Outcome.INCOMPLETE if self._marked else Outcome.UNCHANGED
@@ -134,7 +133,7 @@ class Transaction(ABC):
 
     @abstractmethod
     def _left_overs(self) -> Sequence[Path]:
-        """The files that must be gone when this ends without having passed the marker."""
+        """The files to remove when this ends without a commit marker."""
 
     def _end(self) -> None:
         with deferred():
@@ -164,14 +163,14 @@ class Transaction(ABC):
             raise UncloneError(f"{shown(path)} is still open: {error.message}") from error
 
     def _read(self, *, writable: bool) -> tuple[Image, ...]:
-        """Lock the images with everything under them, read them as they are then, check them."""
+        """Lock and read the images with their backing chains, and have QEMU check them."""
         images = self._hold(writable=writable)
         first, *others = _checks(images, writable=writable)
         run_concurrently(first, *others)
         return images
 
     def _hold(self, *, writable: bool) -> tuple[Image, ...]:
-        """Lock the images with everything under them, and read them as they are then."""
+        """Lock the images with their backing chains, and read their headers."""
         own = [real_path(disk.path) for disk in self.disks]
         _require_distinct(own)
         if writable:
@@ -206,7 +205,7 @@ class ReadOnly(Transaction):
         self.images = self._read(writable=False)
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:  # noqa: ARG002
-        """Whatever can be read will do."""
+        """Accept every image that can be read."""
         return ()
 
     def _commit(self) -> None:
@@ -217,7 +216,7 @@ class ReadOnly(Transaction):
 
 
 class InPlace(Transaction):
-    """Changes the images themselves, all of them or none."""
+    """Changes the images themselves, either all of them or none."""
 
     in_place = True
 
@@ -230,8 +229,8 @@ class InPlace(Transaction):
     ) -> None:
         """Prepare a transaction over *disks*.
 
-        *allow* are further directories in which backing and data files may be; *allow_overlays*
-        changes an image even though others in its directory have it as their backing file.
+        *allow* are further directories in which backing and data files may be. *allow_overlays*
+        permits changing an image that is the backing file of others in its directory.
         """
         super().__init__(disks, allow=allow)
         self._allow_overlays = allow_overlays
@@ -242,7 +241,7 @@ class InPlace(Transaction):
         self.recovered = tuple(r for r in recovered if r.action is not Action.NOTHING)
         images = self._hold(writable=True)
         for image in images:
-            if has_leftovers(image.path):  # since the recovery, another run came and was killed
+            if has_leftovers(image.path):  # another run started after the recovery and was killed
                 raise InUseError(f"{shown(image.path)} is in use by another run", hint="Try again.")
         self.warnings = tuple(self.check(images))
         self._made += [image.path for image in images]
@@ -252,7 +251,7 @@ class InPlace(Transaction):
         run_concurrently(self._make_overlays, *_checks(images, writable=True))
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
-        """Refuse what is read-only, has a format without overlays, or is another's backing file."""
+        """Refuse images that are read-only, not writable in this format, or backing files."""
         for image in images:
             require_writable(image.path)
             _require_changeable(image)
@@ -285,7 +284,7 @@ class InPlace(Transaction):
                 hint="Use --output FILE to leave it as it is.",
             )
         if above:
-            warnings.append(f"{names} have {shown(image.path)} as backing file and will break")
+            warnings.append(f"{shown(image.path)} is the backing file of {names}, which will break")
         return warnings
 
     def _commit(self) -> None:
@@ -341,12 +340,12 @@ def _entry(image: Image) -> Entry:
 
 
 def _needed(overlay: Path, image: Image) -> tuple[Image, int, Path]:
-    """The bytes that committing *overlay* may take, and the file to hold them."""
+    """*image*, the bytes that committing *overlay* may take, and the file to reserve them."""
     return image, space.needed(overlay, image), reserve_path(image.path)
 
 
 def _checks(images: Sequence[Image], *, writable: bool) -> Sequence[Callable[[], None]]:
-    """QEMU's checks of *images* and everything under them."""
+    """QEMU's checks of *images* and their backing chains, to be called."""
     return [
         partial(check, link, locked=writable and link is image)
         for image in images
