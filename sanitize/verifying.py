@@ -15,7 +15,7 @@ from unclone.sanitize.report import Verification
 from unclone.sanitize.residue import find_residue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Plan
@@ -39,6 +39,7 @@ def verify(
     if lost := var_partition.lost(guest, Facts(guest), plan):
         problems.append(lost)
     problems += wrong_names(guest, plan)
+    problems += _old_devices(guest, plan)
     checks = tuple(checking())
     for check in checks:
         if check.state is CheckState.DAMAGED:
@@ -70,6 +71,15 @@ def _problem(guest: Guest, outcome: Outcome) -> str:
         return ACTIONS[change.action].verify(guest, change, outcome.learned)
     except OSError as error:
         return f"{printable(change.target)}: {error.strerror or error}"
+
+
+def _old_devices(guest: Guest, plan: Plan) -> Iterator[str]:
+    """Devices that a boot would still find by what they were called, however that was changed."""
+    old = {(c.target, c.old.lower()) for c in plan.changes if c.action == "set-identifier"}
+    for fs in guest.file_systems() if old else ():
+        for value in (fs.uuid, fs.partition_uuid):
+            if (fs.device, value.lower()) in old:
+                yield f"{fs.device} is still found by {printable(value, 80)}"
 
 
 def _keeping(plan: Plan, found: Residue) -> str:

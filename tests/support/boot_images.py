@@ -16,12 +16,13 @@ def unified_kernel(folder: Path, sections: Mapping[str, bytes], *, signed: bool 
     """systemd's stub with *sections*, signed by a key of its own if asked for."""
     output = folder / "uki.efi"
     command: list[str | Path] = ["objcopy"]
+    address = 0x20_0000  # behind the stub; firmware needs memory for all up to the last section
     for number, (name, content) in enumerate(sections.items()):
         part = folder / f"section{number}"
         part.write_bytes(content)
-        address = 0x1000_0000 + number * 0x400_0000
         command += ["--add-section", f"{name}={part}"]
         command += ["--change-section-vma", f"{name}={address:#x}"]
+        address += (len(content) // 0x1_0000 + 1) * 0x1_0000
     run(*command, STUB, output)
     return (sign(folder, output) if signed else output).read_bytes()
 

@@ -23,6 +23,7 @@ from tests.guests.trixie.parts import (
     Builder,
     Part,
 )
+from tests.support.boot_images import unified_kernel
 from unclone.images.discoverable import var_partition_uuid
 from unclone.images.engines.engine import Drive
 from unclone.images.process import run
@@ -144,12 +145,24 @@ def build(name: str, prepared: Path, base: Base, folder: Path) -> Sequence[Path]
 def _uki(make: Builder) -> Sequence[Path]:
     """A unified kernel image called by the machine-id, with the machine-id inside.
 
-    A credential on the ESP, which systemd-stub hands to the initrd, has another machine-id.
+    A credential on the ESP has another machine-id. systemd-stub hands it to the initrd, which
+    knows what it is if systemd runs there.
     """
     program = f"EFI/Linux/{make.ids.machine_id}-{make.base.kernel}.efi"
+    line = f"root=UUID={make.ids.root} ro systemd.machine_id={make.ids.machine_id} {ARGUMENTS}"
+    uki = unified_kernel(
+        make.folder,
+        {
+            ".osrel": b"ID=debian\nVERSION_ID=13\nPRETTY_NAME=Debian\n",
+            ".cmdline": line.encode(),
+            ".linux": (make.prepared / "linux").read_bytes(),
+            ".initrd": (make.prepared / "dracut").read_bytes(),
+        },
+    )
+    (make.folder / "program").write_bytes(uki)
     esp = make.systemd_boot(
         {
-            program: make.prepared / "uki.efi",
+            program: make.folder / "program",
             "loader/credentials/system.machine_id.cred": CREDENTIAL,
         }
     )

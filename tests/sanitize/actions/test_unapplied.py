@@ -1,4 +1,7 @@
-"""No action takes a guest for changed that it has not changed."""
+"""Apply and verify of every action, switched off one at a time: the other one notices.
+
+When both are, what is left is noticed by a scan that shares no lookup with the actions.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,19 @@ from tests.support.boot_images import uboot_image, unified_kernel
 from tests.support.identified import ROOT, IdentifiedVolumes, identified_guest, olds
 from tests.support.initrds import archive, compress
 from tests.support.tree import plant
-from unclone.images.volumes import Subvolume
+from unclone.images.errors import ResidueError
+from unclone.images.volumes import FileSystem, Subvolume
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.compression import Compression
-from unclone.sanitize.change import ON_DEVICES, Change
+from unclone.sanitize.change import ON_DEVICES, Change, Plan, Retired
+from unclone.sanitize.report import Outcome
+from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from unclone.images.guest import Guest
 
 ID = "0123456789abcdef0123456789abcdef"
 TEXT = f"root=UUID={ROOT.old} systemd.machine_id={ID}\n"
@@ -70,19 +78,54 @@ def test_every_action_is_here() -> None:
     assert SAMPLES.keys() == ACTIONS.keys()
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_verification_notices_that_nothing_was_applied(tmp_path: Path, name: str) -> None:
+#: Actions whose target holds none of what a run looks for, and why it is enough that they verify.
+NO_VALUE = {
+    "clear": "the contents of caches",
+    "delete-subvolume": "a snapshot, which no boot reads",
+    "generate-ssh-host-key": "a private key, whose public half has files of its own",
+}
+
+
+def unchanged(tmp_path: Path, name: str) -> tuple[Guest, Change]:
+    """A guest, and the change that was not made in it."""
     path, text, details = SAMPLES[name]
     if name == "clear":
         plant(tmp_path / "guest", {f"{path}/file": ID})
     elif name not in ON_DEVICES:
         plant(tmp_path / "guest", {path: made(tmp_path, text)})
     (tmp_path / "guest").mkdir(exist_ok=True)
-    volumes = IdentifiedVolumes(tmp_path / "guest", olds([ROOT]))
+    device = FileSystem(ROOT.device, "ext4", ROOT.old)
+    volumes = IdentifiedVolumes(tmp_path / "guest", olds([ROOT]), file_systems=(device,))
     volumes.listed = (Subvolume("@"), Subvolume("@old", "1"))
-    guest = identified_guest(volumes)
-    change = Change("step", name, path, "why", new=ROOT.new, details=details)
+    return identified_guest(volumes), Change("step", name, path, "why", ROOT.old, ROOT.new, details)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_verification_notices_that_nothing_was_applied(tmp_path: Path, name: str) -> None:
+    guest, change = unchanged(tmp_path, name)
     assert ACTIONS[name].verify(guest, change, "") != ""
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - NO_VALUE.keys()))
+def test_what_was_not_applied_is_noticed_without_the_actions_own_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    guest, change = unchanged(tmp_path, name)
+    monkeypatch.setattr(ACTIONS[name], "verify", lambda *_: "")
+    retired = tuple(
+        Retired("step", kind, value)
+        for kind, value in (
+            (ROOT.kind.value, ROOT.old),
+            ("machine-id", ID),
+            ("ssh-host-key", "not a key"),
+        )
+    )
+    plan = Plan("identity", (change,), (), retired)
+    try:
+        noticed = verify(guest, plan, (Outcome(change, ""),)).residue
+    except ResidueError:
+        return
+    assert change.target in {each.path for each in noticed}
 
 
 def made(folder: Path, text: str) -> str | bytes:
