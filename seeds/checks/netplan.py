@@ -221,7 +221,8 @@ _LIMITS = {
     "flow-label": 1_048_575,
     "mtu": 4_294_967_295,
 }
-_BOOLEANS = _choice("true on yes y false off no n")
+_TRUE = _choice("true on yes y")
+_BOOLEANS = _TRUE | _choice("false off no n")
 _DIGITS = re.compile(r"\d{1,10}")
 _HINT = "docs: https://netplan.readthedocs.io/en/stable/netplan-yaml/"
 
@@ -283,6 +284,8 @@ def _mapping(node: Node, keys: Mapping[str, Any], where: str) -> Iterator[Findin
 
 def _scalar(node: yaml.ScalarNode, form: object, key: str) -> Iterator[Finding]:
     text = node.value
+    if node.tag.endswith(":bool"):  # cloud-init reads it, and writes it anew for netplan
+        text = "true" if text.lower() in _TRUE else "false"
     if isinstance(form, frozenset):
         if text.lower() not in {word.lower() for word in form}:
             yield _at(

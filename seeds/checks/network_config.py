@@ -8,11 +8,12 @@ References: cloud-init ``doc/rtd/reference/network-config-format-v1.rst`` and ``
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 import yaml
 
-from unclone.seeds.checks import netplan, values
+from unclone.seeds.checks import netplan, netplan_devices, values
 from unclone.seeds.checks.guard import guarded
 from unclone.seeds.checks.text import decoded
 from unclone.seeds.findings import Finding, Severity
@@ -20,7 +21,7 @@ from unclone.seeds.network import INTERFACE_NAME
 from unclone.seeds.yaml_text import ParsedYaml, entries, is_null, is_string, scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from yaml.nodes import Node
 
@@ -198,28 +199,33 @@ def _check_version_2(top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
         if name == "macaddress"
     ]
     yield from _check_duplicates(cards)
-    defined = {name for section in netplan.DEVICES for name, _, _ in _section(top, section)}
-    defined |= _switch_ports(top)
-    for section in netplan.DEVICES:
-        for name, key, node in _section(top, section):
-            given = {field: value for field, _, value in entries(node)}
-            # With match, and for NetworkManager, the key is only a label.
-            if len(name) > 15 and "match" not in given and section != "nm-devices":
-                yield from _check_name(key, key)
-            if "set-name" in given:
-                yield from _check_match(given)
-            for below in (*_items(given.get("interfaces")), *_links(given)):
-                if below.value not in defined:
-                    yield _at(
-                        below,
-                        "undefined-interface",
-                        f"{name} is on top of {below.value!r}, which is not defined",
-                        "Define it under ethernets.",
-                    )
-            yield from _check_addressing(node, given)
+    sections = [(name, top[name][1]) for name in netplan.DEVICES if name in top]
+    renderer = str(top["renderer"][1].value) if "renderer" in top else ""
+    found = list(netplan_devices.devices(sections, renderer))
+    defined = {device.name for device in found} | set(map(str, _switch_ports(top)))
+    yield from netplan_devices.check(found)
+    yield from _check_switch_ports(top)
+    for device in found:
+        given = device.fields
+        # With match, and for NetworkManager, the key is only a label.
+        if len(device.name) > 15 and "match" not in given and device.section != "nm-devices":
+            yield from _check_name(device.key, device.key)
+        if "set-name" in given:
+            yield from _check_match(given)
+        # NetworkManager looks for what is below a VLAN or a pair by itself.
+        elsewhere = device.renderer == "NetworkManager"
+        for below in (*_items(given.get("interfaces")), *(() if elsewhere else _links(given))):
+            if below.value not in defined:
+                yield _at(
+                    below,
+                    "undefined-interface",
+                    f"{device.name} is on top of {below.value!r}, which is not defined",
+                    "Define it under ethernets.",
+                )
+        yield from _check_addressing(device.node, given)
 
 
-def _check_match(given: dict[str, Node]) -> Iterator[Finding]:
+def _check_match(given: Mapping[str, Node]) -> Iterator[Finding]:
     if not {name for name, _, _ in entries(given.get("match"))}:
         yield _at(
             given["set-name"],
@@ -230,18 +236,25 @@ def _check_match(given: dict[str, Node]) -> Iterator[Finding]:
     yield from _check_name(given["set-name"], given["set-name"])
 
 
-def _switch_ports(top: dict[str, tuple[Node, Node]]) -> set[str]:
+def _switch_ports(top: dict[str, tuple[Node, Node]]) -> list[str]:
     """The patch ports of Open vSwitch, which may be interfaces of bridges."""
-    pairs = [value for name, _, value in _section(top, "openvswitch") if name == "ports"]
-    return {
-        str(port.value)
-        for pair in pairs
-        for ends in _items(pair, yaml.SequenceNode)
-        for port in _items(ends)
-    }
+    return [str(port.value) for ends in _pairs(top) for port in _items(ends)]
 
 
-def _check_addressing(node: Node, given: dict[str, Node]) -> Iterator[Finding]:
+def _pairs(top: dict[str, tuple[Node, Node]]) -> list[Node]:
+    ports = [value for name, _, value in _section(top, "openvswitch") if name == "ports"]
+    return [ends for pair in ports for ends in _items(pair, yaml.SequenceNode)]
+
+
+def _check_switch_ports(top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
+    all_ports = _switch_ports(top)
+    for ends in _pairs(top):
+        ports = [str(port.value) for port in _items(ends)]
+        if len(ports) != 2 or any(all_ports.count(port) > 1 for port in ports):
+            yield _at(ends, "network-value", "a pair of ports is two names, each used once")
+
+
+def _check_addressing(node: Node, given: Mapping[str, Node]) -> Iterator[Finding]:
     for name, key, value in entries(node):
         if name in {"gateway4", "gateway6"}:
             yield _at(
@@ -252,7 +265,10 @@ def _check_addressing(node: Node, given: dict[str, Node]) -> Iterator[Finding]:
                 Severity.WARNING,
             )
             yield from _check_ip(value)
-    for address in _items(given.get("addresses")):
+    described = _items(given.get("addresses"), yaml.MappingNode)
+    keys = [key for one in described for _, key, _ in entries(one)]
+    addresses = [*_items(given.get("addresses")), *keys]
+    for address in addresses:
         yield from _check_address(address, prefix=True, version=2)
     for route in _items(given.get("routes"), yaml.MappingNode):
         fields = {name: value for name, _, value in entries(route)}
@@ -288,6 +304,8 @@ def _check_address(node: Node | None, *, prefix: bool, version: int) -> Iterator
         yield values.changed_type(_FILE, node, "address")
     elif not _parses(ipaddress.ip_interface, node.value):
         yield _at(node, "address", f"{node.value!r} is no IP address", "Such as 192.0.2.10/24.")
+    elif version == 2 and not re.fullmatch(r"\d*", node.value.partition("/")[2]):
+        yield _at(node, "address", f"{node.value!r} has no number of bits behind the /")
     elif prefix and "/" not in node.value:
         # netplan refuses it; in version 1 cloud-init takes a usual length, which may be wrong.
         severity = Severity.WARNING if version == 1 else Severity.ERROR
@@ -325,7 +343,7 @@ def _items(node: Node | None, kind: type[Node] = yaml.ScalarNode) -> list[Node]:
     return [item for item in found if isinstance(item, kind)]
 
 
-def _links(given: dict[str, Node]) -> list[Node]:
+def _links(given: Mapping[str, Node]) -> list[Node]:
     return [given[name] for name in ("link", "peer") if name in given]
 
 
