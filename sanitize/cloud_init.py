@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import yaml
 
 from unclone.images.systemd_units import linked_from, load_unit
+from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,19 +109,34 @@ def read_config(guest: Guest) -> Mapping[str, Any] | None:
     None when one of the files cannot be read: then nothing is certain.
     """
     merged: dict[str, Any] = {}
-    for path in (CONFIG, *guest.glob(f"{CONFIG}.d/*.cfg")):
-        text = guest.text_or_empty(path, CONFIG_LIMIT)
-        if len(text) >= CONFIG_LIMIT:
-            return None
-        try:
-            part = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, and stricter
-        except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+    for path in _config_files(guest):
+        part, readable = _config_part(guest, path)
+        if not readable:
             return None
         if isinstance(part, dict):
             merged = _merge(merged, part)
-        elif part is not None:
-            return None
     return merged
+
+
+def broken_files(guest: Guest) -> Sequence[str]:
+    """The configuration files that cannot be read as YAML, or are too large to be."""
+    return [path for path in _config_files(guest) if not _config_part(guest, path)[1]]
+
+
+def _config_files(guest: Guest) -> Sequence[str]:
+    return (CONFIG, *guest.glob(f"{CONFIG}.d/*.cfg"))
+
+
+def _config_part(guest: Guest, path: str) -> tuple[object, bool]:
+    """What is in the file at *path*, and whether it can be read."""
+    text = guest.text_or_empty(path, CONFIG_LIMIT)
+    if len(text) >= CONFIG_LIMIT:
+        return None, False
+    try:
+        part = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, and stricter
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+        return None, False
+    return part, part is None or isinstance(part, dict)
 
 
 def ds_identify_settings(guest: Guest) -> Mapping[str, str]:
@@ -141,10 +157,28 @@ def _switched_off(guest: Guest, facts: Facts) -> str:
             return "is switched off on the kernel command line"
     if _policy_mode(guest) == "disabled":
         return f"is switched off by {DS_IDENTIFY_CONFIG}"
+    masked = _masked_generator(guest) if facts.init == "systemd" else ""
+    if masked and "cloud-init.target" not in linked_from(guest, ("multi-user.target",)):
+        return f"is not started: {masked} switches its generator off"
     if facts.init == "systemd" and not _unit_enabled(guest):
         return "is not enabled"
     if facts.init != "systemd" and not guest.glob("/etc/runlevels/*/cloud-init"):
         return "is not enabled"
+    return ""
+
+
+def _masked_generator(guest: Guest) -> str:
+    """The link to /dev/null, or empty file, that stands for the generator; else nothing.
+
+    The first folder that has the name counts (systemd.generator(7)).
+    """
+    for path in _GENERATORS:
+        found = guest.lstat(path)
+        if found is None:
+            continue
+        if found.kind is Kind.SYMLINK:
+            return path if guest.readlink(path) == "/dev/null" else ""
+        return "" if found.size else path
     return ""
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from unclone.images.text import printable
 from unclone.sanitize.catalogue import load as load_catalogue
@@ -26,11 +26,14 @@ from unclone.sanitize.cloud_init import (
     DS_IDENTIFY_CONFIG,
     STATE,
     Runs,
+    broken_files,
     cloud_init,
     ds_identify_settings,
 )
 from unclone.sanitize.hostname import hosts
+from unclone.sanitize.obstacle import Obstacle, Wanted
 from unclone.sanitize.options import Profile
+from unclone.sanitize.seed_command_line import command_line_obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,45 +76,13 @@ NEEDS = {
 _VERSION_FILES = (
     "/usr/lib/python3/dist-packages/cloudinit/version.py",
     "/usr/lib/python3*/site-packages/cloudinit/version.py",
+    "/usr/lib/python3/dist-packages/cloudinit/meson_versions.py",  # since 26.1
+    "/usr/lib/python3*/site-packages/cloudinit/meson_versions.py",
+)
+_VERSION = re.compile(
+    r'^(?:__VERSION__|UPSTREAM_VERSION) = "(\d{1,4}(?:\.\d{1,4}){1,3})', re.MULTILINE
 )
 _FALSE = {"false", "no", "off", "0", "f", "n"}
-
-
-class Wanted(NamedTuple):
-    """What a seed needs of the guest. The default: a host name and a network, by an ISO image."""
-
-    #: Top-level keys of its user-data and vendor-data.
-    keys: frozenset[str] = frozenset()
-    hostname: bool = True
-    network: bool = True
-    #: Keys of :data:`NEEDS`.
-    features: frozenset[str] = frozenset()
-
-
-class Obstacle(NamedTuple):
-    """One reason why a seed would not do what it says."""
-
-    id: str
-    path: str  # in the guest; empty where no file is to blame
-    meaning: str
-    remedy: str
-    #: The whole seed is ignored; otherwise a part of it.
-    whole: bool = False
-    #: The step of ``unclone sanitize`` that removes it, and whether that runs by default.
-    step: str = ""
-    by_default: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``unclone seed --check --json`` prints it (docs/json.md)."""
-        return {
-            "id": self.id,
-            "path": self.path,
-            "meaning": self.meaning,
-            "remedy": self.remedy,
-            "whole": self.whole,
-            "step": self.step,
-            "by_default": self.by_default,
-        }
 
 
 def obstacles(guest: Guest, facts: Facts, wanted: Wanted | None = None) -> tuple[Obstacle, ...]:
@@ -158,9 +129,10 @@ class _Looking:
             if not path and DS_IDENTIFY_CONFIG in found.because:
                 path = DS_IDENTIFY_CONFIG
             yield self._obstacle("disabled", path, f"cloud-init {found.because}", whole=True)
-        if found.config is None:
-            meaning = "its configuration cannot be read, so nothing here is certain"
-            yield self._obstacle("unreadable", CONFIG, meaning)
+        for path in broken_files(self.guest):
+            meaning = "this configuration cannot be read, so nothing here is certain"
+            yield self._obstacle("unreadable", path, meaning)
+        yield from command_line_obstacles(self.facts.kernel_command_lines)
         yield from self._datasource()
         yield from self._other_seeds()
         yield from self._memory()
@@ -365,7 +337,7 @@ def cloud_init_version(guest: Guest) -> tuple[str, tuple[int, ...]]:
     for pattern in _VERSION_FILES:
         for path in guest.glob(pattern):
             text = guest.text_or_empty(path, CONFIG_LIMIT)
-            match = re.search(r'^__VERSION__ = "(\d{1,4}(?:\.\d{1,4}){1,3})', text, re.MULTILINE)
+            match = _VERSION.search(text)
             if match:
                 return path, tuple(map(int, match.group(1).split(".")))
     return "", ()

@@ -56,16 +56,21 @@ def _is_text(checker: object, instance: object) -> bool:  # noqa: ARG001 (jsonsc
 
 
 _TYPES = jsonschema.Draft4Validator.TYPE_CHECKER.redefine("string", _is_text)
-_extend: Any = jsonschema.validators.extend
-_Draft4: Any = _extend(jsonschema.Draft4Validator, type_checker=_TYPES)
+extended: Any = jsonschema.validators.extend
+DRAFT_4: Any = extended(jsonschema.Draft4Validator, type_checker=_TYPES)
 
 
 class Schema:
     """A schema for cloud-config. ``release`` is the cloud-init that it belongs to."""
 
-    def __init__(self, schema: Mapping[str, Any], release: str = RELEASE) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        release: str = RELEASE,
+        kind: Any = DRAFT_4,  # noqa: ANN401 (jsonschema's validators have no common type)
+    ) -> None:
         self.release = release
-        validator = _Draft4(schema)
+        validator = kind(schema)
         modules = schema.get("allOf", [])
         rest = {key: value for key, value in schema.items() if key != "allOf"}
         self._always: list[Any] = [validator.evolve(schema=rest)]
@@ -110,10 +115,11 @@ class Schema:
 @cache
 def newest() -> Schema:
     """The schema of the newest release that is known."""
-    return Schema(_shipped(CLOUD_CONFIG))
+    return Schema(shipped(CLOUD_CONFIG))
 
 
-def _shipped(name: str) -> dict[str, Any]:
+def shipped(name: str) -> dict[str, Any]:
+    """The schema in the file *name* of seeds/schemas/."""
     text = files("unclone.seeds").joinpath("schemas", name).read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
@@ -123,7 +129,7 @@ def _shipped(name: str) -> dict[str, Any]:
 def _network_validator(version: int) -> tuple[Any, Mapping[str, Any]]:
     """For a whole file without the key ``network:``, and for the items of each type."""
     name, definition = NETWORK[version]
-    schema = _shipped(name)
+    schema = shipped(name)
     validator = jsonschema.Draft7Validator(schema)
     parts: dict[str, Any] = schema["$defs"]
     items = {

@@ -10,10 +10,9 @@ from tests.support.tree import guest_at, plant
 from unclone.sanitize.catalogue import load as load_catalogue
 from unclone.sanitize.change import Level
 from unclone.sanitize.facts import Facts
+from unclone.sanitize.obstacle import Obstacle, Wanted
 from unclone.sanitize.seed_readiness import (
     MODULE_OF,
-    Obstacle,
-    Wanted,
     cloud_init_version,
     notes,
     obstacles,
@@ -250,7 +249,7 @@ def test_a_guest_without_cloud_init_is_not(tmp_path: Path) -> None:
         pytest.param(
             {f"{CONFIG}/95-mine.cfg": "a: [b\n"},
             "unreadable",
-            "/etc/cloud/cloud.cfg",
+            f"{CONFIG}/95-mine.cfg",
             "",
             False,
             False,
@@ -356,3 +355,56 @@ def test_the_version_is_read(tmp_path: Path, text: str, expected: tuple[int, ...
 def test_every_module_is_one_of_the_lists_we_know() -> None:
     known = MODULES.replace("_", "-") + "bootcmd mounts ntp locale apt-configure"
     assert [module for module in MODULE_OF.values() if module not in known] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "id_", "whole"),
+    [
+        ("ds=nocloud;s=http://192.0.2.1/", "seed-on-command-line", True),
+        ("'ds=nocloud;s=http://192.0.2.1/'", "seed-on-command-line", True),
+        ("ds=nocloud\\;i=golden\\;h=web", "seed-on-command-line", True),
+        ("ds=nocloud-net;seedfrom=http://192.0.2.1/", "seed-on-command-line", True),
+        ("ci.ds=Ec2", "datasource-on-command-line", True),
+        ("ci.datasource=OpenStack", "datasource-on-command-line", True),
+        ("ds=ec2", "datasource-on-command-line", True),
+        ("ci.di.policy=disabled", "disabled-on-command-line", True),
+        ("systemd.mask=cloud-init.service", "disabled-on-command-line", True),
+        ("cloud-config-url=http://192.0.2.1/x", "config-on-command-line", False),
+        ("cc: {datasource_list: [None]} end_cc", "config-on-command-line", False),
+    ],
+)
+def test_a_kernel_command_line_may_be_in_the_way(
+    tmp_path: Path, arguments: str, id_: str, whole: bool
+) -> None:
+    grub = f"menuentry x {{\n linux /vmlinuz root=/dev/vda1 ro {arguments}\n}}\n"
+    found = look(tmp_path, READY | {"/boot/grub/grub.cfg": grub})
+    assert (found[0].id, found[0].path, found[0].whole) == (id_, "/boot/grub/grub.cfg", whole)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["ds=nocloud", "ci.ds=NoCloud", "ci.di.policy=search,maybe=all"]
+)
+def test_a_kernel_command_line_may_be_harmless(tmp_path: Path, arguments: str) -> None:
+    grub = f"menuentry x {{\n linux /vmlinuz root=/dev/vda1 ro {arguments}\n}}\n"
+    assert look(tmp_path, READY | {"/boot/grub/grub.cfg": grub}) == ()
+
+
+@pytest.mark.parametrize("content", ["-> /dev/null", ""])
+def test_a_masked_generator_starts_nothing(tmp_path: Path, content: str) -> None:
+    path = "/etc/systemd/system-generators/cloud-init-generator"
+    (found,) = look(tmp_path, READY | {path: content})
+    assert (found.id, found.whole) == ("disabled", True)
+    assert path in found.meaning
+
+
+def test_every_broken_file_is_named(tmp_path: Path) -> None:
+    broken: Files = {f"{CONFIG}/98-a.cfg": "a: [b\n", f"{CONFIG}/99-b.cfg": "- a list\n"}
+    found = look(tmp_path, READY | broken)
+    assert [o.path for o in found if o.id == "unreadable"] == sorted(broken)
+
+
+def test_the_version_of_a_newer_package_is_read(tmp_path: Path) -> None:
+    path = "/usr/lib/python3/dist-packages/cloudinit/meson_versions.py"
+    newer: Files = {VERSION: "try:\n    __VERSION__ = meson\n", path: 'UPSTREAM_VERSION = "26.2"\n'}
+    plant(tmp_path, newer)
+    assert cloud_init_version(guest_at(tmp_path)) == (path, (26, 2))

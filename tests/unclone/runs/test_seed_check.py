@@ -107,3 +107,65 @@ def test_the_real_guest_is_read(golden: Path) -> None:
     assert "users-groups" in meanings
     ids = {obstacle["id"] for obstacle in entry["obstacles"]}
     assert ids == {"module-missing", "hosts-name"}  # golden is in /etc/hosts
+
+
+SCHEMA = "/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json"
+OLD = {
+    "$defs": {"cc_users": {"type": "object", "properties": {"users": {"type": "object"}}}},
+    "allOf": [{"$ref": "#/$defs/cc_users"}],
+    "properties": {
+        **{key: {} for key in ("users", "preserve_hostname", "manage_etc_hosts")},
+        "ssh_deletekeys": {},
+        "runcmd": {"type": "array"},
+    },
+    "additionalProperties": False,
+}
+
+
+def obstacles_with(image: Path, schema: object, *arguments: str) -> list[str]:
+    plant(image, TAKES_IT | {SCHEMA: json.dumps(schema)})
+    done = seed("--check", image, "--hostname", "web-01", "--json", *arguments)
+    (told,) = json.loads(done.stdout)["results"]
+    found = [each for each in told["obstacles"] if each["id"] != "module-missing"]
+    return [f"{each['id']}: {each['meaning']}" for each in found]
+
+
+def test_the_guests_own_schema_is_applied(image: Path) -> None:
+    Path("user-data").write_text("#cloud-config\nntp: {}\nruncmd: [ls]\n")
+    (found,) = obstacles_with(image, OLD, "--user-data", "user-data")
+    assert found.startswith("schema: cloud-init of unknown version here complains of user-data:2:1")
+    assert "'ntp': cloud-init knows no such key" in found
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"$ref": "https://192.0.2.1/schema.json"}]},
+        {"$defs": {"a": {"$ref": "#/$defs/a"}}, "allOf": [{"$ref": "#/$defs/a"}]},
+        {
+            "$defs": {
+                **{f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 9} for n in range(9)},
+                "d9": {},
+            },
+            "properties": {"runcmd": {"$ref": "#/$defs/d0"}},
+        },
+        {"properties": {"runcmd": {"items": {"pattern": "(a+)+$"}}}},
+        {"allOf": 7},
+        [],
+        "text",
+    ],
+    ids=["elsewhere", "circle", "explosion", "pattern", "number", "list", "text"],
+)
+def test_a_hostile_schema_does_no_harm(image: Path, schema: object) -> None:
+    Path("user-data").write_text("#cloud-config\nruncmd: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!]\n")
+    found = obstacles_with(image, schema, "--user-data", "user-data")
+    assert [text for text in found if "a check failed itself" not in text] == []
+
+
+def test_version_2_in_a_guest_without_netplan(image: Path) -> None:
+    Path("net").write_text("version: 2\ntunnels: {t: {mode: sit, remote: 192.0.2.1}}\n")
+    (found,) = obstacles_with(image, {}, "--network-config", "net")
+    assert found.startswith("network-without-netplan: there is no netplan")
+    plant(image, {"/usr/sbin/netplan": "#!/usr/bin/python3\n"})
+    done = seed("--check", image, "--hostname", "web-01", "--json", "--network-config", "net")
+    assert json.loads(done.stdout)["results"][0]["obstacles"] == []

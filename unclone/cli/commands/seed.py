@@ -27,9 +27,9 @@ from unclone.seeds.output import timestamp as seed_timestamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unclone.sanitize.seed_readiness import Wanted
     from unclone.seeds.blueprint import Row
     from unclone.seeds.findings import Finding
+    from unclone.seeds.seed import Seed
 
 EPILOG = """\b
 Examples:
@@ -156,8 +156,8 @@ def command(
         blueprint = seeding.blueprint_from(given, source)
         rows = seeding.rows_from(given, source)
         if image is not None:
-            wanted = _wanted(blueprint, rows, kind)
-            ctx.exit(_check(ctx, image, wanted, given, as_json=as_json, quiet=quiet))
+            seed = _first_seed(blueprint, rows)
+            ctx.exit(_check(ctx, image, seed, kind, given, as_json=as_json, quiet=quiet))
         if given["output"] == "-":
             ctx.exit(_to_stdout(blueprint, rows, kind, given, quiet=quiet, as_json=as_json))
         with seeding.output_folder(given):
@@ -213,22 +213,21 @@ def _to_stdout(
     return ExitStatus.DONE
 
 
-def _wanted(blueprint: Blueprint, rows: Sequence[Row], kind: Format) -> Wanted | None:
-    """What the seed needs that the options describe; None when they describe none."""
-    from unclone.runs import seed_check as readiness  # noqa: PLC0415 (the engines come with it: not for --help)
-
+def _first_seed(blueprint: Blueprint, rows: Sequence[Row]) -> Seed | None:
+    """The seed that the options describe; None when they describe none."""
     first = rows[0]
     if not (first.hostname or first.fqdn or first.instance_id or blueprint.meta_data):
         first = replace(first, hostname="unnamed")  # any name will do to see what a seed needs
         if blueprint == Blueprint():
             return None
-    return readiness.wanted_by(blueprint.seed(first)[1], kind)
+    return blueprint.seed(first)[1]
 
 
 def _check(
     ctx: click.Context,
     image: Path,
-    wanted: Wanted | None,
+    seed: Seed | None,
+    kind: Format,
     given: dict[str, Any],
     *,
     as_json: bool,
@@ -243,7 +242,7 @@ def _check(
 
     with progress_for(quiet=quiet) as progress:
         request = Request(image, format=given["image_format"] or "")
-        done = execute(ctx, image, progress, lambda seen: readiness.look(request, seen, wanted))
+        done = execute(ctx, image, progress, lambda seen: readiness.look(request, seen, seed, kind))
     if as_json:
         print_document("unclone.seed-check/1", [done.to_json()])
     elif done.result is not None:
