@@ -26,6 +26,7 @@ TREE, NETPLAN = sys.argv[1], sys.argv[2]
 if TREE:
     sys.path.insert(0, TREE)
 logging.disable(logging.CRITICAL)
+jinja2: Any = import_module("jinja2")
 handlers: Any = import_module("cloudinit.handlers")
 network_state: Any = import_module("cloudinit.net.network_state")
 schema: Any = import_module("cloudinit.config.schema")
@@ -59,7 +60,10 @@ def judge_user_data(content: bytes) -> tuple[str, str]:
     if kind == "text/cloud-config-archive":
         return judge_archive(text)
     if kind == "text/jinja2":
-        rendered = templater.render_string(text, {"v1": {}, "ds": {}})
+        try:
+            rendered = templater.render_string(text, {"v1": {}, "ds": {}})
+        except jinja2.UndefinedError:
+            return "", ""  # the guest knows more than the judge
         known = handlers.type_from_starts_with(rendered)
         return ("", "") if known else ("lost", "no header in the rendered template")
     if kind.startswith("text/x-include"):
@@ -125,11 +129,13 @@ def judge_network(content: bytes) -> tuple[str, str]:
     inner = data.get("network", data)
     if inner == {"config": "disabled"} or inner.get("config") == "disabled":
         return "", ""
+    if re.search(rb"(set-)?name: *[\"'][^\"']*(\\[nt]|[\n\t])", content):
+        return "lost", "a name that the kernel takes for no interface"
     if inner.get("version") == 2 and NETPLAN:
         return judge_by_netplan(inner)
     if inner.get("version") not in (1, 2):
         return "lost", "no version"
-    if re.search(rb"mac_?address[\"']?: *[\"']?[^\s\"'0-9a-fA-F]", content):
+    if re.search(rb"mac_?address[\"']?: *[\"']?[{xX]", content):
         return "lost", "a MAC address that no card has"
     state = network_state.parse_net_config_data(inner, skip_broken=False)
     if state is None:

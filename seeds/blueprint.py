@@ -23,6 +23,7 @@ from unclone.seeds.yaml_text import ParsedYaml, dump_yaml
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from unclone.seeds.guest_file import GuestFile
     from unclone.seeds.nic_option import Description
 
 
@@ -45,6 +46,7 @@ class Row:
     timezone: str = ""
     nics: tuple[Description, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +59,14 @@ class Blueprint:
 
     users: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
+    user_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     password: str = field(default="", repr=False)
     packages: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     timezone: str = ""
     disk_grow: bool = False
+    write_files: tuple[GuestFile, ...] = ()
+    dsmode: str = ""
     nics: tuple[Description, ...] = ()
     network_version: int = 1
     user_data: tuple[Part, ...] = ()
@@ -116,11 +121,14 @@ class Blueprint:
             generation=row.generation,
             users=_together(self.users, row.users),
             ssh_keys=_together(self.ssh_keys, row.ssh_keys),
-            password=self.password,
+            user_keys=self.user_keys,
+            password=row.password or self.password,
             packages=_together(self.packages, row.packages),
             run=(*self.run, *row.run),
             timezone=row.timezone or self.timezone,
             disk_grow=self.disk_grow,
+            write_files=self.write_files,
+            dsmode=self.dsmode,
             network=Network(interfaces(nics), self.network_version) if nics else None,
         )
 

@@ -21,6 +21,9 @@ from unclone.seeds.names import host_name_problem
 from unclone.seeds.password import hashed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from unclone.seeds.guest_file import GuestFile
     from unclone.seeds.network import Network
 
 #: useradd's own rule (Debian and Fedora), without the names that end in '$'.
@@ -34,7 +37,9 @@ class Machine:
 
     ``users`` are administrators: ``sudo`` without a password, like the default user of a cloud
     image, which is not made when users are named. Without any, keys and password go to the
-    default user. ``password`` may be a crypt(5) hash; another is hashed, and never stored.
+    default user. ``user_keys`` are keys of one account more: of one of ``users``, or root.
+    ``password`` may be a crypt(5) hash; another is hashed, and never stored. ``dsmode`` is local
+    or net: whether cloud-init uses the seed before the network is up.
 
     Raises :class:`SeedError` for a name that is none.
     """
@@ -45,11 +50,14 @@ class Machine:
     generation: int = 1
     users: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
+    user_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     password: str = field(default="", repr=False)
     packages: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     timezone: str = ""
     disk_grow: bool = False
+    write_files: tuple[GuestFile, ...] = ()
+    dsmode: str = ""
     network: Network | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +77,14 @@ class Machine:
                     f"{user!r} cannot be a user name",
                     hint="Lower-case letters, digits, '_' and '-', not beginning with a digit.",
                 )
+        for user in self.user_keys:
+            if user != "root" and user not in self.users:
+                raise SeedError(
+                    f"there are keys for {user!r}, who is no user of this machine",
+                    hint=f"Add --user {user}; root is always there.",
+                )
+        if self.dsmode not in {"", "local", "net"}:
+            raise SeedError(f"dsmode cannot be {self.dsmode!r}", hint="It is local or net.")
         if self.timezone and not _TIME_ZONE.fullmatch(self.timezone):
             raise SeedError(f"{self.timezone!r} is no time zone", hint="Write it as Europe/Berlin.")
         if self.instance_id:
@@ -94,6 +110,8 @@ class Machine:
         data = {"instance-id": self.identity}
         if self.name:
             data["local-hostname"] = self.name
+        if self.dsmode:
+            data["dsmode"] = self.dsmode
         return data
 
     def cloud_config(self) -> dict[str, Any]:
@@ -106,6 +124,8 @@ class Machine:
             data |= {"package_update": True, "packages": list(self.packages)}
         if self.run:
             data["runcmd"] = list(self.run)
+        if self.write_files:
+            data["write_files"] = [file.to_config() for file in self.write_files]
         if self.timezone:
             data["timezone"] = self.timezone
         if self.disk_grow:
@@ -122,9 +142,20 @@ class Machine:
         return data | {"ssh_deletekeys": True}
 
     def _accounts(self) -> dict[str, Any]:
+        root = self._root()
         if self.users:
-            return {"users": [self._user(name) for name in self.users]}
-        data: dict[str, Any] = {}
+            return {"users": [*map(self._user, self.users), *root]}
+        data: dict[str, Any] = {"users": ["default", *root]} if root else {}
+        shared = set(self.ssh_keys) & set(self.user_keys.get("root", ()))
+        if shared:
+            # cloud-init puts the default user's keys into root's file, too, where they only say
+            # that root is disabled.
+            if shared != set(self.ssh_keys):
+                raise SeedError(
+                    "root has some keys of the default user, and not all",
+                    hint="Name a user (--user), so that each account has keys of its own.",
+                )
+            data["disable_root"] = False
         if self.ssh_keys:
             data["ssh_authorized_keys"] = list(self.ssh_keys)
         if self.password:
@@ -142,6 +173,14 @@ class Machine:
         }
         if self.password:
             user["passwd"] = hashed(self.password, f"{self.identity}/{name}")
-        if self.ssh_keys:
-            user["ssh_authorized_keys"] = list(self.ssh_keys)
+        keys = dict.fromkeys((*self.ssh_keys, *self.user_keys.get(name, ())))
+        if keys:
+            user["ssh_authorized_keys"] = list(keys)
         return user
+
+    def _root(self) -> list[dict[str, Any]]:
+        """The entry for root, whose password is left as it is in the image."""
+        keys = self.user_keys.get("root", ()) if "root" not in self.users else ()
+        if not keys:
+            return []
+        return [{"name": "root", "lock_passwd": False, "ssh_authorized_keys": list(keys)}]

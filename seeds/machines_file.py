@@ -44,7 +44,11 @@ def read_machines(text: str, name: str) -> tuple[Row, ...]:
 
 
 def _from_csv(text: str, name: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    text = text.removeprefix("\ufeff")
+    first = text.split("\n", 1)[0]
+    # Spreadsheets of many countries write semicolons, or tabs.
+    mark = next((m for m in (",", ";", "\t") if m in first), ",")
+    reader = csv.DictReader(io.StringIO(text), strict=True, delimiter=mark)
     entries: list[tuple[str, Mapping[str, Any]]] = []
     try:
         for fields in reader:
@@ -53,7 +57,7 @@ def _from_csv(text: str, name: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
                 raise SeedError(
                     f"{where}: {'more' if None in fields else 'fewer'} fields than the first line "
                     "names",
-                    hint="Put a value that holds commas in double quotes.",
+                    hint=f"Put a value that holds {mark!r} in double quotes.",
                 )
             entries.append((where, {k.strip(): v.strip() for k, v in fields.items() if v.strip()}))
     except csv.Error as error:

@@ -39,7 +39,7 @@ def combined(flags: Mapping[str, Any], files: Sequence[Part]) -> bytes:
     if not files:
         return cloud_config(flags) if flags else NOTHING
     if not flags:
-        return files[0].content if len(files) == 1 else multipart(files)
+        return _one_or_several(files)
     plain = [at for at, file in enumerate(files) if _plain_config(file)]
     pieces = list(files)
     if len(plain) == 1:
@@ -47,7 +47,7 @@ def combined(flags: Mapping[str, Any], files: Sequence[Part]) -> bytes:
         pieces[plain[0]] = Part(file.name, _merged_file(file, flags), CLOUD_CONFIG)
     else:
         pieces.insert(0, part("flags.yaml", cloud_config(flags)))
-    return pieces[0].content if len(pieces) == 1 else multipart(pieces)
+    return _one_or_several(pieces)
 
 
 def merged(base: Mapping[str, Any], added: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -87,8 +87,23 @@ def _merged_file(file: Part, flags: Mapping[str, Any]) -> bytes:
         raise SeedError(f"{file.name} refers to itself in a circle") from None
 
 
+def _one_or_several(pieces: Sequence[Part]) -> bytes:
+    """One piece as it is, where it says itself what it is; else a MIME message."""
+    (first, *more) = pieces
+    start = unpacked(first.content)[:200].decode("utf-8", "replace") if first.type else ""
+    return multipart(pieces) if more or kind_of(start) != first.type else first.content
+
+
+def _name(item: object) -> str | None:
+    """What an entry of a list is known by; None where it is by nothing."""
+    name = item.get("name", item.get("path")) if isinstance(item, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def _plain_config(file: Part) -> bool:
     """Whether flags can be merged into *file*: cloud-config, and a mapping without merge rules."""
+    if file.type not in {"", CLOUD_CONFIG}:
+        return False
     try:
         text = unpacked(file.content).decode()
     except (SeedError, UnicodeDecodeError):
@@ -100,11 +115,11 @@ def _plain_config(file: Part) -> bool:
 
 
 def _joined(base: list[Any], added: list[Any], path: str) -> list[Any]:
-    """Both lists; entries with a name (users, files) must not be there twice with other content."""
-    known = {item.get("name"): item for item in base if isinstance(item, dict) and "name" in item}
+    """Both lists; entries with a name (users) or path must not be twice with other content."""
+    known = {_name(item): item for item in base if _name(item)}
     out = list(base)
     for item in added:
-        name = item.get("name") if isinstance(item, dict) else None
+        name = _name(item)
         if name in known and known[name] != item:
             raise SeedError(
                 f"{path} has {name!r} in the file and from the command line",

@@ -93,6 +93,9 @@ def _check_owner(device: Device, owners: dict[tuple[str, str], str]) -> Iterator
     listed = {str(member.value) for member in members}
     parameters = {name: value for name, _, value in entries(device.fields.get("parameters"))}
     named = [parameters["primary"]] if "primary" in parameters else []
+    for target in _scalars(parameters.get("arp-ip-targets")):
+        if _family(str(target.value)) != 4:
+            yield _at(target, "address", f"{target.value!r} is no address of IPv4")
     for field in ("path-cost", "port-priority"):
         for name, key, value in entries(parameters.get(field)):
             named.append(key)
@@ -122,6 +125,8 @@ def _check_route(route: Node) -> Iterator[Finding]:
 def _check_rule(rule: Node) -> Iterator[Finding]:
     given = {name: value for name, _, value in entries(rule)}
     ends = [given[key] for key in ("from", "to") if key in given]
+    if {_family(str(end.value)) for end in ends} >= {4, 6}:
+        yield _at(rule, "routing-policy", "a rule with addresses of IPv4 and of IPv6")
     if not ends:
         yield _at(rule, "routing-policy", "a rule without from and without to")
     for end in ends:
@@ -131,6 +136,8 @@ def _check_rule(rule: Node) -> Iterator[Finding]:
 
 def _check_names(device: Device) -> Iterator[Finding]:
     match = {name: value for name, _, value in entries(device.fields.get("match"))}
+    if re.search(r"\s", device.name):
+        yield _at(device.key, "interface-name", f"{device.name!r} has a space in it")
     if re.search(r"[*?\[]", device.name) and not match and device.section in {"ethernets", "wifis"}:
         hint = "Add match: {name: ...}, and call it by a label."
         yield _at(device.key, "interface-name", f"{device.name} is a pattern", hint)
@@ -150,6 +157,9 @@ def _check_addresses(device: Device) -> Iterator[Finding]:
     if {"ipv6-address-generation", "ipv6-address-token"} <= fields.keys():
         message = "ipv6-address-generation and ipv6-address-token exclude each other"
         yield _at(fields["ipv6-address-token"], "network-value", message)
+    if "networkmanager" in fields and device.renderer != "NetworkManager":
+        hint = "renderer: NetworkManager"
+        yield _at(device.key, "network-key", "networkmanager is for that renderer alone", hint)
     token = fields.get("ipv6-address-token")
     if token is not None and _family(str(token.value)) != 6:
         yield _at(
@@ -223,7 +233,7 @@ def _check_tunnel(device: Device) -> Iterator[Finding]:
 
 
 def _check_wifi(device: Device) -> Iterator[Finding]:
-    if "access-points" not in device.fields:
+    if not list(entries(device.fields.get("access-points"))):
         yield _at(device.key, "network-required", f"{device.name} has no access-points")
     triggers = [str(node.value) for node in _scalars(device.fields.get("wakeonwlan"))]
     if "default" in triggers and len(triggers) > 1:

@@ -357,38 +357,6 @@ def test_every_module_is_one_of_the_lists_we_know() -> None:
     assert [module for module in MODULE_OF.values() if module not in known] == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "id_", "whole"),
-    [
-        ("ds=nocloud;s=http://192.0.2.1/", "seed-on-command-line", True),
-        ("'ds=nocloud;s=http://192.0.2.1/'", "seed-on-command-line", True),
-        ("ds=nocloud\\;i=golden\\;h=web", "seed-on-command-line", True),
-        ("ds=nocloud-net;seedfrom=http://192.0.2.1/", "seed-on-command-line", True),
-        ("ci.ds=Ec2", "datasource-on-command-line", True),
-        ("ci.datasource=OpenStack", "datasource-on-command-line", True),
-        ("ds=ec2", "datasource-on-command-line", True),
-        ("ci.di.policy=disabled", "disabled-on-command-line", True),
-        ("systemd.mask=cloud-init.service", "disabled-on-command-line", True),
-        ("cloud-config-url=http://192.0.2.1/x", "config-on-command-line", False),
-        ("cc: {datasource_list: [None]} end_cc", "config-on-command-line", False),
-    ],
-)
-def test_a_kernel_command_line_may_be_in_the_way(
-    tmp_path: Path, arguments: str, id_: str, whole: bool
-) -> None:
-    grub = f"menuentry x {{\n linux /vmlinuz root=/dev/vda1 ro {arguments}\n}}\n"
-    found = look(tmp_path, READY | {"/boot/grub/grub.cfg": grub})
-    assert (found[0].id, found[0].path, found[0].whole) == (id_, "/boot/grub/grub.cfg", whole)
-
-
-@pytest.mark.parametrize(
-    "arguments", ["ds=nocloud", "ci.ds=NoCloud", "ci.di.policy=search,maybe=all"]
-)
-def test_a_kernel_command_line_may_be_harmless(tmp_path: Path, arguments: str) -> None:
-    grub = f"menuentry x {{\n linux /vmlinuz root=/dev/vda1 ro {arguments}\n}}\n"
-    assert look(tmp_path, READY | {"/boot/grub/grub.cfg": grub}) == ()
-
-
 @pytest.mark.parametrize("content", ["-> /dev/null", ""])
 def test_a_masked_generator_starts_nothing(tmp_path: Path, content: str) -> None:
     path = "/etc/systemd/system-generators/cloud-init-generator"

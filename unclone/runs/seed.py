@@ -6,8 +6,10 @@ Files are opened and stdin is read here; ``seeds`` interprets them.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,11 @@ from unclone.seeds.blueprint import Blueprint, Row
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
 from unclone.seeds.fleet import write_fleet
+from unclone.seeds.guest_file import GuestFile
 from unclone.seeds.mime import Part
 from unclone.seeds.nic_option import parse_option
 from unclone.seeds.output import Format
+from unclone.seeds.password import generated
 from unclone.seeds.ssh_keys import looks_like_a_key, public_keys
 from unclone.seeds.template import NAME
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 #: Bytes; larger than any file of a seed, so that a device or an endless pipe is refused.
 INPUT_LIMIT = 64 * 1024 * 1024
 
+_MIME_TYPE = re.compile(r"(text|application)/[a-z0-9.+-]+")
 _SUFFIXES = {Format.ISO: ".iso", Format.VFAT: ".img", Format.FOLDER: ".seed"}
 _FAILURES = {
     ExitStatus.FAILED: UncloneError,
@@ -53,11 +58,14 @@ def blueprint_from(given: Mapping[str, Any], source: Source) -> Blueprint:
     return Blueprint(
         users=given["users"],
         ssh_keys=tuple(key for text in given["ssh_keys"] for key in _keys(text, source)),
+        user_keys=_user_keys(given.get("user_keys", ()), source),
         password=_password(given["password_file"], source),
         packages=given["packages"],
         run=given["run"],
         timezone=given["timezone"] or "",
         disk_grow=given["disk_grow"],
+        write_files=tuple(_guest_file(text, source) for text in given.get("write_files", ())),
+        dsmode=given.get("dsmode") or "",
         nics=_described(given, source),
         network_version=int(given["network_version"]),
         user_data=source.parts(given["user_data"]),
@@ -83,14 +91,22 @@ def rows_from(given: Mapping[str, Any], source: Source) -> Sequence[Row]:
             decoded = text.decode()
         except UnicodeDecodeError as error:
             raise SeedError(f"{given['machines']} is not UTF-8") from error
-        return read_machines(decoded, given["machines"])
-    return (
-        Row(
-            hostname=given["hostname"] or "",
-            fqdn=given["fqdn"] or "",
-            instance_id=given["instance_id"] or "",
-            generation=given["generation"],
-        ),
+        rows: Sequence[Row] = read_machines(decoded, given["machines"])
+    else:
+        rows = (_only_row(given),)
+    if given["generate_password"]:
+        if given["password_file"]:
+            raise UsageError("--generate-password and --password-file are two passwords: give one")
+        rows = tuple(replace(row, password=generated()) for row in rows)
+    return rows
+
+
+def _only_row(given: Mapping[str, Any]) -> Row:
+    return Row(
+        hostname=given["hostname"] or "",
+        fqdn=given["fqdn"] or "",
+        instance_id=given["instance_id"] or "",
+        generation=given["generation"],
     )
 
 
@@ -197,8 +213,14 @@ class Source:
         return content
 
     def parts(self, names: Sequence[str]) -> tuple[Part, ...]:
-        """Each file as a piece of user-data."""
-        return tuple(Part("stdin" if n == "-" else Path(n).name, self.read(n)) for n in names)
+        """Each file as a piece of user-data; ``FILE:TYPE`` says its MIME type."""
+        return tuple(self._part(name) for name in names)
+
+    def _part(self, name: str) -> Part:
+        file, _, kind = name.rpartition(":")
+        if not file or not _MIME_TYPE.fullmatch(kind) or Path(name).exists():
+            file, kind = name, ""
+        return Part("stdin" if file == "-" else Path(file).name, self.read(file), kind)
 
 
 def _keys(text: str, source: Source) -> Sequence[str]:
@@ -206,6 +228,27 @@ def _keys(text: str, source: Source) -> Sequence[str]:
     if looks_like_a_key(text):
         return public_keys(text, "--ssh-key")
     return public_keys(source.read(text).decode("utf-8", "replace"), printable(text))
+
+
+def _user_keys(given: Sequence[str], source: Source) -> Mapping[str, tuple[str, ...]]:
+    """``--user-key NAME=FILE|KEY``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text in given:
+        name, separator, key = text.partition("=")
+        if not separator or not name or not key:
+            raise UsageError(f"--user-key {printable(text)}: write --user-key NAME=FILE")
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *_keys(key, source))))
+    return found
+
+
+def _guest_file(text: str, source: Source) -> GuestFile:
+    """``--write-file GUEST_PATH=FILE``, with the permissions that FILE has here."""
+    path, separator, name = text.partition("=")
+    if not separator or not name:
+        raise UsageError(f"--write-file {printable(text)}: write --write-file /etc/x=FILE")
+    content = source.read(name)
+    mode = 0o600 if name == "-" else Path(name).stat().st_mode & 0o777
+    return GuestFile(path, content, mode)
 
 
 def _password(name: str | None, source: Source) -> str:

@@ -52,8 +52,9 @@ SECTIONS = {
         *("--output", "--overwrite", "--dry-run", "--check"),
     ),
     "The machine": (
-        *("--fqdn", "--instance-id", "--generation", "--password-file", "--timezone"),
-        *("--package", "--run", "--disk-grow"),
+        *("--fqdn", "--instance-id", "--generation", "--user-key", "--password-file"),
+        *("--generate-password", "--timezone", "--package", "--run", "--disk-grow"),
+        *("--write-file", "--dsmode"),
     ),
     "Its network": ("--bond", "--vlan", "--definition", "--network-config", "--network-version"),
     "Files of your own": ("--template", "--set", "--meta-data", "--vendor-data"),
@@ -74,6 +75,30 @@ SECTIONS = {
     help="Raise it, and cloud-init takes the machine for a new one.",
 )
 @seed_options
+@click.option(
+    "--user-key",
+    "user_keys",
+    multiple=True,
+    metavar="NAME=FILE|KEY",
+    help="A public key for one --user, or for root; may be repeated.",
+)
+@click.option(
+    "--generate-password",
+    is_flag=True,
+    help="Make a password for every --user, print it once, and put its hash into the seed.",
+)
+@click.option(
+    "--write-file",
+    "write_files",
+    multiple=True,
+    metavar="PATH=FILE",
+    help="Write FILE in the guest at PATH, with FILE's permissions; may be repeated.",
+)
+@click.option(
+    "--dsmode",
+    type=click.Choice(["local", "net"]),
+    help="Use the seed before the network is up (local), or after.",
+)
 @click.option(
     "--nic",
     "nics",
@@ -176,12 +201,24 @@ def command(
     refused = any(result.refused for result in results)
     if not (refused or given["dry_run"]):
         settle(ctx, ExitStatus.DONE, [f"{result.path}: written" for result in results])
+    made = given["generate_password"] and not (refused or given["dry_run"])
+    passwords = [row.password if made else "" for row in rows]
     if as_json:
-        print_document("unclone.seed/1", [_to_json(r, kind, refused=refused) for r in results])
+        print_document(
+            "unclone.seed/1",
+            [
+                _to_json(result, kind, refused=refused)
+                | ({"generated_password": password} if password else {})
+                for result, password in zip(results, passwords, strict=True)
+            ],
+        )
     else:
         if not quiet or refused:
             _show_findings([(r.path, f) for r in results for f in r.findings])
         _show(results, kind, refused=refused, verbose=verbose)
+        for result, password in zip(results, passwords, strict=True):
+            if password:
+                click.echo(printable(f"{result.path}: password {password}"))
     ctx.exit(ExitStatus.REFUSED if refused else ExitStatus.DONE)
 
 
@@ -196,6 +233,8 @@ def _to_stdout(
 ) -> ExitStatus:
     if as_json or len(rows) != 1 or given["machines"]:
         raise click.UsageError("--output - writes one seed to stdout, and nothing else")
+    if given["generate_password"]:
+        raise click.UsageError("--output - leaves no place for the --generate-password")
     if sys.stdout.isatty():
         raise click.UsageError("--output - writes an image: send it to a file or a pipe")
     _, seed = blueprint.seed(rows[0])
