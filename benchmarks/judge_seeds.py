@@ -63,11 +63,15 @@ def judge_user_data(content: bytes) -> tuple[str, str]:
         try:
             rendered = templater.render_string(text, {"v1": {}, "ds": {}})
         except jinja2.UndefinedError:
-            return "", ""  # the guest knows more than the judge
+            rendered = text.partition("\n")[2]  # the guest knows more than the judge
+            if rendered.lstrip().startswith("{"):
+                return "", ""
         known = handlers.type_from_starts_with(rendered)
         return ("", "") if known else ("lost", "no header in the rendered template")
     if kind.startswith("text/x-include"):
-        lines = [re.sub("^#include(-once)?", "", line).strip() for line in text.splitlines()]
+        lines = [
+            re.sub("^#include(-once)?", "", line.strip()).strip() for line in text.splitlines()
+        ]
         wrong = [x for x in lines if x and not re.match(r"#|/|(https?|ftps?|file)://", x)]
         return ("lost", f"no URL: {wrong[0]}") if wrong else ("", "")
     return "", ""
@@ -129,7 +133,7 @@ def judge_network(content: bytes) -> tuple[str, str]:
     inner = data.get("network", data)
     if inner == {"config": "disabled"} or inner.get("config") == "disabled":
         return "", ""
-    if re.search(rb"(set-)?name: *[\"'][^\"']*(\\[nt]|[\n\t])", content):
+    if re.search(rb'name: *"([^"\\]|\\.)*(\\[nt]|[\n\t])', content):
         return "lost", "a name that the kernel takes for no interface"
     if inner.get("version") == 2 and NETPLAN:
         return judge_by_netplan(inner)

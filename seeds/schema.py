@@ -194,6 +194,9 @@ def _leaf(error: ValidationError) -> ValidationError:
 def _finding(
     file: str, node: Node, path: Sequence[str | int], error: ValidationError, release: str
 ) -> Finding:
+    severity = Severity.WARNING  # cloud-init says so in its log, and goes on
+    if file == "network-config" and error.validator == "type" and _is_deep(error.instance):
+        severity = Severity.ERROR  # it takes what belongs there apart, and stops
     where = ".".join(str(step) for step in path) or "the document"
     message = f"{where}: {_words(error)}"
     if error.validator == "additionalProperties":
@@ -203,11 +206,15 @@ def _finding(
     return values.at(
         file,
         node,
-        Severity.WARNING,  # cloud-init says so in its log, and goes on
+        severity,
         "schema",
         message,
         f"This is the schema of cloud-init {release}; see its reference.",
     )
+
+
+def _is_deep(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _words(error: ValidationError) -> str:

@@ -64,8 +64,11 @@ def devices(sections: Iterable[tuple[str, Node]], renderer: str) -> Iterator[Dev
 
 def check(found: Iterable[Device]) -> Iterator[Finding]:
     """Findings for all devices of one file."""
+    found = list(found)
     owners: dict[tuple[str, str], str] = {}
+    below = {str(each.fields["link"].value) for each in found if "link" in each.fields}
     for device in found:
+        yield from _check_functions(device, below)
         if device.section in _OWNERS:
             yield from _check_owner(device, owners)
         for route in _mappings(device.fields.get("routes")):
@@ -142,11 +145,20 @@ def _check_names(device: Device) -> Iterator[Finding]:
         hint = "Add match: {name: ...}, and call it by a label."
         yield _at(device.key, "interface-name", f"{device.name} is a pattern", hint)
     drivers = _scalars(match.get("driver"))
-    wrong = [node for node in drivers if re.search(r"\s", str(node.value))]
+    names = _scalars(match.get("name"))
+    wrong = [node for node in (*drivers, *names) if re.search(r"\s", str(node.value))]
     if isinstance(match.get("driver"), yaml.SequenceNode) and not drivers:
         wrong = [match["driver"]]
     for node in wrong:
-        yield _at(node, "network-value", "driver is no name of drivers")
+        yield _at(node, "network-value", "this matches no card: names have no spaces")
+
+
+def _check_functions(device: Device, below: set[str]) -> Iterator[Finding]:
+    for key in ("embedded-switch-mode", "delay-virtual-functions-rebind"):
+        has_none = "virtual-function-count" not in device.fields and device.name not in below
+        if key in device.fields and has_none:
+            message = f"{key} is for cards with virtual functions, and {device.name} has none"
+            yield _at(device.fields[key], "network-key", message)
 
 
 def _check_addresses(device: Device) -> Iterator[Finding]:
@@ -157,9 +169,16 @@ def _check_addresses(device: Device) -> Iterator[Finding]:
     if {"ipv6-address-generation", "ipv6-address-token"} <= fields.keys():
         message = "ipv6-address-generation and ipv6-address-token exclude each other"
         yield _at(fields["ipv6-address-token"], "network-value", message)
-    if "networkmanager" in fields and device.renderer != "NetworkManager":
-        hint = "renderer: NetworkManager"
-        yield _at(device.key, "network-key", "networkmanager is for that renderer alone", hint)
+    backend = {name: value for name, _, value in entries(fields.get("networkmanager"))}
+    if device.section == "nm-devices":
+        given = {name for name, _, _ in entries(backend.get("passthrough"))}
+        if "connection.type" not in given:
+            message = f"{device.name} has no connection.type in its passthrough"
+            yield _at(device.key, "network-required", message)
+    elif backend and str(getattr(fields.get("renderer"), "value", "")) != "NetworkManager":
+        # cloud-init sorts the keys, so netplan meets the file's own renderer too late.
+        message = "networkmanager needs its renderer in the device itself"
+        yield _at(device.key, "network-key", message, "renderer: NetworkManager")
     token = fields.get("ipv6-address-token")
     if token is not None and _family(str(token.value)) != 6:
         yield _at(

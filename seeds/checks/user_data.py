@@ -175,6 +175,9 @@ def _unknown(file: str, text: str) -> Finding:
 def _check_template(file: str, text: str) -> Iterator[Finding]:
     """``## template: jinja``: only the guest can render it, but its second line is known."""
     _, _, rest = text.lstrip().partition("\n")
+    broken = _broken_jinja(text)
+    if broken:
+        yield _finding(file, broken, "jinja", "a Jinja tag that does not end: cloud-init drops all")
     # What statements and comments of Jinja leave there is known to the guest alone.
     if not kind_of(rest) and not rest.lstrip().startswith(("{%", "{#", "{{")):
         yield _finding(
@@ -184,6 +187,20 @@ def _check_template(file: str, text: str) -> Iterator[Finding]:
             "after '## template: jinja' comes no header that cloud-init knows",
             f"The header goes into the second line. {_HEADER_HINT}",
         )
+
+
+def _broken_jinja(text: str) -> int:
+    """The line of a tag that another tag or the end of the text comes before the end of, or 0."""
+    if "raw" in text:
+        return 0
+    for match in re.finditer(r"\{([%{#])", text):
+        end = {"%": "%}", "{": "}}", "#": "#}"}[match[1]]
+        rest = text[match.end() :]
+        following = re.search(r"\{[%{]", rest)
+        limit = following.start() if following and match[1] == "%" else len(rest)
+        if end not in rest[:limit]:
+            return text.count("\n", 0, match.start()) + 1
+    return 0
 
 
 def _check_archive(file: str, text: str, schema: Schema | None) -> Iterator[Finding]:
