@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-packaging lint format fuzz bench system-packages venv clean distclean
+.PHONY: help demo test test-fast test-confined test-packaging lint format fuzz kills bench system-packages venv clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ test: venv ## Every test: real guests, real boots (about half an hour without KV
 
 test-fast: venv ## The tests that start no virtual machine and are not slow, on all processors
 	@$(PYTEST) -n auto -m "not appliance and not guest and not boot and not slow"
+
+test-confined: venv ## The direct engine's tests with bwrap: no FUSE, no privilege, one folder to write to
+	@folder=$$(mktemp -d) && bwrap --unshare-all --uid 1000 --gid 1000 --ro-bind / / --proc /proc --dev /dev \
+		--bind $$folder $$folder --setenv TMPDIR $$folder --setenv HOME $$folder setpriv --no-new-privs -- \
+		$(BIN)/python -m pytest -q -p no:cacheprovider -n auto tests/images/engines tests/images/test_qcow2_overlay.py \
+		-m "not appliance and not guest and not boot and not slow"; status=$$?; rm -rf $$folder; exit $$status
 
 test-packaging: venv ## Wheel, sdist, README's commands, lowest versions, Debian 13 (minutes)
 	@$(PYTEST) -m packaging
@@ -42,6 +48,9 @@ format: venv ## Let ruff format the code and fix what it can
 
 fuzz: venv ## 2,000 damaged file systems for the direct engine (minutes)
 	@$(BIN)/python -m benchmarks.fuzz_direct --images 2000
+
+kills: venv ## 120 kills and signals while the direct engine changes an image (minutes)
+	@$(BIN)/python -m benchmarks.kills --count 120
 
 bench: venv ## Wall time against virt-sysprep on copies of the same image
 	@$(BIN)/python -m benchmarks.sanitize_vs_virt_sysprep
