@@ -111,7 +111,9 @@ class Pool:
         self._avoided = avoided or Avoided()
         self._ledger = ledger
         self._key = key
-        self._handed: set[tuple[str, str]] = set()
+        #: Hashes of the kinds and values that the ledger does not have: ten thousand machines have
+        #: a hundred thousand. Where two should share one, another value is drawn.
+        self._handed: set[int] = set()
         self._names: set[str] = set()
 
     @property
@@ -155,18 +157,20 @@ class Pool:
 
     def takes(self, kind: str, value: str, machine: str) -> bool:
         """Claim *value* for *machine*; False when it is taken."""
-        if (kind, value) in self._handed or self._avoided.has(kind, value):
+        key = hash((kind, value))
+        if key in self._handed or self._avoided.has(kind, value):
             return False
         if self._ledger and self._ledger.holder(kind, value) not in {"", machine}:
             return False
-        self._handed.add((kind, value))
+        self._handed.add(key)
         return True
 
     def takes_recorded(self, kind: str, value: str) -> bool:
         """Claim what the ledger says is the machine's own; False when it was claimed already."""
-        if (kind, value) in self._handed:
+        key = hash((kind, value))
+        if key in self._handed:
             return False
-        self._handed.add((kind, value))
+        self._handed.add(key)
         return True
 
     def write(self, name: str, source: str, identities: Iterable[Identity]) -> None:
@@ -175,7 +179,9 @@ class Pool:
             return
         if self._ledger.machine(name):
             self._ledger.forget(name)
-        self._ledger.record(name, source, identities)
+        known = tuple(identities)
+        self._ledger.record(name, source, known)
+        self._handed.difference_update(hash((one.kind, one.value)) for one in known)
 
 
 class Allocation:

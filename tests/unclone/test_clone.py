@@ -285,12 +285,11 @@ def test_another_executor_can_make_the_machines(golden: Path) -> None:
     context = multiprocessing.get_context("fork")
     ended: list[str] = []
     with ProcessPoolExecutor(2, mp_context=context) as executor:
-        runs = run.clone(
-            order,
+        runs = run.Run(
             LineProgress(io.StringIO()),
             executor=executor,
             on_done=lambda done: ended.append(done.image),
-        )
+        ).clone(order)
         assert executor.submit(int, "7").result() == 7  # it is not shut down
     assert [each.error for each in runs] == [None, None]
     assert sorted(ended) == [str(golden.parent / "vms" / name) for name in order.names]
@@ -300,7 +299,7 @@ def test_another_executor_can_make_the_machines(golden: Path) -> None:
 def test_the_failure_of_another_executor_is_that_of_a_machine(golden: Path) -> None:
     order = Order(Request(golden), ("web-1", "web-2"), golden.parent / "vms")
     stream = io.StringIO()
-    runs = run.clone(order, LineProgress(stream), executor=Broken())
+    runs = run.Run(LineProgress(stream), executor=Broken()).clone(order)
     assert [str(each.error) for each in runs] == ["no worker", "no worker"]
     assert "web-2: internal error: OSError: no worker" in stream.getvalue()
     assert list((golden.parent / "vms").iterdir()) == []

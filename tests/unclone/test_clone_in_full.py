@@ -50,7 +50,7 @@ def test_xfs_and_btrfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = Order(Request(golden), ("web-1",), tmp_path / "vms")
     monkeypatch.setattr(running, "STAMPED_FROM", 1)
     listener = Listener()
-    (run,) = running.clone(order, listener)
+    (run,) = running.Run(listener).clone(order)
     assert run.error is None
     assert run.result is not None
     told = [each for each in listener.said if "by itself" in each]

@@ -18,7 +18,7 @@ from tests.unclone.test_clone import DOMAIN, MAC
 from unclone.images import clock
 from unclone.runs.clone import preparing
 from unclone.runs.clone.order import Order
-from unclone.runs.clone.run import clone
+from unclone.runs.clone.run import Run
 from unclone.runs.listener import NullListener
 from unclone.runs.request import Request
 from unclone.runs.sanitize import sanitize
@@ -54,18 +54,6 @@ class Batch(NullListener):
     def say(self, message: str) -> None:
         self.said.append(message)
 
-    def expect(self, images: int) -> None:
-        pass
-
-    def begin(self, label: str) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
-
-    def tick(self) -> None:
-        pass
-
     def fail(self, message: str, hint: str = "") -> None:
         self.said.append(f"{message} {hint}")
 
@@ -100,7 +88,7 @@ def test_ten_machines_are_what_full_runs_make(tmp_path: Path, kind: str) -> None
     )
     listener = Batch()
     with clock.fixed(1_700_000_000):
-        runs = clone(order, listener)
+        runs = Run(listener).clone(order)
         assert [each.error for each in runs] == [None] * 10
         assert not any("by itself" in text for text in listener.said), listener.said
         record = json.loads(next(tmp_path.glob("*.prepared-*.json")).read_text())

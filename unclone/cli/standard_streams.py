@@ -100,16 +100,15 @@ def settle_runs(
     """As :func:`settle`, for *runs*; without *changing* all there is to them is the report."""
     from unclone.runs import failures  # noqa: PLC0415 (not for --help)
 
-    done = list(runs)
-    status = failures.worst(each.status for each in done)
-    if not changing:
+    status, lines = ExitStatus.DONE, []
+    for each in runs:
+        status = failures.worst([status, each.status])
+        what = failures.describe(each.error) if each.error else each.to_json()["status"]
+        lines.append(f"{each.image}: {what}")
+    if changing:
+        settle(ctx, status, lines)
+    else:
         settle(ctx, status or ExitStatus.FAILED)
-        return
-    outcomes = [
-        f"{each.image}: {failures.describe(each.error) if each.error else each.to_json()['status']}"
-        for each in done
-    ]
-    settle(ctx, status, outcomes)
 
 
 def outcomes(ctx: click.Context) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from unclone.images.errors import ExitStatus
 from unclone.runs import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from unclone.cli.progress import Progress
     from unclone.runs.clone.making import Machine
@@ -290,28 +290,27 @@ def _fleet(
     path: Path,
     given: dict[str, Any],
     progress: Progress,
-    **how: Any,  # noqa: ANN401 (those of clone_fleet)
-) -> list[CompletedRun[Machine]]:
+    **how: Any,  # noqa: ANN401 (those of Run)
+) -> Sequence[CompletedRun[Machine]]:
     from unclone.runs.clone import fleet_file  # noqa: PLC0415 (engines and formats come with it: not for --help)
     from unclone.runs.clone.fleet import How, orders_of  # noqa: PLC0415 (likewise)
-    from unclone.runs.clone.run import clone_fleet  # noqa: PLC0415 (likewise)
+    from unclone.runs.clone.run import Run  # noqa: PLC0415 (likewise)
 
     fleet = fleet_file.read(path)
     asking = options.asking(progress) if given["ask_passphrase"] else None
     orders = orders_of(fleet, How(given["folder"], given["replace"], given["dry_run"], asking))
-    done = clone_fleet(orders, progress, **how)
-    return [done[name] for name in fleet.names if name in done]
+    return Run(progress, **how).clone_fleet(orders, fleet.names)
 
 
 def _one(
     golden: Path,
     given: dict[str, Any],
     progress: Progress,
-    **how: Any,  # noqa: ANN401 (those of clone)
-) -> list[CompletedRun[Machine]]:
-    from unclone.runs.clone.run import clone  # noqa: PLC0415 (engines and formats come with it: not for --help)
+    **how: Any,  # noqa: ANN401 (those of Run)
+) -> Sequence[CompletedRun[Machine]]:
+    from unclone.runs.clone.run import Run  # noqa: PLC0415 (engines and formats come with it: not for --help)
 
-    return clone(_order(golden, given, progress), progress, **how)
+    return Run(progress, **how).clone(_order(golden, given, progress))
 
 
 def _order(golden: Path, given: dict[str, Any], progress: Progress) -> Order:

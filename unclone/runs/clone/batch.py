@@ -110,6 +110,17 @@ class Batch:
         intent = _read_json(self.hidden(name) / _INTENT)
         return _decided(intent)
 
+    def identity(self, name: str) -> MachineIdentity:
+        """What :meth:`begin` wrote down of the machine *name*. Raises UncloneError."""
+        found = self.decided(name)
+        if found is None:
+            raise UncloneError(
+                f"what was decided for {printable(name)} is not in {shown(self.hidden(name))} "
+                "any more",
+                hint="Leave hidden folders alone while machines are made, and run again.",
+            )
+        return found
+
     def begin(self, identity: MachineIdentity) -> None:
         """Write down what *identity*'s machine will be; durable after :meth:`sync`."""
         hidden = self.hidden(identity.name)

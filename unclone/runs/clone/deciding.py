@@ -106,15 +106,16 @@ def decide(
     ledger: Ledger | None,
     batch: Batch,
     refused: Callable[[str, UncloneError], None],
-) -> list[list[MachineIdentity]]:
-    """The record of each machine *wanted*; in the ledger, and written down in *batch*.
+) -> list[list[str]]:
+    """Decide who each machine *wanted* is: in the ledger, and written down in *batch*.
 
-    For all of them at once, or for none. *refused* is called with the name of each that cannot be.
+    For all of them at once, or for none. Returns the names of those that are decided, by order.
+    *refused* is called with the name of each that cannot be.
     """
     decided, own = [], []
     with pool.handing_out():
         for order, golden, names in wanted:
-            identities = []
+            begun = []
             for name in names:
                 try:
                     before = batch.left_over(name)
@@ -129,8 +130,8 @@ def decide(
                     refused(name, error)
                 else:
                     batch.begin(identity)
-                    identities.append(identity)
-            decided.append(identities)
+                    begun.append(name)
+            decided.append(begun)
         batch.sync()
     batch.own_rows.update(own)
     return decided

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import MadeFrom, Order
     from unclone.runs.listener import BatchListener
-    from unclone.sanitize.identities.machine import MachineIdentity
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,19 @@ class Job:
     order: Order
     golden: Golden
     source: MadeFrom
-    identity: MachineIdentity
+    name: str
     batch: Batch
 
     def __call__(self) -> Machine:
         """Make it."""
-        listener = current_listener()
+        identity = self.batch.identity(self.name)
         return making.make(
-            self.order, self.golden, self.source, self.identity, self.batch, listener
+            self.order, self.golden, self.source, identity, self.batch, current_listener()
         )
 
     def __str__(self) -> str:
         """Its folder."""
-        return os.fspath(self.batch.path(self.identity.name))
+        return os.fspath(self.batch.path(self.name))
 
 
 def execute(

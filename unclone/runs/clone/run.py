@@ -7,6 +7,7 @@ import stat
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
@@ -18,6 +19,7 @@ from unclone.runs.clone.deciding import Share
 from unclone.runs.clone.job import Job, execute
 from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
 from unclone.runs.clone.order import Mode, made_from
+from unclone.runs.clone.outcomes import Outcomes
 from unclone.runs.clone.presence import Presence, recorded
 from unclone.runs.completed import CompletedRun
 from unclone.runs.listener import NullListener
@@ -27,93 +29,61 @@ from unclone.runs.worker_pool import default_jobs
 STAMPED_FROM = 8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Executor
-    from pathlib import Path
 
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import Order
     from unclone.runs.listener import BatchListener
-    from unclone.sanitize.identities.machine import MachineIdentity
-
-
-def clone(
-    order: Order,
-    listener: BatchListener | None = None,
-    *,
-    jobs: int | None = None,
-    executor: Executor | None = None,
-    on_error: Callable[[BaseException], None] = lambda _: None,
-    on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None,
-    register: Callable[[Machine], Machine] | None = None,
-) -> list[CompletedRun[Machine]]:
-    """Make the machines of *order* that are not there; what became of each, in its order.
-
-    Raises ``UncloneError`` when none can be made. The failure of one machine stops no other.
-    *executor* makes them instead of this host's processes: what it is given can be pickled.
-    *on_done* is called with each as it comes. *register* is called with each that is made or there
-    already, and returns it (``libvirt.register``).
-    """
-    run = _Run(
-        listener or NullListener(),
-        jobs or default_jobs(),
-        executor,
-        on_error,
-        on_done,
-        register,
-        is_fleet=False,
-    )
-    done = run.make([order])
-    return [done[name] for name in order.names if name in done]
-
-
-def clone_fleet(
-    orders: Sequence[Order],
-    listener: BatchListener | None = None,
-    *,
-    jobs: int | None = None,
-    executor: Executor | None = None,
-    on_error: Callable[[BaseException], None] = lambda _: None,
-    on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None,
-    register: Callable[[Machine], Machine] | None = None,
-) -> dict[str, CompletedRun[Machine]]:
-    """As :func:`clone`, of several *orders*: what became of each machine, by its name.
-
-    All have the same folder, ledger, key, and whether it is a dry run. What is wrong with one
-    order, or with a machine that is there, stops no other.
-    """
-    run = _Run(
-        listener or NullListener(),
-        jobs or default_jobs(),
-        executor,
-        on_error,
-        on_done,
-        register,
-        is_fleet=True,
-    )
-    return run.make(orders)
 
 
 @dataclass
-class _Run:
-    listener: BatchListener
-    jobs: int
-    executor: Executor | None
-    on_error: Callable[[BaseException], None]
-    on_done: Callable[[CompletedRun[Machine]], None]
-    register: Callable[[Machine], Machine] | None
-    #: Whether what stops one machine stops no other, even before any is made.
-    is_fleet: bool
-    done: dict[str, CompletedRun[Machine]] = field(default_factory=dict)
+class Run:
+    """How machines are made, from one order or several.
 
-    def make(self, orders: Sequence[Order]) -> dict[str, CompletedRun[Machine]]:
+    *executor* makes them instead of up to *jobs* processes of this host: what it is given can be
+    pickled. *on_done* is called with each as it comes. *register* is called with each that is
+    made or there already, and returns it (``libvirt.register``).
+    """
+
+    listener: BatchListener = field(default_factory=NullListener)
+    jobs: int | None = None
+    executor: Executor | None = None
+    on_error: Callable[[BaseException], None] = lambda _: None
+    on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None
+    register: Callable[[Machine], Machine] | None = None
+    _done: Outcomes = field(default_factory=Outcomes, init=False)
+    #: Whether what stops one machine stops no other, even before any is made.
+    _is_fleet: bool = field(default=False, init=False)
+
+    def clone(self, order: Order) -> Outcomes:
+        """Make the machines of *order* that are not there; what became of each, in its order.
+
+        Raises ``UncloneError`` when none can be made. The failure of one machine stops no other.
+        """
+        self._done, self._is_fleet = Outcomes(order.names), False
+        self._make_all([order])
+        return self._done
+
+    def clone_fleet(self, orders: Sequence[Order], names: Sequence[str] = ()) -> Outcomes:
+        """As :meth:`clone`, of several *orders*; what became of each machine, as *names* list them.
+
+        All have the same folder, ledger, key, and whether it is a dry run. What is wrong with one
+        order, or with a machine that is there, stops no other.
+        """
+        listed = names or [name for order in orders for name in order.names]
+        self._done, self._is_fleet = Outcomes(listed), True
+        self._make_all(orders)
+        return self._done
+
+    def _make_all(self, orders: Sequence[Order]) -> None:
         seen: set[str] = set()
         for order in orders:
             deciding.check_names(order, seen)
         shares = self._look(orders)
         if not shares:
-            return self.done
+            return
         first = shares[0].order
         folder = first.folder.absolute()
         if first.dry_run:
@@ -125,7 +95,7 @@ class _Run:
                 for share in shares:
                     for name, done in rehearsal.of(share):
                         self._end(name, done)
-            return self.done
+            return
         with Batch(folder) as batch:
             self._sort_out(shares, batch.folder)
             replaced: list[str] = []
@@ -140,13 +110,12 @@ class _Run:
                         decided = deciding.decide(
                             wanted, pool, ledger, batch, partial(self._refuse, batch.folder)
                         )
-                for share, identities in zip(shares, decided, strict=True):
-                    self._make(share, identities, batch)
-                    if any(each.interrupted for each in self.done.values()):
+                for share, names in zip(shares, decided, strict=True):
+                    self._make(share, names, batch)
+                    if self._done.interrupted:
                         break
             finally:
                 settle(batch, replaced, first.ledger)
-        return self.done
 
     def _look(self, orders: Sequence[Order]) -> list[Share]:
         """The orders whose golden image can be opened; each image is opened once."""
@@ -188,29 +157,23 @@ class _Run:
                     self._end(name, CompletedRun(os.fspath(folder / name), result=found))
             share.source = replace(share.source, asked=presence.asked())
 
-    def _make(self, share: Share, identities: Sequence[MachineIdentity], batch: Batch) -> None:
-        names = {os.fspath(batch.path(each.name)): each.name for each in identities}
-
-        def end(done: CompletedRun[Machine]) -> None:
-            self._end(names[done.image], done)
-
+    def _make(self, share: Share, names: Sequence[str], batch: Batch) -> None:
         order, golden, source = share.order, share.golden, share.source
-        if _stamped(share, identities, batch, self.listener, end):
+        if self._stamped(share, names, batch):
             return
-        if identities and order.mode is Mode.OVERLAY:
+        if names and order.mode is Mode.OVERLAY:
             protect(order)
-        jobs = [Job(order, golden, source, each, batch) for each in identities]
         execute(
-            jobs,
+            [Job(order, golden, source, name, batch) for name in names],
             self.executor,
             self.listener,
-            workers=1 if order.request.passphrase else self.jobs,
+            workers=1 if order.request.passphrase else self.jobs or default_jobs(),
             on_error=self.on_error,
-            on_done=end,
+            on_done=self._made,
         )
 
     def _refuse(self, folder: Path, name: str, error: UncloneError) -> None:
-        if not self.is_fleet:
+        if not self._is_fleet:
             raise error
         path = os.fspath(folder / name)
         self.listener.begin(path)
@@ -218,72 +181,64 @@ class _Run:
         self.listener.finish()
         self._end(name, CompletedRun(path, error=error))
 
+    def _made(self, done: CompletedRun[Machine]) -> None:
+        self._end(Path(done.image).name, done)
+
     def _end(self, name: str, done: CompletedRun[Machine]) -> None:
         if self.register is not None and done.result and done.result.status != "planned":
             done = replace(done, result=self.register(done.result))
-        self.done[name] = done
+        self._done.add(name, done)
         self.on_done(done)
 
+    def _stamped(self, share: Share, names: Sequence[str], batch: Batch) -> bool:
+        """Stamp the machines; False, and nothing done, where each has to be sanitised."""
+        order, golden, source = share.order, share.golden, share.source
+        if order.mode is not Mode.OVERLAY or len(names) < STAMPED_FROM:
+            return False
+        from unclone.runs.clone import preparing, stamping  # noqa: PLC0415 (only for many)
 
-def _stamped(
-    share: Share,
-    identities: Sequence[MachineIdentity],
-    batch: Batch,
-    listener: BatchListener,
-    on_done: Callable[[CompletedRun[Machine]], None],
-) -> bool:
-    """Stamp the machines; False, and nothing done, where each has to be sanitised."""
-    order, golden, source = share.order, share.golden, share.source
-    if order.mode is not Mode.OVERLAY or len(identities) < STAMPED_FROM:
-        return False
-    from unclone.runs.clone import preparing, stamping  # noqa: PLC0415 (only for many)
-
-    try:
-        prepared = preparing.prepared(order, golden, source, listener)
-    except preparing.NotStampedError as reason:
-        listener.say(
-            f"each of {len(identities)} machines is sanitised by itself, which takes at least "
-            f"{share.looked:.1f} s: {reason}"
-        )
-        return False
-    listener.expect(len(identities))
-    stamper = stamping.Stamper(order, golden, source, prepared)
-    pending = [
-        identities[start : start + stamping.CHUNK]
-        for start in range(0, len(identities), stamping.CHUNK)
-    ]
-    while pending:
-        chunk = pending.pop(0)
         try:
-            made = stamper.make(chunk, batch, listener.tick)
-        except Exception as error:  # noqa: BLE001 (the other machines are still made)
-            unmade = [each for each in chunk if batch.hidden(each.name).exists()]
-            for identity in unmade:
-                batch.clear(identity.name)
-            if len(chunk) > 1:  # one of them: which, shows when each is made by itself
-                made = [_appeared(batch.path(each.name)) for each in chunk if each not in unmade]
-                _tell(made, listener, on_done)
-                pending[:0] = [[identity] for identity in unmade]
+            prepared = preparing.prepared(order, golden, source, self.listener)
+        except preparing.NotStampedError as reason:
+            self.listener.say(
+                f"each of {len(names)} machines is sanitised by itself, which takes at least "
+                f"{share.looked:.1f} s: {reason}"
+            )
+            return False
+        self.listener.expect(len(names))
+        stamper = stamping.Stamper(order, golden, source, prepared)
+        pending = [
+            names[start : start + stamping.CHUNK] for start in range(0, len(names), stamping.CHUNK)
+        ]
+        while pending:
+            chunk = pending.pop(0)
+            try:
+                made = stamper.make(
+                    [batch.identity(name) for name in chunk], batch, self.listener.tick
+                )
+            except Exception as error:  # noqa: BLE001 (the other machines are still made)
+                unmade = [name for name in chunk if batch.hidden(name).exists()]
+                for name in unmade:
+                    batch.clear(name)
+                if len(chunk) > 1:  # one of them: which, shows when each is made by itself
+                    self._tell(_appeared(batch.path(each)) for each in chunk if each not in unmade)
+                    pending[:0] = [[name] for name in unmade]
+                    continue
+                path = os.fspath(batch.path(chunk[0]))
+                self.listener.begin(path)
+                self.listener.fail(failures.describe(error), failures.hint_of(error))
+                self.listener.finish()
+                self._made(CompletedRun(path, error=error))
                 continue
-            path = os.fspath(batch.path(chunk[0].name))
-            listener.begin(path)
-            listener.fail(failures.describe(error), failures.hint_of(error))
-            listener.finish()
-            on_done(CompletedRun(path, error=error))
-            continue
-        _tell(made, listener, on_done)
-    return True
+            self._tell(made)
+        return True
 
-
-def _tell(
-    made: Sequence[Machine],
-    listener: BatchListener,
-    on_done: Callable[[CompletedRun[Machine]], None],
-) -> None:
-    for each in made:
-        listener.begin(os.fspath(each.path))
-        listener.finish()
-        on_done(CompletedRun(os.fspath(each.path), result=each))
+    def _tell(self, made: Iterable[Machine]) -> None:
+        for each in made:
+            path = os.fspath(each.path)
+            self.listener.begin(path)
+            self.listener.finish()
+            self._made(CompletedRun(path, result=each))
 
 
 def _appeared(path: Path) -> Machine:

@@ -19,7 +19,7 @@ from tests.unclone.test_clone_stamped import Batch as Listener
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.runs.clone.order import Mode, Order, SeedPolicy, made_from
 from unclone.runs.clone.presence import Presence
-from unclone.runs.clone.run import clone
+from unclone.runs.clone.run import Run
 from unclone.runs.request import Request
 from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.options import Options
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Order:
     make_disk(folder / "golden.qcow2", [Part("ext4", uuid=UUID, tree=TREE)], form="qcow2")
     (folder / "golden.xml").write_text(DOMAIN.format(folder=folder, mac=MAC))
     order = order_in(folder)
-    (run,) = clone(order, Listener())
+    (run,) = Run(Listener()).clone(order)
     assert run.error is None
     return order
 
