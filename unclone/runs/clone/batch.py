@@ -253,7 +253,7 @@ def _decided(intent: dict[str, Any] | None) -> MachineIdentity | None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
-            value = json.loads(file.read(_RECORD_LIMIT))
+            value = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _RECORD_LIMIT)))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
