@@ -42,7 +42,8 @@ def plan_definition(
 ) -> DefinitionPlan:
     """Decide about every field of *definition*. *disks*: old path or label to new path.
 
-    A disk whose new path is the old one has been made the new machine's where it is.
+    A file of UEFI variables may be among them. A disk whose new path is the old one has been made
+    the new machine's where it is.
 
     Raises RefusedError for addresses that are wrong or used twice, UsageError for a disk that the
     definition has not got.
@@ -69,7 +70,8 @@ def plan_definition(
             new = field.value
         elif _follows(field):
             substitution = substitution or Substitution(definition.name, identities)
-            new = _followed(field, substitution, identities)
+            moved_to = moves.get(field.value) if field.rule.kind is FieldKind.FIRMWARE else None
+            new = moved_to or _followed(field, substitution, identities)
         else:
             new = _decide(definition, field, identities, moves, extra.get(number, ""))
         planned[number] = PlannedField(field, new)
@@ -265,8 +267,9 @@ def _mac_notes(definition: Definition, extra: Mapping[int, str]) -> Iterator[Not
 
 def _require_known_disks(definition: Definition, moves: Mapping[str, str]) -> None:
     known = {name for field in _moving(definition) for name in (field.value, field.label)}
+    stores = {f.value for f in definition.fields if f.rule.kind is FieldKind.FIRMWARE}
     for old in moves:
-        if old not in known:
+        if old not in known | stores:
             has = ", ".join(sorted(printable(name, 200) for name in known if name)) or "none"
             raise UsageError(
                 f"{definition.source.shown} has no disk '{printable(old, 200)}'",

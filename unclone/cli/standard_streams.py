@@ -101,10 +101,11 @@ def settle_runs(
     from unclone.runs import failures  # noqa: PLC0415 (not for --help)
 
     status, lines = ExitStatus.DONE, []
-    for each in runs:
+    for each in runs:  # once: there may be many
         status = failures.worst([status, each.status])
-        what = failures.describe(each.error) if each.error else each.to_json()["status"]
-        lines.append(f"{each.image}: {what}")
+        if changing:
+            what = failures.describe(each.error) if each.error else each.to_json()["status"]
+            lines.append(f"{each.image}: {what}")
     if changing:
         settle(ctx, status, lines)
     else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
+from unclone.sanitize.definitions import associated_files as beside_it
 from unclone.sanitize.definitions.associated_files import appearing, require_free
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
@@ -57,6 +58,10 @@ class Request:
     unchecked: bool = False  # with virtio: without a look into the guest
     dry_run: bool = False
     overwrite: bool = False
+    #: Where ``output``'s folder will be when everything in it is complete.
+    home: Path | None = None
+    #: What the UEFI variables are copied from instead of the source machine's.
+    nvram: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +268,7 @@ def _decided(
     associated_files = [
         each
         for part in parts
-        for each in part.plan.definition.associated_files(part.plan, part.output)
+        for each in beside_it.files_of(part.plan, part.output, request.home, request.nvram)
     ]
     notes = [note for part in parts for note in part.plan.notes]
     return Defined(

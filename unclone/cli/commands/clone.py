@@ -47,7 +47,7 @@ interruption.
 
 SECTIONS = {
     "Options": (
-        *("--name", "--count", "--output-dir", "--mode", "--definition", "--hostname"),
+        *("--name", "--count", "--output-dir", "--mode", "--definition", "--nvram", "--hostname"),
         *("--register", "--replace", "--remove", "--unregister", "--dry-run", "--jobs", "--cache"),
     ),
     "The seed": (
@@ -121,6 +121,12 @@ _NOT_HERE: dict[str, Any] = {
     type=_FILE,
     metavar="FILE",
     help="GOLDEN's VM definition, in any format of `define`: each machine gets its own.",
+)
+@click.option(
+    "--nvram",
+    type=_FILE,
+    metavar="FILE",
+    help="UEFI variables that each machine gets a copy of, instead of GOLDEN's.",
 )
 @click.option(
     "--hostname",
@@ -332,6 +338,7 @@ def _order(golden: Path, given: dict[str, Any], progress: Progress) -> Order:
         avoid=given["avoid"],
         ledger=given["ledger"],
         replace=given["replace"],
+        nvram=given["nvram"],
         cache=given["cache"],
         dry_run=given["dry_run"],
     )

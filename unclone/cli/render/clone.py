@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 def show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -> None:
     """Print *runs*: of one machine, who it is; of several, a line for each, and how many."""
     several = len(runs) > 1
+    told: set[str] = set()
     for each in runs:
         if each.result is None:
             if not several:
                 print_line(plain(f"{each.image}: {failures.STATUS_NAMES[each.status]}"))
         elif not quiet or not several:
-            _show_machine(each.result, verbose=verbose, detailed=not several)
+            _show_machine(each.result, told, verbose=verbose, detailed=not several)
     if several:
         counts: dict[str, int] = {}
         for each in runs:
@@ -32,13 +33,14 @@ def show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -
             counts[status] = counts.get(status, 0) + 1
         total = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
         print_line(plain(f"{len(runs)} machines: {total}", bold=True))
-        told = Counter(
+        registrations = Counter(
             each.result.registration.status
             for each in runs
             if each.result and each.result.registration
         )
-        if told:
-            words = ", ".join(f"{n} {_REGISTERED[status]}" for status, n in sorted(told.items()))
+        if registrations:
+            counted = sorted(registrations.items())
+            words = ", ".join(f"{n} {_REGISTERED[status]}" for status, n in counted)
             print_line(plain(f"  libvirt: {words}"))
         for each in runs:
             if each.error is not None:
@@ -59,7 +61,8 @@ _REGISTERED = {
 _WORDS = {"done": "made", "planned": "would be made (--dry-run)", "present": "is there already"}
 
 
-def _show_machine(machine: Machine, *, verbose: bool, detailed: bool) -> None:
+def _show_machine(machine: Machine, told: set[str], *, verbose: bool, detailed: bool) -> None:
+    """*told* has what was said of other machines: it is not said again."""
     files = f": {', '.join(machine.files)}" if machine.files else ""
     print_line(plain(str(machine.path), bold=True), plain(f" {_WORDS[machine.status]}{files}"))
     identity = machine.identity
@@ -71,11 +74,13 @@ def _show_machine(machine: Machine, *, verbose: bool, detailed: bool) -> None:
     if verbose:
         for field, value in identity.identifiers.items():
             print_line(plain(f"  {field}  {value}"))
-    told = machine.registration
-    if told and told.status == "failed":
-        print_line(plain("  ! ", fg="yellow"), plain(f"not registered in libvirt: {told.message}"))
-    elif told and (detailed or verbose):
-        print_line(plain(f"  libvirt      {_REGISTERED[told.status]}"))
+    registered = machine.registration
+    if registered and registered.status == "failed":
+        words = f"not registered in libvirt: {registered.message}"
+        print_line(plain("  ! ", fg="yellow"), plain(words))
+    elif registered and (detailed or verbose):
+        print_line(plain(f"  libvirt      {_REGISTERED[registered.status]}"))
     for note in machine.notes:
-        if note.level is Level.WARNING:
+        if note.level is Level.WARNING and note.text not in told:
+            told.add(note.text)
             print_line(plain("  ! ", fg="yellow"), plain(note.text))

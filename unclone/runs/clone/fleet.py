@@ -125,6 +125,7 @@ def _order(fleet: Fleet, entry: Entry, how: How, key: bytes) -> Order:
         ledger=common.get("ledger"),
         replace=how.replace,
         keep_unchanged=True,
+        nvram=given["nvram"] or None,
         cache=common.get("cache"),
         dry_run=how.dry_run,
     )

@@ -17,10 +17,15 @@ from unclone.images.fingerprint import head_state
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.batch import RECORD, SCHEMA
+from unclone.runs.clone.definition_files import (
+    SEED,
+    definition_notes,
+    definition_request,
+    disk_names,
+)
 from unclone.runs.clone.order import Mode, SeedPolicy, images_of
 from unclone.runs.failures import InterruptedRun
 from unclone.runs.sanitize import sanitize
-from unclone.runs.sanitize_machine import own_disks
 from unclone.runs.seed import as_unclone_error
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.identities.machine import RecordedPool
@@ -37,14 +42,11 @@ if TYPE_CHECKING:
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.order import MadeFrom, Order
-    from unclone.runs.define import Defined
     from unclone.runs.listener import Listener
     from unclone.runs.request import Request
-    from unclone.sanitize.definitions.definition import Definition
     from unclone.sanitize.identities.machine import MachineIdentity
     from unclone.sanitize.report import Report
 
-SEED = "seed.iso"
 #: ioctl_ficlonerange(2).
 _FICLONE = 0x40049409
 #: Bytes. A larger disk has no digest in the record: reading it takes longer than making it.
@@ -89,15 +91,6 @@ class Machine:
         }
 
 
-def disk_names(order: Order) -> tuple[str, ...]:
-    """What the disks are called in a machine's folder."""
-    suffix = "qcow2"
-    if order.mode is not Mode.OVERLAY:
-        suffix = order.request.image.suffix.removeprefix(".") or "img"
-    others = range(2, len(order.request.disks) + 1)
-    return (f"disk.{suffix}", *(f"disk-{number}.{suffix}" for number in others))
-
-
 def make(
     order: Order,
     golden: Golden,
@@ -124,8 +117,7 @@ def make(
             wanted = definition_request(order, golden, identity, folder, path, seeded=seeded)
             if wanted is not None and golden.definition is not None:
                 defined = defining.define(wanted, golden.definition, RecordedPool(identity))
-                if seeded and SEED not in names_in(defined):
-                    notes = (*notes, attach_note(path / SEED))
+                notes = (*notes, *definition_notes(order, defined, path, seeded=seeded))
             identity = _as_made(identity, report)
             files = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
             record(folder, identity, source, files, backing_states(backing))
@@ -205,81 +197,6 @@ def _reflink(source: Path, target: Path) -> None:
                 hint="Both must be on one XFS, btrfs or bcachefs file system. Use --mode copy or "
                 "--mode overlay.",
             ) from error
-
-
-def definition_request(
-    order: Order,
-    golden: Golden,
-    identity: MachineIdentity,
-    folder: Path,
-    path: Path,
-    *,
-    seeded: bool,
-) -> defining.Request | None:
-    """What is asked of ``define``, for the machine that is made in *folder* and appears as *path*.
-
-    None without a definition.
-    """
-    if golden.definition is None or order.definition is None:
-        return None
-    definition = golden.definition
-    moves = {
-        disk.path: str(path / name)
-        for disk, name in zip(own_disks(definition), disk_names(order), strict=True)
-    }
-    drive = seed_drive(definition)
-    if seeded and drive:
-        moves[drive] = str(path / SEED)
-    return defining.Request(
-        order.definition,
-        identity.name,
-        output=folder / definition_name(definition, identity.name),
-        oui=order.oui,
-        disks=moves,
-        overwrite=order.replace,
-    )
-
-
-def definition_name(definition: Definition, name: str) -> str:
-    """What the definition is called in a machine's folder."""
-    if definition.format.id == "libvirt":
-        return "domain.xml"
-    return f"{name}{definition.source.path.suffix}"
-
-
-def seed_drive(definition: Definition) -> str:
-    """The CD drive whose medium is a seed, as the definition names its file; "" without one."""
-    folder = definition.source.path.parent
-    found = [
-        disk.path
-        for disk in definition.disks
-        if disk.path and (disk.removable or disk.read_only) and _is_seed(folder / disk.path)
-    ]
-    return found[0] if len(found) == 1 else ""
-
-
-def _is_seed(path: Path) -> bool:
-    from unclone.seeds.output import read_image  # noqa: PLC0415 (only for definitions with a CD)
-
-    try:
-        with path.open("rb") as file:
-            return bool(read_image(file.read(16 * 1024 * 1024)))
-    except (OSError, SeedError, ValueError):
-        return any(word in path.name.lower() for word in ("seed", "cidata", "cloud-init"))
-
-
-def names_in(defined: Defined) -> set[str]:
-    """The names of files that a definition was given."""
-    return {Path(each.new).name for each in defined.changes if each.new}
-
-
-def attach_note(seed: Path) -> Note:
-    """What is left to do where a definition has no drive for the *seed*."""
-    return Note(
-        "seed",
-        Level.WARNING,
-        f"the definition has no CD drive with a seed: attach {shown(seed)} to the machine as a CD",
-    )
 
 
 def write_seeds(

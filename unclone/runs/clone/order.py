@@ -78,6 +78,8 @@ class Order:
     #: Whether only those are replaced that are not what they would be made as.
     keep_unchanged: bool = False
     dry_run: bool = False
+    #: What the machines' UEFI variables are copied from; None for the golden machine's.
+    nvram: Path | None = None
     #: Where prepared images go; None for beside the golden image.
     cache: Path | None = None
     own: Mapping[str, Own] = field(default_factory=dict)
@@ -182,6 +184,7 @@ def _common_settings(order: Order) -> dict[str, str]:
         "seed": str(order.seed) if order.seed is not SeedPolicy.AUTO else None,
         "oui": order.oui.hex() or None,
         "derive-from": bool(options.identities.key) or None,
+        "nvram": hashlib.sha256(_content(order.nvram, "")).hexdigest() if order.nvram else None,
         "catalogue": [_content(Path(path), "").hex() for path in options.catalogues] or None,
     }
     for each in fields(options):

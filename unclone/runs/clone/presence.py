@@ -26,7 +26,8 @@ from unclone.images.formats.table import read_header
 from unclone.images.image import open_image
 from unclone.images.text import printable, shown
 from unclone.runs.clone.batch import RECORD, read_record
-from unclone.runs.clone.making import SEED, Machine, disk_names
+from unclone.runs.clone.definition_files import SEED, disk_names
+from unclone.runs.clone.making import Machine
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.identities.machine import MachineIdentity
@@ -113,11 +114,19 @@ class Presence:
                 under = backing[number] if backing else ""
                 self._check_disk(path, name, record["made_from"]["images"][number], under)
                 text = f"{name} has changed since it was made, as when the machine has run"
+            elif name != SEED and not self._is_definition(name, path.name, record):
+                text = f"{name} has changed since it was made, as when the machine has run"
             else:
                 _check_identity(path, name, machine.identity)
                 text = f"{name} has changed since it was made; what says who it is, is in it"
             notes.append(Note("present", Level.WARNING, text))
         return replace(machine, notes=tuple(notes))
+
+    @staticmethod
+    def _is_definition(file: str, name: str, record: Mapping[str, Any]) -> bool:
+        """Whether *file* of the machine *name* is its definition, and not its UEFI variables."""
+        source = record["made_from"]["definition"]
+        return bool(source) and file in ("domain.xml", f"{name}{Path(source['path']).suffix}")
 
     def _differences(self, before: Mapping[str, Any], name: str) -> Iterator[str]:
         """What of that which the machine *name* was made from is not what it was."""

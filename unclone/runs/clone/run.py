@@ -16,6 +16,7 @@ from unclone.runs import failures
 from unclone.runs.clone import deciding
 from unclone.runs.clone.batch import Batch, read_record
 from unclone.runs.clone.deciding import Share
+from unclone.runs.clone.definition_files import check_nvram
 from unclone.runs.clone.job import Job, execute
 from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
 from unclone.runs.clone.order import Mode, made_from
@@ -135,6 +136,7 @@ class Run:
                     seen[key] = golden, time.monotonic() - began
                     self.listener.finish()
                 golden, seconds = seen[key]
+                check_nvram(order, golden)
                 shares.append(Share(order, golden, source, seconds))
             except UncloneError as error:
                 for name in order.names:

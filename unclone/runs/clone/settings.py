@@ -56,6 +56,7 @@ SETTINGS = {
     "mode": Setting("mode", choices=_names(Mode), default="overlay"),
     "hostname": Setting("hostname", default="{name}"),
     "definition": Setting("definition", Form.FILE),
+    "nvram": Setting("nvram", Form.FILE),
     "seed": Setting("seed", choices=_names(SeedPolicy), default="auto"),
     "user": Setting("users", Form.TEXTS, of_seed=True),
     "ssh-key": Setting("ssh_keys", Form.KEYS, of_seed=True),

@@ -12,17 +12,13 @@ from unclone.images.qcow2_overlay import Overlay
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.batch import RECORD
-from unclone.runs.clone.making import (
+from unclone.runs.clone.definition_files import (
     SEED,
-    Machine,
-    attach_note,
-    backing_states,
+    definition_notes,
     definition_request,
     disk_names,
-    names_in,
-    record,
-    write_seeds,
 )
+from unclone.runs.clone.making import Machine, backing_states, record, write_seeds
 from unclone.sanitize.identities.machine import RecordedPool
 
 if TYPE_CHECKING:
@@ -102,9 +98,8 @@ class Stamper:
             output = defining.output_of(request)
             with explained("write the machine's definition", folder):
                 output.write_bytes(stream.getvalue())
-            files.append(output.name)
-            if has_seed and SEED not in names_in(defined):
-                notes = (*notes, attach_note(path / SEED))
+            files += [output.name, *(each.target.name for each in defined.associated_files)]
+            notes = (*notes, *definition_notes(self._order, defined, path, seeded=has_seed))
         own = self._as_made(identity)
         record(folder, own, self._source, sorted(files), self._backing)
         return Machine(own, path, "done", (*sorted(files), RECORD), tuple(self._backing), notes)

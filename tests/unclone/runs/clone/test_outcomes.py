@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unclone.runs.clone.test_batch import WEB
-from unclone.runs.clone import outcomes
 from unclone.runs.clone.making import Machine
 from unclone.runs.clone.outcomes import Outcomes
 from unclone.runs.completed import CompletedRun
@@ -54,7 +53,7 @@ def test_without_room_they_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -
     def full(_: int) -> IO[bytes]:
         return Full()  # type: ignore[return-value]
 
-    monkeypatch.setattr(outcomes.tempfile, "SpooledTemporaryFile", full)
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile", full)
     found = Outcomes(["a"])
     found.add("a", machine("a"))
     assert list(found) == [machine("a")]
