@@ -19,9 +19,11 @@ from tests.support.disks import BARE_ROOT, Part, make_disk
 from tests.support.documents import check_document
 from unclone.cli.progress import LineProgress
 from unclone.runs.clone import run
+from unclone.runs.clone.batch import Batch
 from unclone.runs.clone.order import Order
 from unclone.runs.request import Request
 from unclone.sanitize.identities.ledger import Ledger
+from unclone.sanitize.identities.machine import MachineIdentity
 from unclone.seeds.output import read_image
 
 #: A process for each command: a second or two.
@@ -313,3 +315,43 @@ class Broken(Executor):
         future: Future[Any] = Future()
         future.set_exception(OSError("no worker"))
         return future
+
+
+def test_a_dry_run_ends_as_the_run_would(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every machine, not only for the first: one is being made, one has something's name."""
+    monkeypatch.chdir(golden.parent)
+    vms = golden.parent / "vms"
+    vms.mkdir()
+    (vms / "web-2").write_text("somebody's")
+    (golden.parent / "fleet.yaml").write_text(
+        "golden: golden.qcow2\noutput-dir: vms\n"
+        "machines: [{name: 'web-{}', count: 3}, {name: shared, mode: reflink}]\n"
+    )
+    with Batch(vms) as other:
+        other.begin(MachineIdentity("web-3", "web-3", "iid-3", "0" * 32))
+        told = []
+        for more in (["--dry-run"], []):
+            done = unclone("clone", "fleet.yaml", "--json", *more)
+            results = json.loads(done.stdout)["results"]
+            statuses = {Path(r.get("path") or r["image"]).name: r["status"] for r in results}
+            told.append((done.returncode, statuses))
+    planned, made = told
+    assert planned[1] == {
+        "web-1": "planned",
+        "web-2": "usage",
+        "web-3": "in-use",
+        "shared": made[1]["shared"].replace("done", "planned"),
+    }
+    assert made == (planned[0], {**planned[1], "web-1": "done", "shared": made[1]["shared"]})
+
+
+def test_a_dry_run_tells_of_a_folder_that_cannot_be_made(golden: Path) -> None:
+    folder = golden.parent
+    (folder / "file").write_text("x")
+    (folder / "fleet.yaml").write_text(
+        "golden: golden.qcow2\noutput-dir: file/vms\nmachines: [name: a]\n"
+    )
+    for more in (["--dry-run"], []):
+        done = unclone("clone", folder / "fleet.yaml", *more)
+        assert done.returncode == 1, done.stderr
+        assert "file" in done.stderr

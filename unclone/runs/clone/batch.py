@@ -91,12 +91,7 @@ class Batch:
         hidden = self.hidden(name)
         if not hidden.exists():
             return None
-        intent = _read_json(hidden / _INTENT)
-        if intent is not None and self._lives(str(intent.get("run", ""))):
-            raise InUseError(
-                f"another run is making {printable(name)} in {shown(self.folder)}",
-                hint="Wait for it, or choose another name.",
-            )
+        intent = self.require_unclaimed(name)
         with explained("remove what a killed run left", self.folder):
             found = _decided(intent)
             if found is None:
@@ -104,6 +99,16 @@ class Batch:
             else:
                 self.clear(name)
         return found
+
+    def require_unclaimed(self, name: str) -> dict[str, Any] | None:
+        """What a run that was killed wrote down of *name*. Raises InUseError when it lives."""
+        intent = _read_json(self.hidden(name) / _INTENT)
+        if intent is not None and self._lives(str(intent.get("run", ""))):
+            raise InUseError(
+                f"another run is making {printable(name)} in {shown(self.folder)}",
+                hint="Wait for it, or choose another name.",
+            )
+        return intent
 
     def decided(self, name: str) -> MachineIdentity | None:
         """As :meth:`left_over`, for a dry run: nothing is removed."""

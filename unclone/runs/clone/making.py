@@ -187,13 +187,33 @@ def _reflink(source: Path, target: Path) -> None:
     """Make *target* a copy of *source* that shares its blocks. Raises RefusedError."""
     with explained("copy the golden image", target.parent):
         create_private(target)
-    with source.open("rb") as read, target.open("r+b") as write:
+    with target.open("r+b") as write:
+        _share_blocks(source, write.fileno(), target.parent.parent)
+
+
+def require_reflinks(source: Path, folder: Path) -> None:
+    """Raise RefusedError when *source* cannot be copied into *folder* by sharing blocks.
+
+    Tried with a file that has no name. Where the file system has no such files, only a run shows.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    try:
+        _share_blocks(source, descriptor, folder)
+    finally:
+        os.close(descriptor)
+
+
+def _share_blocks(source: Path, target: int, folder: Path) -> None:
+    with source.open("rb") as read:
         try:
-            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
+            fcntl.ioctl(target, _FICLONE, read.fileno())
         except OSError as error:
             raise RefusedError(
-                f"{shown(source)} cannot be copied into {shown(target.parent.parent)} by sharing "
-                f"blocks: {os.strerror(error.errno or 0)}",
+                f"{shown(source)} cannot be copied into {shown(folder)} by sharing blocks: "
+                f"{os.strerror(error.errno or 0)}",
                 hint="Both must be on one XFS, btrfs or bcachefs file system. Use --mode copy or "
                 "--mode overlay.",
             ) from error
