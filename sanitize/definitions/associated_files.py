@@ -5,19 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.files import create_private, explained, short_name, sync_directory, sync_file
 from unclone.images.text import shown
-from unclone.sanitize.definitions.rule import FieldKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from unclone.sanitize.definitions.definition import DefinitionPlan
+    from pathlib import Path
 
 #: More than any firmware's variables. In bytes.
 LIMIT = 256 * 2**20
@@ -69,26 +66,6 @@ class CopiedFile:
 
     def undo(self) -> None:
         self.target.unlink(missing_ok=True)
-
-
-def files_of(
-    plan: DefinitionPlan, output: Path, home: Path | None, nvram: Path | None
-) -> list[AssociatedFile]:
-    """What goes with the definition of *plan*, which is written to *output*.
-
-    What goes into *home* is written beside *output*, whose folder gets that name when it is
-    complete. UEFI variables are copied from *nvram*, if it is given.
-    """
-    found = list(plan.definition.associated_files(plan, output))
-    if nvram is not None:
-        stores = [each.new for each in plan.fields if each.field.rule.kind is FieldKind.FIRMWARE]
-        found = [CopiedFile(nvram, Path(new)) for new in dict.fromkeys(stores) if new]
-    return [
-        replace(each, target=output.parent / each.target.name)
-        if isinstance(each, CopiedFile) and each.target.parent == home
-        else each
-        for each in found
-    ]
 
 
 def require_free(target: Path, source: Path, *, overwrite: bool) -> None:

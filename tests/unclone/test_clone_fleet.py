@@ -245,3 +245,34 @@ def test_machines_that_differ_in_their_seeds_are_stamped_together(tmp_path: Path
         assert f"user-{number}" in said
         assert f"echo role-{number}" in said
     assert not [each for each in (tmp_path / "vms").iterdir() if each.name.startswith(".")]
+
+
+def test_each_machine_has_its_own_address(folder: Path) -> None:
+    (folder / "t.csv").write_text(
+        "name,address,dns\na,192.0.2.10/24;2001:db8::a/64,192.0.2.53\nb,192.0.2.11/24,\nc,,\n"
+    )
+    (folder / "fleet.yaml").write_text(
+        "output-dir: vms\ngolden: {g: {image: golden.qcow2, definition: golden.xml}}\n"
+        "defaults: {gateway: 192.0.2.1}\n"
+        "machines: [table: t.csv]\n"
+    )
+    assert clone(folder, "--dry-run") == dict.fromkeys("abc", "planned")
+    assert clone(folder) == dict.fromkeys("abc", "done")
+    said = {}
+    for name in "abc":
+        seed = folder / "vms" / name / "seed.iso"
+        said[name] = read_image(seed.read_bytes())["network-config"].decode()
+        (mac,) = [v["new"] for v in record(folder, name)["machine"]["values"] if v["kind"] == "mac"]
+        assert mac in said[name]
+    for text in ("192.0.2.10/24", "2001:db8::a/64", "192.0.2.1", "192.0.2.53"):
+        assert text in said["a"]
+    assert "192.0.2.11/24" in said["b"]
+    assert "192.0.2.53" not in said["b"]
+    assert "dhcp" not in said["a"] + said["b"]
+    assert "dhcp" in said["c"]
+    # An address that has changed is told.
+    text = (folder / "t.csv").read_text()
+    (folder / "t.csv").write_text(text.replace("192.0.2.11/24", "192.0.2.12/24"))
+    done = unclone("clone", folder / "fleet.yaml")
+    assert done.returncode == 4
+    assert "vms/b is there, and was made from something else: another address" in done.stderr

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions import associated_files as beside_it
 from unclone.sanitize.definitions.associated_files import appearing, require_free
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.identity_map import IdentityMap
+from unclone.sanitize.definitions.machine_files import files_of
 from unclone.sanitize.definitions.planning import plan_definition
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.source import Source
@@ -58,10 +58,8 @@ class Request:
     unchecked: bool = False  # with virtio: without a look into the guest
     dry_run: bool = False
     overwrite: bool = False
-    #: Where ``output``'s folder will be when everything in it is complete.
-    home: Path | None = None
-    #: What the UEFI variables are copied from instead of the source machine's.
-    nvram: Path | None = None
+    home: Path | None = None  # what output's folder is called when all in it is complete
+    nvram: Path | None = None  # UEFI variables to copy instead of the source's
 
 
 @dataclass(frozen=True)
@@ -265,16 +263,13 @@ def _decided(
                 hint="Give the snapshots of this machine.",
             )
         parts.append(_beside(beside, identities, request, output))
-    associated_files = [
-        each
-        for part in parts
-        for each in beside_it.files_of(part.plan, part.output, request.home, request.nvram)
-    ]
+    home, nvram = request.home, request.nvram
+    files = [f for part in parts for f in files_of(part.plan, part.output, home, nvram)]
     notes = [note for part in parts for note in part.plan.notes]
     return Defined(
         request,
         tuple(parts),
-        tuple(associated_files),
+        tuple(files),
         identities,
         (*remarks, *notes, *_missing(definition)),
     )

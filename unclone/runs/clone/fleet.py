@@ -9,7 +9,7 @@ from unclone.images.errors import UncloneError
 from unclone.runs import seed as seeding
 from unclone.runs.clone.fleet_text import mistake
 from unclone.runs.clone.order import Mode, Order, Own, SeedPolicy
-from unclone.runs.clone.settings import LISTS, SETTINGS, Form
+from unclone.runs.clone.settings import ADDRESSES, LISTS, SETTINGS, Form
 from unclone.runs.options import make_options
 from unclone.runs.request import Request
 from unclone.sanitize.identities.keys import read_key
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unclone.seeds.blueprint import Blueprint
 
 #: What one machine may have of its own in an order: it is in its seed alone.
-_OWN = ("user", "ssh-key", "package", "run", "timezone", "set")
+_OWN = ("user", "ssh-key", "package", "run", "timezone", "set", *ADDRESSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ def _own(entry: Entry) -> Own:
             timezone=said.get("timezone", ""),
             values=said.get("set", {}),
         ),
+        # A gateway among the defaults is for the machines that have an address.
+        tuple((key, text) for key in ADDRESSES for text in said.get(key, ()) if "address" in said),
     )
 
 

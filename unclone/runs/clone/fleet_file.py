@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,7 +19,7 @@ from unclone.images.text import printable, shown
 from unclone.runs.clone import names as machine_names
 from unclone.runs.clone.fleet_text import EXAMPLE, Kind, Value, mistake, read_fleet, read_text
 from unclone.runs.clone.fleet_values import Defined, Values
-from unclone.runs.clone.settings import FLEET, MACHINE, SETTINGS
+from unclone.runs.clone.settings import ADDRESSES, FLEET, MACHINE, SETTINGS
 from unclone.sanitize.definitions.identity_map import require_name
 from unclone.seeds.names import host_name_problem
 
@@ -189,12 +190,41 @@ class _Reader:
                 )
             words = f"{printable(hostname, 100)} is the host name of a machine already"
             self._claim(self.hosts, hostname.lower().rstrip("."), place, words)
+        self._claim_addresses(entry, item)
         ids = said.get("machine-id", "")
         if len(ids) == _ID_LENGTH:
             words = "machine-id: it is the id of a machine already"
             for _ in entry.names:
                 self._claim(self.hosts, f"/{ids}", place, words)
         return entry
+
+    def _claim_addresses(self, entry: Entry, item: Value) -> None:
+        said = entry.said
+        if "address" not in said:
+            for key in ADDRESSES:
+                if key in item.entries:
+                    words = f"{key}: the machine has no address"
+                    mistake(item.entries[key].place, words, "Say address, too.")
+            return
+        own = item.entries.get("address")
+        place = own.place if own else item.place
+        for key, problem in (
+            ("network-config", "network-config describes the network already"),
+            ("seed", "the machine gets no seed (seed: never)"),
+        ):
+            if key in said and (key != "seed" or said[key] == "never"):
+                mistake(place, f"address: {problem}", f"Leave out address or {key}.")
+        if "definition" not in said:
+            mistake(
+                place,
+                "address: nothing says which network card has it",
+                "Say definition: each machine's first card gets the address.",
+            )
+        for _ in entry.names:
+            for text in said["address"]:
+                address = str(ipaddress.ip_interface(text).ip)
+                words = f"{address} is the address of a machine already"
+                self._claim(self.hosts, f"address {address}", place, words)
 
     def _claim(self, owners: dict[str, str], what: str, place: str, words: str) -> None:
         if what in owners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.errors import UncloneError
 from unclone.images.text import printable, shown
 from unclone.runs.clone.fleet_text import Kind, MistakeError, Value, mistake
-from unclone.runs.clone.settings import LISTS, Form, Setting
+from unclone.runs.clone.settings import ADDRESSES, LISTS, Form, Setting
 from unclone.runs.options import parse_machine_id
 from unclone.sanitize.identities.mac import parse_prefix
 from unclone.seeds.errors import SeedError
@@ -86,7 +87,11 @@ class Values:
             if one is None:
                 keys = [key for item in items for key in self._public_keys(name, item)]
                 return tuple(dict.fromkeys(keys))
-            return tuple(self._one(name, one, item) for item in items)
+            found = tuple(self._one(name, one, item) for item in items)
+            if name in ADDRESSES:
+                for item, text in zip(items, found, strict=True):
+                    _require_address(name, text, item.place)
+            return found
         found = self._one(name, form, value)
         if setting.choices and found not in setting.choices:
             near = get_close_matches(str(found), setting.choices, n=1)
@@ -144,6 +149,21 @@ class Values:
                 )
             found[key] = _text(f"{name} {key}", Form.TEXT, one)
         return found
+
+
+def _require_address(name: str, text: str, place: str) -> None:
+    """An address of the machine has the length of its network's prefix; others have none."""
+    what = printable(text, 80)
+    try:
+        if name == "address":
+            ipaddress.ip_interface(text)
+        else:
+            ipaddress.ip_address(text)
+    except ValueError:
+        example = "192.0.2.10/24" if name == "address" else "192.0.2.1"
+        mistake(place, f"{name}: {what} is no address", f"Write one as in {example}.")
+    if name == "address" and "/" not in text:
+        mistake(place, f"{name}: {what} has no prefix length", f"Write {what}/24, for example.")
 
 
 def _items(name: str, form: Form, value: Value) -> list[Value]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unclone.images.errors import RefusedError
+from unclone.images.errors import RefusedError, UsageError
 from unclone.images.files import create_private, explained
 from unclone.images.fingerprint import head_state
 from unclone.images.text import shown
@@ -34,7 +34,7 @@ from unclone.seeds.blueprint import Blueprint, Row
 from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
 from unclone.seeds.fleet import write_fleet
-from unclone.seeds.nic_option import parse_option
+from unclone.seeds.nic_option import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -263,14 +263,24 @@ def write_seeds(
 def _row(order: Order, identity: MachineIdentity, *, from_cards: bool) -> Row:
     own = order.own.get(identity.name)
     full = "." in identity.hostname
-    macs = identity.macs.values() if from_cards else ()
+    macs = list(identity.macs.values()) if from_cards else []
+    if own and own.network and not macs:
+        raise UsageError(
+            f"the definition of {identity.name} has no network card for its address",
+            hint="Name a definition whose cards have MAC addresses.",
+        )
+    static = own.network if own else ()
+    nics = [
+        [("mac", mac), *(static if static and not number else [("dhcp", "4")])]
+        for number, mac in enumerate(macs)
+    ]
     return replace(
         own.row if own else Row(),
         where=identity.name,
         hostname="" if full else identity.hostname,
         fqdn=identity.hostname if full else "",
         instance_id=identity.instance_id,
-        nics=tuple(parse_option("nic", f"mac={mac},dhcp") for mac in macs),
+        nics=tuple(describe("nic", pairs, identity.name) for pairs in nics),
     )
 
 

@@ -48,10 +48,12 @@ class Own:
     """What one machine of an order has of its own: its host name, and what is in its seed.
 
     ``hostname`` is "" for what the order says. Of ``row`` only lists, time zone and values count.
+    ``network`` is about its first network card, as :func:`nic_option.describe` takes it.
     """
 
     hostname: str = ""
     row: Row = field(default_factory=Row)
+    network: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,10 @@ def _own_settings(order: Order, name: str, common: Mapping[str, str]) -> dict[st
         "timezone": own.row.timezone or blueprint.timezone,
         "values": {**blueprint.values, **own.row.values},
     }
-    digests = _digests({each: whole[each] or None for each in _OF_A_ROW})
+    network: dict[str, list[str]] = {}
+    for key, value in own.network:
+        network.setdefault(key, []).append(value)
+    digests = _digests({each: whole[each] or None for each in _OF_A_ROW} | network)
     replaced = {_CALLED.get(each, each) for each in _OF_A_ROW}
     return {key: value for key, value in common.items() if key not in replaced} | digests
 

@@ -70,6 +70,9 @@ SETTINGS = {
     "set": Setting("values", Form.VALUES, of_seed=True),
     "network-config": Setting("network_config", Form.FILE, of_seed=True),
     "vendor-data": Setting("vendor_data", Form.FILES, of_seed=True),
+    "address": Setting("address", Form.TEXTS, of_seed=True),
+    "gateway": Setting("gateway", Form.TEXTS, of_seed=True),
+    "dns": Setting("dns", Form.TEXTS, of_seed=True),
     "oui": Setting("oui"),
     "machine-id": Setting("machine_id", default="auto"),
     "ssh-host-keys": Setting("ssh_host_keys", choices=SSH_HOST_KEYS, default="auto"),
@@ -95,6 +98,9 @@ FLEET = {
     "cache": Setting("cache", Form.FOLDER),
     "derive-from": Setting("derive_from", Form.FILE),
 }
+
+#: Settings of the network that a fleet file has in place of `network-config`.
+ADDRESSES = ("address", "gateway", "dns")
 
 #: Of a machine alone: which it is.
 MACHINE = ("name", "count", "start", "table", "golden")

@@ -270,6 +270,48 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
         "golden: {a: {mode: copy}}\nmachines: [name: a]\n",
         "fleet.yaml:1:13: golden a: it has no image",
     ),
+    "no address": (
+        f"{TOP}- name: a\n  address: [192.0.2.1/24, 192.0.2.300/24]\n",
+        "fleet.yaml:4:27: address: 192.0.2.300/24 is no address",
+    ),
+    "an address without prefix": (
+        f"{TOP}- name: a\n  address: 2001:db8::1\n",
+        "fleet.yaml:4:12: address: 2001:db8::1 has no prefix length",
+    ),
+    "a gateway with a prefix": (
+        f"{TOP}- name: a\n  gateway: 192.0.2.1/24\n",
+        "fleet.yaml:4:12: gateway: 192.0.2.1/24 is no address",
+    ),
+    "a gateway alone": (
+        f"{TOP}- name: a\n  gateway: 192.0.2.1\n",
+        "fleet.yaml:4:12: gateway: the machine has no address",
+    ),
+    "an address of no card": (
+        f"{TOP}- name: a\n  address: 192.0.2.9/24\n",
+        "fleet.yaml:4:12: address: nothing says which network card has it",
+    ),
+    "an address and a network-config": (
+        f"{TOP}- name: a\n  address: 192.0.2.9/24\n  network-config: net.yaml\n",
+        "fleet.yaml:4:12: address: network-config describes the network already",
+    ),
+    "an address and no seed": (
+        f"{TOP}- name: a\n  address: 192.0.2.9/24\n  seed: never\n",
+        "fleet.yaml:4:12: address: the machine gets no seed (seed: never)",
+    ),
+    "an address twice": (
+        (
+            "golden: golden.qcow2\ndefaults: {definition: golden.xml}\nmachines:\n"
+            "- {name: a, address: '2001:db8::1/64'}\n- {name: b, address: '2001:DB8:0::1/48'}\n"
+        ),
+        "fleet.yaml:5:22: 2001:db8::1 is the address of a machine already: fleet.yaml:4:22",
+    ),
+    "one address for two": (
+        (
+            "golden: golden.qcow2\ndefaults: {definition: golden.xml, address: 192.0.2.9/24}\n"
+            "machines:\n- {name: 'a{}', count: 2}\n"
+        ),
+        "fleet.yaml:4:3: 192.0.2.9 is the address of a machine already: fleet.yaml:4:3",
+    ),
     "a table and a name": (
         f"{TOP}- table: golden.xml\n  name: a\n",
         "fleet.yaml:4:3: name: the table has a column for the names",

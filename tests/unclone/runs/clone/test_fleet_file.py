@@ -16,7 +16,7 @@ from unclone.images.errors import UncloneError
 from unclone.runs.clone import fleet_file
 from unclone.runs.clone.fleet import How, orders_of
 from unclone.runs.clone.order import Mode, Order, Own, SeedPolicy
-from unclone.runs.clone.settings import FLEET, MACHINE, SETTINGS
+from unclone.runs.clone.settings import ADDRESSES, FLEET, MACHINE, SETTINGS
 from unclone.seeds.blueprint import Blueprint, Row
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
@@ -206,7 +206,8 @@ def test_every_option_of_the_command_can_be_said() -> None:
         *("golden", "output-dir", "replace", "remove", "dry-run", "jobs", "ask-passphrase"),
         *("register", "unregister", "json", "json-lines", "verbose", "quiet", "debug"),
     }
-    assert options - of_a_run == {*SETTINGS, *FLEET, *MACHINE} - {"table", "golden", "output-dir"}
+    of_a_file = {"table", "golden", "output-dir", *ADDRESSES}
+    assert options - of_a_run == {*SETTINGS, *FLEET, *MACHINE} - of_a_file
 
 
 def test_the_schema_names_every_setting_and_choice() -> None:
