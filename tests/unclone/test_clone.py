@@ -137,6 +137,28 @@ def test_an_overlay_names_the_golden_image_and_protects_it(golden: Path) -> None
     assert golden.stat().st_mode & 0o222 == 0
 
 
+def test_files_that_the_golden_image_stands_on_are_protected(golden: Path) -> None:
+    """Its backing file is named by a relative path, and machines are made and moved elsewhere."""
+    base = golden.rename(golden.with_name("base.qcow2"))
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2"]
+    subprocess.run([*create, golden.name], cwd=golden.parent, check=True)
+    clone(golden, "--name", "web-01", "--definition", golden.parent / "golden.xml")
+    assert [each.stat().st_mode & 0o222 for each in (golden, base)] == [0, 0]
+    moved = golden.parent / "elsewhere/vms"
+    moved.parent.mkdir()
+    (golden.parent / "vms").rename(moved)
+    subprocess.run(["qemu-img", "check", "-q", moved / "web-01/disk.qcow2"], check=True)
+    again = ("clone", golden, "--name", "web-01", "--definition", golden.parent / "golden.xml")
+    done = unclone(*again, "-o", moved)
+    assert done.returncode == 0, done.stderr
+    assert "domain.xml names no file in" in done.stdout
+    base.chmod(0o600)
+    base.touch()
+    done = unclone(*again, "-o", moved)
+    assert done.returncode == 4
+    assert "the golden image has changed since" in done.stderr
+
+
 @pytest.mark.parametrize("mode", ["copy", "overlay"])
 def test_machines_differ_in_everything_that_is_one_machines_own(golden: Path, mode: str) -> None:
     before = golden.read_bytes()

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -106,6 +108,11 @@ class Presence:
             self._check_backing(path, Path(each), state)
         notes = []
         disks = disk_names(self._order)
+        definitions = [n for n in files if n != SEED and self._is_definition(n, path.name, record)]
+        for name in definitions:
+            if not _names_files_in(path / name, path):
+                text = f"{name} names no file in {shown(path)}: was the machine moved?"
+                notes.append(Note("present", Level.WARNING, text))
         for name, said in files.items():
             if not _has_changed(path / name, said):
                 continue
@@ -243,6 +250,16 @@ def _check_identity(path: Path, name: str, identity: MachineIdentity) -> None:
     for value, is_there in zip((*names, *values), said, strict=True):
         if not is_there:
             raise _not_whole(path, f"its {name} does not say {printable(value)} any more")
+
+
+def _names_files_in(definition: Path, folder: Path) -> bool:
+    """Whether a disk of *definition* is in *folder*, as when it was made."""
+    if os.fsencode(folder) + b"/" in definition.read_bytes():
+        return True
+    with suppress(UncloneError):  # one that cannot be read is told elsewhere
+        disks = [disk.path for disk in read_definition(definition).disks if disk.path]
+        return not disks or any((folder / each).parent == folder for each in disks)
+    return True
 
 
 def _flat(text: bytes) -> bytes:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unclone.images.chain import read_chain
 from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
 from unclone.runs import failures
@@ -249,9 +250,13 @@ def _appeared(path: Path) -> Machine:
 
 
 def protect(order: Order) -> None:
-    """Take the permission to write from the golden image: a change would break its overlays."""
-    for disk in order.request.disks:
-        path = disk.path.resolve()
+    """Take the permission to write from the golden image and the files that it stands on.
+
+    A change of any of them would break the overlays.
+    """
+    chains = [read_chain(d.path, d.format, allow=order.request.allow) for d in order.request.disks]
+    for named in {path for chain in chains for image in chain.chain for path in image.files}:
+        path = named.resolve()
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o222 and os.access(path, os.W_OK):
             try:

@@ -69,8 +69,12 @@ def found(order: Order, path: Path) -> Machine:
 
 @pytest.mark.slow
 def test_as_it_was_made(made: Order, machine: Path) -> None:
-    there = found(made, machine)
+    there = found(made, made.folder / "web-1")
     assert (there.status, there.notes) == ("present", ())
+    elsewhere = found(made, machine)
+    (note,) = elsewhere.notes
+    assert elsewhere.status == "present"
+    assert note.text == f"domain.xml names no file in {machine}: was the machine moved?"
 
 
 def test_nothing_and_what_is_replaced_is_not_there(made: Order, machine: Path) -> None:
@@ -120,7 +124,8 @@ def test_a_change_that_a_machine_may_have_is_told(
     change(machine)
     there = found(made, machine)
     assert there.status == "present"
-    (note,) = there.notes
+    moved, note = there.notes
+    assert "was the machine moved?" in moved.text
     assert note.text.startswith(f"{file} has changed since it was made")
 
 
