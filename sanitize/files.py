@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
+from unclone.images.guest import READ_LIMIT
 from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
@@ -60,6 +62,22 @@ def other_esps(guest: Guest) -> Sequence[str]:
     """Where FAT file systems are mounted, but for the usual places of boot file systems."""
     mounts = guest.layout.mounts_in_order
     return [m.mount_point for m in mounts if m.type == "vfat" and m.mount_point not in BOOT_ROOTS]
+
+
+def read_whole(guest: Guest, path: str) -> bytes:
+    """The content of a file to edit: what is written back must be all of it.
+
+    Raises ``OSError(EFBIG)`` for more than ``READ_LIMIT`` bytes.
+    """
+    content = guest.read(path, READ_LIMIT + 1)
+    if len(content) > READ_LIMIT:
+        raise OSError(errno.EFBIG, "is too large to be edited", path)
+    return content
+
+
+def read_whole_text(guest: Guest, path: str) -> str:
+    """As :func:`read_whole`, decoded as :meth:`unclone.images.guest.Guest.read_text` does."""
+    return read_whole(guest, path).decode("utf-8", "surrogateescape")
 
 
 def _files(guest: Guest, patterns: Iterable[str]) -> Iterator[tuple[str, int]]:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
-from unclone.sanitize.actions.drop_lines import read_whole
+from unclone.sanitize.files import read_whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,18 +24,17 @@ class Blank:
 
     def apply(self, guest: Guest, change: Change) -> str:
         if guest.is_file(change.target):
-            text = _text(guest, change.target)
+            text = changed = read_whole_text(guest, change.target)
             for expression in change.details["values"]:
-                text = re.sub(expression, _without_group, text)
-            content = text.encode("utf-8", "surrogateescape")
-            if content != guest.read(change.target):
-                guest.write(change.target, content)
+                changed = re.sub(expression, _without_group, changed)
+            if changed != text:
+                guest.write(change.target, changed.encode("utf-8", "surrogateescape"))
         return ""
 
     def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002 (protocol)
         if not guest.is_file(change.target):
             return ""
-        left = len(values(_text(guest, change.target), change.details["values"]))
+        left = len(values(read_whole_text(guest, change.target), change.details["values"]))
         return f"{printable(change.target)} still has {left} of the values" if left else ""
 
 
@@ -48,7 +47,3 @@ def values(text: str, expressions: Sequence[str]) -> list[str]:
 def _without_group(match: re.Match[str]) -> str:
     start, end = match.start(1) - match.start(), match.end(1) - match.start()
     return match[0][:start] + match[0][end:]
-
-
-def _text(guest: Guest, path: str) -> str:
-    return read_whole(guest, path).decode("utf-8", "surrogateescape")

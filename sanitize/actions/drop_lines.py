@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from typing import TYPE_CHECKING
 
-from unclone.images.guest import READ_LIMIT
 from unclone.images.text import printable
+from unclone.sanitize.files import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +42,6 @@ def split(content: bytes, lines: Sequence[str]) -> tuple[bytes, int]:
     every = _lines(content)
     kept = [line for line in every if not any(p.fullmatch(_text(line)) for p in patterns)]
     return b"".join(kept), len(every) - len(kept)
-
-
-def read_whole(guest: Guest, path: str) -> bytes:
-    """The file's content; ``OSError(EFBIG)`` when it is too large to be edited in memory."""
-    content = guest.read(path, READ_LIMIT + 1)
-    if len(content) > READ_LIMIT:
-        raise OSError(errno.EFBIG, "is too large to be edited", path)
-    return content
 
 
 def _lines(content: bytes) -> list[bytes]:

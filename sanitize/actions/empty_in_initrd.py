@@ -52,11 +52,7 @@ class EmptyInInitrd:
 
 def held_by(survey: Survey, finder: Finder) -> Sequence[str]:
     """Which of :data:`MEMBERS` hold what *finder* looks for."""
-    return [
-        path
-        for path in MEMBERS
-        if any(True for _ in finder.matches(survey.contents.get(path, b"")))
-    ]
+    return [path for path in MEMBERS if any(finder.matches(survey.contents.get(path, b"")))]
 
 
 def _look(guest: Guest, change: Change) -> tuple[bytes, Survey, Finder]:
@@ -67,4 +63,4 @@ def _look(guest: Guest, change: Change) -> tuple[bytes, Survey, Finder]:
 
 def _without(text: bytes, finder: Finder) -> bytes:
     lines = text.splitlines(keepends=True)
-    return b"".join(line for line in lines if not any(True for _ in finder.matches(line)))
+    return b"".join(line for line in lines if not any(finder.matches(line)))

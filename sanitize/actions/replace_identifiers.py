@@ -6,12 +6,11 @@ becomes the same spelling of *new* (``renewal``); length and every other byte st
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any
 
-from unclone.images.guest import READ_LIMIT
 from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind, Kind
+from unclone.sanitize.files import read_whole
 from unclone.sanitize.renewal import OtherKind, Renewal, Rewriter
 
 if TYPE_CHECKING:
@@ -78,14 +77,6 @@ def rewriter_of(change: Change) -> Rewriter:
 
 def _kind(name: str) -> IdentifierKind | OtherKind:
     return OtherKind(name) if name in set(OtherKind) else IdentifierKind(name)
-
-
-def read_whole(guest: Guest, path: str) -> bytes:
-    """The whole file: what is written back must be all of it."""
-    stat = guest.stat(path)
-    if stat is not None and stat.size > READ_LIMIT:
-        raise OSError(errno.EFBIG, "is too large to be rewritten", path)
-    return guest.read(path)
 
 
 def _is_symlink(guest: Guest, path: str) -> bool:

@@ -6,13 +6,12 @@ is there; ``block``, true for a GRUB environment block, whose size must not chan
 
 from __future__ import annotations
 
-import errno
 import re
 from typing import TYPE_CHECKING, TypedDict
 
-from unclone.images.guest import READ_LIMIT
 from unclone.images.text import printable
 from unclone.sanitize.boot import grubenv
+from unclone.sanitize.files import read_whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,7 @@ class ReplaceText:
 
     def apply(self, guest: Guest, change: Change) -> str:
         """Replace all at once, so that no *new* string is taken for an *old* one."""
-        text = _read(guest, change.target)
+        text = read_whole_text(guest, change.target)
         changed = replaced(text, _replacements(change))
         if change.details.get("block"):
             changed = grubenv.refit(changed, len(text.encode("utf-8", "surrogateescape")))
@@ -44,7 +43,7 @@ class ReplaceText:
 
     def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002
         """No old string is left, and the new ones are there at least as often as they replaced."""
-        text = _read(guest, change.target)
+        text = read_whole_text(guest, change.target)
         for one in _replacements(change):
             if one["old"] not in one["new"] and one["old"] in text:
                 return f"{printable(change.target)} still has {printable(one['old'], 80)}"
@@ -66,11 +65,3 @@ def replaced(text: str, replacements: Sequence[Replacement]) -> str:
 def _replacements(change: Change) -> Sequence[Replacement]:
     found: Sequence[Replacement] = change.details["replacements"]
     return found
-
-
-def _read(guest: Guest, path: str) -> str:
-    stat = guest.stat(path)
-    if stat is not None and stat.size > READ_LIMIT:
-        # What is written back must be the whole file.
-        raise OSError(errno.EFBIG, "is too large for a text file", path)
-    return guest.read_text(path)

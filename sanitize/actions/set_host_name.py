@@ -7,11 +7,10 @@ the places that decide; ``names``, old to new, for the others.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
-from unclone.images.guest import READ_LIMIT
 from unclone.images.text import printable
+from unclone.sanitize.files import read_whole_text
 from unclone.sanitize.hostname import hosts, places
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class SetHostName:
             content = f"{change.details['name']}\n"
             guest.create(change.target, content.encode("ascii"), like="/etc/fstab")
             return ""
-        text = _read(guest, change.target)
+        text = read_whole_text(guest, change.target)
         new = _rewritten(change, text)
         if new != text:
             guest.write(change.target, new.encode("utf-8", "surrogateescape"))
@@ -36,7 +35,7 @@ class SetHostName:
 
     def verify(self, guest: Guest, change: Change, learned: str) -> str:  # noqa: ARG002 (protocol)
         """Read the file back: there is nothing left to rewrite."""
-        text = _read(guest, change.target)
+        text = read_whole_text(guest, change.target)
         if _rewritten(change, text) != text:
             return f"{printable(change.target)} still has the old host name"
         return ""
@@ -48,10 +47,3 @@ def _rewritten(change: Change, text: str) -> str:
     return places.rewritten(
         change.details["place"], text, change.details["name"], change.details["names"]
     )
-
-
-def _read(guest: Guest, path: str) -> str:
-    stat = guest.stat(path)
-    if stat is not None and stat.size > READ_LIMIT:
-        raise OSError(errno.EFBIG, "is too large for a text file", path)
-    return guest.read_text(path)

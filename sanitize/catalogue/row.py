@@ -12,9 +12,10 @@ from unclone.images.guest import READ_LIMIT, parent
 from unclone.images.text import printable
 from unclone.images.volumes import Kind
 from unclone.sanitize.actions.blank import values
-from unclone.sanitize.actions.drop_lines import read_whole, split
-from unclone.sanitize.catalogue.paths import any_exists, around, find, outermost
+from unclone.sanitize.actions.drop_lines import split
+from unclone.sanitize.catalogue.paths import any_exists, around, find, inside, outermost
 from unclone.sanitize.change import Change, Level, Note, StepPlan
+from unclone.sanitize.files import read_whole, read_whole_text
 from unclone.sanitize.options import Profile
 from unclone.sanitize.step import StepInfo, StepKind
 
@@ -148,9 +149,9 @@ class CatalogueStep:
         self, guest: Guest, targets: Iterable[str], spared: tuple[str, ...]
     ) -> Iterator[str]:
         if self.row.action not in {"remove", TELL}:
-            yield from (t for t in targets if not _inside(t, spared))
+            yield from (t for t in targets if not inside(t, spared))
             return
-        for target in outermost(t for t in targets if not _inside(t, spared)):
+        for target in outermost(t for t in targets if not inside(t, spared)):
             yield from around(guest, target, spared)
 
     def _decide(
@@ -192,7 +193,7 @@ class CatalogueStep:
         self, guest: Guest, target: str, context: PlanningContext | None
     ) -> Change | None:
         """Those that are found in the text; without *context* the new ones are not drawn."""
-        text = read_whole(guest, target).decode("utf-8", "surrogateescape")
+        text = read_whole_text(guest, target)
         found = values(text, self.row.values)
         if not found:
             return None
@@ -233,10 +234,6 @@ class CatalogueStep:
 def _upper_levels(pattern: str) -> Sequence[str]:
     above, deep, name = pattern.partition("/**/")
     return (f"{above}/{name}", f"{above}/*/{name}") if deep else (pattern,)
-
-
-def _inside(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _described(guest: Guest, path: str, found: Stat) -> str:
