@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.sanitize import initrds
 from unclone.sanitize.actions.correct_initrd import is_reference
-from unclone.sanitize.actions.replace_identifiers import as_details
-from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.change import StepPlan
 from unclone.sanitize.references.initrd import unread
-from unclone.sanitize.references.reference import summary
+from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.renewal import Blocker
 from unclone.sanitize.step import StepInfo
 
@@ -56,20 +55,9 @@ class EfiPrograms:
         for path, program in context.facts.efi_programs.items():
             if program.fixed:  # what it refers to is kept
                 continue
-            found = tuple(context.renewals.rewriter.found(program.configured))
+            found = context.renewals.rewriter.found(program.configured)
             if found:
-                old, new = summary(found)
-                changes.append(
-                    Change(
-                        self.info.id,
-                        "patch-efi-program",
-                        path,
-                        self.info.why,
-                        old,
-                        new,
-                        as_details(found),
-                    )
-                )
+                changes.append(rewrite(self.info, path, found, "patch-efi-program"))
         return StepPlan(tuple(changes))
 
     def _blockers(self, facts: Facts, candidates: Renewals) -> Iterator[Blocker]:

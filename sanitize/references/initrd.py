@@ -15,10 +15,9 @@ from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize import initrds
 from unclone.sanitize.actions.correct_initrd import is_reference
-from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.boot.overriding import Action, caveat, correct
-from unclone.sanitize.change import Change, Level, Note, StepPlan
-from unclone.sanitize.references.reference import summary
+from unclone.sanitize.change import Level, Note, StepPlan
+from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.renewal import Blocker
 from unclone.sanitize.step import StepInfo
 
@@ -74,19 +73,7 @@ class Initrd:
             )
             if not renewals or found.unreadable:
                 continue
-            unique = tuple(dict.fromkeys(renewals))
-            old, new = summary(unique)
-            changes.append(
-                Change(
-                    self.info.id,
-                    "correct-initrd",
-                    path,
-                    self.info.why,
-                    old,
-                    new,
-                    as_details(unique),
-                )
-            )
+            changes.append(rewrite(self.info, path, dict.fromkeys(renewals), "correct-initrd"))
             if caveat(found):
                 text = f"{printable(path)}: {caveat(found)}"
                 notes.append(Note(self.info.id, Level.WARNING, text))

@@ -100,23 +100,15 @@ def leads_nowhere(info: StepInfo, link: str, text: str) -> Note:
     )
 
 
-def rewrite(info: StepInfo, path: str, found: Iterable[Renewal]) -> Change:
-    """The change that replaces the identifiers *found* in the file at *path*."""
+def rewrite(
+    info: StepInfo, path: str, found: Iterable[Renewal], action: str = "replace-identifiers"
+) -> Change:
+    """The change that replaces the identifiers *found* in the file at *path*, by *action*.
+
+    A person is shown the old and the new value, or how many there are.
+    """
     renewals = tuple(found)
-    old, new = summary(renewals)
-    return Change(
-        step=info.id,
-        action="replace-identifiers",
-        target=path,
-        why=info.why,
-        old=old,
-        new=new,
-        details=as_details(renewals),
-    )
-
-
-def summary(renewals: Sequence[Renewal]) -> tuple[str, str]:
-    """What a person is shown of *renewals*: the old and the new value, or how many there are."""
+    old, new = f"{len(renewals)} identifiers", f"{len(renewals)} new identifiers"
     if len(renewals) == 1:
-        return printable(renewals[0].old, 64), renewals[0].new
-    return f"{len(renewals)} identifiers", f"{len(renewals)} new identifiers"
+        old, new = printable(renewals[0].old, 64), renewals[0].new
+    return Change(info.id, action, path, info.why, old, new, as_details(renewals))

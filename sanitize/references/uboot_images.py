@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.sanitize import initrds
-from unclone.sanitize.actions.replace_identifiers import as_details
 from unclone.sanitize.actions.rewrite_uimage import refers, rewritten
 from unclone.sanitize.boot import uimage
 from unclone.sanitize.boot.uimage import ImageType
-from unclone.sanitize.change import Change, StepPlan
+from unclone.sanitize.change import StepPlan
 from unclone.sanitize.files import BOOT_ROOTS, files_at
 from unclone.sanitize.references.initrd import unread
-from unclone.sanitize.references.reference import summary
+from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.renewal import Blocker, Renewals
 from unclone.sanitize.step import StepInfo
 
@@ -51,23 +50,13 @@ class UBootImages:
 
     def plan(self, context: PlanningContext) -> StepPlan:
         """One change for each image that refers to something renewed."""
-        changes = []
-        for path, content in _images(context.guest):
-            found = _found(content, context.renewals)
-            if found:
-                old, new = summary(found)
-                changes.append(
-                    Change(
-                        self.info.id,
-                        "rewrite-uimage",
-                        path,
-                        self.info.why,
-                        old,
-                        new,
-                        as_details(found),
-                    )
-                )
-        return StepPlan(tuple(changes))
+        return StepPlan(
+            tuple(
+                rewrite(self.info, path, found, "rewrite-uimage")
+                for path, content in _images(context.guest)
+                if (found := _found(content, context.renewals))
+            )
+        )
 
     def _blockers(self, guest: Guest, candidates: Renewals) -> Iterator[Blocker]:
         for path, content in _images(guest):
@@ -77,11 +66,13 @@ class UBootImages:
                 yield from unread(f"the initrd {printable(path)}", found, candidates.renewed)
                 if found.unreadable:
                     continue
-            for renewal in _found(content, candidates):
-                try:
-                    rewritten(content, candidates.rewriter)
-                except RefusedError as error:
-                    why = f"{printable(path)} refers to it: {error.message}"
+            if not (renewals := _found(content, candidates)):
+                continue
+            try:
+                rewritten(content, candidates.rewriter)
+            except RefusedError as error:
+                why = f"{printable(path)} refers to it: {error.message}"
+                for renewal in renewals:
                     yield Blocker(renewal, why, "Make it again with mkimage in the guest.")
 
 
