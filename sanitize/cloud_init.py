@@ -46,7 +46,8 @@ _DS_IDENTIFY = tuple(
 )
 #: The unit that runs ``cloud_init_modules``; the first name is the one since 24.3.
 _NETWORK_STAGE = ("cloud-init-network.service", "cloud-init.service")
-_FALSE = {"false", "no", "off", "0", "f", "n"}
+#: What cloud-init takes for true in a text (``cloudinit/util.py``).
+_TRUE = {"true", "1", "on", "yes"}
 
 
 class Runs(StrEnum):
@@ -71,8 +72,8 @@ class CloudInit(NamedTuple):
         """Whether, run as a new instance, it deletes every host key and makes new ones."""
         return (
             self.config is not None
-            and "ssh" in _module_names(self.config.get("cloud_init_modules"))
-            and _is_true(self.config.get("ssh_deletekeys", True))
+            and "ssh" in module_names(self.config.get("cloud_init_modules"))
+            and is_true(self.config.get("ssh_deletekeys", True))
             and self.config.get("ssh_genkeytypes", True) not in (None, False, [], "")
         )
 
@@ -236,15 +237,17 @@ def _on_one_line(guest: Guest) -> bool:
     return bool(written) and all(re.match(r"\s*\[[^\]]*\]\s*(#|$)", value) for value in written)
 
 
-def _module_names(modules: object) -> Sequence[str]:
+def module_names(modules: object) -> Sequence[str]:
+    """The modules in a list of the configuration, with dashes; none where it is no list."""
     if not isinstance(modules, list):
         return ()
     named = [entry[0] if isinstance(entry, list) and entry else entry for entry in modules]
-    return [str(name) for name in named]
+    return [str(name).replace("_", "-") for name in named]
 
 
-def _is_true(value: object) -> bool:
-    return str(value).strip().lower() not in _FALSE and value is not None
+def is_true(value: object) -> bool:
+    """Whether cloud-init takes *value* of a setting for true."""
+    return str(value).strip().lower() in _TRUE
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

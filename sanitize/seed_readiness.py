@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images.text import printable
 from unclone.sanitize.catalogue import load as load_catalogue
+from unclone.sanitize.catalogue.paths import inside
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.cloud_init import (
     CONFIG,
@@ -25,10 +26,13 @@ from unclone.sanitize.cloud_init import (
     DISABLED,
     DS_IDENTIFY_CONFIG,
     STATE,
+    STATE_STEP,
     Runs,
     broken_files,
     cloud_init,
     ds_identify_settings,
+    is_true,
+    module_names,
 )
 from unclone.sanitize.hostname import hosts
 from unclone.sanitize.obstacle import Obstacle, Wanted
@@ -82,7 +86,6 @@ _VERSION_FILES = (
 _VERSION = re.compile(
     r'^(?:__VERSION__|UPSTREAM_VERSION) = "(\d{1,4}(?:\.\d{1,4}){1,3})', re.MULTILINE
 )
-_FALSE = {"false", "no", "off", "0", "f", "n"}
 
 
 def obstacles(guest: Guest, facts: Facts, wanted: Wanted | None = None) -> tuple[Obstacle, ...]:
@@ -169,9 +172,9 @@ class _Looking:
                     "the seed's"
                 )
                 yield self._obstacle("seed-folder", f"{folder}/meta-data", meaning, whole=True)
-        inside = {"user-data", "meta-data", "seedfrom"} & self._nocloud().keys()
-        if inside:
-            meaning = f"{', '.join(sorted(inside))} of a seed is in the configuration itself"
+        given = {"user-data", "meta-data", "seedfrom"} & self._nocloud().keys()
+        if given:
+            meaning = f"{', '.join(sorted(given))} of a seed is in the configuration itself"
             yield self._obstacle("seed-in-config", self._file_with("datasource"), meaning)
 
     def _memory(self) -> Iterator[Obstacle]:
@@ -179,7 +182,7 @@ class _Looking:
         if self.guest.exists(marker):
             meaning = "the marker manual-clean: the copy is never taken for a new instance"
             yield self._obstacle("manual-clean", marker, meaning, whole=True)
-        if _is_true(self.config.get("manual_cache_clean")):
+        if is_true(self.config.get("manual_cache_clean")):
             meaning = (
                 "manual_cache_clean: with the old state, a copy is never taken for a new instance"
             )
@@ -188,7 +191,7 @@ class _Looking:
                 self._file_with("manual_cache_clean"),
                 meaning,
                 "`unclone sanitize` removes the state by default; then the seed is used.",
-                step="cloud-init-state",
+                step=STATE_STEP,
                 by_default=True,
             )
 
@@ -224,7 +227,7 @@ class _Looking:
 
     def _settings(self) -> Iterator[Obstacle]:
         keys = self.wanted.keys
-        kept = _is_true(self.config.get("preserve_hostname"))
+        kept = is_true(self.config.get("preserve_hostname"))
         if kept and self.wanted.hostname and "preserve_hostname" not in keys:
             yield Obstacle(
                 "preserve-hostname",
@@ -232,7 +235,7 @@ class _Looking:
                 "preserve_hostname: the host name of the seed is not used",
                 "The vendor-data that `unclone seed` writes turns it off.",
             )
-        if "ssh_deletekeys" not in keys and not _is_true(self.config.get("ssh_deletekeys", True)):
+        if "ssh_deletekeys" not in keys and not is_true(self.config.get("ssh_deletekeys", True)):
             yield Obstacle(
                 "ssh-deletekeys",
                 self._file_with("ssh_deletekeys"),
@@ -263,7 +266,7 @@ class _Looking:
         lists = [self.config.get(name) for name in _MODULE_LISTS]
         if not any(isinstance(each, list) for each in lists):
             return
-        present = {_module(entry) for each in lists if isinstance(each, list) for entry in each}
+        present = {name for each in lists for name in module_names(each)}
         needed = [(key, MODULE_OF[key]) for key in sorted(self.wanted.keys & MODULE_OF.keys())]
         needed += [("runcmd", "scripts-user")] if "runcmd" in self.wanted.keys else []
         for key, module in needed:
@@ -347,7 +350,7 @@ def _removed_by(path: str) -> StepInfo | None:
     """The catalogue row that removes *path* or a folder above it, the one that runs first."""
     for step in load_catalogue() if path else ():
         row = step.row
-        spared = any(path == e or path.startswith(f"{e}/") for e in row.excepts)
+        spared = inside(path, row.excepts)
         if row.action == "remove" and not spared and _covers(row.paths, path):
             return step.info
     return None
@@ -355,12 +358,3 @@ def _removed_by(path: str) -> StepInfo | None:
 
 def _covers(patterns: Sequence[str], path: str) -> bool:
     return any(fnmatchcase(path, pattern) or path.startswith(f"{pattern}/") for pattern in patterns)
-
-
-def _module(entry: object) -> str:
-    name = entry[0] if isinstance(entry, list) and entry else entry
-    return str(name).replace("_", "-")
-
-
-def _is_true(value: object) -> bool:
-    return value is not None and str(value).strip().lower() not in _FALSE

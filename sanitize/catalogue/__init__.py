@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
-from unclone.sanitize.catalogue.reading import read_rows
+from unclone.sanitize.catalogue.reading import HINT, read_rows
 from unclone.sanitize.catalogue.row import CatalogueStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from unclone.sanitize.catalogue.row import CatalogueRow
-
-HINT = "docs/catalogue.md describes the format."
 
 
 def load(own: Sequence[str] = ()) -> tuple[CatalogueStep, ...]:

@@ -84,6 +84,11 @@ def outermost(targets: Iterable[str]) -> list[str]:
     return sorted(kept)
 
 
+def inside(path: str, folders: Iterable[str]) -> bool:
+    """Whether *path* is one of *folders*, or below one."""
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
 def around(guest: Guest, target: str, spared: Sequence[str]) -> Iterator[str]:
     """*target*, or, when something inside it is spared, everything in it but that."""
     if target in spared:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError
 from unclone.images.text import printable
+from unclone.sanitize.catalogue.paths import inside
 from unclone.sanitize.catalogue.row import PLACES_LIMIT, CatalogueStep
 from unclone.sanitize.options import Profile
 from unclone.sanitize.step import StepKind
@@ -106,12 +107,8 @@ def undecided(
         if options.profile is Profile.GOLDEN or each.step not in golden
     ]
     named = [(each.step, each.paths) for each in told(guest, facts, options)]
-    stays = ((step, [p for p in paths if not _inside(p, changed)]) for step, paths in off + named)
+    stays = ((step, [p for p in paths if not inside(p, changed)]) for step, paths in off + named)
     return [f"{step} ({printable(paths[0], 200)})" for step, paths in stays if paths]
-
-
-def _inside(path: str, folders: Collection[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _places(step: Step, guest: Guest, facts: Facts) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from unclone.images.errors import RefusedError
 from unclone.images.guest import READ_LIMIT
 from unclone.images.text import printable
 from unclone.sanitize.change import Change, Level, Note, StepPlan
-from unclone.sanitize.cloud_init import Runs, cloud_init
+from unclone.sanitize.cloud_init import Runs, cloud_init, is_true
 from unclone.sanitize.hostname import hosts, places
 from unclone.sanitize.hostname.places import OF_ALL, PLACES
 from unclone.sanitize.hostname.verifying import ACTION
@@ -177,7 +177,7 @@ def _new(old: str, wanted: str, *, fill: bool = False) -> str:
 def _notes(context: PlanningContext, names: _Names) -> Iterator[tuple[Level, str]]:
     guest, facts = context.guest, context.facts
     found = cloud_init(guest, facts)
-    preserves = bool((found.config or {}).get("preserve_hostname"))
+    preserves = is_true((found.config or {}).get("preserve_hostname"))
     if found.installed and found.runs is not Runs.NO and not preserves:
         text = (
             "cloud-init sets the host name again where a seed or a cloud gives one: give the same "

@@ -181,6 +181,7 @@ def test_a_seed_on_the_guests_own_disk_counts(tmp_path: Path, sources: str, runs
         ("{}", True),
         ("ssh_deletekeys: false", False),
         ("ssh_deletekeys: 'no'", False),
+        ("ssh_deletekeys: y", False),  # a text in YAML, and false to cloud-init
         ("ssh_deletekeys: true", True),
         ("ssh_genkeytypes: []", False),
         ("ssh_genkeytypes: [ed25519]", True),
