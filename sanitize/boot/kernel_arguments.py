@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.sanitize.boot import grubenv, pe
+from unclone.sanitize.boot.efi_programs import SIZE_LIMIT
 from unclone.sanitize.files import BOOT_ROOTS, on_every_esp
 
 if TYPE_CHECKING:
@@ -119,9 +120,6 @@ PLACES: Mapping[ArgumentKind, tuple[str, ...]] = {
 
 #: No file of arguments is larger; what is, is not one.
 TEXT_LIMIT = 4 * 1024 * 1024
-
-#: A UKI's .cmdline comes before its kernel and initrd; further in than this it is not looked for.
-UKI_LIMIT = 128 * 1024 * 1024
 
 #: One word of a command line: quotes protect blanks, an unpaired quote is a plain character.
 _WORD = re.compile(r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|\\[^\r\n]|[^\s"'\\]|["'\\])++""")
@@ -225,13 +223,16 @@ def read(guest: Guest, file: KernelArgumentFile) -> str:
 
 
 def read_uki(guest: Guest, path: str) -> UkiCommandLine | None:
-    """The command lines inside the UKI or add-on at *path*; None when it has none."""
+    """The command lines inside the UKI or add-on at *path*; None when it has none.
+
+    Those of further profiles come behind the kernel and the initrd.
+    """
     image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
     if image is None or ".cmdline" not in image.sections:
         return None
     sections = [section for name, section in image.all_sections if name == ".cmdline"]
     end = max(section.offset + section.size for section in sections)
-    if end > UKI_LIMIT:
+    if end > SIZE_LIMIT:
         return None
     lines = pe.contents(guest.read(path, end), ".cmdline", path)
     text = b"\0".join(bytes(line).rstrip(b"\0") for line in lines)

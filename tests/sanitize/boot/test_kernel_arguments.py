@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.families import OLD
+from tests.support.pe import program
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.boot import grubenv, pe
 from unclone.sanitize.boot.kernel_arguments import (
@@ -285,3 +286,16 @@ def test_a_section_with_a_wrong_place_is_not_followed(tmp_path: Path) -> None:
 def test_every_boot_root_is_searched() -> None:
     for root in BOOT_ROOTS:
         assert any(place.startswith(f"{root}/") for place in PLACES[K.ENTRY])
+
+
+def test_the_command_line_of_a_profile_behind_a_large_initrd_is_read(tmp_path: Path) -> None:
+    data = bytearray(program((".cmdline", b"root=a"), (".cmdline", b"root=b")))
+    place = 130 * 1024**2
+    struct.pack_into("<I", data, 64 + 24 + 240 + 40 + 20, place)  # of the second section's bytes
+    with (tmp_path / "linux.efi").open("wb") as file:
+        file.write(data)
+        file.seek(place)
+        file.write(b"root=b")
+    inside = read_uki(guest_at(tmp_path), "/linux.efi")
+    assert inside is not None
+    assert inside.text == "root=a\0root=b"
