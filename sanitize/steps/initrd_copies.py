@@ -97,7 +97,8 @@ class InitrdCopies:
         for path in initrds.find(guest):
             survey = initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), ())
             if survey.unreadable:
-                continue  # said by those who looked into it before
+                notes.append(self._unread(f"the initrd {printable(path)}", survey))
+                continue
             copies = dict(_copies(context, survey))
             survey = _with_contents(guest, path, copies)
             copies = {m: s for m, s in copies.items() if guest.exists(s) or not is_gone(survey, m)}
@@ -115,6 +116,8 @@ class InitrdCopies:
         for path, program in context.facts.efi_programs.items():
             for content in program.initrds:
                 survey = initrds.look_into(content, ())
+                if survey.unreadable:
+                    notes.append(self._unread(f"the initrd inside {printable(path)}", survey))
                 copies = dict(_copies(context, survey))
                 stays = [(member, "a copy of a file that is changed") for member in copies]
                 notes += [self._kept(path, *one) for one in (*stays, *_left(survey, copies))]
@@ -123,6 +126,10 @@ class InitrdCopies:
     def _kept(self, path: str, member: str, what: str) -> Note:
         text = f"the initrd in {printable(path)} keeps {what} ({printable(member)})"
         return Note(self.info.id, Level.KEPT, f"{text}: make the initrd anew in the machine")
+
+    def _unread(self, what: str, survey: Survey) -> Note:
+        text = f"{what} cannot be read ({survey.unreadable}): it may hold copies of the machine's"
+        return Note(self.info.id, Level.WARNING, f"{text} keys and names, which would stay")
 
 
 def _with_contents(guest: Guest, path: str, members: Mapping[str, str]) -> Survey:

@@ -237,3 +237,11 @@ def test_an_initrd_that_is_renamed_is_changed_under_its_new_name(tmp_path: Path)
     (renamed,) = (tmp_path / "guest/boot").iterdir()
     assert OLD not in renamed.name
     assert not (unpacked(tmp_path, f"/boot/{renamed.name}") / NQN[1:]).exists()
+
+
+def test_an_initrd_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    plant(tmp_path, {INITRD: b"\x89LZO" + bytes(64)})
+    plan = make_plan(guest_at(tmp_path), Options(uuids="keep"))
+    (note,) = (note for note in plan.notes if note.step == "initrd-copies")
+    assert note.level is Level.WARNING
+    assert f"the initrd {INITRD} cannot be read (it is compressed with lzo" in note.text
