@@ -29,7 +29,7 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
     outcomes = []
     on_devices = [change for change in plan.changes if change.action in ON_DEVICES]
     for change in plan.changes:
-        if change in on_devices:
+        if change.action in ON_DEVICES:
             continue
         try:
             learned = ACTIONS[change.action].apply(guest, change)

@@ -148,11 +148,6 @@ class Facts:
             read_only=False, reason=f"the root starts writable (rw in {printable(lines[0].path)})"
         )
 
-    @property
-    def root_starts_read_only(self) -> bool | None:
-        """The verdict of :attr:`root_start`."""
-        return self.root_start.read_only
-
 
 def parse_os_release(text: str) -> Mapping[str, str]:
     """The assignments in *text*: shell syntax, but never given to a shell."""

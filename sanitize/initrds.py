@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: As initramfs-tools, dracut, mkinitcpio, mkinitfs and booster call them, kernel-install and
 #: ostree put them, and boards' boot partitions have them.
 PATTERNS = (
-    *(f"/boot/{folders}{name}" for folders in ("", "*/", "*/*/", "*/*/*/") for name in ("initr*",)),
+    *(f"/boot/{folders}initr*" for folders in ("", "*/", "*/*/", "*/*/*/")),
     "/boot/booster*",
     *(f"{root}/{name}" for root in BOOT_ROOTS[1:] for name in ("initr*", "booster*", "*/*/initr*")),
     *(f"{root}/EFI/*/initr*" for root in BOOT_ROOTS),

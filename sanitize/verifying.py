@@ -45,8 +45,8 @@ def verify(
         if check.state is CheckState.DAMAGED:
             raise EngineError(
                 f"the file system on {check.device} is damaged: {printable(check.output, 400)}",
-                hint="It was damaged before: repair it from the guest's own rescue mode "
-                "(fsck -f), then run again.",
+                hint="If it was damaged before, repair it from the guest's own rescue mode "
+                "(fsck -f), then run again; otherwise please report this.",
             )
     if problems:
         raise ResidueError(

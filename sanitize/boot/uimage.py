@@ -34,7 +34,6 @@ class ImageType(IntEnum):
 
     OTHER = 0
     RAMDISK = 3
-    MULTI = 4
     SCRIPT = 6
 
 

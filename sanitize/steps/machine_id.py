@@ -98,7 +98,7 @@ def _for_var(var: FileSystem, mode: Mode) -> Note:
 
 def _needs_file(facts: Facts) -> bool:
     """Whether the guest stays without any id when the file does not exist."""
-    return facts.init == "systemd" and facts.root_starts_read_only is True
+    return facts.init == "systemd" and facts.root_start.read_only is True
 
 
 def _decide(guest: Guest, facts: Facts, asked: Mode) -> tuple[Mode, list[Note]]:
@@ -135,7 +135,7 @@ def _auto(guest: Guest, facts: Facts) -> tuple[Mode, str]:
 
 
 def _first_boot_notes(guest: Guest, facts: Facts, mode: Mode) -> Iterator[Note]:
-    if mode is Mode.REMOVE and facts.root_starts_read_only:
+    if mode is Mode.REMOVE and facts.root_start.read_only:
         yield _warning(
             f"{facts.root_start.reason}: systemd cannot make a new {SYSTEMD} on a read-only root, "
             "so the guest would run without a machine-id; --machine-id empty avoids that"

@@ -35,7 +35,7 @@ def test_families(
     facts = facts_of(tmp_path, FAMILIES[family])
     assert facts.init == init
     assert facts.systemd_version == version
-    assert facts.root_starts_read_only is read_only
+    assert facts.root_start.read_only is read_only
 
 
 def test_names_and_ids(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_hostile_name_cannot_reach_the_terminal(tmp_path: Path) -> None:
 def test_how_the_root_starts(tmp_path: Path, lines: list[str], expected: bool | None) -> None:
     text = "".join(f"  linux /vmlinuz root=/dev/vda1 {line}\n" for line in lines)
     facts = facts_of(tmp_path, {"/boot/grub/grub.cfg": f"set default=0\n{text}"})
-    assert facts.root_starts_read_only is expected
+    assert facts.root_start.read_only is expected
     assert facts.root_start.reason
 
 
