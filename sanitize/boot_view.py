@@ -1,9 +1,9 @@
 """What the next boot reads, from the side of those who read it.
 
-The rules that change references look for files by patterns. This module asks the other way round:
-which files do GRUB, systemd, the initrd's makers and udev open, through whatever symlinks, and
-what do those files include? The residue scan looks for old identifiers there, so that a rule which
-looked in the wrong place is found out. It shares nothing with the rules.
+The rules that change references look for files by patterns. This module starts from the programs:
+which files do GRUB, systemd, the tools that make initrds and udev open, through whatever symlinks,
+and what do those files include? The residue scan looks for old identifiers there, which shows
+where a rule looked in the wrong place. It shares no list of places with the rules.
 
 References: systemd-fstab-generator(8), systemd-cryptsetup-generator(8), systemd.unit(5) ("Unit File
 Load Path", ``.d``, ``.wants``), systemd.exec(5) (``EnvironmentFile=``), systemctl(1) (``link``);

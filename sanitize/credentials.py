@@ -65,7 +65,7 @@ def find(guest: Guest) -> Iterator[Credential]:
 
 
 def decoded(argument: str, value: str) -> str:
-    """What a credential on a kernel command line is; "" when systemd could not decode it."""
+    """What a credential on a kernel command line holds; "" when systemd could not decode it."""
     _, _, text = value.partition(":")
     if argument != BINARY_ARGUMENT:
         return text

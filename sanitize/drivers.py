@@ -75,7 +75,7 @@ def _missing_in_initrds(
     guest: Guest, initrds: Mapping[str, Survey], kernel: _Kernel, missing: set[str]
 ) -> Iterator[tuple[Level, str]]:
     wanted = {"virtio_pci", *_DISKS} - missing - kernel.builtin
-    # Some other way to the disk is built in, and an initrd cannot have what the kernel has not.
+    # Another driver for disks is built in, or the kernel has none that the initrd could hold.
     if not wanted or ("virtio_pci" not in wanted and _DISKS & kernel.builtin):
         return
     for path in _initrds(guest, kernel):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.references.reference import Reference
     from unclone.sanitize.step import PlanningContext, Step
 
-#: How often a drawn value may be one that the guest already has before that is beyond chance.
+#: Attempts to draw a value that the guest does not have; one is nearly always enough.
 _ATTEMPTS = 100
 
 

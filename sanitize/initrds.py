@@ -1,4 +1,4 @@
-"""The initrds of a guest: where they are, and one look into each.
+"""The initrds of a guest: where they are, and what each holds.
 
 Unpacking is most of the work, so what came out is remembered: planning, verification and the
 residue scan ask the same questions, of the same initrd or of one to which something was appended.
@@ -82,9 +82,9 @@ class _Known:
 
 #: The newest last.
 _known: list[_Known] = []
-#: The look ahead that goes on.
+#: The thread that unpacks ahead, while it runs.
 _ahead: list[Thread] = []
-#: Of the run that goes on.
+#: What the current run has spent.
 _budget = Budget()
 
 

@@ -185,7 +185,7 @@ def is_id(text: str) -> bool:
 
 
 def read_systemd(guest: Guest) -> MachineIdFile:
-    """``/etc/machine-id``. Raises :class:`RefusedError` when it is not what the name promises."""
+    """``/etc/machine-id``. Raises :class:`RefusedError` when it is no machine-id file."""
     found = guest.lstat(SYSTEMD)
     if found is None:
         return MachineIdFile(SYSTEMD, State.ABSENT)

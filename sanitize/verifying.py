@@ -33,7 +33,7 @@ def verify(
     *strict*: anywhere).
     """
     checking = guest.reopen()
-    # First the widest question: initrds are unpacked once, for this and for what follows.
+    # First the scan for all identifiers: initrds are unpacked once, for this and what follows.
     residue = tuple(find_residue(guest, plan.retired))
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     if lost := var_partition.lost(guest, Facts(guest), plan):

@@ -1,10 +1,10 @@
 """What one run spends on looking into initrds: as much as real ones need, however hostile they are.
 
-A few kilobytes can unpack to gigabytes, or to as many members as have no content. What a run may
-spend is a base, and more for each byte of an initrd that is really in the guest: real ones unpack
-to three to six times their size, and have a member for some thousand bytes. What is spent stays
-spent, for planning, for verification and for the next initrd of the same guest; an initrd that was
-given up is not begun again (``initrds.py``).
+A few kilobytes can unpack to gigabytes, or to millions of empty members. What a run may spend is a
+base, and more for each byte of an initrd that is really in the guest: real ones unpack to three to
+six times their size, and have a member for some thousand bytes. Planning, verification and all
+initrds of a guest share what may be spent; an initrd that was given up is not begun again
+(``initrds.py``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Resource(StrEnum):
     BYTES = "bytes come out of initrds"
     #: Looked at again for other needles, a member counts again.
     MEMBERS = "members of initrds have to be looked at"
-    #: Of a processor, for what is slow without being large. The last resort: machines differ.
+    #: Of a processor, for what is slow without being large. Machines differ, so it is generous.
     SECONDS = "seconds are needed to unpack initrds"
 
 
@@ -55,7 +55,7 @@ class Budget:
         self._last = 0.0
 
     def meet(self, content: bytes) -> None:
-        """The initrd *content* is looked into; what it adds to the limits, it adds once."""
+        """Raise the limits by what the initrd *content* adds to them, once for each initrd."""
         if hash(content) not in self._met:
             self._met.add(hash(content))
             self._bytes += len(content.rstrip(b"\0"))  # a hole in a file is no real byte

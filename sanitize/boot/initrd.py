@@ -377,7 +377,7 @@ class _Surveyor:
     def _hits(self) -> Iterator[Hit]:
         for path, name in self._names.items():
             header = name.header
-            # Only what we emptied is known to be dead; another empty file may be meant.
+            # Only what we emptied is known to be unused; another file may be empty on purpose.
             emptied = header.check == OUR_MARK and name.inode.content in {b"", b"/dev/null"}
             harmless = header.is_directory or emptied
             for needle in self._needles:

@@ -265,13 +265,13 @@ def without(
     """
     cuts: list[tuple[int, int]] = []
     for start, end, line_start in _regions(text, kind):
-        doomed = _doomed(text, (start, end), name, prefix, keep)
-        alone = len(doomed) == len(_words(text[start:end]))
-        if doomed and alone and kind is ArgumentKind.ENTRY:
+        chosen = _chosen(text, (start, end), name, prefix, keep)
+        alone = len(chosen) == len(_words(text[start:end]))
+        if chosen and alone and kind is ArgumentKind.ENTRY:
             # A key without a value ends the parsing of an entry in some versions of GRUB.
             cuts.append((line_start, _after_newline(text, end)))
             continue
-        cuts += [_with_blank(text, start, end, match) for match in doomed]
+        cuts += [_with_blank(text, start, end, match) for match in chosen]
     pieces, done = [], 0
     for cut_start, cut_end in sorted(cuts):  # neighbours share a blank
         pieces.append(text[done:cut_start])
@@ -283,13 +283,13 @@ def blanked(
     text: str, kind: ArgumentKind, name: str, *, prefix: str = "", keep: Collection[str] = ()
 ) -> str:
     """As :func:`without`, with blanks in place of the argument: the length in bytes stays."""
-    doomed = [
+    chosen = [
         match
         for start, end, _ in _regions(text, kind)
-        for match in _doomed(text, (start, end), name, prefix, keep)
+        for match in _chosen(text, (start, end), name, prefix, keep)
     ]
     pieces, done = [], 0
-    for match in doomed:
+    for match in chosen:
         blank = " " * len(match.group().encode("utf-8", "surrogateescape"))
         pieces += [text[done : match.start()], blank]
         done = match.end()
@@ -349,7 +349,7 @@ def _unquoted(word: str) -> str:
     return re.sub(r"""\\(.)|["']""", r"\1", word)
 
 
-def _doomed(
+def _chosen(
     text: str, region: tuple[int, int], name: str, prefix: str, keep: Collection[str]
 ) -> Sequence[re.Match[str]]:
     """The words of a region that give *name* a value with *prefix* that is not in *keep*."""

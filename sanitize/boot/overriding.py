@@ -97,7 +97,7 @@ def correct(
     """
     _check(data, survey)
     entries, changes = _own(survey), []
-    for path in dict.fromkeys(hit.path for hit in survey.hits if not _is_dead(survey, hit)):
+    for path in dict.fromkeys(hit.path for hit in survey.hits if not _is_unused(survey, hit)):
         change = _corrected(path, survey, rewrite, entries)
         if change is not None:
             changes.append(change)
@@ -182,7 +182,7 @@ def _own(survey: Survey) -> _Entries:
     }
 
 
-def _is_dead(survey: Survey, hit: Hit) -> bool:
+def _is_unused(survey: Survey, hit: Hit) -> bool:
     """Whether *hit* is the name of what an earlier correction has emptied: nothing reads that."""
     member = survey.members.get(hit.path)
     return (

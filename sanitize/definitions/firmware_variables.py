@@ -42,7 +42,7 @@ def is_plain(name: str) -> bool:
 def why_not_copied(definition: Path, name: str, signatures: Sequence[Signature]) -> str:
     """Why the firmware's variables in file *name* are not copied; "" when they can be.
 
-    Only what bears one of the *signatures* is.
+    Only what has one of the *signatures* is.
     """
     shown = printable(name, 200)
     lost = "without its copy the new machine starts with empty variables"

@@ -1,1 +1,1 @@
-"""By what a guest's configuration says a DHCP client has to identify itself."""
+"""How a guest's configuration says that its DHCP client identifies itself."""

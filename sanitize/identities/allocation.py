@@ -51,7 +51,7 @@ class Replaced(NamedTuple):
 
 
 class Allocator(Protocol):
-    """What a format needs of an :class:`Allocation`: it asks for new values and invents none.
+    """What a format needs of an :class:`Allocation`: it asks for new values and makes none.
 
     Asked once for each old value: the run keeps the map (sanitize/definitions/identity_map.py).
     """

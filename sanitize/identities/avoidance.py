@@ -1,7 +1,7 @@
 """What other definitions have already: the MAC addresses and UUIDs in files of any format.
 
 Nothing here knows a format. Whatever looks like a MAC address or a UUID, in any spelling, is
-avoided; taking too much for one costs nothing, because there are far more than will be needed.
+avoided; too many do no harm, because there are far more values than are needed.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class IdentityGenerator:
         stream = b""
         while len(stream) < count:
             block = len(stream) // sha256().digest_size
-            # Lengths first: no two different questions are ever the same message.
+            # With their lengths, two different sets of parts are never the same message.
             parts = [self.machine, field, str(attempt), str(block)]
             message = b"".join(
                 len(text.encode()).to_bytes(4, "big") + text.encode() for text in parts
@@ -54,6 +54,6 @@ class IdentityGenerator:
     def number(self, field: str, low: int, high: int, *, attempt: int = 0) -> int:
         """A whole number from *low* to *high*, both included."""
         span = high - low + 1
-        # 16 bytes more than needed: what the remainder favours is then beyond measure.
+        # 16 bytes more than needed: the bias of the remainder is then below 2**-128.
         drawn = self.bytes(field, (span.bit_length() + 7) // 8 + 16, attempt=attempt)
         return low + int.from_bytes(drawn, "big") % span

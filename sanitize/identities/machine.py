@@ -54,7 +54,10 @@ class MachineIdentity:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> MachineIdentity:
-        """The record that :meth:`to_json` wrote. Raises KeyError or TypeError for any other."""
+        """The record that :meth:`to_json` wrote.
+
+        Raises KeyError, TypeError or ValueError for any other.
+        """
         return cls(
             name=value["name"],
             hostname=value["hostname"],
@@ -89,7 +92,7 @@ class RecordedPool:
 
 
 class RecordedAllocation:
-    """An :class:`allocation.Allocator` that invents nothing."""
+    """An :class:`allocation.Allocator` that gives what is recorded, and nothing else."""
 
     def __init__(self, identity: MachineIdentity) -> None:
         self._new = {(each.kind, each.old): each.new for each in identity.replaced}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
 
-#: Bytes read of each file; /etc/hosts is often some kilobytes, and a list of advertisers megabytes.
+#: Bytes read of each file; /etc/hosts is often some kilobytes, and megabytes with a block list.
 FILE_LIMIT = 64 * 1024
 
 #: Characters of a name: RFC 1035 allows 253, and Linux 64 for a host name.

@@ -1,4 +1,4 @@
-"""NetworkManager's keyfiles: ``mac-address`` says which card, ``cloned-mac-address`` renames it.
+"""NetworkManager's keyfiles: ``mac-address`` is the card, ``cloned-mac-address`` its new address.
 
 References: nm-settings-keyfile(5) (``ethernet.mac-address``, ``cloned-mac-address``,
 ``bridge.mac-address``, ``connection.interface-name``, ``match``); NetworkManager.conf(5).

@@ -1,7 +1,7 @@
 """udev rules that name interfaces by their MAC address.
 
-``70-persistent-net.rules`` was written by udev itself, up to systemd 208,
-and is written again; people also write such rules by hand, under that name and others.
+Up to systemd 208 udev itself wrote ``70-persistent-net.rules``, and writes it again where it is
+removed; people also write such rules by hand, under that name and others.
 
 References: udev(7); systemd NEWS 209 (the generator's end).
 """

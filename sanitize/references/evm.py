@@ -33,7 +33,7 @@ def _find(context: PlanningContext) -> Sequence[Blocker]:
         Blocker(
             each,
             "its files carry EVM integrity codes, which the UUID is part of",
-            "Label the tree anew in the guest (evmctl) after a change by hand.",
+            "Change the UUID in the guest, and sign its files again with evmctl.",
         )
         for each in context.renewals.renewed
         if each.kind is IdentifierKind.FILE_SYSTEM_UUID

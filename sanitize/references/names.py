@@ -195,7 +195,7 @@ REFERENCES = (
         info=StepInfo(
             id="systemd-units",
             title="systemd units",
-            why="a unit that waits for a device which never comes holds up the boot for 90 seconds",
+            why="a unit that waits for a device which is not there delays the boot by 90 seconds",
             sources=("systemd.unit(5)", "systemd.device(5)", "systemd.mount(5)", "systemd.swap(5)"),
         ),
         folders=(

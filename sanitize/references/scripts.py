@@ -131,7 +131,7 @@ REFERENCES = (
         info=StepInfo(
             id="boot-scripts",
             title="scripts and variables that a boot runs with",
-            why="they mount, check or back up what they name, and would find it no more",
+            why="they mount, check or back up what they name, and would not find it",
             sources=("systemd.service(5)", "systemd.exec(5)", "auto.master(5)", "openrc-run(8)"),
         ),
         paths=(

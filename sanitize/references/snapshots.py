@@ -1,6 +1,6 @@
 """Snapshots of the system: each has an fstab and boot configuration of its own, with old values.
 
-They are examined and named, and stay: most are read-only, and a snapshot that was changed is none.
+They are examined and named, and stay: most are read-only, and a changed one is no snapshot of then.
 A guest rolled back to one looks for file systems by identifiers that no longer exist.
 
 References: snapper(8) (``/.snapshots/N/snapshot``); https://github.com/linuxmint/timeshift

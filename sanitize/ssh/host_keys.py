@@ -60,7 +60,7 @@ class HostKey:
 
     @property
     def can_be_made(self) -> bool:
-        """Whether a new one of the kind can be generated; DSA and SSH 1 keys are history."""
+        """Whether a new one of the kind can be generated; DSA and SSH 1 keys cannot."""
         return can_generate(self.kind, self.bits)
 
     @property
@@ -77,7 +77,7 @@ class HostKey:
 
 @dataclass(slots=True)
 class Found:
-    """What a search came upon: keys, and remarks about what is not one."""
+    """What a search found: keys, and remarks about what is not one."""
 
     keys: dict[str, HostKey] = field(default_factory=dict)
     remarks: list[tuple[Level, str]] = field(default_factory=list)

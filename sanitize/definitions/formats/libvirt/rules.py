@@ -1,8 +1,8 @@
 """Every field of a libvirt domain that identifies the machine.
 
 ``where`` is relative to ``<domain>``, with a slash before it to ``<domainsnapshot>``, and is what
-reader.py looks for: elements,
-``[@attribute='value']``, and at the end an attribute or the element's own text; ``|`` is "or".
+reader.py looks for: elements, ``[@attribute='value']``, and at the end an attribute or the
+element's own text; ``|`` is "or".
 Not every match is a field: conditions.py says which are.
 
 References: libvirt "Domain XML format" (formatdomain.rst, 9.0 to 11.0) and domaincommon.rng.

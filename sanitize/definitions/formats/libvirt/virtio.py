@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.text.source import Source
     from unclone.sanitize.definitions.text.xml_tree import Element
 
-#: Buses that virtio replaces; a stick on USB is one for a reason.
+#: Buses that virtio replaces; disks on USB stay there.
 BUSES = ("ide", "sata", "scsi", "sd")
 #: What only disks on those buses may have.
 _ONLY_THERE = ("wwn", "vendor", "product")

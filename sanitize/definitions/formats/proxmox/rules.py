@@ -1,7 +1,7 @@
 """Every key of a qemu-server configuration that identifies the machine.
 
 ``where`` is ``KEY`` or ``KEY/OPTION``, ``#`` standing for a number. Not every match is a field:
-sanitize/definitions/formats/proxmox/reader.py says which are.
+reader.py says which are.
 
 References: qm.conf(5); pve-qemu-server src/PVE/API2/Qemu.pm (clone_vm) for what Proxmox itself
 changes in a clone.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Words; a script that starts a machine has far fewer.
 WORD_LIMIT = 20_000
-#: What variables may grow to, so that ``A=$A$A`` is no bomb. In characters.
+#: What variables may grow to, so that ``A=$A$A`` does not fill memory. In characters.
 VALUE_LIMIT = 20_000
 #: How often variables may be made of variables, and what all of them come to. In characters.
 NESTING_LIMIT = 100

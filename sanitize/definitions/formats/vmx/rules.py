@@ -1,8 +1,7 @@
 """Every setting of a .vmx that identifies the machine.
 
 ``where`` is the setting's name, ``#`` standing for a number; ``|`` is "or". Names are compared
-without regard to case, as VMware does. Not every match is a field: sanitize/definitions/formats/
-vmx.py says which are.
+without regard to case, as VMware does. Not every match is a field: reader.py says which are.
 
 References: VMware knowledge base 1002403 (uuid.*), 219 and 1002149 (MAC addresses), 1026353 (swap
 files); the settings VMware Workstation and ESXi write.
