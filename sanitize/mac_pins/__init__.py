@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.sanitize.mac_pins.dhcp_clients import DhcpClients
 from unclone.sanitize.mac_pins.ifcfg import Ifcfg
 from unclone.sanitize.mac_pins.ifupdown import Ifupdown
 from unclone.sanitize.mac_pins.netplan import CloudConfig, Netplan
 from unclone.sanitize.mac_pins.network_manager import NetworkManager
 from unclone.sanitize.mac_pins.networkd import Networkd
-from unclone.sanitize.mac_pins.others import Commands, OtherFiles, Tables
+from unclone.sanitize.mac_pins.others import OTHERS
 from unclone.sanitize.mac_pins.udev import UdevRules
 
 if TYPE_CHECKING:
@@ -27,8 +26,5 @@ NETWORK_FILES: tuple[NetworkFiles, ...] = (
     Networkd(),
     UdevRules(),
     Ifupdown(),
-    OtherFiles(),
-    Tables(),
-    Commands(),
-    DhcpClients(),
+    *OTHERS,
 )
