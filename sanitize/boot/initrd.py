@@ -108,11 +108,6 @@ class Survey:
     def compressions(self) -> tuple[Compression, ...]:
         return tuple(segment.compression for segment in self.segments)
 
-    @property
-    def trailing(self) -> int:
-        """Bytes behind the last archive, zeros included; no kernel unpacks them."""
-        return 0 if self.unreadable else self.size - self.end
-
 
 def survey(
     data: bytes | memoryview,

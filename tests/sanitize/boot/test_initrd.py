@@ -48,7 +48,6 @@ def test_identifiers_are_found_behind_microcode(
     assert found.segments[0].offset == 0
     # GNU cpio fills up its last block of 512 bytes.
     assert len(data) - found.end < 512
-    assert found.trailing == len(data) - found.end
     assert set(found.hits) == {
         Hit("etc/fstab", Place.CONTENT, OLD),
         Hit("etc/disk", Place.TARGET, OLD),
@@ -181,7 +180,7 @@ def test_bytes_behind_the_archives_do_not_matter(trailing: bytes) -> None:
     found = survey(PLAIN + b"\0" + trailing, [OLD])
     assert found.unreadable == ""
     assert found.end == len(PLAIN)
-    assert found.trailing == len(trailing) + 1
+    assert found.size - found.end == len(trailing) + 1
     assert [hit.path for hit in found.hits] == ["etc/fstab"]
 
 
@@ -194,7 +193,7 @@ def test_a_boot_config_is_searched() -> None:
 
 def test_an_empty_file_is_an_initrd_without_members() -> None:
     found = survey(b"", [OLD])
-    assert (found.members, found.unreadable, found.trailing) == ({}, "", 0)
+    assert (found.members, found.unreadable) == ({}, "")
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_PART = re.compile(r"[^,]*")
 _KEY = re.compile(r"\s*(\w+)\s*=\s*")
 _PREFIX = re.compile(r"(?:(?:raw|qcow2?|vhd|aio|tap2?|file|phy|vbd|cow|tapdisk):)+")
 _FORMATS = ("raw", "qcow", "qcow2", "vhd", "qed")
