@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from unclone.images.text import printable
 from unclone.sanitize import initrds
-from unclone.sanitize.actions.correct_initrd import is_reference
 from unclone.sanitize.change import StepPlan
-from unclone.sanitize.references.initrd import unread
+from unclone.sanitize.references.initrd import referred, unread
 from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.renewal import Blocker
 from unclone.sanitize.step import StepInfo
@@ -23,9 +22,8 @@ from unclone.sanitize.step import StepInfo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.sanitize.boot.initrd import Survey
     from unclone.sanitize.facts import Facts
-    from unclone.sanitize.renewal import Renewal, Renewals, Rewriter
+    from unclone.sanitize.renewal import Renewals
     from unclone.sanitize.step import PlanningContext
 
 _REBUILD = "Rebuild and sign it in the guest for the new identifier, or boot without it."
@@ -71,15 +69,8 @@ class EfiPrograms:
                 found = initrds.look_into(initrd, rewriter.needles)
                 inside = f"the initrd inside {printable(path)}"
                 yield from unread(inside, found, candidates.renewed)
-                for renewal in _unpacked(found, rewriter):
+                for renewal in referred(found, rewriter, candidates.renewed):
                     yield Blocker(renewal, f"{inside} refers to it", _REBUILD)
-
-
-def _unpacked(found: Survey, rewriter: Rewriter) -> Iterator[Renewal]:
-    for hit in found.hits:
-        if is_reference(found, hit, rewriter):
-            yield from rewriter.found(found.contents.get(hit.path, b""))
-            yield from rewriter.found(found.members[hit.path].header.name)
 
 
 REFERENCE = EfiPrograms()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.images.volumes import IdentifierKind
 from unclone.sanitize import initrds
-from unclone.sanitize.actions.correct_initrd import is_reference
 from unclone.sanitize.boot.overriding import Action, caveat, correct
 from unclone.sanitize.change import Level, Note, StepPlan
 from unclone.sanitize.references.reference import rewrite
@@ -22,10 +21,10 @@ from unclone.sanitize.renewal import Blocker
 from unclone.sanitize.step import StepInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from unclone.sanitize.boot.initrd import Survey
-    from unclone.sanitize.renewal import Renewal, Rewriter
+    from unclone.sanitize.renewal import Renewal, Renewals, Rewriter
     from unclone.sanitize.step import PlanningContext
 
 #: What the tools that make initrds copy into them.
@@ -65,34 +64,47 @@ class Initrd:
         rewriter = context.renewals.rewriter
         changes, notes = [], []
         for path, found in context.initrds.items():
-            renewals = tuple(
-                renewal
-                for hit in found.hits
-                if is_reference(found, hit, rewriter)
-                for renewal in _texts_of(found, hit.path, rewriter)
-            )
+            renewals = referred(found, rewriter)
             if not renewals or found.unreadable:
                 continue
-            changes.append(rewrite(self.info, path, dict.fromkeys(renewals), "correct-initrd"))
+            changes.append(rewrite(self.info, path, renewals, "correct-initrd"))
             if caveat(found):
                 text = f"{printable(path)}: {caveat(found)}"
                 notes.append(Note(self.info.id, Level.WARNING, text))
         return StepPlan(tuple(changes), tuple(notes))
 
     def _blockers(self, context: PlanningContext) -> Iterator[Blocker]:
-        candidates, rewriter = context.renewals.renewed, context.renewals.rewriter
         for path, found in context.initrds.items():
-            if found.unreadable:
-                yield from unread(f"the initrd {printable(path)}", found, candidates)
-                continue
-            if not found.hits:
-                continue
-            content = context.guest.read(path, initrds.SIZE_LIMIT)
-            for change in correct(content, found, rewriter.rewritten).changes:
-                if change.action is Action.LEFT:
-                    why = f"{printable(change.path)} in {printable(path)} stays: {change.reason}"
-                    for renewal in _texts_of(found, change.path, rewriter) or candidates:
-                        yield Blocker(renewal, why, _LIFT)
+            content = context.guest.read(path, initrds.SIZE_LIMIT) if found.hits else b""
+            yield from blocking(path, content, found, context.renewals)
+
+
+def blocking(path: str, content: bytes, found: Survey, candidates: Renewals) -> Iterator[Blocker]:
+    """Which of *candidates* the initrd *content* at *path* keeps: it cannot be corrected there."""
+    if found.unreadable:
+        yield from unread(f"the initrd {printable(path)}", found, candidates.renewed)
+    elif found.hits:
+        for change in correct(content, found, candidates.rewriter.rewritten).changes:
+            if change.action is Action.LEFT:
+                why = f"{printable(change.path)} in {printable(path)} stays: {change.reason}"
+                known = _texts_of(found, change.path, candidates.rewriter)
+                for renewal in known or candidates.renewed:
+                    yield Blocker(renewal, why, _LIFT)
+
+
+def referred(
+    found: Survey, rewriter: Rewriter, candidates: Iterable[Renewal] = ()
+) -> Collection[Renewal]:
+    """What the members of an initrd refer to; all *candidates* where one was only searched.
+
+    Such are large members, and a boot config.
+    """
+    paths = dict.fromkeys(hit.path for hit in found.hits if not hit.harmless)
+    renewals = [renewal for path in paths for renewal in _texts_of(found, path, rewriter)]
+    for path in paths.keys() - found.contents.keys():
+        member = found.members.get(path)
+        renewals += candidates if member is None or member.header.size else ()
+    return dict.fromkeys(renewals)
 
 
 def unread(what: str, found: Survey, candidates: Iterable[Renewal]) -> Iterator[Blocker]:

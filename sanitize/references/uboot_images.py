@@ -15,7 +15,7 @@ from unclone.sanitize.boot import uimage
 from unclone.sanitize.boot.uimage import ImageType
 from unclone.sanitize.change import StepPlan
 from unclone.sanitize.files import BOOT_ROOTS, files_at
-from unclone.sanitize.references.initrd import unread
+from unclone.sanitize.references.initrd import blocking
 from unclone.sanitize.references.reference import rewrite
 from unclone.sanitize.renewal import Blocker, Renewals
 from unclone.sanitize.step import StepInfo
@@ -63,7 +63,7 @@ class UBootImages:
             image = uimage.parse(content)
             if image is not None and image.type is ImageType.RAMDISK:
                 found = initrds.look_into(image.payload, candidates.rewriter.needles)
-                yield from unread(f"the initrd {printable(path)}", found, candidates.renewed)
+                yield from blocking(path, image.payload, found, candidates)
                 if found.unreadable:
                     continue
             if not (renewals := _found(content, candidates)):

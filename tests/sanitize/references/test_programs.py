@@ -255,3 +255,20 @@ def test_everything_together_keeps_nothing_it_need_not(tmp_path: Path) -> None:
     assert renewed == {each.old for each in ALL} - {ROOT.old}
     assert ROOT.old in guest.read_text("/etc/fstab")
     assert SWAP.old not in guest.read_text("/etc/fstab")
+
+
+def test_a_boot_config_keeps_what_it_may_refer_to(tmp_path: Path) -> None:
+    """It is behind the archives, has no name and is not edited: also where an initrd is packed."""
+    text = f"kernel.root=UUID={ROOT.old}\n".encode()
+    sums = len(text).to_bytes(4, "little") + sum(text).to_bytes(4, "little")
+    plant(tmp_path / "inside", {"/etc/fstab": "proc /proc proc\n"})
+    content = archive(tmp_path / "inside") + text + sums + b"#BOOTCONFIG\n"
+    files = {
+        INITRD: content,
+        UKI: unified_kernel(tmp_path, {".cmdline": b"rw\0", ".initrd": content}),
+        "/boot/uInitrd": uboot_image(tmp_path, "ramdisk", content),
+    }
+    plant(tmp_path / "guest", files)
+    guest = guest_at(tmp_path / "guest")
+    for reference in (efi_programs.REFERENCE, uboot_images.REFERENCE):
+        assert ROOT in kept(guest, reference)
