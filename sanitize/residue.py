@@ -145,14 +145,18 @@ def _is_scanned(guest: Guest, path: str, roots: Iterable[str]) -> bool:
 
 
 def _inside(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, str]]:
-    """Spelling and member of everything that an initrd unpacks to and that anything reads."""
-    survey = initrds.look_into(guest.read(path, initrds.SIZE_LIMIT), finder.needles)
-    for hit in survey.hits:
-        member = survey.members.get(hit.path)
-        if not hit.harmless and member is not None:
-            for text in (survey.contents.get(hit.path, b""), member.header.name):
-                for _, spelled in finder.matches(text):
-                    yield spelled, hit.path
+    """Spelling and member of everything that an initrd unpacks to and that anything reads.
+
+    Also what is in a boot config, which is no member and is behind all archives.
+    """
+    content = guest.read(path, initrds.SIZE_LIMIT)
+    survey = initrds.look_into(content, finder.needles)
+    for name in dict.fromkeys(hit.path for hit in survey.hits if not hit.harmless):
+        member = survey.members.get(name)
+        inside = survey.contents.get(name, b"")
+        for text in (inside, member.header.name) if member else (content[survey.end :],):
+            for _, spelled in finder.matches(text):
+                yield spelled, name
 
 
 def _matches(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.tree import guest_at, plant
+from unclone.sanitize.boot import cpio
 from unclone.sanitize.change import Retired
 from unclone.sanitize.residue import CONTENT_LIMIT, Residue, find_residue
 
@@ -84,3 +85,11 @@ def test_nothing_retired_reads_nothing(tmp_path: Path) -> None:
 def test_a_symlinked_boot_is_read_once(tmp_path: Path) -> None:
     plant(tmp_path, {"/boot/f": ID, "/efi": "-> boot"})
     assert scan(tmp_path) == [("/boot/f", 1, True)]
+
+
+def test_a_boot_config_behind_an_initrd_is_read(tmp_path: Path) -> None:
+    """The kernel takes arguments from it: ``systemd.machine_id=`` counts there as on its line."""
+    text = f"kernel.systemd.machine_id = {ID}\n".encode()
+    sums = len(text).to_bytes(4, "little") + sum(text).to_bytes(4, "little")
+    plant(tmp_path, {"/boot/initrd.img-6.1": cpio.trailer() + text + sums + b"#BOOTCONFIG\n"})
+    assert scan(tmp_path) == [("/boot/initrd.img-6.1!(bootconfig)", 0, True)]
