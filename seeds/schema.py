@@ -37,6 +37,8 @@ NETWORK = {
     1: ("schema-network-config-v1.json", "network_config_version1"),
     2: ("schema-network-config-v2.json", "network_config_version2"),
 }
+#: Of values that are known to be right: how many, and the longest in characters.
+_MOST_KNOWN, _LONGEST_KNOWN = 2000, 20_000
 #: What version 1 works without, whatever its schema says (cloudinit/net/network_state.py).
 _NOT_NEEDED = {"bridge_interfaces": "params"}
 
@@ -75,12 +77,16 @@ class Schema:
         rest = {key: value for key, value in schema.items() if key != "allOf"}
         self._always: list[Any] = [validator.evolve(schema=rest)]
         self._by_key: dict[str, list[Any]] = {}
+        self._about: dict[int, frozenset[str]] = {}
+        #: What a module found nothing wrong with: of machines of one fleet, most is the same.
+        self._right: set[tuple[int, str]] = set()
         for module in modules:
             # The part of one module of cloud-init, which mostly says nothing about other keys.
             one = validator.evolve(schema=module)
             keys = _only_about(_resolved(schema, module))
             if keys is None:
                 self._always.append(one)
+            self._about[id(one)] = keys or frozenset()
             for key in keys or ():
                 self._by_key.setdefault(key, []).append(one)
 
@@ -89,8 +95,16 @@ class Schema:
         if parsed.root is None:
             return
         relevant = {id(v): v for key in parsed.data for v in self._by_key.get(str(key), ())}
-        for validator in (*self._always, *relevant.values()):
+        for validator in self._always:
             yield from _findings(parsed, parsed.root, validator, parsed.data, (), self.release)
+        for number, validator in relevant.items():
+            known = (number, repr([parsed.data.get(key) for key in sorted(self._about[number])]))
+            if known in self._right:
+                continue
+            found = [*_findings(parsed, parsed.root, validator, parsed.data, (), self.release)]
+            yield from found
+            if not found and len(self._right) < _MOST_KNOWN and len(known[1]) < _LONGEST_KNOWN:
+                self._right.add(known)
 
     def check_network(
         self, parsed: ParsedYaml, root: Node, data: Mapping[str, Any], version: int

@@ -5,7 +5,7 @@ Each module looks at one file. ``docs/seeds.md`` has the table of what they find
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from unclone.seeds.checks import meta_data, network_config, user_data
@@ -33,6 +33,12 @@ def check_files(files: Mapping[str, bytes], schema: Schema | None) -> tuple[Find
     # Where a check of ours has something to say, the schema says the same with fewer words.
     kept = {f for f in found if f.code != "schema" or (f.file, f.line, f.column) not in told}
     return tuple(sorted(kept, key=_order))
+
+
+@lru_cache(maxsize=8)
+def _user_data(name: str, content: bytes, schema: Schema | None) -> tuple[Finding, ...]:
+    """What is wrong with user-data or vendor-data, which many machines may have in common."""
+    return tuple(guarded(name, partial(user_data.check, name, content, schema)))
 
 
 def _order(finding: Finding) -> tuple[str, int, int, str]:
@@ -63,7 +69,7 @@ def _findings(files: Mapping[str, bytes], schema: Schema | None) -> Iterator[Fin
                 "Put large content on a disk or a server, and fetch it.",
             )
         if name in {"user-data", "vendor-data"}:
-            yield from guarded(name, partial(user_data.check, name, content, schema))
+            yield from _user_data(name, content, schema)
     yield from guarded("meta-data", partial(meta_data.check, files.get("meta-data")))
     network = files.get("network-config")
     yield from guarded("network-config", partial(network_config.check, network, schema))

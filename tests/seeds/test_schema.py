@@ -50,3 +50,10 @@ def test_their_licence_travels_with_them() -> None:
 )
 def test_what_is_said(text: str, message: str) -> None:
     assert message in messages(text)
+
+
+def test_what_is_right_for_one_machine_is_not_asked_again() -> None:
+    schema = newest()
+    for text in ("ntp: {enabled: true}", "ntp: {enabled: 3}", "ntp: {enabled: true}"):
+        found = [f.message for f in schema.check(ParsedYaml("user-data", text))]
+        assert found == ([] if "true" in text else ["ntp.enabled: must be true or false"])
