@@ -154,11 +154,11 @@ def _check_names(device: Device) -> Iterator[Finding]:
 
 
 def _check_functions(device: Device, below: set[str]) -> Iterator[Finding]:
-    for key in ("embedded-switch-mode", "delay-virtual-functions-rebind"):
-        has_none = "virtual-function-count" not in device.fields and device.name not in below
-        if key in device.fields and has_none:
-            message = f"{key} is for cards with virtual functions, and {device.name} has none"
-            yield _at(device.fields[key], "network-key", message)
+    key = "delay-virtual-functions-rebind"
+    has_some = device.fields.keys() & {"virtual-function-count", "embedded-switch-mode"}
+    if key in device.fields and not has_some and device.name not in below:
+        message = f"{key} is for cards with virtual functions, and {device.name} has none"
+        yield _at(device.fields[key], "network-key", message)
 
 
 def _check_addresses(device: Device) -> Iterator[Finding]:

@@ -178,6 +178,11 @@ def _check_template(file: str, text: str) -> Iterator[Finding]:
     broken = _broken_jinja(text)
     if broken:
         yield _finding(file, broken, "jinja", "a Jinja tag that does not end: cloud-init drops all")
+    internal = re.search(r"\{[{%][^}]*\.__\w+", text)
+    if internal:
+        line = text.count("\n", 0, internal.start()) + 1
+        message = "a Jinja tag asks for an internal attribute: cloud-init refuses the template"
+        yield _finding(file, line, "jinja", message)
     # What statements and comments of Jinja leave there is known to the guest alone.
     if not kind_of(rest) and not rest.lstrip().startswith(("{%", "{#", "{{")):
         yield _finding(
@@ -196,7 +201,7 @@ def _broken_jinja(text: str) -> int:
     for match in re.finditer(r"\{([%{#])", text):
         end = {"%": "%}", "{": "}}", "#": "#}"}[match[1]]
         rest = text[match.end() :]
-        following = re.search(r"\{[%{]", rest)
+        following = re.search(r"\{%", rest)
         limit = following.start() if following and match[1] == "%" else len(rest)
         if end not in rest[:limit]:
             return text.count("\n", 0, match.start()) + 1

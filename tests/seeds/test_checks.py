@@ -120,6 +120,15 @@ def test_what_options_alone_add_up_to_follows_every_rule() -> None:
         assert Seed.for_machine(machine).check() == ()
 
 
+@pytest.mark.parametrize(
+    "tag",
+    ["{% if x % }", "{{ x }", "{# x", "{% if x", "{{ ''.__class__ }}", "{% set y = x {{ y }}"],
+)
+def test_a_template_that_cannot_be_rendered(tag: str) -> None:
+    text = f"## template: jinja\n#cloud-config\na: {tag}\n".encode()
+    assert [(f.code, f.line) for f in Seed(text, META).check()] == [("jinja", 3)]
+
+
 def test_a_key_only_others_know_is_a_warning_of_the_schema() -> None:
     seed = Seed(b"#cloud-config\nexample_part_handler: {a: 1}\n", META)
     assert seed.check(schema=False) == ()
