@@ -48,6 +48,7 @@ format: venv ## Let ruff format the code and fix what it can
 
 fuzz: venv ## 2,000 damaged file systems for the direct engine (minutes)
 	@$(BIN)/python -m benchmarks.fuzz_direct --images 2000
+	@$(BIN)/python -m benchmarks.fuzz_yaml
 
 kills: venv ## 120 kills and signals while the direct engine changes an image (minutes)
 	@$(BIN)/python -m benchmarks.kills --count 120

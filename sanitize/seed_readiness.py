@@ -134,7 +134,8 @@ class _Looking:
             yield self._obstacle("disabled", path, f"cloud-init {found.because}", whole=True)
         for path in broken_files(self.guest):
             meaning = "this configuration cannot be read, so nothing here is certain"
-            yield self._obstacle("unreadable", path, meaning)
+            remedy = "Correct the file in the image, or remove it."
+            yield Obstacle("unreadable", path, meaning, remedy)
         yield from command_line_obstacles(self.facts.kernel_command_lines)
         yield from self._datasource()
         yield from self._other_seeds()

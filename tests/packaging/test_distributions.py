@@ -67,6 +67,8 @@ def test_wheel_holds_the_package_and_nothing_else(distributions: Distributions) 
         "unclone/py.typed",
         "unclone/sanitize/catalogue/schema.json",
         "unclone/sanitize/catalogue/systemd.yaml",
+        "unclone/seeds/schemas/NOTICE",
+        "unclone/seeds/schemas/schema-cloud-config-v1.json",
     ],
 )
 def test_wheel_holds_package_data(distributions: Distributions, path: str) -> None:
