@@ -177,7 +177,11 @@ def _findings(
 ) -> Iterator[Finding]:
     """What *validator* says about *data*, which is at the path *above* below *root*."""
     seen = set()
-    for error in validator.iter_errors(data):
+    try:
+        errors = list(validator.iter_errors(data))
+    except TypeError:  # JSON knows no keys that are numbers
+        errors = list(validator.iter_errors(_with_text_keys(data)))
+    for error in errors:
         leaf = _leaf(error)
         path = [*above, *leaf.absolute_path]
         if leaf.validator == "required" and not _missing(leaf):
@@ -186,6 +190,14 @@ def _findings(
         if finding not in seen:
             seen.add(finding)
             yield finding
+
+
+def _with_text_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_text_keys(each) for each in value]
+    return value
 
 
 def _leaf(error: ValidationError) -> ValidationError:

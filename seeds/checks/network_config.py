@@ -143,15 +143,15 @@ def _check_version_1(version: Node, config: Node | None) -> Iterator[Finding]:
             continue
         given = {name: value for name, _, value in entries(item)}
         kind = given.get("type")
-        if kind is None or kind.value not in _TYPES_1:
+        if kind is None or str(kind.value) not in _TYPES_1:
             shown = "there is no type" if kind is None else f"there is no type {kind.value!r}"
             yield _at(
                 kind or item, "network-type", shown, f"One of: {', '.join(sorted(_TYPES_1))}."
             )
             continue
-        if kind.value == "physical" and "mac_address" in given:
+        if str(kind.value) == "physical" and "mac_address" in given:
             cards.append(given["mac_address"])
-        if kind.value in _NAMED_1:
+        if str(kind.value) in _NAMED_1:
             yield from _check_name(given.get("name"), item)
         for name, form in _REQUIRED_1.get(str(kind.value), {}).items():
             if not isinstance(given.get(name), form):
@@ -173,13 +173,13 @@ def _check_subnet(subnet: Node) -> Iterator[Finding]:
         return
     fields = {name: value for name, _, value in entries(subnet)}
     kind = fields.get("type")
-    if kind is None or kind.value not in _SUBNETS_1:
+    if kind is None or str(kind.value) not in _SUBNETS_1:
         shown = (
             "has no type" if kind is None else f"has the type {kind.value!r}, which does not exist"
         )
         hint = f"One of: {', '.join(sorted(_SUBNETS_1))}."
         yield _at(kind or subnet, "network-type", f"a subnet {shown}", hint)
-    static = "type" in fields and fields["type"].value in {"static", "static6"}
+    static = "type" in fields and str(fields["type"].value) in {"static", "static6"}
     if static and "address" not in fields:
         yield _at(subnet, "address", "a static subnet without an address", "address: 192.0.2.10/24")
     prefix = static and not {"netmask", "prefix"} & fields.keys()
@@ -215,7 +215,7 @@ def _check_version_2(top: dict[str, tuple[Node, Node]]) -> Iterator[Finding]:
         # NetworkManager looks for what is below a VLAN or a pair by itself.
         elsewhere = device.renderer == "NetworkManager"
         for below in (*_items(given.get("interfaces")), *(() if elsewhere else _links(given))):
-            if below.value not in defined:
+            if str(below.value) not in defined:
                 yield _at(
                     below,
                     "undefined-interface",
@@ -344,7 +344,7 @@ def _items(node: Node | None, kind: type[Node] = yaml.ScalarNode) -> list[Node]:
 
 
 def _links(given: Mapping[str, Node]) -> list[Node]:
-    return [given[name] for name in ("link", "peer") if name in given]
+    return [node for name in ("link", "peer") for node in _items(given.get(name))]
 
 
 def _at(

@@ -223,7 +223,7 @@ def _check_archive(file: str, text: str, schema: Schema | None) -> Iterator[Find
         if isinstance(content, str):
             name = f"{file} (entry {number})"
             kind = entry.get("type", "") if isinstance(entry, dict) else ""
-            kind = kind or kind_of(content) or CLOUD_CONFIG
+            kind = str(kind or kind_of(content) or CLOUD_CONFIG)
             if kind != ARCHIVE:  # archives in archives end somewhere; looking into them might not
                 yield from _check_text(name, content, kind, schema)
 
