@@ -47,15 +47,15 @@ _NAMED = 20
 _HINT_DISK = "Add the disk it is on with --add-disk; or, if it is gone for good, mark it nofail."
 
 
-def inspect_layout(volumes: Volumes) -> Layout:
+def inspect_layout(volumes: Volumes, *, incomplete: bool = False) -> Layout:
     """Determine the layout of the guest on *volumes*. Leaves nothing mounted.
 
     Raises RefusedError when there is not exactly one Linux guest, or when a file system that its
-    fstab needs is missing.
+    fstab needs is missing; with *incomplete* that is left out, with a warning.
     """
     file_systems = volumes.file_systems()
     root = find_root(volumes, file_systems)
-    return _Inspection(volumes, root, file_systems).layout()
+    return _Inspection(volumes, root, file_systems, incomplete).layout()
 
 
 @dataclass
@@ -63,6 +63,7 @@ class _Inspection:
     volumes: Volumes
     root: Root
     file_systems: Sequence[FileSystem]
+    incomplete: bool = False
     warnings: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     mounts: dict[str, Mount] = field(default_factory=dict)
@@ -152,7 +153,8 @@ class _Inspection:
             f"{_source(entry)} mounts {printable(entry.spec)} at "
             f"{printable(entry.mount_point)}: {why}"
         )
-        if _NEEDED.fullmatch(entry.mount_point) and not entry.optional:
+        needed = _NEEDED.fullmatch(entry.mount_point) and not entry.optional
+        if needed and not self.incomplete:
             closed = closed_groups(self.volumes)
             raise RefusedError(
                 "; ".join([named, *closed.values()]),

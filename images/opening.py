@@ -42,12 +42,14 @@ def open_guest(
     keys: Keys = no_keys,
     read_only: bool = False,
     force_check: bool = True,
+    incomplete: bool = False,
     say: Say = lambda _: None,
 ) -> Iterator[Guest]:
     """Open the guest on *drives* (its boot disk first), check it, and mount it.
 
     With *read_only* nothing is written to the drives, and file systems are not checked. Otherwise
     every file system of the guest is checked before it is mounted, and its journal is replayed.
+    With *incomplete* a guest whose fstab needs what no disk has is opened without that.
     Without *force_check* the engine may skip those that say they are clean. *say* is called with a
     line for the user when opening takes long.
 
@@ -59,7 +61,7 @@ def open_guest(
     try:
         with engine.open(drives, keys=keys, read_only=read_only, say=say) as volumes:
             try:
-                layout = inspect_layout(volumes)
+                layout = inspect_layout(volumes, incomplete=incomplete)
             except OSError as error:
                 raise RefusedError(
                     f"the guest cannot be read: {printable(str(error))}", hint=_REPAIR

@@ -27,6 +27,7 @@ _SIGNS = {
     Phase.BOOT_LOADER: (
         *(b"GRUB loading", b"Welcome to GRUB", b"GNU GRUB", b"BdsDxe: starting", b"grub rescue>"),
         *(b"SYSLINUX", b"systemd-boot", b"LILO", b"Limine", b"error: no such device"),
+        *(b"Booting `", b"error: file `"),
     ),
     Phase.KERNEL: (b"Linux version ", b"Decompressing Linux", b"Kernel panic", b"Kernel command"),
     Phase.INITRD: (
@@ -39,20 +40,22 @@ _SIGNS = {
     ),
 }
 
-#: What it shows when nothing more will come, and what that means.
+#: What it shows when nothing more will come, with what that means and the last phase in which it
+#: does.
 DEAD_ENDS = {
-    b"grub rescue>": "GRUB does not find its files",
-    b"\ngrub> ": "GRUB waits for a command: its configuration was not found",
-    b"Kernel panic": "the kernel panicked",
-    b"(initramfs)": "the initrd did not find the root file system",
-    b"dracut:/#": "the initrd did not find the root file system",
-    b"Entering emergency mode. Exit the shell": "the initrd gave up",
-    b"You are in emergency mode": "the system started in emergency mode",
-    b"Cannot open access to console": "the system started in emergency mode",
-    b"Give root password for maintenance": "the system waits for root's password",
-    b"UEFI Interactive Shell": "the firmware found nothing to boot",
-    b"No bootable device": "the firmware found nothing to boot",
-    b"System cannot boot": "systemd says that the system cannot boot",
+    b"grub rescue>": ("GRUB does not find its files", Phase.BOOT_LOADER),
+    b"grub> ": ("GRUB waits for a command: its configuration was not found", Phase.BOOT_LOADER),
+    b"Press any key to continue": ("GRUB stopped at an error", Phase.BOOT_LOADER),
+    b"Kernel panic": ("the kernel panicked", Phase.SYSTEM),
+    b"(initramfs)": ("the initrd did not find the root file system", Phase.SYSTEM),
+    b"dracut:/#": ("the initrd did not find the root file system", Phase.SYSTEM),
+    b"Entering emergency mode. Exit the shell": ("the initrd gave up", Phase.SYSTEM),
+    b"You are in emergency mode": ("the system started in emergency mode", Phase.SYSTEM),
+    b"Cannot open access to console": ("the system started in emergency mode", Phase.SYSTEM),
+    b"Give root password for maintenance": ("the system waits for root's password", Phase.SYSTEM),
+    b"UEFI Interactive Shell": ("the firmware found nothing to boot", Phase.BOOT_LOADER),
+    b"No bootable device": ("the firmware found nothing to boot", Phase.BOOT_LOADER),
+    b"System cannot boot": ("systemd says that the system cannot boot", Phase.SYSTEM),
 }
 
 _PROMPT = re.compile(rb"(?i)(unlock disk|pass(phrase|word))[^\r\n]{0,200}:[ \t]*(\x1b[^\r\n]*)?\Z")
@@ -72,7 +75,7 @@ class Console:
     def __init__(self) -> None:
         self._kept = b""
         self.phase = Phase.FIRMWARE
-        self.dead_end = ""
+        self._dead_end = ("", Phase.REPORT)
 
     def feed(self, data: bytes) -> None:
         """Take what the console says next."""
@@ -81,14 +84,21 @@ class Console:
         for phase, signs in _SIGNS.items():
             if any(sign in new for sign in signs):
                 self.reach(phase)
-        if not self.dead_end:
-            self.dead_end = next((why for sign, why in DEAD_ENDS.items() if sign in new), "")
+        found = [end for sign, end in DEAD_ENDS.items() if sign in new]
+        self._dead_end = found[0] if found and not self.dead_end else self._dead_end
 
     def reach(self, phase: Phase) -> None:
         """The boot came as far as *phase*, if it was not farther."""
         phases = list(Phase)
         if phases.index(phase) > phases.index(self.phase):
             self.phase = phase
+
+    @property
+    def dead_end(self) -> str:
+        """Why nothing more will come; "" while something may, or where something did come."""
+        why, last = self._dead_end
+        phases = list(Phase)
+        return why if phases.index(self.phase) <= phases.index(last) else ""
 
     @property
     def asks(self) -> bool:

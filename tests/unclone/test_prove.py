@@ -103,7 +103,7 @@ def test_each_difference_is_named(tmp_path: Path) -> None:
     tree = {
         **TREE,
         "/etc/fstab": f"UUID={ROOT} / ext4 defaults 0 1\n"
-        "UUID=00000000-0000-4000-8000-000000000000 /srv ext4 nofail 0 0\n"
+        "UUID=00000000-0000-4000-8000-000000000000 /srv ext4 defaults 0 0\n"
         "UUID=00000000-0000-4000-8000-000000000001 /mnt ext4 noauto 0 0\n"
         "UUID=00000000-0000-4000-8000-000000000002 none swap sw 0 0\n",
     }
@@ -216,3 +216,63 @@ def test_an_image_in_use_is_left_alone(tmp_path: Path) -> None:
     with ImageLock() as lock:
         lock.exclusive([disk])
         assert prove(disk).done.returncode == 3
+
+
+#: A guest that gets new identities: its report has none of those of its image.
+PLAIN = {path: text for path, text in TREE.items() if not path.startswith("/etc/ssh")}
+MOUNTED = 'mount TARGET="/" UUID="" SOURCE="/dev/vda1" FSTYPE="ext4" OPTIONS="rw"'
+
+
+@pytest.mark.parametrize(
+    ("machine_id", "status", "differences"),
+    [(OLD, "proven", set()), (ID, "different", {"old machine-id"})],
+)
+def test_what_sanitize_made_is_proven(
+    tmp_path: Path, machine_id: str, status: str, differences: set[str]
+) -> None:
+    said = [*SAID[:2], f"machine-id {machine_id}", SAID[3], MOUNTED]
+    disk = make(tmp_path / "web-01.raw", said, tree=PLAIN)
+    done = unclone("sanitize", "-q", "--engine", "direct", "--json", "--prove", disk)
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["status"], result["proof"]["status"]) == ("done", status)
+    assert {each["what"] for each in result["proof"]["differences"]} == differences
+    assert done.returncode == (0 if status == "proven" else 5)
+
+
+@pytest.mark.parametrize(("wanted", "proven"), [("first", 1), ("all", 2), ("2", 2)])
+def test_what_clone_made_is_proven(tmp_path: Path, wanted: str, proven: int) -> None:
+    said = [*SAID[:2], f"machine-id {OLD}", "hostname web-01", MOUNTED]
+    golden = make(tmp_path / "golden.raw", said, tree=PLAIN)
+    folder = tmp_path / "vms"
+    options: list[str | Path] = [
+        "--name",
+        "web-{:02}",
+        "--count",
+        "2",
+        "-o",
+        folder,
+        "--seed",
+        "never",
+    ]
+    done = unclone("clone", "-q", "--json", golden, *options, "--prove", wanted)
+    results = json.loads(done.stdout)["results"]
+    proofs = [result["proof"] for result in results if "proof" in result]
+    assert len(proofs) == proven, done.stderr
+    assert proofs[0]["status"] == "proven", proofs[0]["differences"]
+    assert proofs[0]["image"] == str(folder / "web-01" / "disk.qcow2")
+    names = [each["what"] for proof in proofs[1:] for each in proof["differences"]]
+    assert names == ["host name"] * (proven - 1)
+    assert done.returncode == (0 if proven == 1 else 5)
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "one", "²"])
+def test_how_many_clones_are_proven_is_a_number(tmp_path: Path, wanted: str) -> None:
+    done = unclone("clone", tmp_path / "golden.raw", "--name", "a", "--prove", wanted)
+    assert done.returncode == 2
+    assert "none of first, all, and a number" in done.stderr
+
+
+def test_a_dry_run_has_nothing_to_prove(tmp_path: Path) -> None:
+    done = unclone("sanitize", "--dry-run", "--prove", tmp_path / "web-01.raw")
+    assert done.returncode == 2
+    assert "--prove boots what a run made" in done.stderr

@@ -48,6 +48,7 @@ def opened(
     *,
     read_only: bool,
     force_check: bool = True,
+    incomplete: bool = False,
 ) -> Iterator[Guest]:
     """The guest on the overlays of *transaction* or, where it has none, on its images.
 
@@ -64,6 +65,7 @@ def opened(
         keys=lambda container: _keys(request, container),
         read_only=read_only,
         force_check=force_check,
+        incomplete=incomplete,
         say=timer.listener.say,
     )
     with opening as guest:

@@ -36,7 +36,11 @@ def test_phases(said: bytes, phase: Phase) -> None:
 
 @pytest.mark.parametrize("sign", DEAD_ENDS)
 def test_dead_ends(sign: bytes) -> None:
-    assert console(b"Linux version\n", sign).dead_end == DEAD_ENDS[sign]
+    why, last = DEAD_ENDS[sign]
+    assert console(b"SeaBIOS\n", sign).dead_end == why
+    assert console(b"SeaBIOS\n", sign[:3], sign[3:]).dead_end == why
+    later = console(sign, b"\nLinux version 6.1\n").dead_end
+    assert later == (why if last is Phase.SYSTEM else "")
 
 
 @pytest.mark.parametrize(

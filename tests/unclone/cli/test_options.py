@@ -107,7 +107,7 @@ def test_every_option_of_sanitize_is_exercised_here() -> None:
     text = Path(__file__).read_text()
     names = {o for p in command.params if p.param_type_name == "option" for o in p.opts}
     elsewhere = {"--json", "--verbose", "-v", "--quiet", "-q", "--debug", "--ask-passphrase"}
-    elsewhere |= {"--jobs", "--definition", "--definition-output", "--avoid", "--ledger"}
+    elsewhere |= {"--jobs", "--prove", "--definition", "--definition-output", "--avoid", "--ledger"}
     assert sorted(name for name in names - elsewhere if f'"{name}"' not in text) == []
 
 

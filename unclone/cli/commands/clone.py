@@ -15,6 +15,13 @@ from unclone.cli.identity_options import taken_identity_options
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import SectionedCommand, json_lines_option, output_options
 from unclone.cli.progress import progress_for
+from unclone.cli.proving import (
+    proof_statuses,
+    prove_machines,
+    prove_option,
+    show_proofs,
+    with_proof,
+)
 from unclone.cli.render.clone import show
 from unclone.cli.seed_options import seed_options
 from unclone.cli.standard_streams import UnwritableError, settle, settle_runs
@@ -48,7 +55,8 @@ interruption.
 SECTIONS = {
     "Options": (
         *("--name", "--count", "--output-dir", "--mode", "--definition", "--nvram", "--hostname"),
-        *("--register", "--replace", "--remove", "--unregister", "--dry-run", "--jobs", "--cache"),
+        *("--register", "--prove", "--replace", "--remove", "--unregister", "--dry-run", "--jobs"),
+        "--cache",
     ),
     "The seed": (
         *("--seed", "--user", "--ssh-key", "--password-file", "--user-data", "--template", "--set"),
@@ -67,7 +75,7 @@ SCHEMA = "unclone.clone/1"
 _FLEET_SUFFIXES = (".yaml", ".yml")
 #: What is said of a run, also where a fleet file says the rest.
 _OF_A_RUN = {
-    *("folder", "replace", "register", "dry_run", "jobs", "ask_passphrase"),
+    *("folder", "replace", "register", "prove", "dry_run", "jobs", "ask_passphrase"),
     *("as_json", "as_lines", "verbose", "quiet"),
 }
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -170,6 +178,7 @@ _NOT_HERE: dict[str, Any] = {
 @click.option(
     "--unregister", is_flag=True, help="With --remove: undefine the machine in libvirt first."
 )
+@prove_option
 @click.option("--dry-run", is_flag=True, help="Say what would be made, and make nothing.")
 @click.option(
     "--jobs",
@@ -237,17 +246,24 @@ def command(
             on_done=tell,
             register=_registering() if given["register"] else None,
         )
+        proofs = prove_machines(ctx, runs, given, progress)
     settle_runs(ctx, runs, changing=not given["dry_run"])
     if lost:
         raise lost[0]
     if as_json and not as_lines:
-        print_document(SCHEMA, [each.to_json() for each in runs])
+        results = [with_proof(each.to_json(), proofs.get(n)) for n, each in enumerate(runs)]
+        print_document(SCHEMA, results)
     elif not as_lines:
         show(runs, verbose=verbose, quiet=quiet)
+        show_proofs(proofs, verbose=verbose)
     registrations = [each.result.registration for each in runs if each.result]
     unregistered = any(each and each.status == "failed" for each in registrations)
     statuses = [each.status for each in runs]
-    ctx.exit(failures.worst([*statuses, *([ExitStatus.FAILED] if unregistered else [])]))
+    ctx.exit(
+        failures.worst(
+            [*statuses, *proof_statuses(proofs), *([ExitStatus.FAILED] if unregistered else [])]
+        )
+    )
 
 
 def _registering() -> Callable[[Machine], Machine]:

@@ -17,6 +17,7 @@ from unclone.cli.execute import execute, show_traceback
 from unclone.cli.identity_options import taken_identity_options
 from unclone.cli.output_options import SectionedCommand, output_options
 from unclone.cli.progress import progress_for
+from unclone.cli.proving import proof_statuses, prove_each, show_proofs, with_proof
 from unclone.cli.standard_streams import settle_runs
 from unclone.images.errors import UncloneError, UsageError
 from unclone.images.text import shown
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from unclone.cli.progress import Progress
+    from unclone.cli.proving import Proofs
     from unclone.runs.completed import CompletedRun
     from unclone.runs.listener import Listener
     from unclone.runs.request import Request
@@ -40,7 +42,7 @@ Examples:
   unclone sanitize golden.qcow2 --output web-03.qcow2
   unclone sanitize --profile golden --json template.qcow2 > report.json
   unclone sanitize web-01.qcow2 --definition golden.xml --name web-01
-  unclone sanitize web-01.qcow2 --hostname web-01.example.org
+  unclone sanitize web-01.qcow2 --hostname web-01.example.org --prove
   unclone sanitize web-01.qcow2 --dry-run --save-plan web-01.plan
   unclone sanitize web-01.qcow2 --plan web-01.plan
 """
@@ -55,7 +57,9 @@ SECTIONS = {
         *("--hostname", "--machine-id", "--ssh-host-keys", "--uuids", "--delete-snapshots"),
         *("--derive-from", "--strict", "--catalogue"),
     ),
-    "The result": ("--if-needed", "--overwrite", "--output-format", "--allow-overlays"),
+    "The result": (
+        *("--prove", "--if-needed", "--overwrite", "--output-format", "--allow-overlays"),
+    ),
     "The new definition": ("--definition-output", "--avoid", "--ledger"),
     "Opening the image": (
         *("--engine", "--format", "--add-disk", "--allow-dir", "--key-file", "--ask-passphrase"),
@@ -77,6 +81,11 @@ SECTIONS = {
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Carry out exactly the plan that was saved, and refuse when IMAGE has changed since.",
+)
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Then boot the result, as `unclone prove` does; status 5 when it is not proven.",
 )
 @click.option(
     "--if-needed",
@@ -151,11 +160,12 @@ def command(
     steps = options.options_from(given)
     workers = _workers(images, given, jobs)
     runs: Sequence[CompletedRun[Report] | CompletedRun[MachineReport]]
+    requests: list[Request] = []
     with progress_for(quiet=quiet, threads=workers == 1) as progress:
         if given["definition"]:
-            runs = [_sanitize_machine(ctx, images, given, steps, progress)]
+            runs = [_sanitize_machine(ctx, images, given, steps, progress, requests)]
             images = ()
-        requests = [options.request_from(image, given, steps, progress) for image in images]
+        requests += [options.request_from(image, given, steps, progress) for image in images]
         if workers > 1:
             runs = _sanitize_all(ctx, requests, progress, workers)
         elif images:
@@ -164,12 +174,37 @@ def command(
                 runs.append(execute(ctx, request.image, progress, work))
                 if runs[-1].interrupted:
                     break
+        proofs = _prove(ctx, runs, requests, progress) if given["prove"] else {}
     settle_runs(ctx, runs, changing=not given["dry_run"])
     if as_json:
-        print_document("unclone.sanitize/1", [each.to_json() for each in runs])
+        results = [with_proof(each.to_json(), proofs.get(n)) for n, each in enumerate(runs)]
+        print_document("unclone.sanitize/1", results)
     else:
         _show(runs, verbose=verbose, quiet=quiet)
-    ctx.exit(failures.worst(each.status for each in runs))
+        show_proofs(proofs, verbose=verbose)
+    ctx.exit(failures.worst([*(each.status for each in runs), *proof_statuses(proofs)]))
+
+
+def _prove(
+    ctx: click.Context,
+    runs: Sequence[CompletedRun[Report] | CompletedRun[MachineReport]],
+    requests: Sequence[Request],
+    progress: Progress,
+) -> Proofs:
+    """Prove what *runs* made; those that failed, and what was not changed, are left out."""
+    from unclone.runs.prove.orders import of_report  # noqa: PLC0415 (not for --help)
+    from unclone.sanitize.report import Report  # noqa: PLC0415 (likewise)
+
+    orders = {}
+    for number, (run, request) in enumerate(zip(runs, requests, strict=False)):
+        result = run.result
+        if isinstance(result, Report):
+            orders[number] = partial(of_report, request, result)
+        elif result is not None:
+            orders[number] = partial(
+                of_report, request, result.report, result.defined.parts[0].output
+            )
+    return prove_each(ctx, orders, progress)
 
 
 def _show(
@@ -209,8 +244,9 @@ def _sanitize_machine(
     given: dict[str, Any],
     steps: Options,
     progress: Progress,
+    requests: list[Request],
 ) -> CompletedRun[MachineReport]:
-    """The disks and the definition of one machine."""
+    """The disks and the definition of one machine; *requests* gets what was asked of its disks."""
     # All formats come with them: not for --help.
     from unclone.runs import define as defining  # noqa: PLC0415
     from unclone.runs.sanitize_machine import disks_of, sanitize_machine  # noqa: PLC0415
@@ -225,6 +261,7 @@ def _sanitize_machine(
         disks = (*images, *given["add_disks"]) if images else disks_of(definition)
         of_disks = {**given, "add_disks": disks[1:]}
         request = options.request_from(disks[0], of_disks, steps, progress)
+        requests.append(request)
         return sanitize_machine(
             request, wanted, definition, listener, avoid=given["avoid"], ledger=given["ledger"]
         )
@@ -278,6 +315,8 @@ def _refuse_again(request: Request, first: Path, _: Listener) -> Report:
 
 
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
+    if given["prove"] and given["dry_run"]:
+        raise click.UsageError("--prove boots what a run made; --dry-run makes nothing")
     outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
     if given["definition"]:
         if not given["name"]:

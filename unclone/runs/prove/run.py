@@ -111,7 +111,7 @@ def _prepared(order: Order, timer: PhaseTimer) -> Iterator[_Prepared]:
         request = replace(request, passphrase=remembered)
     timer.phase("lock")
     with Rehearsal(ReadOnly(request.disks, allow=request.allow)) as transaction:
-        with opened(request, transaction, timer, read_only=False) as guest:
+        with opened(request, transaction, timer, read_only=False, incomplete=True) as guest:
             facts = Facts(guest)
             _require_x86(guest)
             wanted, name = expected.read_offline(guest, facts.init), facts.name
