@@ -70,6 +70,10 @@ READ_AT_BOOT = re.compile(
     r"|/var/lib/dbus/machine-id$"
 )
 
+#: Files whose readers undo what a backslash escapes: fstab(5); GRUB manual, "Quoting".
+_ESCAPING = re.compile(r"/(fstab|crypttab)$|/fstab\.d/|\.cfg$")
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
+
 #: What names a device. Anything else means nothing to most of what a boot opens.
 _OF_DEVICES = {*IdentifierKind, OtherKind.DISK_NAME}
 
@@ -122,6 +126,9 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
             look = _matches if by_name else _in_content
             for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
                 add(spelled, path, line, at_boot=reads(spelled, path))
+    for path in filter(_ESCAPING.search, opened):
+        for spelled, line in _escaped(guest, path, finder):
+            add(spelled, path, line, at_boot=reads(spelled, path))
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         for spelled, member in _inside(guest, path, finder):
             add(spelled, f"{path}!{member}", 0, at_boot=True)
@@ -169,6 +176,17 @@ def _matches(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tu
             yield spelled, 0
     if kind is Kind.FILE:
         yield from _in_content(guest, path, finder, limit)
+
+
+def _escaped(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, int]]:
+    """Spelling and line of what *path* holds only when its escapes are read."""
+    content = guest.read(path, boot_view.READ_LIMIT) if guest.is_file(path) else b""
+    if b"\\" not in content:
+        return
+    octal = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), content)
+    for text in (octal, re.sub(rb"\\(.)", rb"\1", octal)):
+        for start, spelled in finder.matches(text):
+            yield spelled, text.count(b"\n", 0, start) + 1
 
 
 def _in_content(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:

@@ -53,6 +53,31 @@ def test_names_and_link_targets_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "dash"),
+    [
+        ("/etc/fstab", r"\055"),
+        ("/etc/fstab", r"\134x2d"),
+        ("/etc/fstab.d/x", r"\055"),
+        ("/boot/grub/grub.cfg", r"\-"),
+        ("/boot/grub/custom.cfg", r"\-"),
+    ],
+)
+def test_a_value_that_is_escaped_is_one_that_the_boot_reads(
+    tmp_path: Path, path: str, dash: str
+) -> None:
+    uuid = Retired("file-system-uuids", "file-system-uuid", DASHED)
+    plant(
+        tmp_path,
+        {
+            "/boot/grub/grub.cfg": "source /boot/grub/custom.cfg\n",
+            path: f"# a \\134 comment\nx UUID={DASHED.replace('-', dash)} /\n",
+        },
+    )
+    found = find_residue(guest_at(tmp_path), [uuid])
+    assert [(r.path, r.line, r.read_at_boot) for r in found] == [(path, 2, True)]
+
+
+@pytest.mark.parametrize(
     "path",
     ["/etc/fstab.orig", "/etc/crypttab~", "/etc/machine-id.bak", "/etc/default/grub.dpkg-old"],
 )
