@@ -40,7 +40,7 @@ DHCLIENT = "/etc/dhcp/dhclient.conf"
 DHCPCD = "/etc/dhcpcd.conf"
 INTERFACES = "/etc/network/interfaces"
 CONF_D = "/etc/conf.d/net"
-CONNMAN = "/var/lib/connman/ethernet_0a0b0c0d0e0f_cable/settings"
+CONNMAN = "/var/lib/connman/gadget_usb/settings"
 
 UUID_DUID = "00:04:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99"
 LL, LLT = f"00:03:00:01:{MAC}", f"00:01:00:01:2a:bb:cc:dd:{MAC}"
