@@ -17,7 +17,7 @@ from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import Edit, splice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from unclone.sanitize.change import Note
@@ -77,6 +77,15 @@ class Card(NamedTuple):
     mac: str  # as the definition spells it
 
 
+class Leaf(NamedTuple):
+    """A value in the text, whether a rule knows it or not; ``path`` as the rules write places."""
+
+    path: str
+    value: str
+    start: int
+    end: int
+
+
 class Active(NamedTuple):
     """Why the machine is not off. A running one can be tried again later, a saved one cannot."""
 
@@ -104,6 +113,10 @@ class Definition:
     active: Active | None = None
     notes: tuple[Note, ...] = ()  # what a person should know whatever is done
     cards: tuple[Card, ...] = ()  # its own, in their order; not those of snapshots
+
+    def leaves(self) -> Iterable[Leaf]:
+        """Every value in the text; none where a format's rules see all of it."""
+        return ()
 
     def associated_files(
         self,

@@ -12,6 +12,7 @@ from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions import machine_ids
+from unclone.sanitize.definitions.classification import unclassified_notes
 from unclone.sanitize.definitions.definition import DefinitionPlan, PlannedField
 from unclone.sanitize.definitions.residue import residue_notes
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
@@ -82,6 +83,7 @@ def plan_definition(
             notes += _remarks(field, new)
     done = tuple(planned[n] for n in sorted(planned))
     notes += residue_notes(definition, done, identities)
+    notes += unclassified_notes(definition, done, identities)
     return DefinitionPlan(definition, done, tuple(notes))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from unclone.sanitize.definitions.definition import Definition, Field
+from unclone.sanitize.definitions.definition import Definition, Field, Leaf
 from unclone.sanitize.definitions.rule import Treatment
 from unclone.sanitize.definitions.substitution import UUID, name_pattern
 from unclone.sanitize.definitions.text.splicing import Edit
+from unclone.sanitize.definitions.text.tree import Shape
 from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class TreeDefinition(Definition):
 
     roots: tuple[Node, ...] = ()
 
+    def leaves(self) -> Iterator[Leaf]:
+        """Every scalar."""
+        for root in self.roots:
+            yield from _leaves(root, "")
+
     def write(self, edits: Sequence[Edit], output: BinaryIO) -> None:
         """Write it; commas go with what is taken out between braces."""
         gone = {(edit.start, edit.end) for edit in edits if not edit.text}
@@ -122,3 +128,13 @@ def _outermost(edits: list[Edit]) -> list[Edit]:
         for e in edits
         if not any(h is not e and h.start <= e.start and e.end <= h.end and h != e for h in holes)
     ]
+
+
+def _leaves(node: Node, path: str) -> Iterator[Leaf]:
+    if node.shape is Shape.SCALAR:
+        yield Leaf(path, node.value, node.start, node.end)
+    for key, child in node.entries.items():
+        step = key.replace("/", "~1")
+        yield from _leaves(child, f"{path}/{step}" if path else step)
+    for child in node.items:
+        yield from _leaves(child, f"{path}[]")

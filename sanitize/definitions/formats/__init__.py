@@ -9,6 +9,7 @@ A format is the folder ``formats/ID/`` (dashes of the id are underscores) and it
 - ``rules.py``: ``RULES``, one for each kind of field that identifies the machine.
 - ``reader.py``: ``read(source)``, which finds those fields, the disks and the network cards in the
   text, and changes nothing.
+- ``kept.py``, where it is needed: places that look like an identity and stay, with the reasons.
 - whatever else only this format needs: its parser, what its hypervisor keeps on the host.
 
 A format may use another one's modules where its files contain the other's (an OVA holds an OVF, an

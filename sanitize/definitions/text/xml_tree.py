@@ -107,6 +107,19 @@ def read_xml(source: Source) -> Element:
     return _Reader(source).read()
 
 
+def leaves(root: Element) -> Iterator[tuple[str, str, int, int]]:
+    """Every attribute and text below *root*: its path from there, the value, and where it is."""
+    waiting = [(root, "")]
+    while waiting:
+        element, path = waiting.pop()
+        for attribute in element.attributes.values():
+            name = attribute.name.rpartition(":")[2]
+            yield f"{path}/@{name}".lstrip("/"), attribute.value, attribute.start, attribute.end
+        if element.value and element.inner and not element.children:
+            yield path, element.value, *element.inner
+        waiting += [(child, f"{path}/{child.tag}".lstrip("/")) for child in element.children]
+
+
 def text_place(source: Source, element: Element) -> tuple[int, int, Callable[[str], str]] | None:
     """Where the text of an *element* without children is, and how new text is written there.
 

@@ -99,7 +99,7 @@ def _applies(rule: Rule, node: Node) -> bool:
     match rule.id:
         case "disk":
             return kind == "disk"
-        case "mac" | "infiniband-address":
+        case "mac" | "infiniband-address" if node.step.endswith("hwaddr"):
             return (rule.id == "mac") == (len(node.value) <= MAC_LENGTH)
         case "tpm":
             return node.value == "tpm"

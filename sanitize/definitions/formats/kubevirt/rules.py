@@ -25,6 +25,8 @@ def _in_spec(*paths: str) -> tuple[str, ...]:
     return tuple(f"{spec}/{path}" for spec in _SPECS for path in paths)
 
 
+#: Objects within a machine that have metadata of their own.
+_PARTS = ("spec/template/", "spec/dataVolumeTemplates[]/")
 _METADATA = rules(
     _KUBERNETES,
     (
@@ -34,13 +36,20 @@ _METADATA = rules(
         "metadata/name",
         "a namespace has one machine of a name",
     ),
-    ("uid", FieldKind.OTHER, _REMOVE, "metadata/uid", "Kubernetes gives every object one"),
+    (
+        "uid",
+        FieldKind.OTHER,
+        _REMOVE,
+        tuple(f"{part}metadata/uid" for part in ("", *_PARTS)),
+        "Kubernetes gives every object one",
+    ),
     (
         "server-set",
         FieldKind.OTHER,
         _REMOVE,
         tuple(
-            f"metadata/{name}"
+            f"{part}metadata/{name}"
+            for part in ("", *_PARTS)
             for name in (
                 "resourceVersion",
                 "creationTimestamp",
@@ -49,6 +58,7 @@ _METADATA = rules(
                 "selfLink",
                 "ownerReferences",
             )
+            if not (part and name == "creationTimestamp")
         ),
         "Kubernetes sets it, and refuses a new object with some of it",
     ),

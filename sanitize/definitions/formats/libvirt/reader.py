@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
-from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field, Moved
+from unclone.sanitize.definitions.definition import (
+    Active,
+    Card,
+    Definition,
+    Disk,
+    Field,
+    Leaf,
+    Moved,
+)
 from unclone.sanitize.definitions.firmware_variables import uefi_variables
 from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
@@ -24,7 +32,7 @@ from unclone.sanitize.definitions.formats.libvirt.host import activity
 from unclone.sanitize.definitions.formats.libvirt.host_rules import SNAPSHOT_RULES
 from unclone.sanitize.definitions.formats.libvirt.rules import RULES
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
-from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place, with_line
+from unclone.sanitize.definitions.text.xml_tree import leaves, read_xml, text_place, with_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,12 +75,19 @@ def read(source: Source) -> Definition:
         _active(root, main) or activity(source, name.value),
         tuple(_notes(fields, main)),
         tuple(_cards(main)),
+        root,
     )
 
 
 @dataclass(frozen=True)
 class Libvirt(Definition):
     """A libvirt domain."""
+
+    root: Element | None = None
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every attribute and text."""
+        return (Leaf(*each) for each in leaves(self.root)) if self.root else iter(())
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:  # noqa: ARG002 (its paths are absolute)
         """The UEFI variables, where the file is there: libvirt would start with empty ones."""

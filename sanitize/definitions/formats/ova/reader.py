@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.definition import Active, Definition
+from unclone.sanitize.definitions.definition import Active, Definition, Leaf
 from unclone.sanitize.definitions.formats.ova import FORMAT
 from unclone.sanitize.definitions.formats.ova.archive import (
     BLOCK,
@@ -29,6 +29,7 @@ from unclone.sanitize.definitions.formats.ovf.manifest import LIMIT, Manifest, r
 from unclone.sanitize.definitions.text.source import LIMIT as DESCRIPTOR_LIMIT
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
+from unclone.sanitize.definitions.text.xml_tree import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.definition import DefinitionPlan
     from unclone.sanitize.definitions.formats.ovf.manifest import Digest
     from unclone.sanitize.definitions.text.splicing import Edit
+    from unclone.sanitize.definitions.text.xml_tree import Element
 
 _CHUNK = 2**20
 #: Zeros at the end of an archive that are kept: it is filled to a whole record. In bytes.
@@ -72,6 +74,7 @@ def read(source: Source) -> Definition:
         manifest=manifest,
         manifest_member=own_manifest,
         end=members[-1].end,
+        root=found.root,
     )
 
 
@@ -83,6 +86,11 @@ class Ova(Definition):
     manifest: Manifest | None = None
     manifest_member: Member | None = None
     end: int = 0  # of the last member
+    root: Element | None = None
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every attribute and text of the descriptor."""
+        return (Leaf(*each) for each in leaves(self.root)) if self.root else iter(())
 
     def write(self, edits: Sequence[Edit], output: BinaryIO) -> None:
         """Write the archive. Raises RefusedError when a disk is not what the manifest says."""

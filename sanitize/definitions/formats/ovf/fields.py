@@ -80,6 +80,7 @@ class Descriptor:
     cards: tuple[Card, ...]
     files: tuple[File, ...]
     state: str  # a saved state that it names, or ""
+    root: Element
 
 
 def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
@@ -112,6 +113,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
         tuple(_cards(system, machines)),
         tuple(_files(source, root)),
         next((m.get("stateFile") for m in machines if m.get("stateFile")), ""),
+        root,
     )
 
 

@@ -14,13 +14,14 @@ from unclone.images.errors import RefusedError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import appearing, require_free
-from unclone.sanitize.definitions.definition import Active, Definition
+from unclone.sanitize.definitions.definition import Active, Definition, Leaf
 from unclone.sanitize.definitions.firmware_variables import is_beside
 from unclone.sanitize.definitions.formats.ovf import FORMAT, rules
 from unclone.sanitize.definitions.formats.ovf.fields import read_descriptor
 from unclone.sanitize.definitions.formats.ovf.manifest import LIMIT, Digest, Manifest, read_manifest
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
+from unclone.sanitize.definitions.text.xml_tree import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from unclone.sanitize.definitions.associated_files import AssociatedFile
     from unclone.sanitize.definitions.definition import DefinitionPlan
+    from unclone.sanitize.definitions.text.xml_tree import Element
 
 
 def read(source: Source) -> Definition:
@@ -44,6 +46,7 @@ def read(source: Source) -> Definition:
         tuple(_notes(source)),
         found.cards,
         manifest=_manifest(source),
+        root=found.root,
     )
 
 
@@ -52,6 +55,11 @@ class Ovf(Definition):
     """An OVF descriptor."""
 
     manifest: Manifest | None = None
+    root: Element | None = None
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every attribute and text."""
+        return (Leaf(*each) for each in leaves(self.root)) if self.root else iter(())
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:
         """A manifest with the digest of the new descriptor, and of disks that were moved."""

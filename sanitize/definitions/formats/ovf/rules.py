@@ -197,7 +197,15 @@ OVIRT_SERIAL = Rule(
 VIRTUALBOX = tuple(
     rule
     for rule in vbox.RULES
-    if rule not in (vbox.SNAPSHOT, vbox.DISK, vbox.DISK_UUID, vbox.REMOVABLE, vbox.INITIATOR)
+    if rule
+    not in (
+        vbox.SNAPSHOT,
+        vbox.SNAPSHOT_STATE,
+        vbox.DISK,
+        vbox.DISK_UUID,
+        vbox.REMOVABLE,
+        vbox.INITIATOR,
+    )
 )
 #: In an archive the disks are members, and stay so.
 ARCHIVE_RULES = (

@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field, Leaf
 from unclone.sanitize.definitions.formats.proxmox import FORMAT, rules
 from unclone.sanitize.definitions.formats.proxmox.conf import (
     Entry,
@@ -50,7 +51,7 @@ def read(source: Source) -> Definition:
     fields = [field for entry in entries for field in _fields(source, entry)]
     if "name" not in own and own:
         fields.append(_added_name(source, next(iter(own.values()))))
-    return Definition(
+    return Proxmox(
         FORMAT,
         source,
         own["name"].value if "name" in own else "",
@@ -59,7 +60,22 @@ def read(source: Source) -> Definition:
         _activity(source, own),
         tuple(_notes(entries)),
         tuple(_cards(own.values())),
+        tuple(entries),
     )
+
+
+@dataclass(frozen=True)
+class Proxmox(Definition):
+    """A machine of Proxmox VE."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every option of every key."""
+        for entry in self.entries:
+            for each in options(entry):
+                path = f"{entry.key}/{each.name}" if each.name else entry.key
+                yield Leaf(path, each.value, each.start, each.end)
 
 
 def _fields(source: Source, entry: Entry) -> Iterator[Field]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions import machine_ids
-from unclone.sanitize.definitions.definition import Card, Disk, Field
+from unclone.sanitize.definitions.definition import Card, Disk, Field, Leaf
 from unclone.sanitize.definitions.formats.qemu.cards import PREFIX, is_card, mac_rule, unaddressed
 from unclone.sanitize.definitions.formats.qemu.conditions import SECRETS, spans
 from unclone.sanitize.definitions.formats.qemu.machine_options import (
@@ -142,6 +142,15 @@ def cards(machine: MachineOptions, fields: Iterable[Found]) -> Iterator[Card]:
             label = machine.label(option)
             mac = option.get("mac", "macaddr") or added.get(label, "")
             yield Card(label, "" if "\0" in mac else mac)
+
+
+def option_leaves(machine: MachineOptions) -> Iterator[Leaf]:
+    """Every value of every option, as far as it is known and where it is written."""
+    for option in machine.options:
+        for pair in option.pairs:
+            if pair.value and "\0" not in pair.value and (place := pair.place()):
+                path = f"-{option.name} {pair.key}".rstrip()
+                yield Leaf(path, pair.value, place.start, place.end)
 
 
 def _apart(fields: list[Found]) -> list[Found]:

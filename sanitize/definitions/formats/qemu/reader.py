@@ -13,9 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError
-from unclone.sanitize.definitions.definition import Definition
+from unclone.sanitize.definitions.definition import Definition, Leaf
 from unclone.sanitize.definitions.formats.qemu import FORMAT, files
-from unclone.sanitize.definitions.formats.qemu.fields import Found, cards, disks, found
+from unclone.sanitize.definitions.formats.qemu.fields import (
+    Found,
+    cards,
+    disks,
+    found,
+    option_leaves,
+)
 from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
 from unclone.sanitize.definitions.formats.qemu.options import read_options
 from unclone.sanitize.definitions.formats.qemu.rules import RULES
@@ -25,7 +31,7 @@ from unclone.sanitize.definitions.rule import FieldKind
 from unclone.sanitize.definitions.text.splicing import Edit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from unclone.sanitize.definitions.associated_files import AssociatedFile
@@ -79,6 +85,10 @@ class CommandLine(Definition):
 
     machine: MachineOptions = field(default_factory=lambda: MachineOptions((), ""))
     found: tuple[Found, ...] = ()
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every key of every option."""
+        return option_leaves(self.machine)
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:
         """The UEFI variables, where they are files that are there."""

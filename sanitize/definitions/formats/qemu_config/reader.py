@@ -5,14 +5,14 @@ References: qemu(1) on -readconfig; QEMU config/*.cfg and docs/config/*.cfg.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
-from unclone.sanitize.definitions.definition import Definition
+from unclone.sanitize.definitions.definition import Definition, Leaf
 from unclone.sanitize.definitions.formats.qemu import files
-from unclone.sanitize.definitions.formats.qemu.fields import cards, disks, found
+from unclone.sanitize.definitions.formats.qemu.fields import cards, disks, found, option_leaves
 from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
 from unclone.sanitize.definitions.formats.qemu_config import FORMAT
 from unclone.sanitize.definitions.formats.qemu_config.config_file import read_groups
@@ -20,7 +20,7 @@ from unclone.sanitize.definitions.formats.qemu_config.rules import RULES
 from unclone.sanitize.definitions.rule import FieldKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from unclone.sanitize.definitions.associated_files import AssociatedFile
@@ -51,12 +51,19 @@ def read(source: Source) -> Definition:
         None,
         (*notes, *files.variable_notes(source, firmware)),
         tuple(cards(machine, fields)),
+        machine,
     )
 
 
 @dataclass(frozen=True)
 class ConfigFile(Definition):
     """A machine in such a file."""
+
+    machine: MachineOptions = field(default_factory=lambda: MachineOptions((), ""))
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every key of every group."""
+        return option_leaves(self.machine)
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:
         """The UEFI variables, where they are files that are there."""

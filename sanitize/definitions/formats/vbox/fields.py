@@ -30,6 +30,7 @@ _HARDWARE = (
     (rules.FORWARDED, "Network/Adapter/NAT/Forwarding", "hostport"),
     (rules.FORWARDED, "Network/Adapter/DisabledModes/NAT/Forwarding", "hostport"),
     (rules.NVRAM, "BIOS/NVRAM", "path"),
+    (rules.NVRAM, "Firmware/NVRAM", "path"),
     (rules.NVRAM, "NVRAM", "path"),
     (rules.DISPLAY_PORT, "RemoteDisplay/VRDEProperties/Property", "value"),
     (rules.DISPLAY_PORT, "RemoteDisplay", "port"),
@@ -38,9 +39,12 @@ _HARDWARE = (
     (rules.NETWORK_PORT, "Network/Adapter/GenericInterface/Property", "value"),
     (rules.NETWORK_PORT, "Network/Adapter/DisabledModes/GenericInterface/Property", "value"),
     (rules.VIDEO, "VideoCapture", "file"),
+    (rules.VIDEO, "VideoRecording", "file"),
+    (rules.VIDEO, "Network/Adapter", "tracefile"),
     (rules.VIDEO, "VideoCapture/Screens/Screen", "file"),
     (rules.VIDEO, "Recording/Screen", "file"),
     (rules.SERIAL_PEER, "LPT/Port", "path"),
+    (rules.SERIAL_PEER, "Lpt/Port", "path"),
     (rules.SHARED_FOLDER, "SharedFolders/SharedFolder", "hostPath"),
     (rules.TPM, "TrustedPlatformModule", "location"),
     (rules.HOST_DEVICE, "HostPci/Devices/Device", "host"),
@@ -58,6 +62,8 @@ def machine_fields(source: Source, machine: Element) -> Iterator[Field]:
         (rules.SNAPSHOT_FOLDER, "snapshotFolder"),
     ):
         yield from _fields(source, rule, machine, attribute)
+    for teleporter in machine.find("Teleporter"):
+        yield from _fields(source, rules.DEBUGGER_PORT, teleporter, "port")
     for group in machine.find("Groups/Group"):
         yield from _fields(source, rules.GROUP, group, "name")
     for item in machine.find("ExtraData/ExtraDataItem"):
@@ -65,6 +71,7 @@ def machine_fields(source: Source, machine: Element) -> Iterator[Field]:
     yield from _hardware(source, machine, "")
     for snapshot in snapshots:
         yield from _fields(source, rules.SNAPSHOT, snapshot, "uuid")
+        yield from _fields(source, rules.SNAPSHOT_STATE, snapshot, "stateFile")
         yield from _hardware(source, snapshot, scope_of(snapshot))
 
 
@@ -113,7 +120,7 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
                 continue
             label = _card_label(element) if rule is rules.MAC else ""
             yield from _fields(source, rule, element, attribute, scope=scope, label=label)
-    for port in hardware.find("UART/Port"):
+    for port in (*hardware.find("UART/Port"), *hardware.find("Uart/Port")):
         yield from _fields(source, _serial_rule(port), port, "path", scope=scope)
     for told in hardware.find("GuestProperties/GuestProperty"):
         if told.get("name").startswith(_GUEST_SAID) and "RDONLYGUEST" not in told.get("flags"):

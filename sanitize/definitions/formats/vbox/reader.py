@@ -13,7 +13,7 @@ from unclone.images.errors import RefusedError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
-from unclone.sanitize.definitions.definition import Active, Definition, Disk
+from unclone.sanitize.definitions.definition import Active, Definition, Disk, Leaf
 from unclone.sanitize.definitions.disks.patching import ManualStep
 from unclone.sanitize.definitions.disks.vdi import vdi_with_own_ids
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
@@ -25,7 +25,7 @@ from unclone.sanitize.definitions.formats.vbox.fields import (
     machine_fields,
 )
 from unclone.sanitize.definitions.formats.vbox.media import Medium, media
-from unclone.sanitize.definitions.text.xml_tree import read_xml
+from unclone.sanitize.definitions.text.xml_tree import leaves, read_xml
 from unclone.sanitize.identities.uuids import canonical_uuid
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def read(source: Source) -> Definition:
         tuple(_notes(source, machine, [f.value for f in fields if f.rule is rules.NVRAM])),
         cards=tuple(machine_cards(machine)),
         media=tuple(known.values()),
+        root=root,
     )
 
 
@@ -76,6 +77,11 @@ class Vbox(Definition):
     """A VirtualBox machine."""
 
     media: tuple[Medium, ...] = ()
+    root: Element | None = None
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every attribute and text."""
+        return (Leaf(*each) for each in leaves(self.root)) if self.root else iter(())
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:
         """The firmware's variables are copied; the header of a moved disk gets its new UUID."""

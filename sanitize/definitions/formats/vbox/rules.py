@@ -49,6 +49,15 @@ SNAPSHOT = Rule(
     "a snapshot is one machine's",
     _SETTINGS,
 )
+SNAPSHOT_STATE = Rule(
+    "snapshot-state",
+    FieldKind.OTHER,
+    _KEEP,
+    "Snapshot/@stateFile",
+    "it is the memory of the source: a machine that is restored to it is the source again",
+    _SETTINGS,
+    Level.WARNING,
+)
 SNAPSHOT_FOLDER = Rule(
     "snapshot-folder",
     FieldKind.OTHER,
@@ -111,7 +120,7 @@ NVRAM = Rule(
     "nvram",
     FieldKind.FIRMWARE,
     _FOLLOW,
-    "Hardware/BIOS/NVRAM/@path | Hardware/NVRAM/@path",
+    "Hardware/BIOS/NVRAM/@path | Hardware/Firmware/NVRAM/@path | Hardware/NVRAM/@path",
     "each machine writes UEFI variables, and its TPM keys, of its own; the file is copied",
     _SETTINGS,
 )
@@ -162,6 +171,7 @@ VIDEO = Rule(
     FieldKind.FILE,
     _FOLLOW,
     "Hardware/VideoCapture/@file | Hardware/VideoCapture/Screens/Screen/@file | "
+    "Hardware/VideoRecording/@file | Hardware/Network/Adapter/@tracefile | "
     "Hardware/Recording/Screen/@file",
     "two machines would write into one file",
     _SETTINGS,
@@ -211,7 +221,7 @@ DEBUGGER_PORT = Rule(
     "debugger-port",
     FieldKind.PORT,
     _RENEW,
-    "Hardware/GuestDebug/@port | Hardware/Debugging/@port",
+    "Hardware/GuestDebug/@port | Hardware/Debugging/@port | Teleporter/@port",
     "the host's port is taken while the source runs",
     _SETTINGS,
 )
@@ -255,6 +265,7 @@ RULES = (
     UUID,
     HARDWARE_UUID,
     SNAPSHOT,
+    SNAPSHOT_STATE,
     SNAPSHOT_FOLDER,
     GROUP,
     MAC,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import CopiedFile
-from unclone.sanitize.definitions.definition import Definition, Disk, Field
+from unclone.sanitize.definitions.definition import Definition, Disk, Field, Leaf
 from unclone.sanitize.definitions.disks.vmdk import DiskIds, vmdk_with_own_ids
 from unclone.sanitize.definitions.firmware_variables import why_not_copied
 from unclone.sanitize.definitions.formats.vmx import FORMAT, rules
@@ -59,12 +59,19 @@ def read(source: Source) -> Definition:
         activity(source, settings),
         tuple(_notes(source, settings)),
         tuple(machine_cards(settings)),
+        tuple(settings.values()),
     )
 
 
 @dataclass(frozen=True)
 class Vmx(Definition):
     """A VMware machine."""
+
+    settings: tuple[Setting, ...] = ()
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every setting."""
+        return (Leaf(each.name, each.value, each.start, each.end) for each in self.settings)
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:
         """The firmware's variables are copied; the disks that were moved get ids of their own."""

@@ -7,11 +7,12 @@ References: xl.cfg(5), xl-network-configuration(5), xl-disk-configuration(5); xe
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field
+from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field, Leaf
 from unclone.sanitize.definitions.formats.xen import FORMAT
 from unclone.sanitize.definitions.formats.xen.config import Setting, Value, settings
 from unclone.sanitize.definitions.formats.xen.disk import Target, target
@@ -48,7 +49,7 @@ def read(source: Source) -> Definition:
                 hint="Leave one of them.",
             )
     fields = [field for each in found for field in _fields(each, found)]
-    return Definition(
+    return Xen(
         FORMAT,
         source,
         names[-1],
@@ -56,7 +57,21 @@ def read(source: Source) -> Definition:
         tuple(_disks(found)),
         _active(source, names[-1]),
         cards=tuple(_cards(found)),
+        settings=tuple(found),
     )
+
+
+@dataclass(frozen=True)
+class Xen(Definition):
+    """A machine of Xen."""
+
+    settings: tuple[Setting, ...] = ()
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every value, and every key in a value."""
+        for setting in self.settings:
+            for value in setting.values:
+                yield Leaf(setting.name, value.value, value.start, value.end)
 
 
 def _fields(setting: Setting, others: list[Setting]) -> Iterator[Field]:
