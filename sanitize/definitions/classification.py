@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: What the notes belong to; no rule of any format is called so.
 STEP = "not-classified"
+#: Characters of the shortest value that has the shape of an identity: a MAC address.
+SHORTEST = 12
 #: Places that are named; more of them are counted.
 SHOWN = 10
 
@@ -94,19 +96,24 @@ def unclassified_notes(
     definition: Definition, fields: Sequence[PlannedField], identities: IdentityMap
 ) -> list[Note]:
     """A note for each value that may be the source's own, and that nothing has been done about."""
-    lists = lists_of(definition.format)
     said = sorted((f.field.start, f.field.end) for f in fields if _is_settled(f))
     shapes: dict[str, str] = {}
     names: dict[str, None] = {}
+    uuids = {hexadecimal(old) for old in identities.uuids}
+    places: dict[str, tuple[bool, bool]] = {}  # whether a place stays; whether it tells, unknown
     for leaf in definition.leaves():
-        if not leaf.value or _is_within(leaf, said) or lists.stays.fullmatch(leaf.path):
+        if leaf.path not in places:
+            lists = lists_of(definition.format)
+            is_unknown = is_telling(leaf.path) and not lists.known.fullmatch(leaf.path)
+            places[leaf.path] = bool(lists.stays.fullmatch(leaf.path)), is_unknown
+        stays, is_unknown = places[leaf.path]
+        is_long = len(leaf.value) >= SHORTEST
+        if stays or not leaf.value or not (is_long or is_unknown) or _is_within(leaf, said):
             continue
-        value = next(_identities(leaf.value, identities), "")
+        value = next(_identities(leaf.value, uuids, identities), "") if is_long else ""
         if value:
             shapes.setdefault(value, leaf.path)
-        elif is_telling(leaf.path) and not (
-            lists.known.fullmatch(leaf.path) or UUID.search(leaf.value) or _is_mac(leaf.value)
-        ):
+        elif is_unknown and not (UUID.search(leaf.value) or _is_mac(leaf.value)):
             names.setdefault(leaf.path)
     found = {f"{path}: {printable(value, 80)}": Level.WARNING for value, path in shapes.items()}
     found |= dict.fromkeys((path for path in names if path not in shapes.values()), Level.INFO)
@@ -141,9 +148,8 @@ def _is_within(leaf: Leaf, said: list[tuple[int, int]]) -> bool:
     return inside or (at > 0 and said[at - 1][1] > leaf.start)
 
 
-def _identities(text: str, identities: IdentityMap) -> Iterator[str]:
+def _identities(text: str, known: set[str], identities: IdentityMap) -> Iterator[str]:
     """What in *text* is a UUID, a MAC address or a name in storage; the renewed ones are not."""
-    known = {hexadecimal(old) for old in identities.uuids}
     for match in UUID.finditer(text):
         digits = hexadecimal(match[0])
         if digits not in known and len(set(digits)) > 1:

@@ -91,7 +91,8 @@ class IdentityMap:
         key = str(was)
         if key not in self.macs:
             oui = self._oui or addresses.prefix_for(old, prefix)
-            new = self._chosen.get(key) or self._allocator.mac(key, oui=oui, place=place)
+            chosen = self._chosen.get(key) or self._chosen.get(place)
+            new = chosen or self._allocator.mac(key, oui=oui, place=place)
             self.macs[key] = str(addresses.parse(new))
         return was.spelled(addresses.parse(self.macs[key]).octets)
 

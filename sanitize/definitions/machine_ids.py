@@ -99,6 +99,10 @@ def with_machine_ids(definition: Definition) -> Definition:
     text = definition.source.text
     fields = list(definition.fields)
     for found in find(text):
+        # What would follow another id there: it is not one that a format knows.
+        same = [f for f in fields if (f.start, f.end) == (found.start, found.end)]
+        follows = [f for f in same if f.rule.treatment is Treatment.FOLLOW]
+        fields = [f for f in fields if f not in follows]
         inside = [f for f in fields if f.start < found.end and found.start < f.end]
         if any(field.rule.treatment is not Treatment.KEEP for field in inside):
             continue
@@ -108,7 +112,7 @@ def with_machine_ids(definition: Definition) -> Definition:
         where = definition.source.position(found.start).removeprefix(f"{definition.source.shown}:")
         place = f"machine-id at {where}"
         fields.append(Field(RULE, place, found.value, found.start, found.end, found.spell))
-    if len(fields) == len(definition.fields) and not _is_in_a_file(text):
+    if fields == list(definition.fields) and not _is_in_a_file(text):
         return definition
     fields.sort(key=lambda field: field.start)
     return replace(definition, fields=tuple(fields), notes=(*definition.notes, *_notes(text)))

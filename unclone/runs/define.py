@@ -271,7 +271,7 @@ def _decided(
         tuple(parts),
         tuple(files),
         identities,
-        (*remarks, *notes, *_missing(definition)),
+        (*remarks, *notes, *_missing(definition, parts)),
     )
 
 
@@ -289,9 +289,8 @@ def _beside(
 def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, str]:
     """From the old address to the new one for each card that *given* names: by label or number too.
 
-    A card whose address is null, or another card's too, is there by its label.
-
-    An empty name is the only card. Raises UsageError for a card that is not there.
+    A card whose address is null, or another card's too, is there by its label. An empty name is
+    the only card. Raises UsageError for a card that is not there.
     """
     cards = [f for f in definition.fields if f.rule.kind is FieldKind.MAC and not f.scope]
     found: dict[str, str] = {}
@@ -307,7 +306,7 @@ def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, s
                 f"{definition.source.shown} has no network card '{printable(name, 100)}'",
                 hint=f"Give --mac CARD=ADDRESS. Its cards: {printable(has)}.",
             )
-        card = matching[0]
+        card = next((c for c in cards if c.team and c.team == matching[0].team), matching[0])
         same = [each for each in cards if each.value.lower() == card.value.lower()]
         alone = all(each is card or (card.team and each.team == card.team) for each in same)
         known = card.value if alone and not addresses.is_null(card.value) else card.label
@@ -315,14 +314,15 @@ def chosen_macs(definition: Definition, given: Mapping[str, str]) -> dict[str, s
     return found
 
 
-def _missing(definition: Definition) -> list[Note]:
-    """Identities that the definition leaves to the hypervisor: they are not known beforehand."""
+def _missing(definition: Definition, parts: Sequence[Part]) -> Iterator[Note]:
+    """Identities that the definition leaves to the hypervisor, and a result without a change."""
     kinds = {field.rule.kind for field in definition.fields}
-    rules = {rule.kind for rule in definition.format.rules}
-    if FieldKind.MACHINE_UUID in rules - kinds:
+    if FieldKind.MACHINE_UUID in {rule.kind for rule in definition.format.rules} - kinds:
         words = "the definition has no UUID: the hypervisor chooses one"
-        return [Note("uuid", Level.INFO, words)]
-    return []
+        yield Note("uuid", Level.INFO, words)
+    if not any(each.changed for part in parts for each in part.plan.fields):
+        words = "nothing in it is changed: what is written says the same as the source"
+        yield Note("nothing-changed", Level.WARNING, words)
 
 
 def _check(defined: Defined, parts: Sequence[Part], *, overwrite: bool) -> None:

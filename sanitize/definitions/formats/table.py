@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, UsageError
@@ -70,9 +71,34 @@ def definition_in(source: Source, format_id: str = "") -> Definition:
         return with_machine_ids(known[format_id].read(source))
     found = format_of(source)
     if found is None:
-        titles = ", ".join(each.title for each in FORMATS)
         raise RefusedError(
             f"{source.shown} is not the definition of a VM in a format that is known",
-            hint=f"Known are: {titles}.",
+            hint=_hint(source),
         )
     return with_machine_ids(found.read(source))
+
+
+def _hint(source: Source) -> str:
+    """The format that a file is likely meant to be in, and how to say so; else all of them."""
+    nearest = next((id_ for pattern, id_ in _NEAREST if re.search(pattern, source.head)), "")
+    ending = source.path.suffix.lower()
+    nearest = nearest or _ENDINGS.get(ending, "")
+    if nearest:
+        title = next(each.title for each in FORMATS if each.id == nearest)
+        return f"If it is a {title}, give --format {nearest}: the message then says what is wrong."
+    return f"Known are: {', '.join(each.title for each in FORMATS)}."
+
+
+#: What files have that are almost in a format, before it is told by the endings of their names.
+_NEAREST = (
+    (rb"(?m)^[ \t]*(?:rootfs|lxc\.[\w.]+)[ \t]*[:=]", ""),
+    (rb"<domain(?:snapshot)?[\s>]", "libvirt"),
+    (rb"<(?:\w+:)?Envelope[\s>]", "ovf"),
+    (rb"kubevirt\.io/", "kubevirt"),
+    (rb"(?m)^(?:net\d+|scsi\d+|virtio\d+|smbios1|vmgenid|ostype|scsihw):", "proxmox"),
+    (rb"(?mi)^(?:virtualHW\.|ethernet\d+\.|displayName)", "vmx"),
+    (rb"volatile\.", "incus"),
+    (rb"\bqemu-(?:system-\w+|kvm)\b", "qemu"),
+    (rb"(?m)^(?:vif|disk|builder|vcpus)[ \t]*=", "xen"),
+)
+_ENDINGS = {".vmx": "vmx", ".vbox": "vbox", ".ovf": "ovf", ".ova": "ova"}

@@ -7,7 +7,7 @@ import re
 from unclone.sanitize.definitions.definition import Format
 
 _TOP = (
-    rb"(?m)^[\"' \t]*(architecture|config|devices|ephemeral|profiles|stateful|container|instance"
+    rb"(?m)^%s[\"']?(architecture|config|devices|ephemeral|profiles|stateful|container|instance"
     rb"|pool|expanded_config|expanded_devices)[\"']?:"
 )
 _OWN = rb"volatile\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles"
@@ -15,8 +15,12 @@ _OWN = rb"volatile\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles"
 
 def detects(head: bytes) -> bool:
     """Whether the keys at the top are those of an instance."""
-    text = head.replace(b"{", b"\n").replace(b",", b"\n") if head.lstrip()[:1] == b"{" else head
-    keys = set(re.findall(_TOP, text))
+    is_json = head.lstrip()[:1] == b"{"
+    text = head.replace(b"{", b"\n").replace(b",", b"\n") if is_json else head
+    wraps = re.search(rb"(?m)^(?:instance|container):[ \t]*\r?$", head)
+    # In YAML they begin lines; what a backup.yaml has of the instance is one step further in.
+    indent = rb"[ \t]*" if is_json else rb"(?:  )?" if wraps else rb""
+    keys = set(re.findall(_TOP % indent, text))
     enough = b"config" in keys or b"devices" in keys
     if not enough or b"apiVersion" in text or b"boot_vcpus" in text:
         return False

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions import formats
-from unclone.sanitize.definitions.formats.table import FORMATS
+from unclone.sanitize.definitions.formats import incus
+from unclone.sanitize.definitions.formats.table import FORMATS, read_definition
 from unclone.sanitize.definitions.text.source import HEAD
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unclone.sanitize.definitions.definition import Format
 
 PIECES = {
@@ -65,3 +69,40 @@ def test_the_table_of_formats_loads_no_reader() -> None:
         [sys.executable, "-c", program], capture_output=True, check=True, timeout=60
     )
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("a.conf", "net0: virtio=BC:24:11:00:00:0A\n%%%\n", "--format proxmox"),
+        ("a.vmx", "nothing\n", "--format vmx"),
+        ("a.xml", "<a><domain type='kvm'/></a>", "--format libvirt"),
+        ("a.yaml", "apiVersion: kubevirt.io/v1\nkind: VirtualMachinePool\n", "--format kubevirt"),
+        ("a.sh", "# qemu-system-x86_64 is started elsewhere\n", "--format qemu"),
+        (
+            "long.sh",
+            "#!/bin/sh\n" + "echo step\n" * 2000 + "apt install qemu-system-x86_64\n",
+            "--format qemu",
+        ),
+        ("100.conf", "arch: amd64\nrootfs: local:1\nnet0: name=eth0\n", "Known are: "),
+        ("a.txt", "hello\n", "Known are: "),
+    ],
+)
+def test_the_nearest_format_is_named(tmp_path: Path, name: str, text: str, hint: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(RefusedError) as raised:
+        read_definition(path)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"paths:\n  architecture: x\n  config: y\n  devices: z\n  profiles: volatile.\n",
+        b"#!/bin/sh\ncat <<EOF\n  architecture: x\n  config: {}\n  devices: {}\nvolatile.\nEOF\n",
+    ],
+    ids=["interface-description", "script"],
+)
+def test_keys_of_an_instance_begin_lines(text: bytes) -> None:
+    assert not incus.FORMAT.detects(text)

@@ -347,3 +347,26 @@ def test_overwrite_replaces_in_one_step(folder: Path) -> None:
     (folder / "web-01.xml").write_text("old")
     run("golden.xml", "--name", "web-01", "--overwrite")
     assert "<name>web-01</name>" in (folder / "web-01.xml").read_text()
+
+
+def test_a_result_without_a_change_is_said(folder: Path) -> None:
+    (folder / "same.xml").write_text("<domain type='kvm'><name>web-01</name></domain>")
+    notes = report("same.xml", "--name", "web-01", "-o", "new.xml")["notes"]
+    assert ("nothing-changed", "warning") in {(note["row"], note["level"]) for note in notes}
+
+
+def test_a_shared_address_and_a_null_one_are_chosen_by_the_card(folder: Path) -> None:
+    card = "<interface type='user'><mac address='{}'/>{}</interface>"
+    team = "<teaming type='persistent'/><alias name='ua-0'/>"
+    other = "<teaming type='transient' persistent='ua-0'/>"
+    cards = (
+        *(card.format("52:54:00:11:22:33", each) for each in (team, other, "")),
+        card.format("00:00:00:00:00:00", ""),
+    )
+    text = f"<domain type='kvm'><name>golden</name><devices>{''.join(cards)}</devices></domain>"
+    (folder / "cards.xml").write_text(text)
+    chosen = [f"52:54:00:00:0a:0{number}" for number in (1, 2, 3)]
+    given = zip(("net0", "net2", "net3"), chosen, strict=True)
+    options = [word for label, mac in given for word in ("--mac", f"{label}={mac}")]
+    run("cards.xml", "--name", "web-01", *options)
+    assert macs(folder / "web-01.xml") == [chosen[0], chosen[0], chosen[1], chosen[2]]
