@@ -33,6 +33,16 @@ _BY_ARRAY = re.compile(r"/dev/disk/by-id/md-(?:uuid|name)-.*?(?:-part(?P<part>\d
 _BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path)/.*?(?:-part(\d+))?")
 
 
+def disk_name(index: int) -> str:
+    """The engines' name for the disk number *index*: 0 is ``/dev/sda``, 26 ``/dev/sdaa``."""
+    letters = ""
+    while index >= 0:
+        index, letter = divmod(index, 26)
+        letters = chr(ord("a") + letter) + letters
+        index -= 1
+    return f"/dev/sd{letters}"
+
+
 class DeviceNames:
     """Finds file systems by the guest's names for them.
 
@@ -71,8 +81,7 @@ class DeviceNames:
         if lettered := _LETTERED.fullmatch(spec):
             yield f"/dev/sd{lettered[1]}{lettered[2]}"
         elif numbered := _NUMBERED.fullmatch(spec):
-            disk = int(numbered[1] or numbered[2])
-            yield f"/dev/sd{chr(ord('a') + min(disk, 25))}{numbered[3] or ''}"
+            yield f"{disk_name(int(numbered[1] or numbered[2]))}{numbered[3] or ''}"
         elif mapper := _BY_MAPPER.fullmatch(spec):
             yield from self._mapped(mapper["name"]) if mapper["name"] else self._of(mapper["uuid"])
         elif array := _BY_ARRAY.fullmatch(spec):

@@ -19,7 +19,8 @@ INNER = FileSystem(
 LVM = "LVM-Vg0Vg0AbCd111122223333444455zzz1Lv0Lv0EfGh555566667777888899yyy2"
 VOLUME = FileSystem("/dev/my-vg/root-lv", "xfs", "9999-0000", mapper_uuid=LVM)
 ARRAY = FileSystem("/dev/md127", "ext4", "cccc-dddd")
-ALL = (ESP, ROOT, DATA, TWIN, LUKS, INNER, VOLUME, ARRAY)
+MANY = FileSystem("/dev/sdab1", "ext4", "dddd-dddd")
+ALL = (ESP, ROOT, DATA, TWIN, LUKS, INNER, VOLUME, ARRAY, MANY)
 
 NESTED = FileSystem("/dev/my-vg/locked", "crypto_LUKS", "aaaa-aaaa")
 NESTED_INNER = FileSystem("/dev/mapper/luks-aaaa-aaaa", "ext4", "bbbb-bbbb")
@@ -59,6 +60,7 @@ bad
         ("/dev/nvme0n1p2", [ROOT]),
         ("/dev/nvme1n1p1", [DATA]),
         ("/dev/mmcblk0p1", [ESP]),
+        ("/dev/nvme27n1p1", [MANY]),
         ("/dev/sdc1", []),
         ("/dev/mapper/my--vg-root--lv", [VOLUME]),
         ("/dev/my-vg/root-lv", [VOLUME]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unclone.images.device_names import disk_name
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.partition_tables import read_table
 from unclone.images.engines.direct.probing import Content, probe
@@ -37,12 +38,12 @@ class Device:
 
     @property
     def type(self) -> str:
-        """What is on it, in blkid's word."""
+        """The type of its content, as blkid names it."""
         return self.content.type
 
     @property
     def is_mountable(self) -> bool:
-        """Whether it is something to mount or swap to, rather than a disk with partitions."""
+        """Whether it is one to mount or swap to, not a disk or partition with partitions."""
         return self.table is None and not (self.partition and self.partition.extended)
 
     def open(self) -> BlockFile:
@@ -50,7 +51,7 @@ class Device:
         return BlockFile(self.disk, self.start, self.size)
 
     def file_system(self) -> FileSystem:
-        """It as a :class:`FileSystem`."""
+        """The device as a :class:`FileSystem`."""
         return FileSystem(
             device=self.name,
             type=self.content.type,
@@ -65,12 +66,12 @@ class Device:
 
 
 def read_devices(disks: Sequence[Disk]) -> Sequence[Device]:
-    """Every device on *disks*, as it is now: each disk, followed by its partitions."""
+    """All devices on *disks*, read now: each disk, followed by its partitions."""
     return [device for index, disk in enumerate(disks) for device in _on(disk, index)]
 
 
 def _on(disk: Disk, index: int) -> Iterator[Device]:
-    name = f"/dev/sd{_letters(index)}"
+    name = disk_name(index)
     whole = BlockFile(disk)
     table = read_table(whole)
     content = Content() if table else probe(whole)
@@ -86,13 +87,3 @@ def _on(disk: Disk, index: int) -> Iterator[Device]:
             partition=partition,
             parent_table=table,
         )
-
-
-def _letters(index: int) -> str:
-    """0: a, 25: z, 26: aa, as the kernel counts disks."""
-    letters = ""
-    while index >= 0:
-        index, letter = divmod(index, 26)
-        letters = chr(ord("a") + letter) + letters
-        index -= 1
-    return letters

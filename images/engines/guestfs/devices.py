@@ -1,11 +1,10 @@
-"""The devices in the appliance: disks, partitions, opened containers, and what blkid says of each.
+"""The devices in the appliance: disks, partitions, opened containers, and their blkid tags.
 
-All of it comes from one shell command. libguestfs' own calls would be a dozen, and each of those
-waits for udev first: under software emulation they take longer than everything else that is done.
+One shell command reads all of it. libguestfs would need a dozen calls, each of which waits for udev
+first: under software emulation they take longer than everything else.
 
-An engine session names devices as libguestfs' interface does: ``/dev/sda`` is the first drive that
-was attached, whatever the appliance's kernel calls it (it may find several disks in any order).
-:meth:`Device.node` is the kernel's name.
+Devices are named as in the API of libguestfs: ``/dev/sda`` is the first drive that was attached.
+:attr:`Device.node` is the name in the appliance's kernel, which may find disks in any order.
 
 References: blkid(8) "Low-level probing", "OUTPUT FORMAT"; Linux ``Documentation/ABI/testing/
 sysfs-block-dm``; LVM2 ``lib/misc/lvm-string.c`` (how VG and LV names form a device-mapper name).
@@ -17,6 +16,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from unclone.images.device_names import disk_name
 from unclone.images.volumes import FileSystem
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ done; echo ----
 blkid -p -o export /dev/[shv]d* /dev/md[0-9]* /dev/dm-* 2>/dev/null; true
 """
 
-#: MBR types of a partition that only holds others (extended: CHS, LBA, Linux).
+#: MBR types of an extended partition (CHS, LBA, Linux).
 _EXTENDED = {"0x5", "0xf", "0x85"}
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One block device. ``tags`` are blkid's; ``disk`` is the drive it is a partition of."""
+    """One block device. ``tags`` are from blkid; ``disk`` is the drive of a partition."""
 
     name: str
     node: str
@@ -55,16 +55,16 @@ class Device:
 
     @property
     def type(self) -> str:
-        """What blkid calls its content."""
+        """The type of its content, as blkid names it."""
         return self.tags.get("TYPE", "unknown")
 
     @property
     def table(self) -> str:
-        """The kind of partition table on it: ``gpt``, ``dos``, or nothing."""
+        """The kind of partition table on it: ``gpt``, ``dos``, or ""."""
         return self.tags.get("PTTYPE", "")
 
     def file_system(self) -> FileSystem:
-        """The same as the rest of the program sees it."""
+        """The device as a :class:`FileSystem`."""
         gpt = self.tags.get("PART_ENTRY_SCHEME") == "gpt"
         return FileSystem(
             device=self.name,
@@ -81,9 +81,9 @@ class Device:
 
 
 def read_devices(appliance: Appliance, drives: Sequence[str] = ()) -> Sequence[Device]:
-    """Every device on *drives* (all when empty) as it is now: drives, partitions, containers."""
+    """All devices on *drives* (all when empty), read now: drives, partitions, containers."""
     printed = appliance.shell(_PROBE).decode("utf-8", "surrogateescape")
-    # libguestfs takes the last newline away; what blkid quotes from the disks comes last.
+    # libguestfs removes the last newline. The output of blkid, which has text of disks, is last.
     links, listed, mapped, probed = f"{printed}\n".split(_SEPARATOR, 3)
     sizes = {f"/dev/{fields[3]}": int(fields[2]) * 1024 for fields in _rows(listed, 4)}
     found: list[Device] = []
@@ -104,7 +104,7 @@ def read_devices(appliance: Appliance, drives: Sequence[str] = ()) -> Sequence[D
 
 
 def holds_file_system(device: Device) -> bool:
-    """Whether *device* is something to mount or open, rather than a drive that is divided."""
+    """Whether *device* is one to mount or open, not a drive or partition with partitions."""
     if device.tags.get("PART_ENTRY_TYPE") in _EXTENDED:
         return False
     return device.type != "unknown" or bool(device.number) or not device.table
@@ -116,7 +116,7 @@ def _each(appliance: Appliance, nodes: Sequence[str]) -> str:
 
 
 def _drives(links: str, attached: int) -> Iterator[tuple[str, str]]:
-    """Name and node of the drives that were attached, in that order; the appliance's is last."""
+    """Name and node of the attached drives, in order; the drive of the appliance is last."""
     addresses = []
     for line in links.splitlines():
         node, _, target = line.partition(" ")
@@ -124,17 +124,7 @@ def _drives(links: str, attached: int) -> Iterator[tuple[str, str]]:
         if address:
             addresses.append((tuple(map(int, address.groups())), node))
     for index, (_, node) in enumerate(sorted(addresses)[:attached]):
-        yield f"/dev/sd{_letters(index)}", f"/dev/{node}"
-
-
-def _letters(index: int) -> str:
-    """0: a, 25: z, 26: aa, as the kernel counts disks."""
-    letters = ""
-    while index >= 0:
-        index, letter = divmod(index, 26)
-        letters = chr(ord("a") + letter) + letters
-        index -= 1
-    return letters
+        yield disk_name(index), f"/dev/{node}"
 
 
 def _partitions(name: str, node: str, sizes: Mapping[str, int]) -> Iterator[Device]:
@@ -155,7 +145,7 @@ def _arrays(sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
 
 
 def _mapped(listed: str) -> Iterator[tuple[str, str, str]]:
-    """Name, node and UUID of volumes and opened LUKS containers; LVM's internal ones left out."""
+    """Name, node and UUID of logical volumes and opened LUKS containers, without internal LVs."""
     for node, name, uuid in _rows(listed, 3):
         if re.fullmatch(r"LVM-\w{64}", uuid):
             group, _, volume = re.sub("--", "\0", name).partition("-")
@@ -172,7 +162,7 @@ def _rows(text: str, width: int) -> Iterator[list[str]]:
 
 
 def _tags(text: str) -> dict[str, Mapping[str, str]]:
-    """What ``blkid -o export`` printed, by node. Values are printed with escapes, see _decoded."""
+    """The tags in the output of ``blkid -o export``, by node."""
     tags: dict[str, Mapping[str, str]] = {}
     for block in text.split("\n\n"):
         pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
@@ -182,7 +172,7 @@ def _tags(text: str) -> dict[str, Mapping[str, str]]:
 
 
 def _decoded(value: str) -> str:
-    r"""Undo blkid's ``\x0a`` for what is not printable and ``\ `` for what a shell would mind."""
+    r"""*value* without blkid's escapes: ``\x0a`` for other bytes, ``\ `` for special characters."""
 
     def plain(match: re.Match[bytes]) -> bytes:
         escaped = match.group(1)
