@@ -1,11 +1,11 @@
-"""Other systems on a btrfs: snapshots and subvolumes that the guest does not mount by itself.
+"""Other systems on a btrfs: snapshots and subvolumes that the guest does not mount.
 
-Each has a machine-id and private host keys of its own, which are the original's. They are out of
-reach of the guest's own paths, so they are looked into once, from the top of the file system.
+Each may have the machine-id and the private host keys of the original. The guest's paths do not
+reach them, so they are searched once, from the top of the file system.
 
-A snapshot knows the UUID of what it was taken from, also when that is gone. What descends from a
-mounted subvolume, or it from that, is a snapshot; so is what is where snapper and Timeshift put
-theirs. Containers and data have subvolumes as well, and those are none.
+A snapshot has the UUID of its original, also when that was deleted. Ancestors and descendants of a
+mounted subvolume count as snapshots, and so do subvolumes where snapper and Timeshift put theirs.
+Other subvolumes, of containers or data, do not.
 
 References: btrfs-subvolume(8) (``list``, ``get-default``, ``delete``); snapper(8); timeshift;
 btrbk(1).
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from unclone.images.volumes import Subvolume, Volumes
 
-#: Subvolumes that are looked into. With more, the rest is named as not looked into.
+#: Subvolumes that are searched; further ones are reported as not searched.
 _MANY = 1000
-#: The number of the top of a btrfs.
+#: The number of the top-level subvolume of a btrfs.
 _TOP = 5
 #: Bytes of a machine-id file.
 _ID_LIMIT = 64
 _ID = re.compile(rb"\s*[0-9a-fA-F-]{32,36}\s*")
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _HOST_KEYS = "/etc/ssh"
-#: Further files that every machine has of its own.
+#: Further files whose content has to differ between machines.
 _OTHER_FILES = (
     "/etc/iscsi/initiatorname.iscsi",
     "/etc/nvme/hostnqn",
@@ -51,16 +51,16 @@ _OF_TOOLS = re.compile(
 
 
 class Others(NamedTuple):
-    """What of a guest's btrfs is not mounted."""
+    """The subvolumes of a guest that are not mounted."""
 
     systems: tuple[OtherSystem, ...]
     snapshots: tuple[Snapshot, ...]
-    #: What a mount without ``subvol=`` shows, by device: a path, "" for the top.
+    #: The path of the default subvolume by device; "" for the top.
     defaults: Mapping[str, str]
 
 
 def find_others(volumes: Volumes, mounts: Sequence[Mount]) -> Others:
-    """Those on every btrfs of *mounts*. Leaves nothing mounted."""
+    """The other systems on every btrfs of *mounts*. Leaves nothing mounted."""
     devices = dict.fromkeys(mount.device for mount in mounts if mount.type == "btrfs")
     found = [_on(volumes, device, mounts) for device in devices]
     return Others(
@@ -71,9 +71,9 @@ def find_others(volumes: Volumes, mounts: Sequence[Mount]) -> Others:
 
 
 def path_of(volumes: Volumes, device: str, number: int) -> str | None:
-    """What the option ``subvolid=`` *number* means, for ``subvol=``; None for nothing.
+    """The path of the subvolume *number* (``subvolid=``) on *device*; None when there is none.
 
-    Nothing is mounted before and after.
+    Nothing is mounted before and after. Raises EngineError.
     """
     if number == _TOP:
         return "/"
@@ -86,9 +86,9 @@ def path_of(volumes: Volumes, device: str, number: int) -> str | None:
 
 
 def delete(guest: Guest, device: str, paths: Sequence[str]) -> None:
-    """Delete the subvolumes *paths* on *device*, and what tools keep of them.
+    """Delete the subvolumes *paths* on *device*, and the directories of tools for them.
 
-    The guest is unmounted for it. Raises EngineError when one cannot be deleted.
+    The guest is unmounted. Raises EngineError when one cannot be deleted.
     """
     volumes = guest.unmounted()
     volumes.mount(device, "/", subvolume="/", read_only=False)
@@ -128,9 +128,8 @@ def _on(volumes: Volumes, device: str, mounts: Sequence[Mount]) -> Others:
         guest = Guest(volumes, Layout((top,)))
         systems = tuple(_systems(guest, device, listed, places, related))
     except EngineError:
-        return Others(
-            (OtherSystem(device, "", ()),), (), {}
-        )  # its check says what is wrong with it
+        # The check of the file system reports what is wrong with it.
+        return Others((OtherSystem(device, "", ()),), (), {})
     finally:
         volumes.unmount_all()
     return Others(systems, snapshots, {device: default})
@@ -157,8 +156,8 @@ def _systems(
 def _related(
     listed: Sequence[Subvolume], places: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """The snapshots among *listed*, and where the guest mounts what they are copies of."""
-    group: dict[str, set[str]] = {}  # UUIDs that descend from one another
+    """The paths of the snapshots in *listed*, and where their originals are mounted."""
+    group: dict[str, set[str]] = {}  # by UUID, the UUIDs of its ancestors and descendants
     for each in listed:
         one = group.get(each.uuid, {each.uuid}) if each.uuid else set()
         both = one | (group.get(each.parent, {each.parent}) if each.parent else set())
@@ -189,12 +188,12 @@ def _why_it_stays(
 
 
 def _folder_of_tool(path: str) -> str:
-    """What is beside the snapshot *path* and of no use without it, as a path; else ""."""
+    """The directory that a tool made for the snapshot *path*; "" for another subvolume."""
     return parent(f"/{path}").strip("/") if _OF_TOOLS.fullmatch(path) else ""
 
 
 def identifying(guest: Guest, subvolume: str, top: str) -> Iterator[str]:
-    """What identifies the original in *subvolume*, a copy of what is mounted at *top*: as paths."""
+    """Paths in *subvolume*, a copy of the one mounted at *top*, that identify the original."""
     above, base = f"{top.rstrip('/')}/", f"/{subvolume}".rstrip("/")
     for name in _MACHINE_IDS:
         path = name.removeprefix(above.rstrip("/"))

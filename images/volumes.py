@@ -1,8 +1,8 @@
-"""What an engine provides: the volumes of one guest, reached by primitive operations.
+"""The interface of an engine: the volumes of one guest, and primitive operations on them.
 
-:class:`Volumes` is the interface between the engines (``images/engines/``) and everything above.
-It is small: one inode, one device, one call. Symlink resolution, globbing and caching are written
-once, on top of it, in ``guest``, so that every engine gives the same answers.
+:class:`Volumes` is between the engines (``images/engines/``) and everything above. Each call is
+about one inode or one device. Symlink resolution, globbing and caching are in ``guest``, on top of
+it, so that every engine gives the same answers.
 
 Paths are absolute guest paths as ``str`` (undecodable bytes as PEP 383 surrogates), and
 *physical*: no component before the last is a symlink, and no operation follows a symlink in the
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 class Stat(NamedTuple):
-    """One inode as ``lstat`` sees it. ``mode`` holds the permission bits only (07777)."""
+    """The result of ``lstat``. ``mode`` is the permission bits only (07777), ``size`` bytes."""
 
     kind: Kind
     mode: int
@@ -43,12 +43,11 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """One thing that can be mounted, swapped to, or opened, and how it can be referred to.
+    """A file system, a swap area or a container, and the identifiers that can refer to it.
 
-    ``device`` is the engine's name for it (``/dev/sda1``, ``/dev/vg/root``,
-    ``btrfsvol:/dev/sda2/@home``); it means nothing outside the engine session. ``type`` is blkid's
-    word (``ext4``, ``vfat``, ``swap``, ``crypto_LUKS``; ``unknown`` when there is none). Text
-    fields are empty when the thing does not exist.
+    ``device`` is the engine's name for it (``/dev/sda1``, ``/dev/vg/root``), valid in the engine
+    session only. ``type`` is the name that blkid has for it (``ext4``, ``vfat``, ``swap``,
+    ``crypto_LUKS``), or ``unknown``. Text fields are "" where there is no such value.
     """
 
     device: str
@@ -61,12 +60,12 @@ class FileSystem:
     #: Of a GPT partition: its type, a GUID in lower case, and its 64 attribute bits.
     partition_type: str = ""
     partition_attributes: int = 0
-    #: What device-mapper calls it: ``LVM-<group><volume>``, without dashes; ``CRYPT-LUKS2-...``.
+    #: Its device-mapper UUID: ``LVM-<group><volume>``, without dashes; ``CRYPT-LUKS2-...``.
     mapper_uuid: str = ""
 
 
 class IdentifierKind(StrEnum):
-    """The kinds of identifier that live on a device rather than in a file.
+    """The kinds of identifiers on devices rather than in files.
 
     Their values are spelled ``xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx``, with these exceptions: a
     VFAT_SERIAL is ``XXXX-XXXX`` (exFAT has one, too), an MBR_DISK_ID eight hexadecimal digits, an
@@ -89,7 +88,7 @@ class IdentifierKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """One identifier on one device, spelled as the field's own tools print it."""
+    """One identifier on one device, spelled as :class:`IdentifierKind` says."""
 
     kind: IdentifierKind
     device: str
@@ -97,7 +96,7 @@ class Identifier:
 
 
 class CheckState(StrEnum):
-    """What is known of a file system after its check."""
+    """The result of a file system check."""
 
     CLEAN = "clean"
     DAMAGED = "damaged"
@@ -107,9 +106,9 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A file system check: ``output`` is what the checker printed, or why nothing was checked.
+    """A file system check: ``output`` is what the checker printed, or why there was no check.
 
-    ``skipped``: there is a checker, but the file system says that it is clean.
+    ``skipped`` says that there is a checker, but the file system is marked as clean.
     """
 
     device: str
@@ -120,7 +119,7 @@ class CheckResult:
 
 
 class Member(NamedTuple):
-    """One inode met by :meth:`Volumes.walk`, with a regular file's content."""
+    """One inode from :meth:`Volumes.walk`; ``content`` is None unless it is a regular file."""
 
     path: str
     stat: Stat
@@ -129,9 +128,9 @@ class Member(NamedTuple):
 
 
 class Subvolume(NamedTuple):
-    """A subvolume of a btrfs. *parent* is the UUID of what it is a snapshot of, or "".
+    """A subvolume of a btrfs. *parent* is the UUID of the original of a snapshot, else "".
 
-    *path* begins at the top of the file system, which is "" itself, and has no slash in front.
+    *path* is relative to the top of the file system, which is "".
     """
 
     path: str
@@ -141,7 +140,7 @@ class Subvolume(NamedTuple):
 
 
 class Volumes(Protocol):
-    """One opened guest, as an engine sees it. Closing it writes everything to the overlay."""
+    """One opened guest. Closing it writes everything to the overlay."""
 
     #: The engine's name, for reports.
     engine: str
@@ -154,7 +153,7 @@ class Volumes(Protocol):
         """Every device-level identifier, read now from the device."""
 
     def volume_snapshots(self) -> Mapping[str, str]:
-        """The logical volumes that are snapshots, and what each is one of; by device names.
+        """The logical volumes that are snapshots, and their origins, by device names.
 
         Where both are active, the snapshot is not among the file systems and identifiers.
         """
@@ -162,20 +161,20 @@ class Volumes(Protocol):
     def unsettable(self, identifier: Identifier) -> str:
         """Why *identifier* cannot be set to another value, as text; "" when it can.
 
-        Only reads, and little: file systems may be mounted. The value does not matter.
+        Only reads; file systems may be mounted. The value is ignored.
         """
 
     def set_identifiers(self, identifiers: Sequence[Identifier]) -> None:
         """Set each of *identifiers* to its value, in an order that works; nothing is mounted.
 
-        What several devices have in common (the UUID of an array, of a volume group, of a btrfs
-        on several devices) is set on all of them when it is set on one. Device names stay what
-        they are until the volumes are closed. The caller reads back: a tool's exit status proves
+        An identifier that several devices share (the UUID of an array, of a volume group, of a
+        btrfs on several devices) is set on all of them. Device names stay the same until the
+        volumes are closed. The caller reads the values back, because a tool's exit status proves
         nothing. Raises EngineError, with the tool's output, when something cannot be set.
         """
 
     def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
-        """Check the unmounted file system on *device*; *repair* replays and fixes first.
+        """Check the unmounted file system on *device*; *repair* replays the journal and fixes it.
 
         Without *force* the check may be skipped when the file system says that it is clean.
         """
@@ -189,19 +188,22 @@ class Volumes(Protocol):
 
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
-        """Mount *device* at *mount_point* of the guest root ("/" first). May replay a journal."""
+        """Mount *device* at *mount_point* of the guest root ("/" first). May replay a journal.
+
+        *subvolume* is a path on btrfs, "" for the default one. Raises EngineError.
+        """
 
     def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
-        """Of the btrfs mounted at *mount_point*: its subvolumes, and the path of the default one.
+        """The subvolumes of the btrfs mounted at *mount_point*, and the path of the default one.
 
-        Paths are right where its top is mounted.
+        Paths are correct only where the top of the file system is mounted.
         """
 
     def delete_subvolumes(self, paths: Sequence[str]) -> None:
-        """Delete these, in this order, of the btrfs whose top is mounted writable at "/"."""
+        """Delete *paths*, in this order, of the btrfs whose top is mounted writable at "/"."""
 
     def unmount_all(self) -> None:
-        """Unmount everything and write it to the devices, so that what is read next is real."""
+        """Unmount everything and write it to the devices: later reads come from them."""
 
     # -- reading ---------------------------------------------------------------------------
     def lstat(self, path: str) -> Stat:
@@ -220,26 +222,26 @@ class Volumes(Protocol):
         """The extended attributes of *path* (``security.selinux``, ACLs ...)."""
 
     def walk(self, path: str, *, exclude: Sequence[str], limit: int) -> Iterator[Member]:
-        """Every inode below directory *path*, on mounted file systems below it too.
+        """Every inode below directory *path*, also on file systems that are mounted below it.
 
-        Directories in *exclude* (physical paths) are left out; of a regular file at most *limit*
-        bytes of content are given. The order is unspecified.
+        Directories in *exclude* (physical paths) are left out. The content of a regular file is cut
+        to *limit* bytes. The order is unspecified.
         """
 
     def search(
         self, paths: Sequence[str], needles: Sequence[bytes], *, exclude: Sequence[str], limit: int
     ) -> Sequence[str]:
-        """Everything below the directories *paths* that holds one of *needles*, sorted.
+        """The sorted paths of everything below the directories *paths* with one of *needles*.
 
-        It may hold it in its name, in the text of a symlink, or in the content of a regular file
-        of at most *limit* bytes. Directories in *exclude* are left out.
+        It may be in the name, in the text of a symlink, or in the content of a regular file of at
+        most *limit* bytes. Directories in *exclude* are left out.
         """
 
     # -- writing ---------------------------------------------------------------------------
     def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
         """Replace the content of the regular file at *path*: same inode, owner, mode, xattrs.
 
-        The first *keep* bytes, which the file must have, stay in front of *content*.
+        The first *keep* bytes, which the file must have, stay, and *content* follows them.
         """
 
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:

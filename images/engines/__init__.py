@@ -1,5 +1,5 @@
-"""Engines: what opens the disks of a guest. All of them answer the same questions the same way.
+"""Engines open the disks of a guest. All of them have the same interface and give the same answers.
 
-This module, and those of the packages below it, import nothing: the helper programs of the direct
-engine are modules of this package, and every import would be part of their start.
+This module, and the ``__init__`` modules below it, import nothing: the helper programs of the
+direct engine are modules of this package, and every import delays their start.
 """

@@ -1,7 +1,7 @@
-"""Admission of virtual machines: how a process waits until there is memory for one more.
+"""Waiting until there is memory for one more virtual machine, which takes a gigabyte or more.
 
-A virtual machine takes a gigabyte. A process that is one of several sets the function that waits
-for admission; without one, admission is immediate. It lasts until the process ends.
+A worker process sets the function that waits for admission; without one, admission is immediate.
+It lasts until the process ends.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes: the appliance's memory, and QEMU's own.
+#: Bytes: the memory of the appliance and of QEMU itself.
 VM_MEMORY = 1536 * 1024 * 1024
 
 _admission: list[Callable[[], None]] = []
 
 
 def set_admission(wait: Callable[[], None]) -> None:
-    """Have *wait*, which returns when a virtual machine may be started, called before each."""
+    """Set the function that :func:`await_admission` calls; it returns when a VM may start."""
     _admission[:] = [wait]
 
 

@@ -1,4 +1,4 @@
-"""The default engine: a virtual machine only where one is needed."""
+"""The default engine: it uses a virtual machine only for guests that need one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AutoEngine:
-    """The direct engine where the whole guest is within its reach, else libguestfs."""
+    """The direct engine where it supports the whole guest, else libguestfs."""
 
     name = "auto"
 
@@ -32,7 +32,7 @@ class AutoEngine:
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> Iterator[Volumes]:
-        """As ``Engine.open``; says so when a virtual machine starts."""
+        """As ``Engine.open``; *say* is called before a virtual machine is started."""
         with ExitStack() as stack:
             try:
                 opening = self._direct.open(drives, keys=keys, read_only=read_only, say=say)
@@ -44,7 +44,7 @@ class AutoEngine:
                 opening = GuestfsEngine().open(drives, keys=keys, read_only=read_only, say=say)
                 try:
                     volumes = stack.enter_context(opening)
-                except EngineError as error:  # it is not the engine that was asked for
+                except EngineError as error:  # the user did not ask for this engine
                     message = f"{error.message} (needed because {beyond.message})"
                     raise EngineError(message, hint=error.hint) from error
             yield volumes

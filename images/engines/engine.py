@@ -1,4 +1,4 @@
-"""What an engine is: a way to open the disks of one guest as ``Volumes``."""
+"""The interface of engines, which open the disks of one guest as ``Volumes``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from unclone.images.image import Image
     from unclone.images.volumes import Volumes
 
-#: Given a printable description of a LUKS container, the keys to try, as bytes. It is called only
+#: Takes a printable description of a LUKS container, returns the keys to try. It is called only
 #: when there is such a container, so it may ask the user.
 Keys = Callable[[str], Iterable[bytes]]
 
-#: Takes one line for the user who is waiting.
+#: Takes a line of text for the user who is waiting.
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """One disk as it is passed to an engine. ``format`` is QEMU's name for it, never guessed.
+    """One disk for an engine. ``format`` is QEMU's name of the format of ``path``.
 
-    ``image`` is what the disk holds until the engine writes to it, when that is known: the image
-    under an untouched overlay, or the image itself.
+    ``image`` is the content of the disk before the engine writes to it, where that is known: the
+    image below a new overlay, or the image itself.
     """
 
     path: Path
@@ -37,12 +37,12 @@ class Drive:
     image: Image | None = None
     #: A pinned name of the overlay at ``path``, where there is one.
     pin: Path | None = None
-    #: Whether this process keeps every other user from ``image``, so that QEMU needs no lock.
+    #: Whether this process holds exclusive locks on ``image``, so that QEMU takes none.
     locked: bool = False
 
     @property
     def name(self) -> Path:
-        """What to open the disk's own file by."""
+        """The name by which to open the file of the disk itself."""
         if self.is_overlay or self.image is None:
             return self.pin or self.path
         return self.image.names[0]
@@ -54,7 +54,7 @@ class Drive:
 
     @property
     def node(self) -> dict[str, Any]:
-        """QEMU's description of the disk, with everything under it where ``image`` is known."""
+        """The BlockdevOptions of the disk, with its backing chain where ``image`` is known."""
         node = {"driver": self.format, "file": file_node(self.name, locked=False)}
         if self.image is None:
             return node
@@ -63,16 +63,16 @@ class Drive:
 
 
 class Engine(Protocol):
-    """A way to open a guest."""
+    """Opens guests. Methods raise EngineError when the engine fails."""
 
     #: What ``--engine`` calls it.
     name: str
 
     def start_ahead(self) -> AbstractContextManager[None]:
-        """Start the programs that ``open`` will need, while the caller does something else.
+        """Start the programs that ``open`` will need, while the caller does other work.
 
-        Those that were not used have ended at the end of the ``with`` block. Raises nothing: what
-        cannot be started is reported by ``open``.
+        Programs that were not used are ended at the end of the block. Raises nothing: ``open``
+        reports what cannot be started.
         """
 
     def open(
@@ -81,10 +81,10 @@ class Engine(Protocol):
         """Open *drives* with every container on them (LUKS, LVM, MD); nothing is mounted.
 
         Leaving the block normally writes everything to the drives and raises when that fails;
-        leaving it by an exception closes them without waiting for anything.
+        leaving it by an exception closes them at once, unfinished.
         """
 
 
 def no_keys(_: str) -> Iterable[bytes]:
-    """The :data:`Keys` of a caller without any."""
+    """A :data:`Keys` function for a caller without keys."""
     return ()

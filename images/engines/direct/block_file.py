@@ -1,4 +1,4 @@
-"""A disk or partition as a file, never read or written beyond its bounds."""
+"""A disk or partition as a file; accesses beyond its bounds are refused."""
 
 from __future__ import annotations
 

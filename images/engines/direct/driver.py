@@ -45,7 +45,7 @@ _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: K
 
 
 def as_stat(found: StatTuple) -> Stat:
-    """What a driver returned, as :class:`Stat`."""
+    """*found*, from a driver, as a :class:`Stat`."""
     mode, uid, gid, size, links = found
     return Stat(as_kind(mode), stat.S_IMODE(mode), uid, gid, size, links)
 

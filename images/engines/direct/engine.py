@@ -1,8 +1,8 @@
 """The engine that needs no virtual machine, no root and no KVM: ext2/3/4, vfat, swap, GPT, MBR.
 
-libext2fs, in a process of its own, and our own FAT code change the file systems, in a scratch file
-over the image; the overlay is made from it in one go. It needs no FUSE and no daemon. What is not
-supported is named before anything is changed.
+libext2fs, in a process of its own, and our own FAT code change the file systems in a scratch file
+for the image; the overlay is written from it at the end. It needs no FUSE and no daemon. A guest
+that is not supported is refused, with the reason, before anything is changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["BeyondReachError", "DirectEngine", "reach"]
 
 
 class BeyondReachError(EngineError):
-    """The guest is not one that the direct engine can work with."""
+    """The direct engine does not support the guest."""
 
 
 class DirectEngine:
@@ -45,8 +45,8 @@ class DirectEngine:
     ) -> Iterator[Volumes]:
         """Open *drives*; nothing is mounted. *keys* and *say* are not needed.
 
-        Raises BeyondReachError, before anything was changed, when something on the drives needs
-        another engine.
+        Raises BeyondReachError, with nothing changed, when something on the drives needs another
+        engine.
         """
         del keys, say
         with _beyond_this_host():
@@ -57,7 +57,7 @@ class DirectEngine:
             yield volumes
             volumes.close()
         except Exception as error:
-            volumes.require_alive()  # whatever was raised then follows from it
+            volumes.require_alive()  # else the error is a consequence
             if isinstance(error, EngineError):
                 error.engine = self.name if _is_of_this_engine(error, drives) else ""
                 if is_full(error.message):
@@ -95,7 +95,7 @@ def _is_of_this_engine(error: EngineError, drives: Sequence[Drive]) -> bool:
 
 
 def reach(drives: Sequence[Drive]) -> str:
-    """Why the guest on *drives* is not within reach of this engine; "" when it is."""
+    """Why this engine does not support the guest on *drives*; "" when it does."""
     volumes = DirectVolumes(drives, read_only=True)
     try:
         return volumes.beyond_reach()
@@ -104,9 +104,9 @@ def reach(drives: Sequence[Drive]) -> str:
 
 
 def keep_checksum_seeds(drives: Sequence[Drive]) -> None:
-    """Write to *drives*: ext4 file systems keep the seed of their checksums in the superblock.
+    """Write the checksum seed of each ext4 on *drives* to its superblock.
 
-    A new UUID then changes no other checksum. Linux knows this since 4.4, GRUB since 2.06 or so.
+    A new UUID then changes no other checksum. Linux supports this since 4.4, GRUB since about 2.06.
     Raises EngineError.
     """
     volumes = DirectVolumes(drives, read_only=False)

@@ -1,9 +1,10 @@
-"""Identifiers that live on devices: read from the disk, written in place.
+"""Identifiers on devices: read from the disk, written in place.
 
-What each kind is made of, and when it must not be changed, is in ``images/file_systems/`` and
+Where each kind is stored, and when it must not be changed, is in ``images/file_systems/`` and
 ``images/identifiers/``.
 
-References: the partition tables as in :mod:`.tables`; tune2fs(8), xfs_admin(8), btrfstune(8).
+References: for partition tables, those of :mod:`.partition_tables`; tune2fs(8), xfs_admin(8),
+btrfstune(8).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.devices import Device
 
-#: Seconds; every checksum of a large file system is written anew.
+#: Seconds; all checksums of a large file system are computed.
 _LIMIT = 3600.0
 
 
@@ -77,7 +78,7 @@ def set_identifier(
 
 
 def keep_checksum_seeds(devices: Sequence[Device]) -> None:
-    """Let no checksum of an ext4 depend on its UUID any more, where all of it is known here."""
+    """Keep the checksum seed of each ext4 in its superblock, where all features are supported."""
     for device in devices:
         if device.content.ext is not None:
             _keep_checksum_seed(device)
@@ -136,7 +137,7 @@ def _set_with_tools(
         with as_file(device) as file:
             output = _run(device, str(file), value)
     found = identified.read(device)
-    if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
+    if found != value.lower():  # xfs_admin exits with 0 without having done anything
         raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
 
 

@@ -1,4 +1,4 @@
-"""``qemu-nbd``: an image that only QEMU can read (VMDK, VDI, VHDX, some qcow2), on a UNIX socket.
+"""``qemu-nbd`` for images that only QEMU can read (VMDK, VDI, VHDX, some qcow2).
 
 References: qemu-nbd(8); QEMU ``docs/interop/nbd.txt``.
 """
@@ -27,13 +27,13 @@ _PAUSE = 0.01
 
 
 class NbdServer:
-    """A server that shows *image*, with everything under it, at the new socket *path*."""
+    """A server for *image* with its backing chain, on the new UNIX socket *path*."""
 
     def __init__(self, image: Image, path: Path) -> None:
         """Raises EngineError when QEMU cannot open the image, ToolError when it is not there."""
         require_program("qemu-nbd")
         name = qemu_name(blockdev(image, locked=True))  # this run holds the locks
-        # By the working folder, because a socket's path is at most 107 bytes long.
+        # Relative to the working directory, because a socket's path has at most 107 bytes.
         socket = f"--socket=/proc/self/cwd/{path.name}"
         options = ("--read-only", "--persistent", f"--shared={_CLIENTS}", socket)
         command = ("env", f"--chdir={path.parent}", "qemu-nbd", *options, name)

@@ -1,4 +1,4 @@
-"""What an engine says of snapshots that reaches neither btrfs nor LVM."""
+"""The snapshot methods of an engine without btrfs and LVM."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class NoSnapshots:
-    """There are none within reach."""
+    """Methods of ``Volumes`` that return no snapshots."""
 
     def volume_snapshots(self) -> Mapping[str, str]:
-        """None, for there is no LVM."""
+        """Empty: LVM is not supported."""
         return {}
 
     def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:  # noqa: ARG002
-        """None, for there is no btrfs."""
+        """Empty: btrfs is not supported."""
         return (), ""
 
     def delete_subvolumes(self, paths: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
 References: UEFI 2.10, chapter 5 (GPT header and entries, CRC32 over both); "Master boot record" as
 in UEFI 2.10, 5.2.1, with the disk signature at 440; logical partitions as Linux
-``block/partitions/msdos.c`` reads them. Sectors are 512 bytes, as in every virtual machine that
-was not told otherwise; a GPT may be for sectors of 4096 bytes, which shows in where its header is.
+``block/partitions/msdos.c`` reads them. Sectors are 512 bytes, as in every virtual machine by
+default; a GPT may be for sectors of 4096 bytes, as the place of its header shows.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from unclone.images.engines.direct.block_file import BlockFile
 
 SECTOR = 512
-#: Bytes of a sector, by which a GPT may count.
+#: Bytes; the sector sizes that a GPT may have.
 _GPT_SECTORS = (512, 4096)
 #: Offsets in the MBR.
 _DISK_ID, _ENTRIES, _SIGNATURE = 440, 446, 510
 _EXTENDED = {0x05, 0x0F, 0x85}
 _PROTECTIVE = 0xEE
-#: As the kernel: more logical partitions than this is a loop.
+#: Logical partitions, as in Linux; more are a loop.
 _MANY = 128
 
 _GPT_MAGIC = b"EFI PART"
 _GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-#: A table larger than this is none; the specification's is 16 KiB.
+#: Bytes; a larger table is invalid. The specification's is 16 KiB.
 _GPT_TABLE_LIMIT = 1024 * 1024
 
 
 class Partition(NamedTuple):
-    """One partition; offsets and sizes are bytes. ``uuid`` is spelled as blkid does."""
+    """One partition; offsets and sizes are bytes. ``uuid`` is spelled as by blkid."""
 
     number: int
     start: int
     size: int
     uuid: str
     name: str = ""
-    #: It only holds other partitions.
+    #: Whether it is an extended partition.
     extended: bool = False
-    #: Of a GPT: the GUID of its type, and its attribute bits.
+    #: In a GPT: the GUID of its type, and its attribute bits.
     type: str = ""
     attributes: int = 0
 
 
 class Table(NamedTuple):
-    """A partition table: ``kind`` is blkid's word, ``gpt`` or ``dos``."""
+    """A partition table: ``kind`` is the blkid name, ``gpt`` or ``dos``."""
 
     kind: str
     id: str
@@ -71,7 +71,7 @@ def read_table(disk: BlockFile) -> Table | None:
             return Table("gpt", str(uuid.UUID(bytes_le=header.guid)), partitions)
     flags = {mbr[_ENTRIES + 16 * n] for n in range(4)}
     if flags - {0, 0x80} or not any(types):
-        return None  # a boot sector of a file system, which ends in the same two bytes
+        return None  # the boot sector of a file system, which has the same signature
     number = struct.unpack_from("<I", mbr, _DISK_ID)[0]
     disk_id = f"{number:08x}" if number else ""
     return Table("dos", disk_id, tuple(_mbr_partitions(disk, mbr, disk_id)))
@@ -80,8 +80,8 @@ def read_table(disk: BlockFile) -> Table | None:
 def set_gpt_guid(disk: BlockFile, value: uuid.UUID, *, partition: int = 0) -> None:
     """Set the GUID of *partition*, or of the disk itself when 0, in both copies of the table.
 
-    Both are written from the copy that is in force. One that is damaged is made again, because it
-    has the old GUIDs. Raises ``EngineError``, with nothing written, where that cannot be.
+    Both are written from the first valid copy. A damaged copy is written again, because it has the
+    old GUIDs. Raises EngineError, with nothing written, where that is not possible.
     """
     headers = list(_gpt_headers(disk))
     if not headers:
@@ -107,7 +107,7 @@ def set_mbr_id(disk: BlockFile, value: int) -> None:
 
 
 class _Header(NamedTuple):
-    raw: bytes  # the header as it is, without what follows it in its sector
+    raw: bytes  # the header, without the rest of its sector
     sector: int  # bytes
     own: int
     guid: bytes
@@ -172,14 +172,14 @@ def _gpt_headers(disk: BlockFile) -> Sequence[_Header]:
 
 
 def _gpt_copies(disk: BlockFile, headers: Sequence[_Header]) -> Iterator[_Header]:
-    """The header in force, and that of every other copy, valid or to be made again."""
+    """The first valid header, and that of the other copy, valid or to be written again."""
     source = headers[0]
     others = [(header.own, header.table_at) for header in headers[1:]]
     if source.own != 1:
         others.append((1, 2))
     elif not others and (source.alternate + 1) * source.sector <= disk.size:
         others.append((source.alternate, source.alternate - source.table_sectors))
-    # A backup beyond the end of a disk that was cut off is nowhere: it holds no old GUIDs.
+    # A backup beyond the end of a truncated disk does not exist, and has no old GUIDs.
     first, last = source.usable
     for own, table_at in others:
         sectors = {own, table_at, table_at + source.table_sectors - 1}

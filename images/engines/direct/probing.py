@@ -1,4 +1,4 @@
-"""What is on a partition, in blkid's words; and whether it is within this engine's reach."""
+"""The type of a partition's content, and whether this engine supports it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from unclone.images.engines.direct.block_file import BlockFile
     from unclone.images.file_systems.ext_superblock import Superblock
 
-#: Hashes are never opened: what they are over is.
+#: A partition with dm-verity hashes is never opened, only the one that it is for.
 _WITHIN_REACH = {*ext.TYPE.names, *vfat.TYPE.names, *swap.TYPE.names, "DM_verity_hash", UNKNOWN}
 
 
 class Content(NamedTuple):
-    """What a partition holds; ``type`` is blkid's word, ``unknown`` when it has none."""
+    """The content of a partition; ``type`` is the blkid name, or ``unknown``."""
 
     type: str = UNKNOWN
     uuid: str = ""
     label: str = ""
     ext: Superblock | None = None
-    #: Why it is out of this engine's reach; "" when it is not.
+    #: What this engine does not support; "" when it is supported.
     beyond: str = ""
 
     @property
     def says_clean(self) -> bool:
-        """Whether it is an ext file system that a mount would take as it is."""
+        """Whether it is an ext file system that needs no check before a mount."""
         return self.ext is not None and not self.ext.needs_check
 
 
 def probe(volume: BlockFile) -> Content:
-    """Find out what *volume* holds."""
+    """Determine the content of *volume*."""
     name = recognise(volume)
     kind = type_of(name)
     found = ext.superblock(volume) if name in ext.TYPE.names else None

@@ -1,1 +1,1 @@
-"""The reference engine: libguestfs, which opens what the Linux in its appliance can open."""
+"""The reference engine: libguestfs, which supports what the Linux in its appliance does."""

@@ -1,9 +1,9 @@
-"""Whether KVM works on this host: tested once by running code in it, and remembered.
+"""Whether KVM works on this host: tested by running code in it, and cached.
 
-``/dev/kvm`` can exist and be useless: nested virtualisation that is only half there makes QEMU
-abort, or hang in the firmware, and libguestfs does not fall back by itself. So a minimal machine
-is started: a 64 KiB ROM whose reset vector writes to QEMU's debug-exit port.
-Code that ran ends QEMU with its own exit status in some 40 ms; anything else does not.
+``/dev/kvm`` can exist and not work: incomplete nested virtualisation makes QEMU abort, or hang in
+the firmware, and libguestfs does not fall back by itself. So a minimal machine is started: a 64 KiB
+ROM whose reset vector writes to QEMU's debug-exit port. When this code runs, QEMU ends in some
+40 ms with an exit status that nothing else gives.
 
 References: QEMU ``hw/misc/debugexit.c`` (status is ``(value << 1) | 1``); Intel SDM volume 3,
 9.1.4 (the first instruction is fetched 16 bytes below 4 GiB, where ``-bios`` ends).
@@ -50,7 +50,7 @@ class Acceleration:
 
     @property
     def message(self) -> str:
-        """One line for the user who is about to wait."""
+        """A line for the user who is going to wait."""
         if self.kvm:
             return "KVM works on this host"
         return (
@@ -60,9 +60,9 @@ class Acceleration:
 
 
 def acceleration(*, hypervisor: str = "", cache: Path | None = None) -> Acceleration:
-    """Return what is remembered about this host, or find it out and remember it.
+    """The cached result for this host, or that of a new test, which is cached.
 
-    *hypervisor* is the QEMU program that will be used, *cache* the file to remember it in.
+    *hypervisor* is the QEMU program that will be used, *cache* the cache file.
     """
     hypervisor = hypervisor or default_hypervisor()
     cache = cache or cache_file()
@@ -75,7 +75,7 @@ def acceleration(*, hypervisor: str = "", cache: Path | None = None) -> Accelera
 
 
 def probe(hypervisor: str, *, device: Path = KVM) -> Acceleration:
-    """Find out whether *hypervisor* executes code with KVM, within :data:`TIME_LIMIT` seconds."""
+    """Test whether *hypervisor* runs code with KVM, within :data:`TIME_LIMIT` seconds."""
     if not device.exists():
         return Acceleration(kvm=False, reason=f"there is no {device}")
     if not os.access(device, os.R_OK | os.W_OK):
@@ -83,7 +83,7 @@ def probe(hypervisor: str, *, device: Path = KVM) -> Acceleration:
             kvm=False, reason=f"no permission to use {device}; the group 'kvm' usually has it"
         )
     if platform.machine() != "x86_64":
-        # The ROM is x86 code. A KVM that is there but broken is found when the appliance starts.
+        # The ROM is x86 code. A KVM that does not work is noticed when the appliance starts.
         return Acceleration(kvm=True)
     with tempfile.TemporaryDirectory(prefix="unclone-kvm-") as folder:
         rom = Path(folder) / "rom.bin"
@@ -97,10 +97,10 @@ def probe(hypervisor: str, *, device: Path = KVM) -> Acceleration:
 
 
 def remember(found: Acceleration, *, hypervisor: str = "", cache: Path | None = None) -> None:
-    """Keep *found* for the next run on this host. A cache that cannot be written is no error."""
+    """Cache *found* for the next run on this host. A failure to write is ignored."""
     cache = cache or cache_file()
     document = {"host": _host(hypervisor or default_hypervisor()), "acceleration": asdict(found)}
-    with suppress(OSError):  # remembering saves a fraction of a second; not being able to is fine
+    with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f"{cache.name}.", dir=cache.parent)
         try:
@@ -113,7 +113,7 @@ def remember(found: Acceleration, *, hypervisor: str = "", cache: Path | None = 
 
 
 def cache_file() -> Path:
-    """Where the answer is kept: ``$XDG_CACHE_HOME/unclone/acceleration.json``."""
+    """The cache file: ``$XDG_CACHE_HOME/unclone/acceleration.json``."""
     configured = os.environ.get("XDG_CACHE_HOME", "")
     if configured.startswith("/"):  # the specification says to ignore a relative one
         return Path(configured, "unclone", "acceleration.json")
@@ -123,7 +123,7 @@ def cache_file() -> Path:
 
 
 def default_hypervisor() -> str:
-    """The QEMU program for this processor, as libguestfs picks it."""
+    """The QEMU program for this processor, as libguestfs selects it."""
     return f"qemu-system-{platform.machine()}"
 
 
@@ -138,7 +138,7 @@ def _smallest_machine(hypervisor: str, accelerator: str, rom: Path) -> list[str 
 
 
 def _recall(cache: Path, host: Mapping[str, Any]) -> Acceleration | None:
-    """What *cache* says about *host*; None when it is missing, stale, or not ours to read."""
+    """The result for *host* in *cache*; None when it is missing, outdated or unreadable."""
     try:
         document = json.loads(cache.read_bytes())
         if document["host"] != host:
@@ -153,7 +153,7 @@ def _recall(cache: Path, host: Mapping[str, Any]) -> Acceleration | None:
 
 
 def _host(hypervisor: str) -> dict[str, Any]:
-    """Everything that can change the answer; a reboot does, it may bring another host kernel."""
+    """Everything that can change the result; a reboot may bring another kernel."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

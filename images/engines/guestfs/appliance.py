@@ -1,12 +1,12 @@
-"""The libguestfs appliance: a small Linux in QEMU that has the disks, and nothing else, attached.
+"""The libguestfs appliance: a small Linux in QEMU with the disks attached.
 
-This is the only module that imports the binding. It does what libguestfs leaves to its callers:
-whether to use KVM, time limits, an end that leaves no process behind, and explained failures.
+This is the only module that imports the binding. It does what libguestfs leaves to its callers: it
+decides whether to use KVM, has time limits, leaves no process behind, and explains failures.
 
-Every call runs in one worker thread, because it is a C function that waits: the thread that asked
-stays free to notice Ctrl-C or a time limit, kills QEMU, and the call returns at once. The worker
-lives as long as the appliance. When this process itself is killed, libguestfs' recovery process
-kills QEMU within two seconds.
+Every call runs in one worker thread, because it is a C function that waits: the calling thread can
+notice Ctrl-C or a time limit and kill QEMU, and then the call returns at once. The worker exists as
+long as the appliance. When this process is killed, libguestfs' recovery process kills QEMU within
+two seconds.
 
 References: guestfs(3) "BACKEND", "BACKEND SETTINGS", guestfs-internals(1) "APPLIANCE BOOT
 PROCESS"; QEMU qemu-system-x86_64(1) ``-drive werror=``, ``-set`` (libguestfs names drives ``hd0``
@@ -55,13 +55,13 @@ LAUNCH_LIMITS = {True: (120.0,), False: (180.0, 600.0)}
 #: Seconds for one call, unless the caller gives another limit.
 CALL_LIMIT = 600.0
 
-#: Kernel arguments that make the start shorter. Nothing but this project's own requests runs in
-#: the appliance, so mitigations and confinement protect nothing there; and each udev worker is a
-#: fork, which is what costs most under software emulation.
+#: Kernel arguments that shorten the start. Only requests of unclone run in the appliance, so
+#: mitigations and confinement protect nothing there; each udev worker is a fork, which is slow
+#: under software emulation.
 KERNEL_ARGUMENTS = "mitigations=off lsm= udev.children_max=2"
 
-#: Report a write error of the host to the guest. QEMU's default for a full disk is to pause the
-#: machine until there is room, which would look like a hang.
+#: Report errors of the host to the guest. By default QEMU pauses the machine when the disk is full,
+#: which would look like a hang.
 QEMU_OPTIONS = (
     ("-global", "scsi-hd.werror=report"),
     ("-global", "scsi-hd.rerror=report"),
@@ -69,14 +69,14 @@ QEMU_OPTIONS = (
     ("-global", "virtio-blk-device.rerror=report"),
 )
 
-#: Bytes; a host file system with less than this left is full.
+#: Bytes; a host file system with less free space counts as full.
 ROOM = 1024 * 1024
 
-#: Where users configure libguestfs' accelerator themselves; their setting is respected.
+#: Set by users who configure libguestfs' accelerator themselves; then nothing is tested.
 SETTINGS_VARIABLE = "LIBGUESTFS_BACKEND_SETTINGS"
 
 
-#: The kernel's messages about something that it could not write.
+#: The kernel's messages about failed writes, as an extended regular expression.
 _WRITE_ERRORS = (
     r"op 0x[0-9a-f]+:\(WRITE|lost a?sync page write|critical space allocation error"
     "|Remounting filesystem read-only|Aborting journal|forced readonly|log I/O error"
@@ -84,17 +84,17 @@ _WRITE_ERRORS = (
 
 
 class _TooSlowError(EngineError):
-    """A time limit passed."""
+    """A time limit was exceeded."""
 
 
 class Appliance:
     """An appliance with *drives* attached as ``/dev/sda``, ``/dev/sdb`` ... in their order.
 
-    ``binding`` and ``native`` are what to call inside a function given to :meth:`call`.
+    ``binding`` and ``native`` are to be called only in functions that :meth:`call` runs.
     """
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool, kvm: bool | None) -> None:
-        """Prepare it. *kvm* None leaves the accelerator to the user's own settings.
+        """Prepare it. With *kvm* None, the user's settings decide about the accelerator.
 
         With *read_only* each drive gets a temporary overlay.
         """
@@ -130,10 +130,11 @@ class Appliance:
 
     # -- calling ---------------------------------------------------------------------------
     def call(self, function: Callable[[], T], *, limit: float = CALL_LIMIT) -> T:
-        """Run *function* in the worker and return what it returns, within *limit* seconds.
+        """Run *function* in the worker and return its result, within *limit* seconds.
 
-        When the limit passes, or the waiting thread is interrupted, the appliance is killed: it
-        is in the middle of an operation, and its drives are going to be discarded.
+        When the limit is exceeded, or the waiting thread is interrupted, the appliance is killed in
+        the middle of the operation: its drives have to be discarded. Raises EngineError, or the
+        OSError of a path operation.
         """
         if self.closed:
             raise EngineError("the libguestfs appliance has been closed")
@@ -159,23 +160,23 @@ class Appliance:
     def shell(self, script: str, *, limit: float = CALL_LIMIT) -> bytes:
         """Run *script* with the appliance's own ``sh`` and return what it printed.
 
-        A guest name may be in it only as :func:`shell_value` writes it. Raises EngineError when
-        its last command fails. At most 4 MiB can be returned; the output ends at a null byte.
+        Names of the guest may be in it only as :func:`shell_value` writes them. Raises EngineError
+        when its last command fails. The output is at most 4 MiB, and ends at a null byte.
         """
         arguments = string_list([script.encode("ascii")])
         return self.call(lambda: self.native.text("debug", b"sh", arguments), limit=limit)
 
     def require_written(self) -> None:
-        """Write everything to the drives. Raises EngineError when the kernel could not.
+        """Write everything to the drives. Raises EngineError when the kernel reports an error.
 
-        sync(2) and umount(2) succeed even when it could not, so its log is read.
+        sync(2) and umount(2) succeed all the same, so the kernel log is searched.
         """
         counted = int(self.shell(f"sync; dmesg | grep -cE '{_WRITE_ERRORS}'; true"))
         before, self._write_errors = self._write_errors, counted
         if counted > before:
             raise self._full_host() or EngineError(
                 "the appliance could not write to the disk",
-                hint="Is the disk failing that holds the image?",
+                hint="Check the disk with the image: it may be failing.",
             )
 
     # -- the end ---------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class Appliance:
             self._release()
 
     def abandon(self) -> None:
-        """Stop at once; what was not written is lost."""
+        """Kill it; what was not written is lost."""
         if not self.closed:
             self._kill()
             self._release()
@@ -216,7 +217,7 @@ class Appliance:
                 os.kill(process, number)
 
     def _processes(self) -> Iterator[tuple[int, signal.Signals]]:
-        """The ids of the processes that run it or prepare it, and what ends each."""
+        """The ids of the processes that run or prepare it, and the signal that ends each."""
         for process in _children():
             with suppress(OSError):  # it ended by itself in the meantime
                 name = Path("/proc", str(process), "comm").read_text().strip()
@@ -255,11 +256,11 @@ class Appliance:
                 blocksize=sector_size(drive),
             )
             if described:
-                # libguestfs resolves a path, which may lead elsewhere by then, and QEMU would
-                # follow the header of what is there.
+                # libguestfs resolves the path, which may lead to another file by then, and QEMU
+                # would follow the header of that file.
                 file = "json:" + json.dumps(drive.node)
                 self.binding.config("-set", f"drive.hd{number}.file={file}")
-                if read_only:  # QEMU puts an overlay of its own over the drive
+                if read_only:  # QEMU makes a temporary overlay
                     self.binding.config("-set", f"drive.hd{number}.snapshot=on")
         except UnicodeEncodeError:
             raise UsageError(
@@ -271,7 +272,7 @@ class Appliance:
 
     # -- explaining ------------------------------------------------------------------------
     def _explanation(self, error: EngineError) -> EngineError | InUseError:
-        """Why it did not start, with QEMU's or the kernel's message where there is one."""
+        """The error when it did not start, with the message of QEMU or the kernel if any."""
         console = b"".join(self._console).decode("utf-8", "replace")
         lines = [line.strip() for line in console.splitlines() if line.strip()]
         messages = [line for line in lines if re.match(r"\S*qemu-(system|kvm)\S*: ", line)]
@@ -293,13 +294,13 @@ class Appliance:
         return EngineError(f"the libguestfs appliance did not start: {reason}", hint=hint)
 
     def _full_host(self) -> EngineError | None:
-        """The real reason of a failure when the host has no room left for what the guest writes."""
+        """The error to report when the host has no space left for what the guest writes."""
         for drive in self.drives:
             found = os.statvfs(drive.path.parent)
             if found.f_bavail * found.f_frsize < ROOM:
                 return EngineError(
                     f"{printable(os.fspath(drive.path))}: no space left in its folder",
-                    hint="Make room there and try again.",
+                    hint="Free some space there and try again.",
                 )
         return None
 
@@ -307,8 +308,8 @@ class Appliance:
 def start(drives: Sequence[Drive], *, read_only: bool, say: Say) -> Appliance:
     """Start an appliance with the accelerator that works on this host.
 
-    A KVM that passed its probe and still does not start the appliance is not tried again: the
-    answer is remembered, and software emulation takes over.
+    When KVM passed the test but the appliance does not start with it, software emulation is used,
+    and that is cached for the next runs. Raises EngineError or InUseError.
     """
     if os.environ.get(SETTINGS_VARIABLE):
         return _started(drives, read_only=read_only, kvm=None, say=say)
@@ -320,16 +321,16 @@ def start(drives: Sequence[Drive], *, read_only: bool, say: Say) -> Appliance:
             failure = Acceleration(kvm=False, reason=f"with it, {error.message}")
         say(failure.message)
         appliance = _started(drives, read_only=read_only, kvm=False, say=say)
-        remember(failure)  # only now is it known that KVM was to blame
+        remember(failure)  # only now is KVM known to be the reason
         return appliance
     say(found.message)
     return _started(drives, read_only=read_only, kvm=False, say=say)
 
 
 def shell_value(name: str, value: bytes) -> str:
-    """Return shell commands that set variable *name* to exactly *value*, written in digits only.
+    """Shell commands that set the variable *name* to *value*, written as octal digits.
 
-    The ``x`` keeps the newlines at the end, which ``$(...)`` would take away.
+    The ``x`` keeps newlines at the end, which ``$(...)`` would remove.
     """
     digits = "".join(f"\\{byte:03o}" for byte in value)
     return f"{name}=$(printf '{digits}x'); {name}=${{{name}%x}}; "
@@ -361,7 +362,7 @@ def _require_binding() -> None:
 
 
 def _children() -> Iterator[int]:
-    """The process ids of this process' own children."""
+    """The process ids of the children of this process."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError):  # it ended by itself in the meantime

@@ -1,8 +1,8 @@
-"""Stopping an MD array, with everything on top of it, and bringing all of it back as it was.
+"""Stopping an MD array with everything on top of it, and starting all of it again.
 
-What is on top are device-mapper devices: logical volumes, opened LUKS containers. Their tables stay
-in the appliance's memory meanwhile; with the same tables the same devices come back, under the same
-names, without asking for a key again.
+On top are device-mapper devices: logical volumes and opened LUKS containers. Their tables are kept
+in the appliance's memory meanwhile; with the same tables the same devices are made again, under the
+same names, without a key.
 
 References: Linux ``Documentation/ABI/testing/sysfs-block`` (``holders``), dmsetup(8) ``table
 --showkeys``, mdadm(8) ``--assemble``.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _KEPT = "/run/unclone-array"
 
-#: The arrays that hold one of the members.
+#: Prints the names of the arrays that contain one of the members.
 _ARRAYS = r"""
 arrays() {
   for member in MEMBERS; do
@@ -34,7 +34,7 @@ arrays() {
 }
 """
 
-#: Keeps what brings each device back, topmost first, and takes it away.
+#: Saves name, UUID and table of each device, topmost first, and removes it.
 _STOP = r"""
 set -e; exec 2>&1 </dev/null; umask 077; rm -rf KEPT; mkdir KEPT
 array=$(arrays)
@@ -89,9 +89,9 @@ rm -rf KEPT; udevadm settle
 
 @contextmanager
 def restarted(appliance: Appliance, members: Sequence[str]) -> Iterator[None]:
-    """Within the block the array that has the nodes *members* does not run; nothing is mounted.
+    """Stop the array with the nodes *members* for the block; nothing is mounted.
 
-    Raises EngineError when something is on top of it that cannot be brought back.
+    Raises EngineError when a device on top of it cannot be made again.
     """
     try:
         appliance.shell(_filled(_STOP, members))

@@ -1,4 +1,4 @@
-"""File system checks: the exit status of the type's own checker decides."""
+"""File system checks with the checker of each type, whose exit status decides."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 #: Seconds; large file systems take long to check under software emulation.
 LIMIT = 3600.0
 
-#: Bytes of what a checker prints; a badly damaged file system can make it print without end.
-WORDS = 200_000
+#: Bytes kept of a checker's output, which has no limit for a badly damaged file system.
+_OUTPUT = 200_000
 
-#: Lines of it that are passed on.
+#: Lines of it in a result.
 _LINES = 12
 
 #: Exit status of a shell that does not find the program.
@@ -29,7 +29,7 @@ _MOUNT_POINT = "/run/unclone-check"
 
 
 def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
-    """Check the unmounted file system on *device*; with *repair* replay and fix it first."""
+    """As :meth:`unclone.images.volumes.Volumes.check`. Raises EngineError."""
     kind = type_of(device.type)
     checker = kind.checker
     if checker is None:
@@ -40,7 +40,8 @@ def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
         mount = mount_command(kind, device.node, _MOUNT_POINT)
         command = f"{mount} && umount {_MOUNT_POINT} && {command}"
     output = appliance.shell(
-        f"{{ {command}; printf '\\nstatus=%s' $?; }} </dev/null 2>&1 | tail -c {WORDS}", limit=LIMIT
+        f"{{ {command}; printf '\\nstatus=%s' $?; }} </dev/null 2>&1 | tail -c {_OUTPUT}",
+        limit=LIMIT,
     )
     text, _, status = output.decode("utf-8", "replace").rpartition("\nstatus=")
     state = CheckState.DAMAGED
@@ -52,7 +53,7 @@ def check(appliance: Appliance, device: Device, *, repair: bool) -> CheckResult:
 
 
 def _condensed(text: str) -> str:
-    """The first lines of a checker's output, without its banner, and the last."""
+    """The first and the last lines of a checker's output, without its banner."""
     lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not re.match(r"e2fsck \d|fsck.fat \d", line)]
     shown = kept if len(kept) <= _LINES else [*kept[: _LINES - 3], "...", *kept[-2:]]

@@ -1,10 +1,10 @@
-"""Opening the containers that file systems can be inside of: LUKS, LVM, MD.
+"""Opening containers: LUKS, LVM and MD.
 
-The appliance's own start assembles MD arrays and activates volume groups that it finds on plain
-disks. What is inside LUKS, and what is inside that, is opened here, layer by layer.
+At its start the appliance assembles MD arrays and activates volume groups on the disks. LUKS
+containers, and containers inside of them, are opened here, level by level.
 
-A key reaches the appliance as a file in its memory (a memfd here, tmpfs there), byte for byte:
-never on a command line, never on a disk.
+A key is given to the appliance as a file in memory (a memfd here, tmpfs there), byte for byte:
+never on a command line or a disk.
 
 References: cryptsetup-open(8) ``--key-file``; pvscan(8) ``--cache --activate``; dm-crypt device
 naming ``luks-<uuid>`` as systemd-gpt-auto-generator(8) and udisks use it.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
 
-#: Containers within containers that are opened; a guest with more is refused.
+#: Levels of containers inside of each other; a guest with more is refused.
 MAX_DEPTH = 8
 
 _KEY_FILE = "/run/unclone-key"
@@ -36,10 +36,10 @@ _KEY_FILE = "/run/unclone-key"
 def open_containers(
     appliance: Appliance, keys: Keys, drives: Sequence[str] = ()
 ) -> Sequence[Device]:
-    """Open every container on *drives* (all when empty); return the devices there are then.
+    """Open every container on *drives* (all when empty); return all devices after that.
 
-    Raises RefusedError for LUKS that none of the keys opens: what identity is inside cannot be
-    known, let alone changed.
+    Raises RefusedError for LUKS that none of the keys opens, because the identities inside cannot
+    be read and changed.
     """
     opened: set[str] = set()
     for _ in range(MAX_DEPTH):
@@ -51,7 +51,9 @@ def open_containers(
             _open_luks(appliance, device, _mapping_name(device, devices), keys)
             opened.add(device.name)
         appliance.shell("udevadm settle; lvm pvscan --cache --activate ay; udevadm settle")
-    raise RefusedError(f"encrypted containers within containers, more than {MAX_DEPTH} deep")
+    raise RefusedError(
+        f"encrypted containers are inside of each other, more than {MAX_DEPTH} levels"
+    )
 
 
 def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> None:
@@ -62,7 +64,7 @@ def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> N
         tried += 1
         try:
             _upload(appliance, key)
-            # cryptsetup's message says what is wrong; status 2 is "no such key".
+            # The message of cryptsetup is for the error; status 2 is "no such key".
             appliance.shell(
                 f"cryptsetup open --type luks --tries 1 --disable-keyring --key-file {_KEY_FILE} "
                 f"{device.node} {name} 2>&1"
@@ -95,7 +97,7 @@ def _upload(appliance: Appliance, key: bytes) -> None:
 
 
 def _mapping_name(device: Device, devices: Sequence[Device]) -> str:
-    """What to call the opened container; two copies of one have the same UUID."""
+    """The device-mapper name for the opened container; two copies of one have the same UUID."""
     uuid = device.tags.get("UUID", "")
     twins = [other for other in devices if other.tags.get("UUID") == uuid]
     if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid) and twins[0] == device:

@@ -1,4 +1,4 @@
-"""The reference engine: libguestfs. It opens everything the Linux in its appliance can open."""
+"""The reference engine: libguestfs, with one appliance for one guest."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class GuestfsEngine:
-    """Starts one appliance for one guest."""
+    """An :class:`unclone.images.engines.engine.Engine`."""
 
     name = "guestfs"
 
     def start_ahead(self) -> AbstractContextManager[None]:
-        """Start nothing: an appliance is started with its drives."""
+        """Start nothing: the appliance is started with its drives."""
         return nullcontext()
 
     @contextmanager
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> Iterator[Volumes]:
-        """Open *drives* with every container on them; nothing is mounted."""
+        """As ``Engine.open``. Raises RefusedError for LUKS that no key opens."""
         await_admission()
         appliance = start(drives, read_only=read_only, say=say)
         try:
@@ -39,7 +39,7 @@ class GuestfsEngine:
             yield volumes
             volumes.close()
         except Exception:
-            appliance.require_alive()  # whatever was raised then follows from it
+            appliance.require_alive()  # else the error is a consequence
             raise
         finally:
             appliance.abandon()

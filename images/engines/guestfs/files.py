@@ -1,8 +1,8 @@
 """Path operations on the mounted guest: one inode, one call to the appliance.
 
-A call that is a system call there takes a millisecond or two; one that starts a program there takes
-fifty times as long under software emulation, so programs are started only for what has no system
-call: removing a tree, and attribute values that libguestfs cannot carry.
+A call that makes a system call there takes one or two milliseconds; one that starts a program takes
+fifty times as long under software emulation. So programs are started only where there is no system
+call: to remove a tree, and to set attribute values that libguestfs cannot pass.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _KINDS = {b"r": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
 
-#: Messages of ``rm``, ``ln`` and ``setfattr``, and their errno. libguestfs gives only the text.
+#: The errno of messages of ``rm``, ``ln`` and ``setfattr``: libguestfs returns only the text.
 _ERRNO_OF_MESSAGE = {
     "Operation not permitted": errno.EPERM,
     "No such file or directory": errno.ENOENT,
@@ -44,10 +44,10 @@ _ERRNO_OF_MESSAGE = {
 
 
 class FileOperations:
-    """The part of :class:`unclone.images.volumes.Volumes` that is about paths."""
+    """The path operations of :class:`unclone.images.volumes.Volumes`."""
 
     def __init__(self, appliance: Appliance) -> None:
-        """Work on what is mounted in *appliance*."""
+        """For the file systems that are mounted in *appliance*."""
         self._appliance = appliance
         self._native = appliance.native
 
@@ -117,7 +117,7 @@ class FileOperations:
     def create(self, path: str, content: bytes, *, mode: int, uid: int, gid: int) -> None:
         """Make a regular file; ``FileExistsError`` when the name is taken."""
         raw = encode(path)
-        # mknod(2) never opens or replaces what is there. It is private until it is complete.
+        # mknod(2) opens and replaces nothing. The mode is 0600 until the file is complete.
         self._status("mknod", stat.S_IFREG | 0o600, 0, 0, raw, path=path)
         self.write(path, content)
         self._status("lchown", uid, gid, raw, path=path)
@@ -146,7 +146,7 @@ class FileOperations:
         """Make a symlink at *path* that holds *target* as its text."""
         if not target:
             raise FileNotFoundError(errno.ENOENT, "a symlink needs a target", path)
-        self._require_nothing(path)  # ln(1) would make it inside a directory that is there
+        self._require_nothing(path)  # ln(1) would make it inside of a directory at *path*
         try:
             self._status("ln_s", encode(target), encode(path), path="")
         except EngineError as error:
@@ -164,7 +164,7 @@ class FileOperations:
 
     def set_xattr(self, path: str, name: str, value: bytes) -> None:
         """Set one extended attribute."""
-        # libguestfs' own call takes the value as a C string; values with null bytes are common.
+        # libguestfs takes the value as a C string, but values with null bytes are common.
         self.lstat(path)
         option = f"-v 0s{base64.b64encode(value).decode('ascii')}" if value else ""
         try:
@@ -185,7 +185,7 @@ class FileOperations:
         return self.lstat(f"{folder.rstrip('/')}/{name}").kind
 
     def _require_file(self, path: str) -> None:
-        """Never open anything else: a symlink would be followed, a fifo would wait for ever."""
+        """Raise OSError for anything else: a symlink would be followed, a fifo would block."""
         found = self.lstat(path)
         if found.kind is Kind.DIRECTORY:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -193,7 +193,7 @@ class FileOperations:
             raise OSError(errno.EINVAL, "is not a regular file in the guest", path)
 
     def _require_directory(self, path: str) -> None:
-        """Never list anything else: a symlink would be followed, out of the guest if absolute."""
+        """Raise OSError for anything else: an absolute symlink would lead out of the guest."""
         if self.lstat(path).kind is not Kind.DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
 
@@ -225,7 +225,7 @@ def _kind(mode: int) -> Kind:
 
 
 def _as_os_error(error: EngineError, path: str) -> Exception:
-    """The ``OSError`` that a program's message stands for; *error* itself when it is none."""
+    """The ``OSError`` for a program's message; *error* itself when the message is not known."""
     for message, number in _ERRNO_OF_MESSAGE.items():
         if error.message.endswith(message):
             return OSError(number, f"{os.strerror(number)} (in the guest: {error.message})", path)

@@ -1,8 +1,8 @@
-"""Identifiers that live on devices: read as blkid sees them, set with tools or byte by byte.
+"""Identifiers on devices: read by blkid, set with tools or by writing bytes.
 
-What each kind is made of, and when it must not be changed, is in ``images/file_systems/`` and
-``images/identifiers/``. An exit status is no proof; ``Guest.identifiers`` reads back what is on the
-disk. LUKS and LVM need not be closed for it: the kernel knows nothing of their UUIDs.
+Where each kind is stored, and when it must not be changed, is in ``images/file_systems/`` and
+``images/identifiers/``. An exit status proves nothing; ``Guest.identifiers`` reads the values back
+from the disk. LUKS and LVM stay open: the kernel does not use their UUIDs.
 
 References: tune2fs(8), xfs_admin(8) (its log must be clean, which a mount makes it), btrfstune(8),
 btrfs-device(8) ``scan``, sfdisk(8) ``--part-uuid`` ``--disk-id``; UEFI 2.10, 5.2.1 "Legacy Master
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from unclone.images.engines.guestfs.appliance import Appliance
     from unclone.images.engines.guestfs.devices import Device
 
-#: Seconds; every checksum of a large file system is written anew, under software emulation.
+#: Seconds; all checksums of a large file system are computed, under software emulation.
 _LIMIT = 3600.0
 
 #: Bytes in one message to the appliance, which may have 4 MiB.
@@ -106,7 +106,7 @@ def _of(device: Device) -> Iterator[Identifier]:
 
 
 def _array(uuid: str) -> str:
-    """Blkid's spelling of an MD UUID in mdadm's: four groups of eight digits."""
+    """An MD UUID as mdadm spells it, four groups of eight digits, from the spelling of blkid."""
     digits = uuid.replace("-", "")
     return ":".join(digits[n : n + 8] for n in range(0, 32, 8))
 
@@ -141,13 +141,13 @@ def _set_with_tools(appliance: Appliance, device: Device, value: str) -> None:
     commands = identified.commands(seen, device.node, value)
     output = _tool(appliance, "".join(map(_script, commands)))
     found = identified.read(seen)
-    if found != value.lower():  # xfs_admin exits with 0 when it has done nothing
+    if found != value.lower():  # xfs_admin exits with 0 without having done anything
         raise EngineError(f"{device.name}: the UUID is still {found}: {output}")
     _scan(appliance, device)
 
 
 def _scan(appliance: Appliance, device: Device) -> None:
-    """Let the kernel look again: it knows the devices of some file systems by their old UUIDs."""
+    """Have the kernel scan again: it has the devices of some file systems by old UUIDs."""
     if scan := " ".join(type_of(device.type).device_scan):
         _tool(appliance, f"sync; {scan} --forget && {scan}")
 
@@ -158,7 +158,7 @@ def _script(command: Command) -> str:
 
 
 def _tool(appliance: Appliance, script: str) -> str:
-    # Some tools (tune2fs) say on stdout why they refuse; this way the error quotes it.
+    # Some tools (tune2fs) report errors on stdout: for the message of the exception.
     output = appliance.shell(f"exec 2>&1 </dev/null; {script}", limit=_LIMIT)
     return printable(" ".join(output.decode("utf-8", "replace").split()))
 
@@ -170,7 +170,7 @@ def _seen(appliance: Appliance, devices: Sequence[Device]) -> Sequence[_Seen]:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A device as :mod:`unclone.images.identifiers` looks at it."""
+    """A device as an :class:`unclone.images.blocks.BlockDevice`."""
 
     appliance: Appliance
     device: Device

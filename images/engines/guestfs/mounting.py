@@ -1,4 +1,4 @@
-"""How the appliance's shell mounts a file system."""
+"""Mounting a file system in a shell of the appliance."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from unclone.images.file_systems.file_system_type import FileSystemType
 
-#: Options for every file system, whatever the guest's own fstab says: nothing of it is trusted.
+#: Options for every file system: the guest is not trusted.
 MOUNT_OPTIONS = ("nosuid", "nodev", "noexec")
 
 
 def mount_command(kind: FileSystemType, node: str, mount_point: str) -> str:
-    """The shell command that mounts *node* at *mount_point*, which it makes."""
+    """The shell command that makes *mount_point* and mounts *node* there."""
     options = ",".join((*kind.mount_options, *MOUNT_OPTIONS))
     steps = [f"mkdir -p {mount_point}"]
     if kind.device_scan:

@@ -1,9 +1,8 @@
-"""libguestfs' C functions on paths, called with the exact bytes of a path.
+"""libguestfs' C functions on paths, called with the bytes of a path.
 
-The Python binding takes ``str`` and encodes it strictly as UTF-8, and raises UnicodeDecodeError
-on results that are not, so many names of guest files cannot be passed through it. It also does not
-expose ``guestfs_last_errno``. This module calls the same library, on the same handle, with bytes;
-only for what takes or gives guest paths and names.
+The Python binding takes and returns ``str``, strictly as UTF-8, so it cannot pass every name of a
+guest file. It also lacks ``guestfs_last_errno``. This module calls the same library on the same
+handle with bytes, for the functions with guest paths and names.
 
 References: guestfs(3), "ABI guarantee" (soname libguestfs.so.0) and the signature of each
 function there; ``struct guestfs_statns`` and the others under "Structures".
@@ -22,19 +21,19 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-#: Bytes that fit into one message to or from the appliance with room to spare (the limit is 4 MiB).
+#: Bytes in one message to or from the appliance, whose limit is 4 MiB.
 CHUNK = 3 * 1024 * 1024
 
 
 def encode(path: str) -> bytes:
-    """The bytes of a guest path or name, whatever the host's locale."""
+    """The bytes of a guest path or name. Raises ValueError for a null byte."""
     if "\0" in path:
         raise ValueError("a guest path cannot hold a null byte")
     return path.encode("utf-8", "surrogateescape")
 
 
 def decode(name: bytes) -> str:
-    """The opposite of :func:`encode`."""
+    """The inverse of :func:`encode`."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -79,7 +78,7 @@ _EVENT_CALLBACK = ctypes.CFUNCTYPE(
     *(c_void_p, c_size_t, c_void_p, c_size_t),
 )
 
-#: Function: what it returns (memory of ours to free, or a status), and its arguments.
+#: By function: its result (memory that the caller frees, or a status), and its arguments.
 _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "chmod": (c_int, [c_int, c_char_p]),
     "debug": (c_void_p, [c_char_p, POINTER(c_char_p)]),
@@ -107,31 +106,31 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
 class Native:
     """The functions above on one handle. Errors become OSError, or EngineError without an errno.
 
-    Not to be called by two threads at once: libguestfs keeps the last error per thread and
-    handle, so a call and the question why it failed belong to the same thread.
+    Not for two threads at once: libguestfs keeps the last error by thread and handle, so it is read
+    in the thread of the call.
     """
 
     def __init__(self, capsule: object) -> None:
-        """Take the handle out of *capsule*, which is what the Python binding keeps it in."""
+        """*capsule* is the object with the handle in the Python binding."""
         unpack = ctypes.pythonapi.PyCapsule_GetPointer
         unpack.restype, unpack.argtypes = c_void_p, [ctypes.py_object, c_char_p]
         self._handle = c_void_p(unpack(capsule, b"guestfs_h"))
         self._library = _load()
 
     def silence(self) -> None:
-        """Keep libguestfs from printing its errors; it remembers that for this thread only."""
+        """Keep libguestfs from printing errors, in this thread only."""
         self._library.guestfs_set_error_handler(self._handle, None, None)
 
-    def listen(self, hear: Callable[[bytes], None]) -> None:
-        """Have *hear* called with what the appliance and QEMU print.
+    def listen(self, callback: Callable[[bytes], None]) -> None:
+        """Have *callback* called with the output of the appliance and QEMU.
 
-        Not through the binding: its callback crashes the process on text that is not UTF-8, and
-        the appliance prints the names of the guest's files.
+        The callback of the binding would crash the process on text that is not UTF-8, and the
+        appliance prints names of guest files.
         """
 
         def heard(*event: int) -> None:
             *_, text, length, _numbers, _count = event
-            hear(ctypes.string_at(text, length))
+            callback(ctypes.string_at(text, length))
 
         self._listener = _EVENT_CALLBACK(heard)  # C keeps no reference to it
         self._library.guestfs_set_event_callback(
@@ -139,14 +138,14 @@ class Native:
         )
 
     def status(self, name: str, *arguments: object, path: str = "") -> int:
-        """Call a function that returns a status, or a count."""
+        """Call a function that returns a status or a count. Raises OSError or EngineError."""
         returned = self._call(name, *arguments)
         if returned == -1:
             raise self.error(path)
         return int(returned)
 
     def text(self, name: str, *arguments: object, path: str = "") -> bytes:
-        """Call a function that returns a string."""
+        """Call a function that returns a string. Raises OSError or EngineError."""
         address = self._call(name, *arguments)
         if not address:
             raise self.error(path)
@@ -190,10 +189,10 @@ class Native:
     def readlink(self, path: str) -> bytes:
         """The text of the symlink at *path*."""
         folder, _, name = encode(path).rpartition(b"/")
-        # The same as readlink, but without a process of its own in the appliance: ten times faster.
+        # Unlike readlink, it starts no process in the appliance: it is ten times faster.
         found = self._call("readlinklist", folder or b"/", string_list([name]))
         target = self._taken_strings(found) if found else []
-        # An empty text stands for any failure; readlink says which.
+        # An empty text means any failure; readlink reports which.
         return target[0] if target and target[0] else self.text("readlink", encode(path), path=path)
 
     def lgetxattrs(self, path: str) -> dict[bytes, bytes]:
@@ -208,7 +207,7 @@ class Native:
             self._library.guestfs_free_xattr_list(found)
 
     def error(self, path: str = "") -> OSError | EngineError:
-        """Why the last call failed."""
+        """The exception for the last call, which failed."""
         number = self._library.guestfs_last_errno(self._handle)
         if number > 0 and path:
             return OSError(number, f"{os.strerror(number)} (in the guest)", path)

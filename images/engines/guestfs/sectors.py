@@ -1,6 +1,6 @@
-"""How large the sectors of a drive are, which only its GPT says: its header is in the second.
+"""The sector size of a drive, from the place of its GPT header, which is in the second sector.
 
-Firmware and kernel read a table for sectors of another size as none at all.
+With another sector size, firmware and kernel do not find the table.
 
 Reference: UEFI 2.10, 5.3.2 (GPT Header, at LBA 1).
 """
@@ -21,7 +21,7 @@ _SIGNATURE = b"EFI PART"
 
 
 def sector_size(drive: Drive) -> int:
-    """Bytes: 4096 where the GPT is for such sectors, else 512.
+    """4096 bytes where the GPT header is at byte 4096, else 512.
 
     Also 512 for an image that only QEMU can read.
     """

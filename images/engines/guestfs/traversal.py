@@ -1,9 +1,9 @@
 """Walking and searching trees of the guest, by ``find`` and ``grep`` in the appliance.
 
-A walk is one ``find`` for all names and inodes, then one call per file for its content. That costs
-about as much as one tar stream of everything, but of a large file only the part that is wanted
-is read, and the caller may call other operations in between, or stop. A search returns names
-only; it is one script, because starting a program costs more there than its work.
+A walk is one ``find`` for all names and inodes, then one call for the content of each file. It
+takes about as long as one tar stream of everything, but reads only the wanted part of a large file,
+and the caller may call other operations in between, or stop. A search returns names only; it is one
+script, because starting a program takes longer there than its work.
 
 References: find(1) ``-printf``, ``-path``, ``-name``, ``-lname``, ``-size`` (it never follows a
 symlink below its starting point by default); grep(1) ``-F``, ``-l``, ``-Z``; xargs(1), all of GNU.
@@ -31,10 +31,10 @@ _FIELDS = 8
 
 _KINDS = {b"f": Kind.FILE, b"d": Kind.DIRECTORY, b"l": Kind.SYMLINK}
 
-#: Bytes of find's output that are fetched at once: a message carries 4 MiB, base64 adds a third.
+#: Bytes of find's output in one message, which has at most 4 MiB; base64 adds a third.
 _PIECE = 2_900_000
 
-#: Bytes of names that a search accepts; a guest made to have more is refused.
+#: Bytes of the names that a search finds; more is an error.
 _NAMES_LIMIT = 2_900_000
 
 _LISTING = "/tmp/unclone-walk"  # noqa: S108  (in the appliance, which has no other users)
@@ -43,7 +43,7 @@ _LISTING = "/tmp/unclone-walk"  # noqa: S108  (in the appliance, which has no ot
 def walk(
     appliance: Appliance, path: str, *, exclude: Sequence[str], limit: int
 ) -> Iterator[Member]:
-    """Every inode below directory *path* with at most *limit* bytes of each file's content."""
+    """As :meth:`unclone.images.volumes.Volumes.walk`."""
     base = path.rstrip("/")
     for fields in _fields(_listing(appliance, path, exclude)):
         letter, mode, uid, gid, size, links, name, target = fields
@@ -95,7 +95,7 @@ def search(
 
 
 def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
-    """What find prints; kept in the appliance and fetched in pieces, however much it is."""
+    """The output of find, written to a file in the appliance and read in pieces."""
     prepare, prune = _pruning(exclude)
     script = [shell_value("top", b"/sysroot" + encode(path)), prepare]
     script.append(
@@ -115,7 +115,7 @@ def _listing(appliance: Appliance, path: str, exclude: Sequence[str]) -> bytes:
 
 
 def _pruning(exclude: Sequence[str]) -> tuple[str, str]:
-    """Shell commands to run first, and the arguments of find that leave out the trees *exclude*."""
+    """Shell commands that set variables, and the arguments of find that skip *exclude*."""
     values, tests = [], []
     for number, folder in enumerate(exclude):
         pattern = re.sub(rb"([\\*?\[\]])", rb"\\\1", b"/sysroot" + encode(folder.rstrip("/")))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unclone.images.engines.guestfs.devices import Device
     from unclone.images.volumes import CheckResult, FileSystem, Identifier
 
-#: Seconds. What a snapshot alone had is freed block by block.
+#: Seconds; the blocks of a snapshot are freed one by one.
 _DELETING_LIMIT = 3600.0
 #: What btrfs-subvolume(8) prints. A name may have several lines.
 _ID = re.compile(rb"ID (\d+) gen \d+ top level \d+ ")
@@ -41,8 +41,8 @@ _LISTED = re.compile(
 class GuestfsVolumes(FileOperations):
     """The guest on *drives* of *appliance*; on all of them when empty.
 
-    What is on the devices is read again when it may have changed: after an identifier was set, and
-    after something was mounted writable.
+    The blkid tags are read again when they may have changed: after an identifier was set or a file
+    system was mounted writable.
     """
 
     engine = "guestfs"
@@ -50,7 +50,7 @@ class GuestfsVolumes(FileOperations):
     def __init__(
         self, appliance: Appliance, devices: Sequence[Device], drives: Sequence[str] = ()
     ) -> None:
-        """Take *devices*, as they are after the containers have been opened."""
+        """*devices* are those after the containers were opened."""
         super().__init__(appliance)
         self._drives = tuple(drives)
         self._known: dict[str, Device] = {device.name: device for device in devices}
@@ -81,8 +81,8 @@ class GuestfsVolumes(FileOperations):
         """Set each of *wanted*; nothing is mounted."""
         self._written = True
         devices = self._devices()
-        # An array is stopped for it, and what is on top of it comes back under the same names,
-        # but not as the same nodes.
+        # An array is stopped, and the devices on top of it are made again with the same names, but
+        # with other nodes.
         arrays = [i for i in wanted if i.kind is IdentifierKind.MD_UUID]
         for identifier in [*(i for i in wanted if i not in arrays), *arrays]:
             identifiers.set_identifier(self._appliance, identifier, devices)
@@ -91,13 +91,13 @@ class GuestfsVolumes(FileOperations):
                 devices = self._devices()
 
     def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
-        """Check the unmounted file system on *device*, always; *repair* replays and fixes first."""
+        """As ``Volumes.check``, always as with *force*."""
         del force
         self._written |= repair
         return checks.check(self._appliance, self._device(device), repair=repair)
 
     def begin_check(self, device: str) -> Callable[[], CheckResult]:
-        """Check *device* now: the appliance does one thing at a time."""
+        """As ``Volumes.begin_check``; checks now, because the appliance runs one call at a time."""
         result = self.check(device, repair=False)
         return lambda: result
 
@@ -117,7 +117,7 @@ class GuestfsVolumes(FileOperations):
         self._appliance.call(lambda: self._native.status("mount_vfs", *arguments))
 
     def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
-        """What the btrfs mounted there holds, and which of that is its default."""
+        """As ``Volumes.subvolumes``."""
         place = shell_value("place", b"/sysroot" + encode(mount_point))
         # Names are any bytes: in hexadecimal, each line in one word.
         hexadecimal = "od -An -v -tx1 | tr -d ' \\n'"
@@ -133,7 +133,7 @@ class GuestfsVolumes(FileOperations):
         return tuple(found.values()), which.path if which else ""
 
     def delete_subvolumes(self, paths: Sequence[str]) -> None:
-        """Delete each, and wait until all that only they had is freed."""
+        """Delete *paths*, and wait until their blocks are freed."""
         self._written = True
         for path in paths:
             place = shell_value("place", b"/sysroot/" + encode(path))
@@ -144,8 +144,7 @@ class GuestfsVolumes(FileOperations):
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives.
 
-        Raises EngineError when the kernel reports that something could not be written: umount(2)
-        itself succeeds all the same.
+        Raises EngineError when the kernel reports a write error; umount(2) itself succeeds.
         """
         self._appliance.call(lambda: self._native.status("umount_all"))
         if not self._written:
@@ -162,7 +161,7 @@ class GuestfsVolumes(FileOperations):
 
     # -- helpers ---------------------------------------------------------------------------
     def _originals(self) -> Sequence[Device]:
-        """The devices without the snapshots of any of them, which are other states of the guest."""
+        """The devices without snapshots of one of them, which are other states of the guest."""
         devices, snapshots = self._devices(), self.volume_snapshots()
         names = {device.name for device in devices}
         return [device for device in devices if snapshots.get(device.name) not in names]

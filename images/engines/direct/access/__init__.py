@@ -1,4 +1,4 @@
-"""The bytes of a disk: read from the image itself where nothing has been written, else from QEMU.
+"""The bytes of a disk: read from the image where nothing has been written, else a scratch file.
 
-The engine and its helper programs use this, so nothing here imports more than it needs.
+The engine and its helper programs use this, so these modules import as little as they can.
 """

@@ -246,7 +246,7 @@ def _opened(layer: Layer) -> _Raw | _Qcow2 | _Served:
 
 
 def _open(path: str) -> int:
-    # A pinned name (images/files.py) is a link to the very file.
+    # A pinned name (images/pinned.py) is a link to the file.
     links = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | links)
 

@@ -135,7 +135,7 @@ class Disk:
     def _file(self) -> int:
         if self._descriptor < 0:
             path = self.place.file
-            # A pinned name (images/pinned.py) is a link to the very file.
+            # A pinned name (images/pinned.py) is a link to the file.
             links = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
             self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | links)
         return self._descriptor

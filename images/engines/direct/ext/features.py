@@ -1,4 +1,4 @@
-"""The features of ext file systems that this engine leaves as the kernel would.
+"""The features of ext file systems that this engine supports.
 
 References: e2fsprogs 1.47 ``lib/ext2fs/ext2_fs.h``, ``lib/e2p/feature.c`` (names).
 """
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unclone.images.file_systems.ext_superblock import Superblock
-#: What this engine knows how to leave as the kernel would: by mask, in the words of ``tune2fs``.
+
+#: The supported features: by mask, the names in ``tune2fs``.
 _COMPATIBLE = {
     0x1: "dir_prealloc",
     0x4: "has_journal",
@@ -46,7 +47,7 @@ _READ_ONLY = {
     0x400: "metadata_csum",
     0x10000: "orphan_present",
 }
-#: Features that exist and are out of reach, so that the refusal can name them.
+#: The names of features that are not supported, for the refusal.
 _NAMED = {
     ("compat", 0x2): "imagic_inodes",
     ("incompat", 0x1): "compression",
@@ -68,7 +69,7 @@ _NAMED = {
 
 
 def unsupported(superblock: Superblock, volume_size: int) -> str:
-    """Why this engine must not touch the file system, in the words of ``tune2fs``; "": it may."""
+    """What this engine does not support, by the names in ``tune2fs``; "" for nothing."""
     beyond = [
         *_unknown("compat", superblock.s_feature_compat, _COMPATIBLE),
         *_unknown("incompat", superblock.s_feature_incompat, _INCOMPATIBLE),

@@ -1,6 +1,6 @@
-"""A check of a FAT file system: whether its chains and directories are what they should be.
+"""A check of the cluster chains and directories of a FAT file system.
 
-Lost clusters and copies of the table that differ do no harm, and are left to ``fsck.fat``.
+Lost clusters and different copies of the table do no harm; they are not reported.
 """
 
 from __future__ import annotations
