@@ -1,9 +1,9 @@
 """btrfs: the UUID is in the header of every metadata block, so ``btrfstune`` writes it.
 
 It rewrites all metadata (``-U``) rather than setting the feature METADATA_UUID (``-M``), which
-Linux before 5.0 cannot mount; a file system that has the feature already keeps it. Subvolumes have
-UUIDs of their own, which say who descends from whom; they stay, as they do with btrfstune. That of
-the device (blkid's UUID_SUB) is :mod:`unclone.images.identifiers.btrfs_device`.
+Linux before 5.0 cannot mount; a file system that has the feature keeps it. Subvolumes have UUIDs of
+their own, by which snapshots name their originals; they stay the same, as with btrfstune. The UUID
+of the device (blkid's UUID_SUB) is :mod:`unclone.images.identifiers.btrfs_device`.
 
 References: btrfs-progs 6.2 ``Documentation/btrfstune.rst``, ``tune/main.c``; Linux
 ``include/uapi/linux/btrfs_tree.h`` (``struct btrfs_super_block``, flags); btrfs-check(8),
@@ -40,13 +40,13 @@ def read(blocks: Blocks) -> str:
 
 
 def devices(blocks: Blocks) -> int:
-    """How many devices the file system is on."""
+    """The number of devices of the file system; 0 when there is none."""
     raw = _superblock(blocks)
     return number(raw, 0x88, "<Q") if raw else 0
 
 
 def unsettable(blocks: Blocks) -> str:
-    """Why the UUID has to stay; "" when it can be set, if all its devices are there."""
+    """Why the UUID has to stay; "" when it can be set if all devices are present."""
     raw = _superblock(blocks)
     if not raw:
         return "there is no btrfs on it"
@@ -61,7 +61,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
-    """What sets the UUID of the file system in *target*."""
+    """The commands that set the UUID of the file system in *target*."""
     has_feature = number(_superblock(blocks), 0xBC, "<Q") & _METADATA_UUID
     return (Command(("btrfstune", "-f", "-M" if has_feature else "-U", value, target)),)
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _MAGIC = b"EXFAT   "
 _SERIAL = 100
 _SHIFT = 108  # BytesPerSectorShift
-#: A region: eleven sectors, and one that is full of their checksum.
+#: Sectors of a boot region before the one that repeats their checksum.
 _SECTORS = 11
 #: The type of a directory entry.
 _VOLUME_LABEL = 0x83
-#: VolumeFlags and PercentInUse, which change all the time.
+#: VolumeFlags and PercentInUse, which are not in the checksum.
 _LEFT_OUT = {106, 107, 112}
 
 
@@ -49,7 +49,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the serial, to a value of the form ``XXXX-XXXX``."""
+    """Set the serial to a value of the form ``XXXX-XXXX``. Raises EngineError."""
     if why := unsettable(blocks):
         raise EngineError(why)
     for region in (1, 0):
@@ -62,7 +62,7 @@ def write(blocks: Blocks, value: str) -> None:
 
 
 def _label(blocks: Blocks) -> str:
-    """The volume label is an entry of the root directory (one cluster of it is read)."""
+    """The volume label, an entry of the root directory, whose first cluster is read."""
     raw = read_exactly(blocks, 0, 512)
     if raw[3:11] != _MAGIC or not 9 <= raw[_SHIFT] <= 12 or raw[_SHIFT] + raw[_SHIFT + 1] > 25:
         return ""

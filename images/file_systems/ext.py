@@ -46,11 +46,11 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
-    """What sets the UUID of the file system in *target*."""
+    """The commands that set the UUID of the file system in *target*."""
     check = Command(("e2fsck", "-fp", target), ok=(0, 1))
     change = Command(("tune2fs", "-U", value, target))
     found = superblock(blocks)
-    # tune2fs 1.47 forgets the checksums of the orphan file, with which no kernel mounts it.
+    # tune2fs 1.47 leaves the checksums of the orphan file wrong: no kernel mounts it.
     if found and found.s_feature_compat & ext_superblock.COMPAT_ORPHAN_FILE:
         return check, change, check
     return check, change

@@ -1,7 +1,7 @@
 """The seed of ext4's metadata checksums, kept in the superblock.
 
-Without it the seed is computed from the UUID, so that another UUID changes every checksum; with it,
-another UUID changes the copies of the superblock and nothing else.
+Without it the seed is computed from the UUID, so that a new UUID changes every checksum; with it, a
+new UUID changes only the copies of the superblock.
 
 References: Linux ``Documentation/filesystems/ext4/super.rst`` (``s_checksum_seed``; since 4.4);
 e2fsprogs since 1.43, ``tune2fs -O metadata_csum_seed``.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def checksum(raw: bytes | bytearray) -> int:
-    """What ``s_checksum`` of the superblock *raw* has to be."""
+    """The value for ``s_checksum`` of the superblock *raw*."""
     return crc32c(0xFFFFFFFF, raw[: ext_superblock.CHECKSUM_OFFSET])
 
 
@@ -50,7 +50,7 @@ def keep(blocks: Blocks, found: Superblock) -> None:
 def change_superblocks(
     blocks: Blocks, found: Superblock, change: Callable[[bytearray], None]
 ) -> None:
-    """Let *change* edit every copy of the superblock, the first one last, and its checksum."""
+    """Change every copy of the superblock with *change*, the primary last; set the checksums."""
     starts = [
         (found.s_first_data_block + group * found.s_blocks_per_group) * found.block_size
         for group in found.backup_groups

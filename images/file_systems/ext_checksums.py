@@ -1,20 +1,18 @@
-"""A new UUID for ext4 with metadata checksums, without computing a checksum anew.
+"""Setting the UUID of an ext4 with metadata checksums without computing the checksums again.
 
-The UUID is what each checksum starts from. A CRC is linear: what another start changes in it
-depends only on how many bytes follow, not on what they are. So every checksum is corrected by XOR
-with a number that is the same for all structures of its kind; one that was wrong before stays
-wrong, and a check finds it. Nothing but inode tables, directories, and the blocks of extents and
-attributes has to be read, in large pieces.
+Each checksum starts from the UUID. A CRC is linear: how another start value changes it depends only
+on the number of bytes that follow. So every checksum is corrected by XOR with a number that is the
+same for all structures of its kind; a wrong checksum stays wrong, and a check finds it. Only inode
+tables, directories, and the blocks of extents and attributes are read, in large pieces.
 
-File systems with anything that is not listed here are left to ``tune2fs``, which computes the
+File systems with features that are not listed here are left to ``tune2fs``, which computes the
 checksums block by block.
 
-Why not always ``tune2fs``, on a copy of the metadata in memory such as ``direct/ext/checker.py``
-makes: it was tried, and the file systems were the same but for times in the superblock. Those make
-two runs differ. ``tune2fs`` needs an ``e2fsck`` first, so that it took twice the CPU time (30,000
-files: 0.19 s instead of 0.09 s; 200,000 files: 1.3 s instead of 0.65 s). Its memory grows with the
-metadata: 320 MiB instead of 24 MiB for 200,000 files, whose copy of 150 MiB is beyond the checker's
-limit of 64 MiB.
+``tune2fs`` on a copy of the metadata in memory, as ``direct/ext/checker.py`` makes it, gave the
+same file systems but for times in the superblock, which make two runs differ. It needs an
+``e2fsck`` first and took twice the CPU time (30,000 files: 0.19 s instead of 0.09 s; 200,000 files:
+1.3 s instead of 0.65 s). Its memory grows with the metadata: 320 MiB instead of 24 MiB for 200,000
+files, whose copy of 150 MiB exceeds the checker's limit of 64 MiB.
 
 References: Linux ``Documentation/filesystems/ext4/checksums.rst`` (what each covers) and the files
 beside it (structures); e2fsprogs 1.47 ``lib/ext2fs/csum.c``, ``orphan.c``.
@@ -45,7 +43,7 @@ _INCOMPATIBLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x2000 | 0x4000 | 0x8000
 #: sparse_super, large_file, huge_file, uninit_bg, dir_nlink, extra_isize, metadata_csum
 _READ_ONLY = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40 | 0x400
 _CRC32C = 1  # s_checksum_type
-#: From which the checksum of the superblock and the seed of all others are computed.
+#: The start value for the checksum of the superblock and for the seed of all others.
 _START = 0xFFFFFFFF
 
 _INODE = struct.Struct("<H24xHxxxxI4xHHHH56xI10xH")  # mode, links, flags, extents, attributes
@@ -55,22 +53,22 @@ _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _INODE_SIZES = {128, 256, 512, 1024}
 _INODE_UNINIT, _BLOCK_UNINIT = 1, 2
 
-#: Bytes that are written together: an overlay's clusters. Less of one takes as much room in it, and
-#: more time, because what is missing of it has to be copied.
+#: Bytes that are written together: a cluster of the overlay. A part of one takes as much space
+#: there, and more time, because the rest is copied.
 _UNIT = 65536
 _PIECE = 1 << 20
-#: Blocks of directories, extents and attributes; with more, the memory would not be worth it.
+#: Blocks of directories, extents and attributes; with more, too much memory would be needed.
 _MANY = 300_000
 #: Bytes of the table of block groups: 128 TiB of blocks of 4 KiB.
 _TABLE_LIMIT = 64 << 20
 
 
 class _UnusualError(Exception):
-    """There is something that this module does not know."""
+    """Something that this module does not support."""
 
 
 def can_set_uuid(blocks: Blocks) -> bool:
-    """Whether :func:`set_uuid` knows everything that is switched on in the file system."""
+    """Whether :func:`set_uuid` supports all features of the file system, and it is clean."""
     found = ext.superblock(blocks)
     if found is None:
         return False
@@ -87,9 +85,9 @@ def can_set_uuid(blocks: Blocks) -> bool:
 
 
 def set_uuid(blocks: Blocks, value: str) -> bool:
-    """Set the UUID of a file system that is clean; False when it has to be left to tune2fs.
+    """Set the UUID of a clean file system to *value*; return False when tune2fs has to do it.
 
-    Nothing is written before everything has been looked at.
+    Nothing is written before everything has been read.
     """
     found = ext.superblock(blocks) if can_set_uuid(blocks) else None
     if found is None:
@@ -113,11 +111,11 @@ class _Change:
     blocks: Blocks
     superblock: Superblock
     uuid: bytes
-    #: What to XOR into a 32-bit checksum: (byte offset in the block, number), by block.
+    #: By block, the byte offset of a 32-bit checksum and the number to XOR into it.
     patches: dict[int, tuple[int, int]] = field(default_factory=dict)
-    #: Offset and size of the pieces of inode tables that are in use.
+    #: Offset and size in bytes of the used pieces of inode tables.
     tables: list[tuple[int, int]] = field(default_factory=list)
-    #: Blocks of directories that have an index, and those of them that come first.
+    #: Blocks of directories, those of directories with an index, and the first ones of these.
     directories: set[int] = field(default_factory=set)
     indexed: set[int] = field(default_factory=set)
     roots: set[int] = field(default_factory=set)
@@ -144,7 +142,7 @@ class _Change:
         self.seed = crc32c(0, different)  # the difference between the two seeds
 
     def delta(self, length: int) -> int:
-        """What the new seed changes in a checksum over *length* bytes."""
+        """The XOR of old and new checksum over *length* bytes."""
         return _after_zeros(self.seed, length)
 
     # -- looking ---------------------------------------------------------------------------
@@ -157,7 +155,7 @@ class _Change:
             self._collect_group(group, orphans)
 
     def require_backups(self) -> None:
-        """See that every copy of the superblock is one."""
+        """Raise _UnusualError unless every copy of the superblock has its magic."""
         for group in self.superblock.backup_groups:
             at = (self.first + group * self.per_group) * self.size
             if ext_superblock.parse(self._read(at, ext_superblock.SIZE)) is None:
@@ -182,7 +180,7 @@ class _Change:
             self.tables.append((start + offset, len(piece)))
 
     def _collect_inodes(self, piece: bytes, orphans: int) -> None:
-        """Note what the inodes in *piece* have elsewhere; *orphans* is the place of that file."""
+        """Note the blocks of the inodes in *piece*; *orphans* is the index of the orphan file."""
         for place in range(len(piece) // self.inode):
             at = place * self.inode
             mode, links, flags, magic, entries, _, depth, low, high = _INODE.unpack_from(piece, at)
@@ -266,24 +264,24 @@ class _Change:
     def _patch(self, piece: bytearray, at: int, block: int) -> None:
         offset, delta = self.patches[block]
         if block in self.indexed and (count := self._index_at(piece, at, block)):
-            # A block of the index of a directory: what is covered depends on its fill.
+            # A block of a directory index: its checksum covers the entries that are in use.
             limit, used = struct.unpack_from("<HH", piece, at + count)
             if used > limit or count + 8 * limit + 8 > self.size:
                 return  # damaged: a check finds it
             offset, delta = count + 8 * limit + 4, self.delta(16 + count + 8 * used)
         elif block in self.directories and not _has_tail(piece[at : at + self.size]):
-            return  # damaged as well
+            return  # damaged, too
         struct.pack_into("<I", piece, at + offset, number(piece, at + offset, "<I") ^ delta)
 
     def _index_at(self, piece: bytearray, at: int, block: int) -> int:
-        """Where the limit and the count of an index block are; 0 for any other block."""
+        """The offset of limit and count in an index block; 0 for any other block."""
         if block in self.roots:
             return 32
         inode, length = struct.unpack_from("<IH", piece, at)
         return 8 if not inode and length == self.size % 65536 else 0
 
     def _with_checksums(self, table: bytes) -> bytes:
-        """The inodes of *table* with their checksums changed; what is all zeros stays so."""
+        """The inodes of *table* with changed checksums; inodes of only zeros are unchanged."""
         delta = self.delta(8 + self.inode)
         mask = bytearray(self.inode)
         struct.pack_into("<H", mask, 0x7C, delta & 0xFFFF)
@@ -322,7 +320,7 @@ class _Change:
             flags = number(table, at + 0x12, "<H")
             for low, high, uninitialised, delta in bitmaps:
                 if flags & uninitialised and not number(table, at + low, "<H"):
-                    continue  # there is no bitmap yet, and no checksum of it
+                    continue  # the bitmap is not initialised, and has no checksum
                 _xor16(table, at + low, delta)
                 if self.descriptor == 64:
                     _xor16(table, at + high, delta >> 16)
@@ -333,7 +331,7 @@ class _Change:
 
     # -- helpers ---------------------------------------------------------------------------
     def _runs(self, numbers: Sequence[int]) -> Iterator[list[int]]:
-        """Sorted *numbers* of blocks in runs: none larger than a piece, and no unit in two."""
+        """Sorted *numbers* of blocks in runs of about a piece at most; no unit is in two runs."""
         per_unit = _UNIT // self.size
         run: list[int] = []
         for one in numbers:
@@ -371,7 +369,7 @@ def _has_good_checksum(superblock: Superblock) -> bool:
 
 
 def _has_tail(block: bytes | bytearray) -> bool:
-    """Whether a block of names ends in the entry that holds its checksum."""
+    """Whether a directory block ends in the entry with its checksum."""
     return struct.unpack_from("<IHBB", block, len(block) - 12) == (0, 12, 0, 0xDE)
 
 

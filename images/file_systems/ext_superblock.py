@@ -1,7 +1,7 @@
-"""The superblock of ext2, ext3 and ext4, read once for everything that needs it.
+"""The superblock of ext2, ext3 and ext4.
 
-Fields have the names of the specification. Loaded by helper programs as well: it imports nothing
-that is slow.
+Fields have the names of the specification. Helper programs load this module: it imports nothing
+that is slow to load.
 
 References: Linux ``Documentation/filesystems/ext4/super.rst``; e2fsprogs 1.47 ``ext2_fs.h``
 (feature bits), ``libblkid/src/superblocks/ext.c`` (which features make an ext4).
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import struct
 
-#: Bytes from the start of the volume, and how many.
+#: Bytes: where it is on the volume, and its size.
 OFFSET, SIZE = 1024, 1024
 
 _MAGIC = 0xEF53
 _LAYOUT = struct.Struct(
     "<II12xII4xI4xI12xHH12xII4xIH2xIII16s16s70xH16xI4xI18xH80xI33xB214x8s24xI16xI376xI"
 )
-#: Of fields that are written.
+#: Offsets of fields that are written.
 UUID_OFFSET, CHECKSUM_OFFSET = 0x68, 0x3FC
 INCOMPAT_OFFSET, CHECKSUM_SEED_OFFSET = 0x60, 0x270
 
@@ -42,15 +42,15 @@ RO_COMPAT_GDT_CSUM = 0x10
 RO_COMPAT_METADATA_CSUM = 0x400
 RO_COMPAT_ORPHAN_PRESENT = 0x10000
 
-#: Any other feature makes an ext4 of it: filetype, needs_recovery, journal_dev, meta_bg;
+#: Any feature but these makes it an ext4: filetype, needs_recovery, journal_dev, meta_bg;
 #: sparse_super, large_file, btree_dir.
 _EXT3_INCOMPAT, _EXT3_RO_COMPAT = 0x2 | 0x4 | 0x8 | 0x10, 0x1 | 0x2 | 0x4
 
 
 class Superblock:
-    """The fields of the 1024 bytes *raw*, and what follows from them; sizes are bytes.
+    """The fields in the 1024 bytes *raw*, and values derived from them; sizes are bytes.
 
-    The values are as the disk has them: see :attr:`is_sane`.
+    The fields are not checked: see :attr:`is_sane`.
     """
 
     s_inodes_count: int
@@ -115,7 +115,7 @@ class Superblock:
 
     @property
     def is_sane(self) -> bool:
-        """Whether block and inode sizes are such as exist."""
+        """Whether the block size and the inode size are valid."""
         inode = self.inode_size
         if self.s_log_block_size > 6 or inode < 128 or inode & (inode - 1):
             return False
@@ -123,7 +123,7 @@ class Superblock:
 
     @property
     def type(self) -> str:
-        """Blkid's word for it."""
+        """The type as blkid names it."""
         if self.s_feature_incompat & ~_EXT3_INCOMPAT or self.s_feature_ro_compat & ~_EXT3_RO_COMPAT:
             return "ext4"
         return "ext3" if self.s_feature_compat & COMPAT_HAS_JOURNAL else "ext2"
@@ -139,12 +139,12 @@ class Superblock:
 
     @property
     def size(self) -> int:
-        """The bytes of the volume that it uses."""
+        """Bytes of the volume that belong to the file system."""
         return self.blocks_count * self.block_size
 
     @property
     def used(self) -> int:
-        """The bytes that are in use, as it was last written (s_free_blocks_count)."""
+        """Bytes that are in use, according to s_free_blocks_count."""
         free = int.from_bytes(self.raw[0x0C:0x10], "little")
         if self.s_feature_incompat & INCOMPAT_64BIT:
             free |= int.from_bytes(self.raw[0x158:0x15C], "little") << 32
@@ -156,22 +156,22 @@ class Superblock:
 
     @property
     def first_inode(self) -> int:
-        """The first that is not reserved."""
+        """The first inode that is not reserved."""
         return max(self.s_first_ino, 11) if self.s_rev_level else 11
 
     @property
     def descriptor_size(self) -> int:
-        """Of a block group."""
+        """Bytes of a group descriptor."""
         return self.s_desc_size if self.s_feature_incompat & INCOMPAT_64BIT else 32
 
     @property
     def group_count(self) -> int:
-        """Of block groups; ``s_blocks_per_group`` is not 0."""
+        """The number of block groups. Requires ``s_blocks_per_group`` not to be 0."""
         return -(-(self.blocks_count - self.s_first_data_block) // self.s_blocks_per_group)
 
     @property
     def backup_groups(self) -> list[int]:
-        """The groups that have a copy of the superblock, without the first one."""
+        """The groups with a copy of the superblock, without the first one."""
         if self.s_feature_compat & COMPAT_SPARSE_SUPER2:
             named = set(struct.unpack("<II", self.s_backup_bgs))
             return sorted(group for group in named if 0 < group < self.group_count)
@@ -187,7 +187,7 @@ class Superblock:
 
     @property
     def needs_check(self) -> bool:
-        """Whether a mount would have to replay a journal, or a check should come first."""
+        """Whether a mount would replay the journal, or a check is needed before it."""
         return bool(
             self.s_feature_incompat & INCOMPAT_RECOVER
             or self.s_feature_ro_compat & RO_COMPAT_ORPHAN_PRESENT
@@ -198,6 +198,6 @@ class Superblock:
 
 
 def parse(raw: bytes) -> Superblock | None:
-    """Read *raw*, what is at :data:`OFFSET`; None when that is no superblock."""
+    """The superblock in *raw*, the bytes at :data:`OFFSET`; None without its magic."""
     found = Superblock(raw) if len(raw) == SIZE else None
     return found if found and found.s_magic == _MAGIC else None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unclone.images.blocks import Blocks
 
 _MAGIC = 0xF2F52010
-#: Where the two superblocks are: 1 KiB into the first and the second block of 4 KiB.
+#: Offsets of the two superblocks: 1 KiB into the first and the second block of 4 KiB.
 _SUPERBLOCKS = (0x400, 0x1400)
 _SIZE = 0xC00
 
@@ -32,7 +32,7 @@ _CHECKSUM_OFFSET, _UUID, _VOLUME_NAME, _FEATURE = 0x20, 0x6C, 0x7C, 0x884
 _NAME_SIZE = 1024
 
 _FEATURE_ENCRYPT, _FEATURE_INODE_CHKSUM, _FEATURE_SB_CHKSUM = 0x1, 0x20, 0x800
-#: encrypt to readonly.
+#: The features from encrypt to readonly.
 _KNOWN = 0x7FFF
 
 
@@ -61,7 +61,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the UUID."""
+    """Set the UUID. Raises EngineError."""
     if why := unsettable(blocks):
         raise EngineError(why)
     raw = bytearray(_superblock(blocks, 0))
@@ -91,7 +91,7 @@ def _is_sound(raw: bytes) -> bool:
 
 
 def _checksum(raw: bytes | bytearray) -> int:
-    """CRC-32 that starts from the magic and is not inverted."""
+    """The CRC-32 with the magic as start value, not inverted."""
     return zlib.crc32(raw, _MAGIC ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
@@ -103,6 +103,6 @@ TYPE = FileSystemType(
     read=read,
     unsettable=unsettable,
     write=write,
-    # Only a mount replays what was synced after the last checkpoint.
+    # Only a mount replays what was written by fsync after the last checkpoint.
     checker=Checker(("fsck.f2fs", "--dry-run"), mount_first=True),
 )

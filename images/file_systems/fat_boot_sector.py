@@ -1,4 +1,4 @@
-"""The boot sector of FAT12, FAT16 and FAT32, read once for everything that needs it.
+"""The boot sector of FAT12, FAT16 and FAT32.
 
 Fields have the names of the specification.
 
@@ -20,7 +20,7 @@ _BYTES_PER_SECTOR = {512, 1024, 2048, 4096}
 
 
 class BootSector:
-    """The fields of the 512 bytes *raw*, and what follows from them; sizes are bytes."""
+    """The fields in the 512 bytes *raw*, and values derived from them; sizes are bytes."""
 
     BPB_BytsPerSec: int
     BPB_SecPerClus: int
@@ -66,7 +66,7 @@ class BootSector:
 
     @property
     def serial_offset(self) -> int:
-        """Of BS_VolID, in the sector."""
+        """The offset of BS_VolID in the sector."""
         return 67 if self.is_fat32 else 39
 
     @property
@@ -84,22 +84,22 @@ class BootSector:
     # -- where things are ------------------------------------------------------------------
     @cached_property
     def bits(self) -> int:
-        """12, 16 or 32."""
+        """Bits of an entry in the table: 12, 16 or 32."""
         return 32 if self.is_fat32 else 12 if self.clusters < 4085 else 16
 
     @cached_property
     def cluster(self) -> int:
-        """The size of one."""
+        """Bytes of a cluster."""
         return self.BPB_SecPerClus * self.BPB_BytsPerSec
 
     @cached_property
     def clusters(self) -> int:
-        """How many there are."""
+        """The number of clusters."""
         return (self.total - self.data_start) // self.cluster
 
     @cached_property
     def total(self) -> int:
-        """The bytes of the volume that it uses."""
+        """Bytes of the volume that belong to the file system."""
         return (self.BPB_TotSec16 or self.BPB_TotSec32) * self.BPB_BytsPerSec
 
     @property
@@ -116,12 +116,12 @@ class BootSector:
 
     @cached_property
     def root_start(self) -> int:
-        """Of the fixed root directory of FAT12 and FAT16."""
+        """The offset of the fixed root directory of FAT12 and FAT16."""
         return self.fat_start + self.fats * self.fat_size
 
     @cached_property
     def root_size(self) -> int:
-        """0 on FAT32."""
+        """Bytes of the fixed root directory; 0 on FAT32."""
         sector = self.BPB_BytsPerSec
         return (self.BPB_RootEntCnt * 32 + sector - 1) // sector * sector
 
@@ -136,18 +136,18 @@ class BootSector:
 
     @cached_property
     def info(self) -> int:
-        """Where the FSInfo sector of FAT32 is; 0 when there is none."""
+        """The offset of the FSInfo sector of FAT32; 0 when there is none."""
         sector = self.BPB_FSInfo
         return sector * self.BPB_BytsPerSec if 0 < sector < self.BPB_RsvdSecCnt else 0
 
     @cached_property
     def backup(self) -> int:
-        """Where the copy of the boot sector of FAT32 is; 0 when there is none."""
+        """The offset of the copy of the boot sector of FAT32; 0 when there is none."""
         sector = self.BPB_BkBootSec
         return sector * self.BPB_BytsPerSec if sector < self.BPB_RsvdSecCnt else 0
 
     def is_sane(self, volume_size: int) -> bool:
-        """Whether its fields fit each other, and a volume of *volume_size* bytes."""
+        """Whether the fields are consistent, and fit a volume of *volume_size* bytes."""
         per_cluster = self.BPB_SecPerClus
         if not per_cluster or per_cluster & (per_cluster - 1):
             return False
@@ -160,7 +160,7 @@ class BootSector:
 
 
 def parse(raw: bytes) -> BootSector | None:
-    """Read *raw*, the first 512 bytes of a volume; None when that is no boot sector of FAT."""
+    """The boot sector in *raw*, the first 512 bytes of a volume; None when it is not of FAT."""
     if len(raw) != SIZE or raw[510:] != b"\x55\xaa":
         return None
     found = BootSector(raw)
@@ -168,6 +168,6 @@ def parse(raw: bytes) -> BootSector | None:
 
 
 def parse_sane(raw: bytes, volume_size: int) -> BootSector | None:
-    """As :func:`parse`; None as well when it does not fit a volume of *volume_size* bytes."""
+    """As :func:`parse`; also None when it does not fit a volume of *volume_size* bytes."""
     found = parse(raw)
     return found if found and raw[0] in {0xEB, 0xE9} and found.is_sane(volume_size) else None

@@ -1,4 +1,4 @@
-"""What a file system type is made of."""
+"""The description of a file system type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Signature(NamedTuple):
-    """Bytes that tell the type, at *offset* from the start of the volume."""
+    """Bytes that identify the type, at byte *offset* of the volume."""
 
     offset: int
     magic: bytes
@@ -24,9 +24,8 @@ class Checker(NamedTuple):
     """The program that checks the unmounted file system; its device is added as last argument.
 
     ``check`` changes nothing and exits with 0 when the file system is clean. ``repair`` (``check``
-    again when empty) replays the journal and repairs what is safe to; it leaves a clean file system
-    behind when it exits with one of ``repaired``. With ``mount_first`` only a mount replays the
-    journal.
+    again when empty) replays the journal and makes safe repairs; the file system is clean when it
+    exits with one of ``repaired``. With ``mount_first`` only a mount replays the journal.
     """
 
     check: tuple[str, ...]
@@ -42,13 +41,13 @@ def _nothing(blocks: Blocks) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileSystemType:
-    """A type that blkid knows: a file system, swap, or a container. Each function gets its volume.
+    """A type that blkid knows: a file system, swap, or a container. Functions take its volume.
 
-    Most are recognised by one of ``signatures``; ``detect`` is for the others, and gives the name
+    Most types are recognised by one of ``signatures``; others by ``detect``, which returns the name
     or "".
     """
 
-    #: blkid's words for it (``ext2``, ``ext3``, ``ext4``).
+    #: Its names in blkid (``ext2``, ``ext3``, ``ext4``).
     names: tuple[str, ...]
     signatures: tuple[Signature, ...] = ()
     detect: Callable[[Blocks], str] | None = None
@@ -60,27 +59,27 @@ class FileSystemType:
     identifier: IdentifierKind = IdentifierKind.FILE_SYSTEM_UUID
     #: Its value; "" when there is none.
     read: Callable[[Blocks], str] = _nothing
-    #: Why it can never be set, or a function that finds out for one volume ("": it can be set).
+    #: Why it can never be set, or a function that returns that for one volume; "": it can be set.
     unsettable: str | Callable[[Blocks], str] = ""
-    #: Sets it, byte for byte ...
+    #: Writes it to the volume ...
     write: Callable[[Blocks, str], None] | None = None
-    #: ... or the commands that set it on the device with the given name.
+    #: ... or returns the commands that set it: takes volume, device name and value.
     commands: Callable[[Blocks, str, str], Sequence[Command]] | None = None
-    #: The journal has to be empty before ``commands``, which a mount achieves.
+    #: Whether ``commands`` need an empty journal, so that it is mounted first.
     commands_need_mount: bool = False
-    #: Several devices may have the identifier together; ``devices`` counts them, where it is known.
+    #: Whether several devices may share the identifier; ``devices`` returns their number if known.
     spans_devices: bool = False
     devices: Callable[[Blocks], int] | None = None
 
     # -- use -------------------------------------------------------------------------------
     checker: Checker | None = None
-    #: Needed for every mount.
+    #: The options for every mount.
     mount_options: tuple[str, ...] = ()
-    #: Makes the kernel look for its devices; with ``--forget`` it drops those it knows.
+    #: Makes the kernel scan for its devices; with ``--forget`` it removes those it knows.
     device_scan: tuple[str, ...] = ()
 
     def recognise(self, blocks: Blocks) -> str:
-        """Which of ``names`` is on *blocks*; "" when none is."""
+        """The one of ``names`` that is on *blocks*, or ""."""
         if any(blocks.read(at, len(magic)) == magic for at, magic in self.signatures):
             return self.names[0]
         return self.detect(blocks) if self.detect else ""

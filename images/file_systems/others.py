@@ -1,4 +1,4 @@
-"""Types that are recognised by name, and of which nothing is read or changed.
+"""Types that are only recognised: their identifiers are not changed.
 
 References: util-linux 2.38 ``libblkid/src/superblocks/*.c`` (magics and their offsets);
 cryptsetup 2.7 ``lib/verity/verity.c`` (the UUID in a superblock of dm-verity).
@@ -52,7 +52,7 @@ TYPES = (
     _type("erofs", (0x400, b"\xe2\xe1\xf5\xe0"), unsettable=_READ_ONLY),
     _type("iso9660", (0x8001, b"CD001"), unsettable=_READ_ONLY),
     _type("udf", unsettable="nothing can change the identifier of a UDF"),
-    # what lies below file systems
+    # below file systems
     _type(
         "bcache",
         (0x1018, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x82"),
@@ -64,7 +64,7 @@ TYPES = (
         ("DM_verity_hash",),
         (Signature(0, b"verity\0\0"),),
         read=lambda blocks: str(uuid.UUID(bytes=blocks.read(16, 16).ljust(16, b"\0"))),
-        unsettable="it is the root of the hashes over another partition",
+        unsettable="it holds the dm-verity hashes of another partition",
     ),
     _type("DM_integrity", (0, b"integrt\0")),
     _type(

@@ -1,7 +1,7 @@
 """Swap areas: the UUID is in the header, which has no checksum.
 
-References: Linux ``include/linux/swap.h`` (``union swap_header``), ``kernel/power/swap.c`` (how a
-hibernated system takes the signature's place); mkswap(8).
+References: Linux ``include/linux/swap.h`` (``union swap_header``), ``kernel/power/swap.c`` (the
+signatures of a hibernated system); mkswap(8).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the UUID."""
+    """Set the UUID. Raises EngineError."""
     if why := unsettable(blocks):
         raise EngineError(why)
     blocks.write(_UUID, uuid.UUID(value).bytes)

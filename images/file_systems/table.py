@@ -1,7 +1,7 @@
-"""Every file system type that has a name here, in the order in which a volume is searched for them.
+"""All file system types, in the order in which a volume is tested for them.
 
-Containers come first, and types with a weak test (ext, swap, vfat) last: a volume that was used
-before may still hold an older signature.
+Containers come first, and types with a weak test (ext, swap, vfat) last: a volume may still have
+the signature of an earlier file system.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TABLE: Sequence[FileSystemType] = (
     vfat.TYPE,
 )
 
-#: The type of what has no signature.
+#: The type of a volume without a known signature.
 UNKNOWN = "unknown"
 
 #: Bytes: enough for most signatures at the start of a volume; read at once.
@@ -39,23 +39,23 @@ _BY_NAME: Mapping[str, FileSystemType] = {name: one for one in TABLE for name in
 
 
 def type_of(name: str) -> FileSystemType:
-    """The type that blkid calls *name*; a type without properties when it is not in the table."""
+    """The type with the blkid name *name*; one without properties when it is not in the table."""
     return _BY_NAME.get(name) or FileSystemType((name,))
 
 
 def recognise(blocks: Blocks) -> str:
-    """Blkid's word for what is on *blocks*; :data:`UNKNOWN` when there is no signature."""
+    """The blkid name of the type on *blocks*; :data:`UNKNOWN` when there is no signature."""
     known = _Buffered(blocks)
     return next((name for one in TABLE if (name := one.recognise(known))), UNKNOWN)
 
 
 def names_with_root_of(system: str) -> frozenset[str]:
-    """The types that the root of *system* ("linux", "windows") can be on."""
+    """The names of the types for a root of *system* ("linux", "windows")."""
     return frozenset(name for one in TABLE if one.root_of == system for name in one.names)
 
 
 class _Buffered:
-    """*blocks* with the beginning in memory."""
+    """*blocks* with its first bytes in memory."""
 
     def __init__(self, blocks: Blocks) -> None:
         self.size = blocks.size

@@ -20,7 +20,7 @@ from unclone.images.volumes import IdentifierKind
 if TYPE_CHECKING:
     from unclone.images.blocks import Blocks
 
-# Entries of a directory: their size, the first byte of free ones and of the end, attributes.
+# Directory entries: size, first byte of a free one and of the end; attributes.
 _ENTRY, _FREE, _END = 32, 0xE5, 0x00
 _VOLUME_ID, _DIRECTORY, _LONG_NAME = 0x08, 0x10, 0x0F
 
@@ -37,11 +37,11 @@ def unsettable(blocks: Blocks) -> str:
     found = parse(read_exactly(blocks, 0, fat_boot_sector.SIZE))
     if not found:
         return "there is no FAT file system on it"
-    return "" if found.has_serial else "its boot sector is of a form that has no serial"
+    return "" if found.has_serial else "its boot sector has no serial"
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the serial, to a value of the form ``XXXX-XXXX``."""
+    """Set the serial to a value of the form ``XXXX-XXXX``. Raises EngineError."""
     raw = read_exactly(blocks, 0, fat_boot_sector.SIZE)
     found = parse(raw)
     if not found or not found.has_serial:
@@ -49,7 +49,7 @@ def write(blocks: Blocks, value: str) -> None:
     serial = struct.pack("<I", int(value.replace("-", ""), 16))
     if found.backup:
         there = read_exactly(blocks, found.backup, fat_boot_sector.SIZE)
-        # The copy of this boot sector, and not something else at its place.
+        # Only a copy of this boot sector, not other content at its place.
         if there[510:] == b"\x55\xaa" and there[11:36] == raw[11:36]:
             blocks.write(found.backup + found.serial_offset, serial)
     blocks.write(found.serial_offset, serial)
@@ -95,6 +95,6 @@ TYPE = FileSystemType(
     read=read,
     unsettable=unsettable,
     write=write,
-    # "-a" also takes away the mark of a file system that was not unmounted, which is no damage.
+    # "-a" also clears the dirty flag of a file system that was not unmounted.
     checker=Checker(("fsck.vfat", "-n"), ("fsck.vfat", "-a"), repaired=(0, 1)),
 )

@@ -1,8 +1,8 @@
 """XFS: the UUID is in every superblock and, up to version 4, in the log, so ``xfs_db`` writes it.
 
-On version 5 the UUID that the metadata was made with stays as ``meta_uuid``, which sets the
-incompatible feature of that name (Linux 4.3, GRUB 2.02): rewriting all metadata is what no tool
-does. ``xfs_admin`` skips a file system whose log is not clean and exits 0 all the same.
+On version 5 the first UUID stays in all metadata and in the superblock as ``meta_uuid``, an
+incompatible feature (since Linux 4.3, GRUB 2.02): no tool rewrites all metadata. ``xfs_admin``
+skips a file system whose log is not clean, and exits with 0.
 
 References: XFS Algorithms & Data Structures, 3rd edition, "Superblocks"; Linux
 ``fs/xfs/libxfs/xfs_format.h``; xfsprogs 6.1 ``db/sb.c`` (``uuid_f``), xfs_admin(8);
@@ -56,7 +56,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def commands(blocks: Blocks, target: str, value: str) -> Sequence[Command]:
-    """What sets the UUID of the file system in *target*, whose log is clean."""
+    """The commands that set the UUID of the file system in *target*, whose log is clean."""
     del blocks
     return (Command(("xfs_admin", "-U", value, target)),)
 
@@ -81,6 +81,6 @@ TYPE = FileSystemType(
     commands_need_mount=True,
     # Only a mount replays the log.
     checker=Checker(("xfs_repair", "-n"), mount_first=True),
-    # A copy of it may be attached as well.
+    # A copy with the same UUID may be mounted at the same time.
     mount_options=("nouuid",),
 )

@@ -1,1 +1,1 @@
-"""The image formats: one module reads the header of each; ``table.py`` has them all."""
+"""The image formats: a module for each reads its header; ``table.py`` lists them."""

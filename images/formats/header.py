@@ -1,4 +1,4 @@
-"""What a disk image says about itself, and the tools the header readers share.
+"""The facts in an image header, and the helpers of the header readers.
 
 Every reader works on an open binary file before any QEMU tool sees it: a hostile header can make
 ``qemu-img info`` open other files of the host. Nothing here follows a name found in a header.
@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 
 class Extent(NamedTuple):
-    """A further file that holds an image's data, as its header spells it.
+    """A further file with data of an image, by its name in the header.
 
     ``format`` is RAW for plain data, VMDK for a sparse extent with a header of its own;
     ``size`` is the least number of bytes the file must have.
@@ -49,7 +49,7 @@ class Header:
     virtual_size: int
     #: The unit of allocation; 0 where the format has none (raw, flat extents).
     cluster_size: int = 0
-    #: The flavour: "v2" or "v3" of qcow2, the createType of a VMDK, else "".
+    #: "v2" or "v3" of qcow2, the createType of a VMDK, else "".
     variant: str = ""
     backing: str = ""
     backing_format: str = ""
@@ -62,7 +62,7 @@ class Header:
 
 
 class Source:
-    """An open image file: reads that know the file's name and size."""
+    """An open image file, with its name and size for checks and messages."""
 
     def __init__(self, file: BinaryIO, name: str, format_name: str) -> None:
         self.name = name
@@ -71,13 +71,13 @@ class Source:
         self._format = format_name
 
     def read(self, offset: int, length: int, what: str) -> bytes:
-        """Exactly *length* bytes at *offset*; refuses the file as truncated when it is shorter."""
+        """Exactly *length* bytes at *offset*. Raises RefusedError when the file is shorter."""
         self.require(offset, length, what)
         self._file.seek(offset)
         return self._file.read(length)
 
     def require(self, offset: int, length: int, what: str) -> None:
-        """Refuse the file unless *length* bytes at *offset* lie inside it."""
+        """Raise RefusedError unless the file has *length* bytes at *offset*."""
         if offset + length > self.size:
             raise RefusedError(
                 f"{self.name} is truncated or damaged: its {what} is at byte {offset}, "
@@ -86,14 +86,14 @@ class Source:
             )
 
     def unsound(self, claim: str) -> RefusedError:
-        """The error for a header that claims something impossible."""
+        """The error for an invalid header."""
         return RefusedError(
             f"{self.name} is not a sound {self._format} image: {claim}",
             hint="Copy the image again, or restore it from a backup.",
         )
 
     def unsupported(self, what: str) -> RefusedError:
-        """The error for a header that is sound but asks for something that is not supported."""
+        """The error for a valid header with something that is not supported."""
         return RefusedError(
             f"{self.name} cannot be used: {what}",
             hint="Convert it first: qemu-img convert -O qcow2 IMAGE NEW.qcow2",

@@ -70,7 +70,7 @@ class _Fields(NamedTuple):
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check the header. Raises RefusedError when it is unsound or not supported."""
+    """Read and check the header. Raises RefusedError when it is invalid or not supported."""
     fields = _fields(source)
     _check_limits(source, fields)
     _check_tables(source, fields)
@@ -104,9 +104,9 @@ def require_name(name: bytes, path: Path) -> None:
 
 
 def read_tables(source: Source) -> tuple[int, int, int] | None:
-    """The cluster bits, the offset of the L1 table and the version of a header that was read.
+    """Cluster bits, L1 table offset and version of a header that :func:`read_header` accepts.
 
-    None when clusters are divided further or compressed in other ways than the first one.
+    None with subclusters (extended L2) or another compression type than deflate.
     """
     fields = _fields(source)
     if fields.incompatible_features & (_EXTENDED_L2 | _COMPRESSION):

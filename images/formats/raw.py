@@ -1,4 +1,4 @@
-"""A raw image: no header at all, the file is the disk.
+"""A raw image: it has no header, and the file is the disk.
 
 References: QEMU ``block/raw-format.c``. The virtual size is the file's, rounded up to a sector.
 """
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 
 def read_header(source: Source) -> Header:
-    """The header a raw image does not have."""
+    """The facts about a raw image, which follow from its size."""
     return Header(Format.RAW, virtual_size=-(-source.size // SECTOR) * SECTOR)

@@ -1,4 +1,4 @@
-"""The image formats: how one is recognised, and who reads its header.
+"""The image formats: their magic numbers and header readers.
 
 To add a format, copy one of the files beside this one and add a line to each table here.
 """
@@ -23,7 +23,7 @@ _READERS: Mapping[Format, Callable[[Source], Header]] = {
     Format.VHDX: vhdx.read_header,
 }
 
-#: (offset, bytes, format) of what can be changed.
+#: (offset, bytes, format) of formats that are supported.
 _MAGIC = (
     (0, qcow2.MAGIC, Format.QCOW2),
     (0, vmdk.MAGIC, Format.VMDK),
@@ -33,7 +33,7 @@ _MAGIC = (
     (0, vhdx.MAGIC, Format.VHDX),
 )
 
-#: (offset, bytes, name) of image formats that cannot, so that they are not taken for raw disks.
+#: (offset, bytes, name) of formats that are not, so that they are not taken for raw disks.
 _FOREIGN = (
     (0, b"conectix", "VHD"),
     (0, b"QED\0", "QED"),
@@ -42,17 +42,17 @@ _FOREIGN = (
     (0, b"Bochs Virtual HD Image", "Bochs"),
 )
 
-#: Traces of a disk inside the first 1024 bytes: an MBR signature, a GPT header.
+#: (offset, bytes) of a raw disk: an MBR signature, a GPT header.
 _DISK_MAGIC = ((510, b"\x55\xaa"), (512, b"EFI PART"))
 _HEAD = 1024
 
 
 def detect(file: BinaryIO, *, name: str, suffix: str) -> Format:
-    """The format of *file*, for a person who gave none. *suffix* is its name's (".raw").
+    """The format of *file*, when the user gave none. *suffix* is that of its name (".raw").
 
     The magic decides, and without one the image is raw. A guest can write any magic to the start
-    of its own raw disk and so make the host read other files as its backing file
-    (CVE-2010-3851); a file that looks like both is therefore refused.
+    of its raw disk and so make the host read other files as its backing file (CVE-2010-3851);
+    therefore a file that looks like both is refused. Raises RefusedError.
     """
     head = _head(file)
     for offset, magic, foreign in _FOREIGN:
@@ -81,7 +81,7 @@ def probe(head: bytes) -> Format:
 
 
 def read_header(file: BinaryIO, format: Format, *, name: str) -> Header:  # noqa: A002 (the word)
-    """Read the header of *file* as *format*; *name* is for messages. RefusedError if unsound."""
+    """Read the header of *file* as *format*; *name* is for messages. Raises RefusedError."""
     if format is not Format.RAW and probe(_head(file)) is not format:
         raise RefusedError(
             f"{name} is not a {format} image: it lacks the {format} magic",

@@ -29,11 +29,11 @@ _BLOCK = 1024 * 1024
 _MAX_BLOCKS = 0x3FFF_FFFF
 _NIL = bytes(16)
 _ALLOCATED_OFFSET = 388
-_ZEROS = 0xFFFF_FFFE  # block map entries from here on stand for no block
+_ZEROS = 0xFFFF_FFFE  # block map entries from this value on mean no block
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check the header. Raises RefusedError when it is unsound or not supported."""
+    """Read and check the header. Raises RefusedError when it is invalid or not supported."""
     fields = _HEADER.unpack(source.read(MAGIC_OFFSET, _HEADER.size, "header"))
     magic, version, _, kind, _, _, map_offset, data_offset = fields[:8]
     sector, _, size, block, _, blocks, allocated = fields[11:18]
@@ -62,14 +62,14 @@ def read_header(source: Source) -> Header:
 
 
 def repair(path: Path) -> None:
-    """Make block count and block map agree again after a writer was killed.
+    """Make block count and block map consistent after a writer was killed.
 
-    QEMU's writer puts new blocks down first, and then the count in the header and the map, in no
-    certain order. With a count too low, the next writer would use a block twice; with blocks that
-    are counted and not mapped, ``qemu-img check`` speaks of corruption, and it cannot repair
-    either. Here the count is raised to what is mapped, and each lost block becomes an unused,
-    zeroed part of the disk, so that the content stays the same. The image at *path* has been read
-    by :func:`read_header` and is locked.
+    QEMU writes new blocks first, and then the count in the header and the map, in any order. When
+    the count is too low, the next writer would use a block twice; when blocks are counted and not
+    mapped, ``qemu-img check`` reports corruption. It can repair neither. Here the count is raised
+    to what is mapped, and each block that is not mapped is zeroed and mapped to an unused part of
+    the disk, so that the content stays the same. The image at *path* is locked, and was read by
+    :func:`read_header`. Raises OSError.
     """
     with path.open("r+b") as file:
         file.seek(MAGIC_OFFSET)

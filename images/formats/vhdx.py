@@ -43,7 +43,7 @@ _BLOCKS = range(1024 * 1024, 256 * 1024 * 1024 + 1)
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check the headers. Raises RefusedError when they are not sound."""
+    """Read and check the headers. Raises RefusedError when they are invalid or not supported."""
     if source.read(0, len(MAGIC), "file identifier") != MAGIC:
         raise source.unsound("it does not begin with the VHDX identifier")
     log_in_use = _log_in_use(source)

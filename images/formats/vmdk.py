@@ -57,7 +57,7 @@ _STREAM = "it is a streamOptimized (compressed) VMDK"
 
 
 def read_header(source: Source) -> Header:
-    """Read and cross-check a sparse file or a descriptor. Raises RefusedError as the others."""
+    """Read and check the header of a sparse file, or a descriptor. Raises RefusedError."""
     start = source.read(0, min(source.size, len(DESCRIPTOR)), "header")
     if start.startswith(MAGIC_ESX):
         raise source.unsupported("it is a sparse VMDK of an old ESX")

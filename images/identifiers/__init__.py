@@ -1,5 +1,5 @@
-"""Identifiers that live on devices: one module per kind, for every engine.
+"""Identifiers on devices: one module for each kind, for all engines.
 
-File systems have theirs in ``images/file_systems/``; here are those of containers (LUKS, LVM, MD).
-:mod:`.devices` answers for all devices of a guest together.
+Those of file systems are in ``images/file_systems/``; here are those of containers (LUKS, LVM, MD)
+and of btrfs devices. :mod:`.devices` is about all devices of a guest together.
 """

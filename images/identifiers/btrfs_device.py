@@ -1,8 +1,8 @@
 """The UUID of the device that a btrfs is on, which blkid calls ``UUID_SUB``. No tool sets it.
 
-It is in every superblock, in the chunk tree (in the item of the device, and in every stripe), and
-in the chunks that a superblock has a copy of. Each block has a checksum. The chunk tree is small: a
-leaf of 16 KiB describes about a hundred gigabytes.
+It is in every superblock, in the chunk tree (in the device item, and in every stripe), and in the
+system chunks that are copied into the superblocks. Each block has a checksum. The chunk tree is
+small: a leaf of 16 KiB describes about a hundred gigabytes.
 
 References: Linux ``include/uapi/linux/btrfs_tree.h`` (``btrfs_super_block``, ``btrfs_header``,
 ``btrfs_dev_item``, ``btrfs_chunk``, ``btrfs_stripe``), ``fs/btrfs/volumes.c`` (``read_one_chunk``
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 _SUPERBLOCKS = (0x10000, 0x4000000, 0x4000000000)
 _SUPERBLOCK_SIZE = 4096
 _CHECKSUM_SIZE = 32
-# In the superblock.
+# Offsets in the superblock.
 _CHUNK_ROOT, _NODE_SIZE, _ARRAY_SIZE, _CHECKSUM_TYPE, _DEVICE, _ARRAY = 88, 148, 160, 196, 201, 811
 _ARRAY_LIMIT = 2048
-# In a header, in the item of a device, in a chunk and in a stripe.
+# Offsets and sizes in a node header, a device item, a chunk and a stripe.
 _BYTE_NUMBER, _ITEMS, _LEVEL, _HEADER = 48, 96, 100, 101
 _UUID_IN_DEVICE = 66
 _CHUNK, _STRIPES_IN_CHUNK, _STRIPE, _UUID_IN_STRIPE = 48, 44, 32, 16
 _KEY, _ITEM, _POINTER = 17, 25, 33
 _DEVICE_KEY, _CHUNK_KEY = 216, 228
-#: Profiles whose stripes are whole copies on one device: single, and DUP.
+#: Profile bits; without one (single), and with DUP, each stripe is a whole copy.
 _PROFILES, _DUP = 0x7F8, 1 << 5
 #: Levels of the tree; nodes of it, which describe some hundred terabytes; bytes of one.
 _LEVELS, _MOST, _NODE_SIZES = 8, 4000, {4096 << n for n in range(5)}
@@ -54,7 +54,7 @@ _CHECKSUMS: dict[int, Callable[[bytes], bytes]] = {
 class _Chunk(NamedTuple):
     start: int
     length: int
-    places: tuple[int, ...]  # of each copy on the device, bytes
+    places: tuple[int, ...]  # byte offset of each copy on the device
 
     def holds(self, logical: int) -> bool:
         return self.start <= logical < self.start + self.length
@@ -68,7 +68,7 @@ def read(blocks: Blocks) -> str:
 
 
 def unsettable(blocks: Blocks) -> str:
-    """Why the UUID has to stay; "" when it can be set. Only reads."""
+    """Why the UUID has to stay; "" when it can be set."""
     if why := btrfs.unsettable(blocks):
         return why
     if btrfs.devices(blocks) != 1:
@@ -81,7 +81,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the UUID. Raises EngineError, before anything is written, for what is not understood."""
+    """Set the UUID. Raises EngineError, with nothing written, for an unsupported tree."""
     for offset, content in _changed(blocks, uuid.UUID(value).bytes):
         blocks.write(offset, content)
 
@@ -170,7 +170,7 @@ class _Change(NamedTuple):
 
 
 def _chunks_in_array(raw: bytes) -> Iterator[int]:
-    """Where each chunk is in the superblock *raw*."""
+    """The offset of each system chunk in the superblock *raw*."""
     at, end = _ARRAY, _ARRAY + min(number(raw, _ARRAY_SIZE, "<I"), _ARRAY_LIMIT)
     while at + _KEY + _CHUNK <= end:
         stripes = number(raw, at + _KEY + _STRIPES_IN_CHUNK, "<H")
@@ -190,7 +190,7 @@ def _chunk(raw: bytes, at: int) -> _Chunk:
 def _node(
     blocks: Blocks, chunks: list[_Chunk], logical: int, size: int, change: _Change
 ) -> tuple[bytes, list[int]]:
-    """The node at *logical*, and where it is on the device, each copy."""
+    """The node at the address *logical*, and the byte offset of each copy on the device."""
     chunk = next((chunk for chunk in chunks if chunk.holds(logical)), None)
     places = [place + logical - chunk.start for place in chunk.places] if chunk else []
     copies = {read_exactly(blocks, place, size) for place in places}

@@ -1,4 +1,4 @@
-"""The containers among the file system types: what is inside has a device of its own."""
+"""The types that are containers: their content is a device of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MD_MAGIC = struct.pack("<I", 0xA92B4EFC)
 
 
 def _detect_md(blocks: Blocks) -> str:
-    """Superblocks of the versions 0.90 and 1.0 are near the end."""
+    """Look for superblocks of the versions 0.90 and 1.0, which are near the end."""
     for offset in ((blocks.size & ~0xFFFF) - 0x10000, (blocks.size & ~0xFFF) - 0x2000):
         if offset > 0 and read_exactly(blocks, offset, 4) == _MD_MAGIC:
             return MD.names[0]
@@ -40,8 +40,7 @@ LUKS = FileSystemType(
     write=luks.write,
 )
 
-#: Whether its identifiers can be set, and how, depends on all members of the group: see
-#: :mod:`.lvm_devices`.
+#: Whether its identifiers can be set depends on all members of the group: see :mod:`.lvm_devices`.
 LVM = FileSystemType(
     ("LVM2_member",),
     tuple(Signature(offset, b"LVM2 001") for offset in (0x18, 0x218, 0x418, 0x618)),

@@ -1,7 +1,7 @@
-"""The identifiers of the devices of a guest, and what devices share.
+"""The identifiers of all devices of a guest, also those that devices share.
 
-An array, a volume group and a btrfs on several devices are one thing with one identifier: it is
-settable only when all of them are there, and set on all of them.
+An array, a volume group and a btrfs on several devices have one identifier: it can be set only when
+all devices are present, and is set on all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LVM_KINDS = {IdentifierKind.LVM_PV_UUID, IdentifierKind.LVM_VG_UUID}
 
 _BTRFS = "btrfs"
 
-#: Kinds that belong to partition tables, which engines look after themselves.
+#: Kinds in partition tables, which the engines read and write themselves.
 TABLE_KINDS = frozenset(
     {IdentifierKind.PARTITION_GUID, IdentifierKind.DISK_GUID, IdentifierKind.MBR_DISK_ID}
 )
@@ -72,7 +72,7 @@ def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:
 
 
 def has(identifier: Identifier, devices: Sequence[BlockDevice]) -> bool:
-    """Whether a device has it already: it may have been set where it is shared."""
+    """Whether the device has *identifier* already, perhaps because it is shared."""
     if identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
         with closing(find(identifier.device, devices).open()) as blocks:
             return btrfs_device.read(blocks) == identifier.value.lower()
@@ -86,14 +86,14 @@ def has(identifier: Identifier, devices: Sequence[BlockDevice]) -> bool:
 
 
 def is_bytes(identifier: Identifier, devices: Sequence[BlockDevice]) -> bool:
-    """Whether :func:`write` sets it, rather than :func:`commands`."""
+    """Whether :func:`write` sets *identifier*, not :func:`commands`."""
     if identifier.kind in _LVM_KINDS or identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
         return True
     return type_of(find(identifier.device, devices).type).write is not None
 
 
 def write(identifier: Identifier, devices: Sequence[BlockDevice]) -> None:
-    """Set what is a few bytes in headers, on all devices that share it."""
+    """Write *identifier* to all devices that share it. Raises EngineError."""
     if identifier.kind in _LVM_KINDS:
         from unclone.images.identifiers import lvm_devices  # noqa: PLC0415 (only some guests have it)
 
@@ -106,14 +106,14 @@ def write(identifier: Identifier, devices: Sequence[BlockDevice]) -> None:
         return
     write_one = type_of(device.type).write
     if write_one is None:
-        raise EngineError(f"{printable(device.name)}: it takes a tool to set its {identifier.kind}")
+        raise EngineError(f"{printable(device.name)}: only a tool sets its {identifier.kind}")
     for member in sharing(device, devices):
         with closing(member.open()) as blocks:
             write_one(blocks, identifier.value)
 
 
 def commands(device: BlockDevice, target: str, value: str) -> Sequence[Command]:
-    """What sets the UUID of the file system on *device*, which the tools know as *target*."""
+    """The commands that set the UUID of the file system on *device*, a file named *target*."""
     kind = type_of(device.type)
     if kind.commands is None:
         raise EngineError(f"{printable(device.name)}: no tool sets the UUID of '{kind.names[0]}'")
@@ -122,7 +122,7 @@ def commands(device: BlockDevice, target: str, value: str) -> Sequence[Command]:
 
 
 def sharing(device: BlockDevice, devices: Sequence[BlockDevice]) -> Sequence[BlockDevice]:
-    """The members of the array or btrfs that *device* is one of; else just *device*."""
+    """All members of the array or btrfs of *device*; else only *device*."""
     if not type_of(device.type).spans_devices:
         return [device]
     mine = read(device)

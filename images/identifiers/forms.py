@@ -1,4 +1,4 @@
-"""How the value of each kind of identifier is spelled."""
+"""The spelling of each kind of identifier."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHERS = {
 
 
 def require_form(identifier: Identifier) -> None:
-    """Raise EngineError unless the value is spelled as its kind is (see IdentifierKind)."""
+    """Raise EngineError unless the value has the form of its kind (see IdentifierKind)."""
     if not re.fullmatch(_OTHERS.get(identifier.kind, _UUID), identifier.value):
         raise EngineError(
             f"{printable(identifier.device)}: '{printable(identifier.value)}' is not an "

@@ -1,6 +1,6 @@
 """LUKS1 and LUKS2: the UUID is text in the header; LUKS2 has two headers with checksums.
 
-Neither the key nor anything that is derived from it depends on the UUID.
+No key is derived from the UUID.
 
 References: "LUKS On-Disk Format Specification" 1.2.3, "LUKS2 On-Disk Format Specification" 1.1.1,
 2.1 and 2.4; cryptsetup 2.6 ``lib/luks2/luks2_disk_metadata.c``.
@@ -60,7 +60,7 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the UUID, in both headers of LUKS2."""
+    """Set the UUID, in both headers of LUKS2. Raises EngineError."""
     if why := unsettable(blocks):
         raise EngineError(why)
     raw = read_exactly(blocks, 0, 512)
@@ -100,7 +100,7 @@ def _algorithm(header: bytes | bytearray) -> str:
 
 
 def _requirement(area: bytes) -> str:
-    """What must be finished before anything but the newest cryptsetup may touch it."""
+    """Why the requirements in the JSON *area* forbid a change; "" when they do not."""
     try:
         config = json.loads(area.split(b"\0")[0])["config"]
         mandatory = config.get("requirements", {}).get("mandatory", [])
@@ -108,5 +108,7 @@ def _requirement(area: bytes) -> str:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "its LUKS2 header is damaged"
     if any("reencrypt" in name for name in named):
-        return f"it is being encrypted anew ({printable(', '.join(named))}); finish that first"
+        return (
+            f"its reencryption is not finished ({printable(', '.join(named))}); finish that first"
+        )
     return ""

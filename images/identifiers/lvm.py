@@ -1,14 +1,13 @@
 """LVM2: UUIDs of physical volumes and volume groups, in headers and in the metadata text.
 
-A physical volume has its UUID in its label. The text that describes the group names every member
-by its UUID and stands in the metadata areas of all members; LVM's own tools only make random
-UUIDs, and want the group to be inactive. What is written here has the same length as what was
-there, so that nothing moves; volumes that are active are not disturbed, because the kernel knows
-nothing of UUIDs.
+A physical volume has its UUID in its label. The metadata text of the group names every member by
+its UUID and is in the metadata areas of all members. LVM's tools set only random UUIDs, and need
+the group to be inactive. Here a UUID is replaced by one of the same length, so that nothing moves;
+active volumes are not disturbed, because the kernel does not use these UUIDs.
 
 References: LVM2 2.03 ``lib/label/label.h`` (``struct label_header``), ``lib/format_text/layout.h``
 (``pv_header``, ``mda_header``, ``raw_locn``), ``lib/format_text/format-text.c`` (the area is a
-ring that begins after its header), ``lib/misc/crc.c``.
+ring buffer after its header), ``lib/misc/crc.c``.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ if TYPE_CHECKING:
 _SECTOR = 512
 _LABEL_SECTORS = 4
 _AREA_MAGIC = b"\x20LVM2\x20x[5A%r0N*>"
-_HEADER = 512  # bytes of a metadata area before its ring
+_HEADER = 512  # bytes of a metadata area before its ring buffer
 _LOCATION = struct.Struct("<QQII")
 _FIRST_LOCATION = 40
-#: LVM's CRC32 starts from here and is not inverted.
+#: The start value of LVM's CRC-32, which is not inverted.
 _CRC_START = 0xF597A6CF
 #: Bytes; an area is 1 MiB by default, and its text a few KiB for each logical volume.
 _AREA_LIMIT, _TEXT_LIMIT = 64 << 20, 16 << 20
-#: As the label has room for; a longer list is damage.
+#: Areas in one list of the label; further ones are ignored.
 _MANY_AREAS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A metadata area: ``text`` is the one in force, at ``offset`` from the start of the area."""
+    """A metadata area: ``text`` is the current one, ``offset`` bytes from the area's start."""
 
     start: int
     size: int
@@ -57,7 +56,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class PhysicalVolume:
-    """What one device holds; ``group`` is None without metadata (it may be on other members)."""
+    """One physical volume; ``group`` is None without metadata, which other members may have."""
 
     uuid: str
     label: int  # bytes from the start of the device
@@ -68,14 +67,14 @@ class PhysicalVolume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeGroup:
-    """A group, its UUID, and the devices that are its members and are there."""
+    """A group, its UUID, and the devices of those members that are present."""
 
     name: str
     uuid: str
     members: tuple[str, ...]
     #: Why its identifiers have to stay; "" when they can be set.
     unsettable: str
-    #: Its snapshots: what each is one of.
+    #: The names of its snapshots, and of their origins.
     snapshots: Mapping[str, str]
 
 
@@ -112,7 +111,7 @@ def unsettable(volumes: Mapping[str, PhysicalVolume], device: str) -> str:
 
 
 def set_physical_volume(devices: Mapping[str, Blocks], device: str, value: str) -> None:
-    """Set the UUID of the physical volume *device*, one of all those in *devices*."""
+    """Set the UUID of the physical volume *device*, one of *devices*. Raises EngineError."""
     volumes = _volumes(devices)
     if why := unsettable(volumes, device):
         raise EngineError(why)
@@ -126,7 +125,7 @@ def set_physical_volume(devices: Mapping[str, Blocks], device: str, value: str) 
 
 
 def set_volume_group(devices: Mapping[str, Blocks], name: str, value: str) -> None:
-    """Set the UUID of the volume group *name*, whose members are among *devices*."""
+    """Set the UUID of the volume group *name* on its members. Raises EngineError."""
     volumes = _volumes(devices)
     found = [group for group in groups(volumes) if group.name == name]
     if len(found) != 1:
@@ -173,7 +172,7 @@ def _physical_volume(blocks: Blocks, sector: bytes, label: int) -> PhysicalVolum
 
 
 def _areas(sector: bytes, at: int) -> Sequence[tuple[int, int]]:
-    """Offset and size of the metadata areas: the second list, each ends with an offset of 0."""
+    """Offset and size of the metadata areas: the second list; lists end with an offset of 0."""
     lists: list[list[tuple[int, int]]] = [[]]
     while at + 16 <= _SECTOR and len(lists) <= 2 and len(lists[-1]) < _MANY_AREAS:
         start, size = struct.unpack_from("<QQ", sector, at)
@@ -231,12 +230,12 @@ def _why_not(group: Group, members: Sequence[str], volumes: Mapping[str, Physica
 
 # -- writing -------------------------------------------------------------------------------
 def _replace(blocks: Blocks, volume: PhysicalVolume, old: str, new: str) -> None:
-    """Replace *old* in every area: in the text in force, and in what is left of earlier ones."""
+    """Replace *old* in every area: in the current text, and in the rest of earlier ones."""
     for area in volume.areas:
         length = area.size - _HEADER
         ring = blocks.read(area.start + _HEADER, length)
         turn = area.offset - _HEADER
-        turned = ring[turn:] + ring[:turn]  # so that the text in force does not wrap around
+        turned = ring[turn:] + ring[:turn]  # so that the current text does not wrap around
         changed = turned.replace(old.encode("ascii"), new.encode("ascii"))
         back = length - turn
         after = changed[back:] + changed[:back]
@@ -259,7 +258,7 @@ def _write_label(blocks: Blocks, volume: PhysicalVolume, value: str) -> None:
 
 
 def _differences(before: bytes, after: bytes, step: int = 4096) -> Sequence[tuple[int, int]]:
-    """Where they differ, as neighbouring steps together."""
+    """Start and end of the areas that differ, in units of *step* bytes."""
     spans: list[tuple[int, int]] = []
     for start in range(0, len(before), step):
         if before[start : start + step] != after[start : start + step]:
@@ -276,7 +275,7 @@ def _crc(raw: bytes | bytearray) -> int:
 
 
 def _spelled(raw: str) -> str:
-    """32 characters as LVM groups them: 6-4-4-4-4-4-6; "" when they are not of its alphabet."""
+    """32 characters grouped as 6-4-4-4-4-4-6; "" for characters that LVM does not use."""
     if not re.fullmatch(r"[0-9A-Za-z!#]{32}", raw):
         return ""
     ends = (0, 6, 10, 14, 18, 22, 26, 32)

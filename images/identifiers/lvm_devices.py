@@ -1,4 +1,4 @@
-"""Volume groups among the devices of a guest: :mod:`.lvm` needs all their members at once."""
+"""Volume groups on the devices of a guest: :mod:`.lvm` needs all members at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def volume_groups(devices: Sequence[BlockDevice]) -> Sequence[Identifier]:
 
 
 def snapshots(devices: Sequence[BlockDevice]) -> Mapping[str, str]:
-    """The logical volumes that are snapshots, and what each is one of, as ``/dev/GROUP/VOLUME``."""
+    """The logical volumes that are snapshots, and their origins, as ``/dev/GROUP/VOLUME``."""
     return {
         f"/dev/{group.name}/{name}": f"/dev/{group.name}/{origin}"
         for group in lvm.groups(_physical_volumes(devices))
@@ -48,7 +48,7 @@ def unsettable(identifier: Identifier, devices: Sequence[BlockDevice]) -> str:
 
 
 def write(identifier: Identifier, devices: Sequence[BlockDevice]) -> None:
-    """Set the UUID of a physical volume or of a group."""
+    """Set the UUID of a physical volume or of a group. Raises EngineError."""
     with ExitStack() as stack:
         members = [device for device in devices if device.type in LVM.names]
         opened = {d.name: stack.enter_context(closing(d.open())) for d in members}

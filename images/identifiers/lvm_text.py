@@ -36,7 +36,7 @@ class Group:
     is_exported: bool
     #: The one host that may open the group (lvmsystemid(7)); "" when any may.
     system_id: str = ""
-    #: Its snapshots, classic and thin: what each is one of.
+    #: The names of its snapshots, classic and thin, and of their origins.
     snapshots: Mapping[str, str] = field(default_factory=dict)
 
 

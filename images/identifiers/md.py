@@ -1,10 +1,10 @@
 """Linux software RAID (MD): the UUID of the array is in the superblock of every member.
 
-A write-intent bitmap repeats it. Arrays whose other structures are sealed with it (a journal
-device, a partial parity log) or that several hosts share are left alone.
+A write-intent bitmap repeats it. It is not set on arrays with other structures that depend on it (a
+journal device, a partial parity log), or that several hosts share.
 
-A running array writes its superblocks again and again, with the UUID it was assembled with: it has
-to be stopped for the change.
+A running array keeps writing its superblocks, with the UUID it was assembled with: it has to be
+stopped for the change.
 
 References: Linux ``include/uapi/linux/raid/md_p.h`` (superblocks 0.90 and 1.x, features),
 ``drivers/md/md-bitmap.h`` (``bitmap_super_t``), ``drivers/md/md.c`` (``super_90_load``,
@@ -33,10 +33,10 @@ _SIZE = 4096
 _UUID_1, _BITMAP_OFFSET, _CHECKSUM_1, _MEMBERS = 16, 96, 216, 220
 _HAS_BITMAP, _RESHAPES, _HAS_JOURNAL, _HAS_PPL = 0x1, 0x4, 0x200, 0x800 | 0x400
 _CLUSTERED = 0x100
-# Superblock 0.90: the words of the UUID, that of the state, that of the checksum; a flag.
+# Superblock 0.90: indices of the words of UUID, state and checksum; a flag in the state.
 _UUID_0, _STATE_0, _CHECKSUM_0 = (5, 13, 14, 15), 33, 38
 _BITMAP_PRESENT = 1 << 8
-_RESHAPING_0 = 91  # minor version while that lasts
+_RESHAPING_0 = 91  # the minor version during a reshape
 
 
 class _Superblock(NamedTuple):
@@ -46,14 +46,14 @@ class _Superblock(NamedTuple):
 
     @property
     def uuid(self) -> bytes:
-        """In the order in which it is spelled."""
+        """The UUID in the order in which it is spelled."""
         if self.old:
             return b"".join(struct.pack(">I", _word(self.raw, n)) for n in _UUID_0)
         return self.raw[_UUID_1 : _UUID_1 + 16]
 
     @property
     def bitmap(self) -> int:
-        """Where the bitmap is; 0 when there is none."""
+        """The byte offset of the bitmap; 0 when there is none."""
         if self.old:
             return self.start + _SIZE if _word(self.raw, _STATE_0) & _BITMAP_PRESENT else 0
         if number(self.raw, 8, "<I") & _HAS_BITMAP:
@@ -61,7 +61,7 @@ class _Superblock(NamedTuple):
         return 0
 
     def with_uuid(self, value: bytes) -> bytes:
-        """The same with another UUID and the checksum that goes with it."""
+        """The superblock with the UUID *value* and a new checksum."""
         raw = bytearray(self.raw)
         if self.old:
             for place, word in zip(_UUID_0, struct.unpack(">4I", value), strict=True):
@@ -92,8 +92,8 @@ def unsettable(blocks: Blocks) -> str:
         return "it is being reshaped; finish that first" if reshapes else ""
     features = number(found.raw, 8, "<I")
     for mask, why in (
-        (_HAS_JOURNAL, "it has a journal device, whose content is sealed with the UUID"),
-        (_HAS_PPL, "it has a partial parity log, which is sealed with the UUID"),
+        (_HAS_JOURNAL, "it has a journal device, whose checksums start from the UUID"),
+        (_HAS_PPL, "it has a partial parity log, whose checksums start from the UUID"),
         (_CLUSTERED, "it is shared by a cluster"),
         (_RESHAPES, "it is being reshaped; finish that first"),
     ):
@@ -103,13 +103,13 @@ def unsettable(blocks: Blocks) -> str:
 
 
 def write(blocks: Blocks, value: str) -> None:
-    """Set the UUID on one member of an array that does not run."""
+    """Set the UUID on one member of an array that does not run. Raises EngineError."""
     found = _superblock(blocks)
     if found is None or unsettable(blocks):
         raise EngineError(unsettable(blocks))
     plain = bytes.fromhex(value.replace(":", ""))
     if found.bitmap and read_exactly(blocks, found.bitmap, 4) == _BITMAP_MAGIC:
-        # The bitmap has it in the byte order of the superblock.
+        # The bitmap has the UUID in the byte order of the superblock.
         there = b"".join(struct.pack("<I", word) for word in struct.unpack(">4I", plain))
         blocks.write(found.bitmap + _BITMAP_UUID, there if found.old else plain)
     used = found.with_uuid(plain)
@@ -121,7 +121,7 @@ def _superblock(blocks: Blocks) -> _Superblock | None:
 
 
 def _superblocks(blocks: Blocks) -> Iterator[_Superblock]:
-    """Those with a good checksum: versions 1.2, 1.1, 1.0, 0.90."""
+    """The superblocks with a correct checksum, of versions 1.2, 1.1, 1.0, 0.90."""
     sectors = blocks.size // 512
     for start in (4096, 0, ((sectors - 16) & ~7) * 512):
         raw = read_exactly(blocks, start, _SIZE) if start >= 0 else b""

@@ -195,7 +195,7 @@ def test_luks2_that_is_being_encrypted_anew_is_left_alone(tmp_path: Path) -> Non
     volumes = open_direct(image)
     try:
         (luks,) = volumes.identifiers()
-        assert "it is being encrypted anew (online-reencrypt" in volumes.unsettable(luks)
+        assert "its reencryption is not finished (online-reencrypt" in volumes.unsettable(luks)
     finally:
         volumes.close()
 
