@@ -1,4 +1,4 @@
-"""File system checks: ``e2fsck`` for ext, our own reading for FAT.
+"""File system checks: ``e2fsck`` for ext, our own code for FAT.
 
 References: e2fsck(8) "EXIT CODE"; Microsoft "FAT: General Overview of On-Disk Format" 1.03.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.devices import Device
 
-    #: Gives the content of a device as a file.
+    #: Provides the content of a device as a file.
     AsFile = Callable[[Device], AbstractContextManager[Path]]
 
 #: Seconds; large file systems on slow disks take long.
@@ -36,18 +36,18 @@ _ANY = tuple(range(256))
 
 
 def check(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
-    """Check the unmounted file system on *device*; with *repair* replay and fix it first."""
+    """As :meth:`unclone.images.volumes.Volumes.check`. Raises EngineError."""
     if device.content.ext is not None:
         return _check_ext(device, as_file, repair=repair)
     if device.content.type == "vfat":
         return _check_fat(device)
-    if device.type == UNKNOWN:  # the caller knows of one
+    if device.type == UNKNOWN:  # the caller has seen a file system
         return _result(device, CheckState.DAMAGED, "there is no file system any more")
     return _result(device, CheckState.NOT_CHECKED, "no checker")
 
 
 class Checks:
-    """The checks of one guest that go on, and a process that waits for the next one."""
+    """The running checks of one guest, and a process that waits for the next check."""
 
     def __init__(self, as_file: AsFile) -> None:
         self._as_file = as_file
@@ -55,12 +55,12 @@ class Checks:
         self._waiting: Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Something will be checked, and to start takes its time."""
+        """Start the process for the next check ahead."""
         if self._waiting is None:
             self._waiting = start(CHECKER)
 
     def begin(self, device: Device) -> Callable[[], CheckResult]:
-        """Begin to check the ext file system on *device*; call what is returned for the result."""
+        """Begin to check the ext file system on *device*; the function returned waits for it."""
         self.prepare()
         assert self._waiting is not None  # noqa: S101  (just prepared)
         self._running.append(_Check(device, self._as_file, self._waiting))
@@ -77,14 +77,14 @@ class Checks:
 
 
 class _Check:
-    """A check of the ext file system on *device* that goes on; nothing is changed.
+    """A running check of the ext file system on *device*; nothing is changed.
 
-    It is of a copy without the contents of files (``checker``): when that is sound,
-    so is the file system.
+    A copy without the contents of files is checked (``checker``): when it is clean, the file system
+    is clean.
     """
 
     def __init__(self, device: Device, as_file: AsFile, checker: Popen[bytes]) -> None:
-        """Have *checker*, which waits for it, begin."""
+        """Send the device to *checker*, which waits for it."""
         self._device = device
         self._as_file = as_file
         self._process = checker
@@ -100,7 +100,7 @@ class _Check:
             raise EngineError("the file system check did not start") from error
 
     def result(self) -> CheckResult:
-        """Its result, when it has one."""
+        """Wait for the result. Raises EngineError."""
         try:
             output, _ = self._process.communicate(timeout=_LIMIT)
         except subprocess.TimeoutExpired:
@@ -112,7 +112,7 @@ class _Check:
         if is_kill(self._process.returncode):
             raise killed("e2fsck")
         if self._process.returncode:
-            with self._as_file(self._device) as file:  # everything, for the whole output
+            with self._as_file(self._device) as file:  # with all content, for the complete output
                 return _examined(self._device, file)
         return _result(self._device, CheckState.CLEAN, _condensed(self._device, output))
 
@@ -136,7 +136,7 @@ def replay(device: Device, as_file: AsFile) -> None:
 def _check_ext(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
     assert device.content.ext is not None  # noqa: S101
     if not device.content.ext.needs_check:
-        # A look changes nothing, and mostly it is enough.
+        # A check that changes nothing is usually enough.
         look = _Check(device, as_file, start(CHECKER)).result()
         if look.state is CheckState.CLEAN or not repair:
             return look
@@ -176,7 +176,7 @@ def _run(file: Path, checker: Sequence[str]) -> CompletedProcess[bytes]:
 def _condensed(device: Device, output: bytes, file: Path | None = None) -> str:
     """The last lines of a checker's output, without its banner.
 
-    The copy that was checked, *file* or one without a name, is called *device* there.
+    The name of the copy that was checked is replaced by that of *device*.
     """
     text = output.decode("utf-8", "replace")
     text = re.sub(r"/proc/self/fd/\d+", device.name, text)

@@ -1,8 +1,8 @@
 """The disks of a guest while it is open.
 
-What is written goes to scratch files in a private folder. At the end each overlay is written from
-them, in one go. Nothing is flushed to the host's disk meanwhile: the transaction makes the overlay
-durable when it is complete, and discards it otherwise.
+Writes go to scratch files in a private folder. At the end each overlay is written from them, in one
+pass. Nothing is flushed to the host's disk meanwhile: the transaction makes the complete overlay
+durable, or discards it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PIECE = 1024 * 1024
 
 
 class Disks:
-    """*drives*, in the same order. With *scratch* they stay as they are."""
+    """*drives*, in the same order. With *scratch* they are not changed."""
 
     def __init__(self, drives: Sequence[Drive], *, scratch: bool) -> None:
         """Raises EngineError."""
@@ -106,7 +106,7 @@ class Disks:
         self.drop()
 
     def require_alive(self) -> None:
-        """Raise KilledError when something else has killed a program that shows a disk."""
+        """Raise KilledError when another process has killed a server of a disk."""
         for drive in self._drives:
             drive.require_alive()
 
@@ -122,7 +122,7 @@ class Disks:
 
 
 class _Drive:
-    """One drive: where it is read, and what becomes of what is written to it."""
+    """One drive: where it is read, and where writes to it go."""
 
     def __init__(self, drive: Drive, folder: Path, number: int, *, scratch: bool) -> None:
         self._path, self._folder, self._number = drive.name, folder, number
@@ -162,7 +162,7 @@ class _Drive:
             self._write_out()
 
     def require_alive(self) -> None:
-        """Raise KilledError when something else has killed the program that shows the image."""
+        """Raise KilledError when another process has killed the server of the image."""
         if self._server is not None:
             self._server.require_alive()
 
@@ -261,7 +261,7 @@ def _write_back(copy: Path, device: Device) -> None:
 
 
 def _copy_over(source: Path, target: Path) -> None:
-    """The same file *target* gets the content of *source*."""
+    """Replace the content of the file *target*, in place, by that of *source*."""
     with source.open("rb") as new, _emptied(target) as file:
         shutil.copyfileobj(new, file, _PIECE)
 

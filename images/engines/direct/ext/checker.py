@@ -1,4 +1,4 @@
-"""Becomes ``e2fsck -fn``, on a copy of the file system without the contents of its files.
+"""Runs ``e2fsck -fn`` on a copy of the file system without the contents of its files.
 
 The copy is small, and made in runs of blocks. What was not copied is zeros in the copy, which are
 no valid structure: if e2fsck reads such a part, it reports an error, and the engine has a copy of
@@ -33,10 +33,9 @@ _LIMIT = 64 * 1024 * 1024
 
 
 def main() -> None:
-    """Become e2fsck, on the copy that is made; end with status :data:`NO_COPY` where none can be.
+    """Execute e2fsck on a copy; exit with status :data:`NO_COPY` when none can be made.
 
-    Standard input has the disk's place and the offset of the file system, marshalled; it may come
-    late.
+    Standard input has the place of the disk and the offset of the file system, marshalled.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     place, offset = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 (our own)

@@ -143,7 +143,7 @@ class Inode:
             self._stamp(0x90, 0x94, now)
 
     def set_deleted(self) -> None:
-        """Mark it as gone, as the kernel leaves an inode it has freed."""
+        """Mark it as deleted, as the kernel does with an inode that it frees."""
         self.links = 0
         self._put("=I", 0x14, clock.now_ns() // 10**9 & 0xFFFFFFFF)
         self.touch()

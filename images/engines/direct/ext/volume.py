@@ -182,7 +182,7 @@ class Volume:
             call("link", self._fs, directory, name, inode.number, kind)
 
     def unlink(self, directory: int, name: bytes) -> None:
-        """Take the entry *name* out of *directory*; the inode itself is left alone."""
+        """Remove the entry *name* from *directory*; the inode is not changed."""
         call("unlink", self._fs, directory, name, 0, 0)
 
     def make_directory(self, parent: int, number: int) -> None:
@@ -194,7 +194,7 @@ class Volume:
         call("symlink", self._fs, parent, number, None, target)
 
     def set_parent(self, directory: int, parent: int) -> None:
-        """Let the ``..`` of *directory* mean *parent*."""
+        """Set the entry ``..`` of *directory* to *parent*."""
 
         def visit(_number: int, _kind: int, name: bytes, entry: int) -> int:
             if name != b"..":

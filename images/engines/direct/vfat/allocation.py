@@ -38,7 +38,7 @@ class Allocation:
     def chain(self, first: int, limit: int | None = None) -> list[int]:
         """The clusters from *first* on, at most *limit*.
 
-        Raises ``OSError(EIO)`` when they do not end well.
+        Raises ``OSError(EIO)`` when the chain is invalid.
         """
         found: list[int] = []
         cluster = first
@@ -115,13 +115,13 @@ class Allocation:
         return found
 
     def free(self, first: int) -> None:
-        """Give back the chain from *first* on."""
+        """Free the chain from *first* on."""
         clusters = self.chain(first)
         self._set(dict.fromkeys(clusters, 0))
         self._count(len(clusters))
 
     def end(self, last: int, rest: int) -> None:
-        """End a chain after *last*, and give back what follows it, from *rest* on."""
+        """End a chain after *last*, and free the rest, from *rest* on."""
         self.free(rest)
         self._set({last: self._mask})
 

@@ -48,11 +48,11 @@ class FatFileSystem:
         self._fat = Allocation(volume, boot)
 
     def close(self) -> None:
-        """Nothing is held back: every change is written as it is made."""
+        """Close the volume; all changes have been written already."""
         self._volume.close()
 
     def drop(self) -> None:
-        """Let go of the file."""
+        """Close the volume."""
         self._volume.close()
 
     # -- reading ---------------------------------------------------------------------------
@@ -318,7 +318,7 @@ class FatFileSystem:
         directory.add(made)
 
     def _enter_new(self, directory: Directory, name: str, raw: bytes, first: int) -> None:
-        """Enter something new; its clusters are given back when that fails."""
+        """Add a new entry; its clusters are freed when that fails."""
         try:
             self._enter(directory, name, raw)
         except OSError:
