@@ -27,12 +27,10 @@ from unclone.images.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-
 #: How the names of hypervisors and NBD servers begin (15 bytes, proc_pid_comm(5)).
 _MACHINE = re.compile(
     "qemu-(?!img|io)|kvm|nbd|cloud-hyperviso|firecracker|crosvm|VBox|VirtualBox|vmware-vmx|bhyve|libkrun"
 )
-
 
 # linux/loop.h: struct loop_info64 begins with the device and the inode of the file.
 _LOOP_GET_STATUS64 = 0x4C05

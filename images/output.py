@@ -158,13 +158,9 @@ def _target(path: Path) -> Path:
 
 
 def _require_other(target: Path, image: Image) -> None:
-    if not target.exists():
-        return
-    found = target.stat()
-    for layer in image.chain:
-        for path in layer.files:
-            if os.path.samestat(found, path.stat()):
-                raise UsageError(
-                    f"the output {shown(target)} is the image itself, or a file it depends on",
-                    hint="Leave out --output to change the image in place.",
-                )
+    files = (*image.files, *image.backing_files)
+    if target.exists() and any(target.samefile(path) for path in files):
+        raise UsageError(
+            f"the output {shown(target)} is the image itself, or a file it depends on",
+            hint="Leave out --output to change the image in place.",
+        )

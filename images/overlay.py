@@ -112,7 +112,7 @@ def dependents(image: Path) -> Iterator[Path]:
                 found = (path.resolve().parent / name).stat()
             except (OSError, ValueError):
                 continue
-            if (found.st_dev, found.st_ino) == (target.st_dev, target.st_ino):
+            if os.path.samestat(found, target):
                 yield path
                 break
 

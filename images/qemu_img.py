@@ -155,11 +155,7 @@ def convert(
 
 def over(overlay: Path, image: Image, *, locked: bool) -> dict[str, Any]:
     """The BlockdevOptions of *overlay*, whose lock is held, with *image* as backing file."""
-    return {
-        "driver": "qcow2",
-        "file": file_node(overlay, locked=True),
-        "backing": blockdev(image, locked=locked),
-    }
+    return {**_alone(overlay), "backing": blockdev(image, locked=locked)}
 
 
 def _alone(overlay: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ all devices are present, and is set on all of them.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.table import type_of
@@ -25,10 +25,21 @@ _LVM_KINDS = {IdentifierKind.LVM_PV_UUID, IdentifierKind.LVM_VG_UUID}
 
 _BTRFS = "btrfs"
 
+#: Why an identifier of :data:`TABLE_KINDS` cannot be set.
+NO_TABLE = "there is no partition table that holds it"
+
 #: Kinds in partition tables, which the engines read and write themselves.
 TABLE_KINDS = frozenset(
     {IdentifierKind.PARTITION_GUID, IdentifierKind.DISK_GUID, IdentifierKind.MBR_DISK_ID}
 )
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_N = TypeVar("_N", bound=_Named)
 
 
 def volume_groups(devices: Sequence[BlockDevice]) -> Sequence[Identifier]:
@@ -129,7 +140,7 @@ def sharing(device: BlockDevice, devices: Sequence[BlockDevice]) -> Sequence[Blo
     return [d for d in devices if d.type == device.type and read(d) == mine]
 
 
-def find(name: str, devices: Sequence[BlockDevice]) -> BlockDevice:
+def find(name: str, devices: Sequence[_N]) -> _N:
     """The device called *name*. Raises EngineError when there is none."""
     for device in devices:
         if device.name == name:

@@ -43,8 +43,8 @@ def read_identifiers(devices: Sequence[Device]) -> Sequence[Identifier]:
 def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
     """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     if identifier.kind in identified.TABLE_KINDS:
-        device = _device(identifier, devices)
-        return "" if identifier.kind in {i.kind for i in _of(device)} else _NO_TABLE
+        device = identified.find(identifier.device, devices)
+        return "" if identifier.kind in {i.kind for i in _of(device)} else identified.NO_TABLE
     if why := identified.unsettable(identifier, devices):
         return why
     for device in devices:
@@ -70,11 +70,11 @@ def set_identifier(
     if why := unsettable(identifier, devices):
         raise EngineError(f"{printable(identifier.device)}: {identifier.kind} not set: {why}")
     if identifier.kind in identified.TABLE_KINDS:
-        _set_in_table(_device(identifier, devices), identifier)
+        _set_in_table(identified.find(identifier.device, devices), identifier)
     elif identified.is_bytes(identifier, devices):
         identified.write(identifier, devices)
     else:
-        _set_with_tools(_device(identifier, devices), identifier.value, as_file)
+        _set_with_tools(identified.find(identifier.device, devices), identifier.value, as_file)
 
 
 def keep_checksum_seeds(devices: Sequence[Device]) -> None:
@@ -103,16 +103,6 @@ def _of(device: Device) -> Iterator[Identifier]:
         gpt = device.table.kind == "gpt"
         kind = IdentifierKind.DISK_GUID if gpt else IdentifierKind.MBR_DISK_ID
         yield Identifier(kind, device.name, device.table.id)
-
-
-_NO_TABLE = "there is no partition table that holds it"
-
-
-def _device(identifier: Identifier, devices: Sequence[Device]) -> Device:
-    for device in devices:
-        if device.name == identifier.device:
-            return device
-    raise EngineError(f"the guest has no device {printable(identifier.device)}")
 
 
 # -- setting -------------------------------------------------------------------------------

@@ -39,7 +39,6 @@ _LIMIT = 3600.0
 _MESSAGE = 2 << 20
 
 _MOUNT_POINT = "/run/unclone-identifiers"
-_NO_TABLE = "there is no partition table that holds it"
 
 
 def read_identifiers(appliance: Appliance, devices: Sequence[Device]) -> Sequence[Identifier]:
@@ -56,8 +55,8 @@ def volume_snapshots(appliance: Appliance, devices: Sequence[Device]) -> Mapping
 def unsettable(appliance: Appliance, identifier: Identifier, devices: Sequence[Device]) -> str:
     """As :meth:`unclone.images.volumes.Volumes.unsettable`."""
     if identifier.kind in identified.TABLE_KINDS:
-        kinds = {i.kind for i in _of(_device(identifier, devices))}
-        return "" if identifier.kind in kinds else _NO_TABLE
+        kinds = {i.kind for i in _of(identified.find(identifier.device, devices))}
+        return "" if identifier.kind in kinds else identified.NO_TABLE
     return identified.unsettable(identifier, _seen(appliance, devices))
 
 
@@ -74,7 +73,7 @@ def set_identifier(appliance: Appliance, identifier: Identifier, devices: Sequen
     if why := unsettable(appliance, identifier, devices):
         raise EngineError(f"{printable(identifier.device)}: {identifier.kind} not set: {why}")
     if identifier.kind in identified.TABLE_KINDS:
-        _set_in_table(appliance, _device(identifier, devices), identifier, devices)
+        _set_in_table(appliance, identified.find(identifier.device, devices), identifier, devices)
     elif identifier.kind is IdentifierKind.MD_UUID:
         members = identified.sharing(identified.find(identifier.device, seen), seen)
         names = {member.name for member in members}
@@ -83,9 +82,9 @@ def set_identifier(appliance: Appliance, identifier: Identifier, devices: Sequen
     elif identified.is_bytes(identifier, seen):
         identified.write(identifier, seen)
         if identifier.kind is IdentifierKind.BTRFS_DEVICE_UUID:
-            _scan(appliance, _device(identifier, devices))
+            _scan(appliance, identified.find(identifier.device, devices))
     else:
-        _set_with_tools(appliance, _device(identifier, devices), identifier.value)
+        _set_with_tools(appliance, identified.find(identifier.device, devices), identifier.value)
 
 
 def _of(device: Device) -> Iterator[Identifier]:
@@ -109,13 +108,6 @@ def _array(uuid: str) -> str:
     """An MD UUID as mdadm spells it, four groups of eight digits, from the spelling of blkid."""
     digits = uuid.replace("-", "")
     return ":".join(digits[n : n + 8] for n in range(0, 32, 8))
-
-
-def _device(identifier: Identifier, devices: Sequence[Device]) -> Device:
-    for device in devices:
-        if device.name == identifier.device:
-            return device
-    raise EngineError(f"the guest has no device {printable(identifier.device)}")
 
 
 # -- setting -------------------------------------------------------------------------------
