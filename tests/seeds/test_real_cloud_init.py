@@ -192,7 +192,7 @@ CONFIGS = [
     b"#cloud-config\nusers: [{name: a, lock_passwd: true}]\n",
     b"#cloud-config\nusers: [{name: a, lock_passwd: perhaps}]\n",
     b"#cloud-config\npackages: [vim, [git, '1']]\n",
-    b"#cloud-config\npackages: [{}]\n",
+    b"#cloud-config\npackages: [[[]]]\n",
     b"#cloud-config\nntp: {enabled: 3}\n",
     b"#cloud-config\ngrowpart: {mode: sideways}\n",
     b"#cloud-config\nmounts: [[sdb, /mnt]]\n",
