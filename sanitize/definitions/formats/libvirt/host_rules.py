@@ -1,6 +1,6 @@
 """What a libvirt domain holds on its host beside disks, cards and consoles. See rules.py.
 
-References: libvirt "Domain XML format" (formatdomain.rst, 9.0 to 11.9) and domaincommon.rng;
+References: libvirt "Domain XML format" (formatdomain.rst) and domaincommon.rng;
 "Snapshot XML format" (formatsnapshot.rst).
 """
 

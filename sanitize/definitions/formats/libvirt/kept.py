@@ -1,6 +1,6 @@
 """Places of a libvirt domain that are called as identities are, and stay without a word.
 
-References: domaincommon.rng of libvirt 9.0.0 and 11.9.0.
+References: domaincommon.rng of libvirt 9.0.0.
 """
 
 from __future__ import annotations
