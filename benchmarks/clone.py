@@ -22,12 +22,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.guests import debian
 from tests.support import readback
 from unclone.images.qcow2_overlay import Overlay
 from unclone.sanitize.stamps.stamp import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNCLONE = Path(sys.executable).with_name("unclone")
 PROCESSES = 4
@@ -92,32 +95,27 @@ class Bench:
         document = json.loads(record.read_text())
         (stamp,) = [Stamp.from_json(each) for each in document["stamps"]]
         overlay = Overlay(self.folder / document["images"][0], "qcow2", stamp.size, {*stamp.blocks})
-        folder = self.folder / "disks"
-        folder.mkdir()
         draw = random.Random(1)
-        began, used = time.monotonic(), _used()
-        for number in range(count):
+
+        def write(path: Path) -> None:
             values = {key: _like(value, draw) for key, value in stamp.values.items()}
             content = stamp.stamped(values)
-            overlay.write(folder / f"{number}.qcow2", content)
-            assert overlay.holds(folder / f"{number}.qcow2", content)
-        os.sync()
-        found = {
-            "disks": count,
-            "seconds": round(time.monotonic() - began, 2),
-            "processor seconds": round(_used() - used, 2),
-            "bytes each": _room(folder) // count,
-        }
-        shutil.rmtree(folder)
-        return found
+            overlay.write(path, content)
+            assert overlay.holds(path, content)
+
+        return self._disks(count, write)
 
     def qemu_img(self, count: int) -> dict[str, Any]:
         """An empty overlay each, with its own process, as one would without a tool."""
-        folder = self.folder / "created"
+        return self._disks(count, lambda path: _create(path, self.golden))
+
+    def _disks(self, count: int, write: Callable[[Path], None]) -> dict[str, Any]:
+        """*count* disks by *write*, with one flush: seconds, room."""
+        folder = self.folder / "disks"
         folder.mkdir()
         began, used = time.monotonic(), _used()
         for number in range(count):
-            _create(folder / f"{number}.qcow2", self.golden)
+            write(folder / f"{number}.qcow2")
         os.sync()
         found = {
             "disks": count,
