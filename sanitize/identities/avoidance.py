@@ -49,7 +49,9 @@ class Avoided(NamedTuple):
     cut: tuple[Path, ...] = ()
 
     def has(self, kind: str, value: str) -> bool:
-        """Whether *value* of *kind* (mac, uuid) is among them."""
+        """Whether *value* of *kind* (mac, uuid, or an instance-id with a UUID) is among them."""
+        if kind == "instance-id":
+            return value.removeprefix("iid-") in self.uuids
         return value in (self.macs if kind == "mac" else self.uuids if kind == "uuid" else ())
 
 

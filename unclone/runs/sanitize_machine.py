@@ -103,6 +103,22 @@ def own_disks(definition: Definition) -> list[Disk]:
     ]
 
 
+def matched(definition: Definition, given: Sequence[Path]) -> list[Disk]:
+    """The disk of *definition* that each of *given* is; there are as many.
+
+    By its path; what is at no path of the definition is taken in the definition's order.
+    """
+    own = own_disks(definition)
+    folder = definition.source.path.parent
+    places = {(folder / disk.path).resolve(): disk for disk in own}
+    found = [places.get(path.resolve()) for path in given]
+    named = [disk for disk in found if disk is not None]
+    if len(places) != len(own) or len({id(disk) for disk in named}) != len(named):
+        return own
+    others = iter([disk for disk in own if all(disk is not each for each in named)])
+    return [disk or next(others) for disk in found]
+
+
 def disk_serials(fields: Iterable[PlannedField]) -> dict[str, str]:
     """Serial numbers and World Wide Names of disks that change, old to new."""
     return {
@@ -123,6 +139,7 @@ def _moves(request: Request, wanted: defining.Request, definition: Definition) -
             "the first as IMAGE, each other with --add-disk.",
         )
     results = request.outputs or given
+    own = matched(definition, given)
     folder = definition.source.path.parent
     moves = dict(wanted.disks)
     moving = {f.value for f in definition.fields if f.rule.treatment is Treatment.MOVE}

@@ -9,7 +9,7 @@ from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.order import Mode
-from unclone.runs.sanitize_machine import own_disks
+from unclone.runs.sanitize_machine import matched
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.firmware_variables import uefi_variables
 from unclone.sanitize.definitions.rule import FieldKind
@@ -50,9 +50,9 @@ def definition_request(
     if golden.definition is None or order.definition is None:
         return None
     definition = golden.definition
+    disks = matched(definition, [disk.path for disk in order.request.disks])
     moves = {
-        disk.path: str(path / name)
-        for disk, name in zip(own_disks(definition), disk_names(order), strict=True)
+        disk.path: str(path / name) for disk, name in zip(disks, disk_names(order), strict=True)
     }
     stores = variable_stores(definition)
     moves |= {old: str(path / new) for old, new in stores.items()}
