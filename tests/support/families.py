@@ -23,6 +23,9 @@ UUID = "11111111-2222-3333-4444-555555555555"
 
 Tree = dict[str, str | bytes | None]
 
+#: An archive of no members: its trailer (cpio(5), "new ASCII format").
+EMPTY_INITRD = b"070701" + b"%08x" * 13 % (*[0] * 4, 1, *[0] * 6, 11, 0) + b"TRAILER!!!\0\0\0\0"
+
 
 def grubenv(**variables: str) -> str:
     """A block as grub-editenv writes it: 1024 bytes."""
@@ -77,7 +80,7 @@ EL9: Tree = {
         f"options {EL9_OPTIONS}\n"
     ),
     f"/boot/vmlinuz-0-rescue-{OLD}": b"MZ\0rescue",
-    f"/boot/initramfs-0-rescue-{OLD}.img": b"070701\0",
+    f"/boot/initramfs-0-rescue-{OLD}.img": EMPTY_INITRD,
     f"/boot/.vmlinuz-0-rescue-{OLD}.hmac": f"c0ffee  vmlinuz-0-rescue-{OLD}\n",
     "/boot/vmlinuz-5.14.0-284.30.1.el9_2.x86_64": b"MZ\0",
     "/boot/grub2/grub.cfg": "insmod blscfg\nblscfg\n",
@@ -127,7 +130,7 @@ ARCH: Tree = {
         f"linux      /{OLD}/6.12.1-arch1/linux\ninitrd     /{OLD}/6.12.1-arch1/initrd\n"
     ),
     f"/boot/{OLD}/6.12.1-arch1/linux": b"MZ\0",
-    f"/boot/{OLD}/6.12.1-arch1/initrd": b"070701",
+    f"/boot/{OLD}/6.12.1-arch1/initrd": EMPTY_INITRD,
     "/boot/loader/loader.conf": f"timeout 3\r\ndefault {OLD}-*\r\n",
     "/boot/loader/entries.srel": "type1\n",
     "/boot/loader/entries/by-hand.conf": (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.families import FAMILIES
+from tests.support.families import FAMILIES, OLD
 from tests.support.identified import IdentifiedVolumes, identified_guest, olds
 from tests.support.tree import plant
 from unclone.cli.render.inspection import show_inspection
@@ -91,6 +91,10 @@ def _no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = {
     **{name: (tree, Options()) for name, tree in FAMILIES.items()},
+    "arch-damaged-initrd": (
+        {**FAMILIES["arch"], f"/boot/{OLD}/6.12.1-arch1/initrd": b"070701"},
+        Options(),
+    ),
     "debian-12-used": ({**FAMILIES["debian-12"], **USED}, Options()),
     "debian-12-golden": ({**FAMILIES["debian-12"], **USED}, Options(profile=Profile.GOLDEN)),
     "debian-12-kept": (

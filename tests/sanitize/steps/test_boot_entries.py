@@ -15,6 +15,7 @@ from tests.support.families import (
     EL8_UEFI,
     EL9,
     EL9_OPTIONS,
+    EMPTY_INITRD,
     OLD,
     OTHER,
     UUID,
@@ -72,7 +73,7 @@ def el9_after(token: str) -> dict[str, object]:
             f"options {EL9_OPTIONS}\n"
         ),
         f"/boot/vmlinuz-0-rescue-{token}": "MZ\0rescue",
-        f"/boot/initramfs-0-rescue-{token}.img": "070701\0",
+        f"/boot/initramfs-0-rescue-{token}.img": EMPTY_INITRD.decode(),
         f"/boot/.vmlinuz-0-rescue-{token}.hmac": f"c0ffee  vmlinuz-0-rescue-{token}\n",
         "/boot/grub2/grubenv": grubenv(saved_entry=f"{token}-{kernel}", boot_success="1"),
     }
@@ -117,7 +118,7 @@ def arch_after(token: str, machine_id_line: str) -> dict[str, object]:
             f"linux      /{token}/6.12.1-arch1/linux\ninitrd     /{token}/6.12.1-arch1/initrd\n"
         ),
         f"/boot/{token}/6.12.1-arch1/linux": "MZ\0",
-        f"/boot/{token}/6.12.1-arch1/initrd": "070701",
+        f"/boot/{token}/6.12.1-arch1/initrd": EMPTY_INITRD.decode(),
         "/boot/loader/loader.conf": f"timeout 3\r\ndefault {token}-*\r\n",
     }
 
