@@ -22,7 +22,7 @@ help: ## This list
 demo: venv ## Build a real Debian guest, copy it twice, sanitise both, show the difference
 	@$(BIN)/python -m examples.demo.demo
 
-test: venv ## Every test: real guests, real boots (about half an hour without KVM)
+test: venv ## Every test: real guests, real boots (about an hour)
 	@$(PYTEST) -p tests.support.distribution -n auto --dist loadfile --no-loadscope-reorder
 
 test-fast: venv ## The tests that start no virtual machine and are not slow, on all processors
