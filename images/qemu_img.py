@@ -153,6 +153,13 @@ def convert(
     )
 
 
+def first_sector(overlay: Path, image: Image, output: Path) -> bytes:
+    """The first 512 bytes of *overlay* with its backing chain; *output* is written for it."""
+    name = qemu_name(over(overlay, image, locked=False))
+    process.run(["qemu-img", "dd", "-O", "raw", "bs=512", "count=1", f"if={name}", f"of={output}"])
+    return output.read_bytes()
+
+
 def over(overlay: Path, image: Image, *, locked: bool) -> dict[str, Any]:
     """The BlockdevOptions of *overlay*, whose lock is held, with *image* as backing file."""
     return {**_alone(overlay), "backing": blockdev(image, locked=locked)}

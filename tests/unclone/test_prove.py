@@ -211,6 +211,13 @@ def test_an_init_that_cannot_report_is_refused(tmp_path: Path) -> None:
     assert "init system (runit) cannot be made to report" in found.result["error"]["message"]
 
 
+def test_a_disk_without_a_boot_loader_is_refused(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path / "web-01.raw", [Part("ext4", TREE, uuid=ROOT)], table="dos")
+    found = prove(disk)
+    assert found.done.returncode == 4
+    assert "has no boot loader" in found.result["error"]["message"]
+
+
 def test_an_image_in_use_is_left_alone(tmp_path: Path) -> None:
     disk = make(tmp_path / "web-01.raw")
     with ImageLock() as lock:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: Seconds that one boot may take, with KVM and without.
 LIMITS = {True: 300.0, False: 1800.0}
 
+#: Bytes of the first sector that a BIOS runs, before the disk identifier of an MBR.
+_BOOT_CODE = 440
 _ELF, _X86 = b"\x7fELF", {3, 62}  # e_machine of i386 and x86-64
 
 
@@ -175,8 +177,21 @@ def _machine(order: Order, transaction: Transaction, described: Described) -> Ma
         qemu_img.over(overlay, image, locked=False)
         for overlay, image in zip(transaction.overlays, transaction.images, strict=True)
     ]
+    if firmware is None:
+        _require_boot_code(transaction, folder)
     kvm = acceleration(hypervisor=PROGRAM).kvm
     return Machine(described.hardware, disks, kvm, firmware, order.seed)
+
+
+def _require_boot_code(transaction: Transaction, folder: Path) -> None:
+    """Refuse a disk that a BIOS would start and then hang on: it ends in no message."""
+    first = transaction.overlays[0], transaction.images[0]
+    if not any(qemu_img.first_sector(*first, folder / "scratch-sector")[:_BOOT_CODE]):
+        raise RefusedError(
+            f"{shown(first[1].path)} has no boot loader: its first sector has no code, and no EFI "
+            "system partition has a program to start",
+            hint="The boot disk is the first IMAGE.",
+        )
 
 
 def _boot(prepared: _Prepared, order: Order, timer: PhaseTimer, *, last: bool) -> Boot:
