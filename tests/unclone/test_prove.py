@@ -182,8 +182,9 @@ def test_what_people_read_fits_and_says_it_all(
     assert "Linux version 6.1\n" in (tmp_path / "console").read_text()
 
 
-def test_emergency_mode_is_not_booted(tmp_path: Path) -> None:
-    said = [SAID[0], "state maintenance", *SAID[2:], "failed srv.mount"]
+@pytest.mark.parametrize("state", ["maintenance", "initializing"])
+def test_emergency_mode_is_not_booted(tmp_path: Path, state: str) -> None:
+    said = [SAID[0], f"state {state}", *SAID[2:], "failed srv.mount"]
     found = prove(make(tmp_path / "web-01.raw", said))
     assert found.result["status"] == "not-booted"
     assert set(found.differences) == {"state", "unit srv.mount"}

@@ -52,8 +52,8 @@ def compare(expected: Expected, said: GuestReport) -> Iterator[Difference]:
     if said.first("state") == "maintenance":
         yield Difference("state", "running", "emergency or rescue mode")
     elif said.first("state") not in {"running", "degraded"}:
-        jobs = [line.split()[1:2] for line in said.values.get("job", ())]
-        names = ", ".join(name for job in jobs for name in job)
+        jobs = [line.split() for line in said.values.get("job", ())]
+        names = ", ".join(job[1] for job in jobs if job[-1:] == ["running"] and len(job) > 2)
         yield Difference("state", "running", f"still starting: {names or 'no job is named'}")
 
 

@@ -60,9 +60,10 @@ class Proof:
 
     @property
     def booted(self) -> bool:
-        """Whether every boot came to its end: in emergency mode none does."""
+        """Whether every boot came as far as its services: in emergency mode none does."""
         return all(
-            boot.said is not None and boot.said.first("state") != "maintenance"
+            boot.said is not None
+            and boot.said.first("state") not in {"maintenance", "initializing"}
             for boot in self.boots
         )
 

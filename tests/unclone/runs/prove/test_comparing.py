@@ -63,7 +63,10 @@ IN_A_GROUP = ("file-system-uuid", "/dev/vg/a", OTHER)
         ),
         (
             {},
-            {"state": "starting", "job": "12 slow.service start running"},
+            {
+                "state": "starting",
+                "job": ["12 slow.service start running", "13 a.target start waiting"],
+            },
             {"state": "still starting: slow.service"},
         ),
     ],
