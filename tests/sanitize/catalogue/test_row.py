@@ -349,6 +349,13 @@ def test_only_a_kubeconfig_is_a_credential(tmp_path: Path, content: str, removed
     assert "/var/lib/kubelet/pki/x.pem" in changed
 
 
+@pytest.mark.parametrize("name", ["kube-apiserver.yaml", "kube-apiserver-pod.yaml"])
+def test_a_control_plane_is_no_worker(tmp_path: Path, name: str) -> None:
+    (step,) = [step for step in load() if step.info.id == "kubelet-node"]
+    plant(tmp_path, {f"/etc/kubernetes/manifests/{name}": "", "/var/lib/kubelet/pki/x.pem": "x"})
+    assert step.plan(context(guest_at(tmp_path))).changes == ()
+
+
 def test_what_no_pattern_of_containing_matches_needs_to_hold_nothing(tmp_path: Path) -> None:
     plant(tmp_path, {"/a/x": "1", "/a/y": "2", "/a/z": "3"})
     of = row("remove", "/a/*", containing=(("/a/x", "1"), ("/a/[xy]", "[13]")))

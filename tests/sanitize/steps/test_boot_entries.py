@@ -256,6 +256,15 @@ def test_the_id_kernel_install_wrote_into_machine_info(
 
 
 @pytest.mark.parametrize(
+    ("mode", "after"), [("auto", "layout=bls\n"), (NEW, f"layout=bls\nMACHINE_ID={NEW}\n")]
+)
+def test_the_id_that_kernel_install_is_told(tmp_path: Path, mode: str, after: str) -> None:
+    told = {"/etc/kernel/install.conf": f"layout=bls\nMACHINE_ID={OLD}\n"}
+    changed, _ = run_on(tmp_path, {**ARCH, **told}, mode)
+    assert changed["/etc/kernel/install.conf"] == after
+
+
+@pytest.mark.parametrize(
     "options",
     [Options(disable=frozenset({"machine-id"})), Options(machine_id=OLD)],
     ids=["machine-id disabled", "the same id again"],

@@ -331,3 +331,8 @@ def test_unknown_modes_are_usage_errors(tmp_path: Path, mode: str) -> None:
 def test_an_image_that_asks_for_a_first_boot_keeps_asking(tmp_path: Path) -> None:
     tree: Tree = {**systemd(252), ETC: "uninitialized\n", DBUS: f"{OLD}\n"}
     assert done_to(tmp_path, tree, "auto") == {DBUS: None}
+
+
+def test_an_empty_file_beside_an_old_id_of_dbus(tmp_path: Path) -> None:
+    tree: Tree = {**systemd(252), ETC: "", DBUS: f"{OLD}\n"}
+    assert done_to(tmp_path, tree, "empty") == {DBUS: None}
