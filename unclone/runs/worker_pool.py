@@ -91,11 +91,13 @@ class _Pool(Generic[R]):
         self._retries: list[tuple[int, CompletedRun[R]]] = []
         self._workers: list[Worker] = []
         self._stopping = False
+        #: The signals that came.
+        self._signals: list[int] = []
         self._done: dict[int, CompletedRun[R]] = {}
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> Sequence[CompletedRun[R]]:
-        with _interrupts() as interrupted, self._selector:
+        with _interrupts() as self._signals, self._selector:
             try:
                 while self._workers or (not self._stopping and (self._pending or self._retries)):
                     if not self._stopping:
@@ -103,22 +105,19 @@ class _Pool(Generic[R]):
                     for key, _ in self._selector.select(_TICK):
                         self._receive(key.data)
                     self._listener.tick()
-                    if interrupted and not self._stopping:
+                    if self._signals and not self._stopping:
                         self._stopping = True
-                        self._interrupt_workers(interrupted[0])
+                        self._interrupt_workers(self._signals[0])
             except BaseException:
                 self._interrupt_workers(signal.SIGINT)
                 raise
             for number, done in self._retries:
                 self._conclude(number, done)
-            if (
-                interrupted
-                and self._pending
-                and not any(d.interrupted for d in self._done.values())
-            ):
+            told = any(done.interrupted for done in self._done.values())
+            if self._signals and self._pending and not told:
                 # Those that ran are done: the first that was not begun tells of the signal.
                 image = self._tasks[self._pending[0]].image
-                error = failures.InterruptedRun(image, Outcome.UNCHANGED, interrupted[0])
+                error = failures.InterruptedRun(image, Outcome.UNCHANGED, self._signals[0])
                 self._conclude(self._pending[0], CompletedRun(image, error=error))
         return [self._done[number] for number in sorted(self._done)]
 
@@ -185,7 +184,7 @@ class _Pool(Generic[R]):
 
     def _go_on(self, worker: Worker, *, interrupted: bool) -> None:
         """Give *worker* another task, if there is one that it may do."""
-        if interrupted or self._stopping or not self._pending or worker.has_vm:
+        if interrupted or self._signals or not self._pending or worker.has_vm:
             worker.dismiss()  # its virtual machine counts until it has ended
             return
         worker.give(self._pending.pop(0))
