@@ -1,6 +1,6 @@
 """Places of a libvirt domain that are called as identities are, and stay without a word.
 
-References: domaincommon.rng of libvirt 9.0.0.
+References: domaincommon.rng of libvirt 9.0.0 and 11.3.0.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ KEPT = (
         (
             *("cpu", "cputune", "numatune", "iothreadids", "vcpus", "features", "idmap"),
             *("devices/audio/@id", "devices/*/audio/@id", "devices/interface/vlan/tag/@id"),
+            "devices/*/driver/iothreads",
         ),
     ),
     Kept(
