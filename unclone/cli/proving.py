@@ -77,6 +77,8 @@ def prove_each(
     ctx: click.Context, orders: Mapping[int, Callable[[], Order]], progress: Progress
 ) -> Proofs:
     """Prove what the runs with these numbers made, one after the other."""
+    if not orders:
+        return {}
     from unclone.runs.prove.run import prove  # noqa: PLC0415 (only needed here)
 
     done: dict[int, CompletedRun[Proof]] = {}
@@ -100,6 +102,8 @@ def with_proof(result: dict[str, Any], proof: CompletedRun[Proof] | None) -> dic
 
 def show_proofs(proofs: Proofs, *, verbose: bool) -> None:
     """Print them."""
+    if not proofs:
+        return  # after Ctrl-C nothing may be loaded: see `_show` of `sanitize`
     from unclone.cli.render.page import Page  # noqa: PLC0415 (of no use to --json)
     from unclone.cli.render.proof import show_proof  # noqa: PLC0415 (likewise)
 

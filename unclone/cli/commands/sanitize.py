@@ -192,6 +192,8 @@ def _prove(
     progress: Progress,
 ) -> Proofs:
     """Prove what *runs* made; those that failed, and what was not changed, are left out."""
+    if not any(each.result for each in runs):
+        return {}  # after Ctrl-C nothing may be loaded: see `_show`
     from unclone.runs.prove.orders import of_report  # noqa: PLC0415 (not for --help)
     from unclone.sanitize.report import Report  # noqa: PLC0415 (likewise)
 
