@@ -132,6 +132,7 @@ def test_a_loop_is_refused(tmp_path: Path) -> None:
         read_chain(tmp_path / "a.qcow2")
 
 
+@pytest.mark.slow
 def test_a_chain_has_an_end(tmp_path: Path) -> None:
     for number in range(MAX_DEPTH + 2):
         overlay_on(tmp_path / f"{number}.qcow2", f"{number + 1}.qcow2")

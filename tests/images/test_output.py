@@ -263,6 +263,7 @@ with ToOutput([Disk(Path(sys.argv[1]))], [Path(sys.argv[2])]) as transaction:
 POINTS = {"claim": claim_path, "overlay": output_overlay_path, "partial": partial_path}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["recover", "again"])
 @pytest.mark.parametrize("point", slow_but({"partial"}, POINTS))
 def test_a_killed_run_leaves_no_output_and_can_be_cleared(

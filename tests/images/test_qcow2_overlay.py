@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "numbers"),
     [

@@ -135,6 +135,7 @@ def test_the_directory_may_have_moved(tmp_path: Path) -> None:
     assert is_new(tmp_path / "after" / "disk.qcow2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [0, 1, 2])
 def test_a_run_is_finished_from_any_of_its_disks(tmp_path: Path, asked: int) -> None:
     images = three(tmp_path)
@@ -166,6 +167,7 @@ def test_a_pointer_to_a_run_that_does_not_know_the_disk_is_nothing(tmp_path: Pat
     assert recover(images[0]).action is Action.FINISHED
 
 
+@pytest.mark.slow
 def test_a_disk_of_the_run_that_is_in_use_stops_all(tmp_path: Path) -> None:
     images = three(tmp_path)
     before = digests(images)

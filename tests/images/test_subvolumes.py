@@ -83,6 +83,7 @@ def test_a_snapshot_of_var_is_looked_into_as_var(forest: ForestVolumes) -> None:
     assert inspect(forest).other_systems == (OtherSystem("/dev/sda5", "old", found),)
 
 
+@pytest.mark.slow
 def test_what_is_beyond_the_thousandth_subvolume_is_named(forest: ForestVolumes) -> None:
     forest.listed = (ROOT_OF, *(Subvolume(f"s/{n}", f"9{n}", "1") for n in range(1001)))
     forest.add(BTRFS, subvolume("@"))

@@ -107,6 +107,7 @@ def test_commit_into_a_vmdk_of_very_many_extents(tmp_path: Path) -> None:
     assert holds(image, NEW, 399 * 1024 * MIB, MIB, "vmdk")
 
 
+@pytest.mark.slow
 def test_several_disks_are_committed_together(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     first = make(tmp_path / "disk.qcow2")

@@ -65,6 +65,7 @@ def extracted(image: Path, kind: Format, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", slow_but([Format.ISO], Format))
 def test_cloud_init_reads_every_kind_of_seed(tmp_path: Path, kind: Format) -> None:
     machine = Machine(
@@ -107,6 +108,7 @@ def test_cloud_init_reads_every_kind_of_seed(tmp_path: Path, kind: Format) -> No
     assert (config["preserve_hostname"], config["ssh_deletekeys"]) == (False, True)
 
 
+@pytest.mark.slow
 def test_user_data_wins_over_what_the_seed_sets_right(tmp_path: Path) -> None:
     mine = Part("mine.yaml", b"#cloud-config\nssh_deletekeys: false\n")
     seed = Seed.for_machine(Machine(hostname="web-01"), user_data=[mine])
@@ -124,6 +126,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 def test_cloud_init_takes_the_parts_apart(tmp_path: Path) -> None:
     machine = Machine(hostname="web-01", run=("second",), ssh_keys=(KEY,))
     seed = Seed.for_machine(machine, user_data=PARTS)
@@ -138,6 +141,7 @@ def test_cloud_init_takes_the_parts_apart(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_later_of_two_configs_replaces(tmp_path: Path) -> None:
     """What the check ``parts-overlap`` warns of is what happens."""
     parts = [Part("a", b"#cloud-config\nruncmd: [a]\n"), Part("b", b"#cloud-config\nruncmd: [b]\n")]
@@ -152,6 +156,7 @@ IGNORED = {"no-header", "header-spelling", "dashes-before-header", "byte-order-m
 IGNORED_FAST = {"no header", "a byte order mark"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mistake",
     [
@@ -200,6 +205,7 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", slow_but(CONFIGS[1:3], CONFIGS), ids=lambda c: c[14:].decode().strip()
 )
@@ -240,6 +246,7 @@ def test_the_schema_command_accepts_everything_we_write(tmp_path: Path) -> None:
 # -- its network renderers -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", slow_but([2], [1, 2]))
 @pytest.mark.parametrize(
     ("renderer", "distro"),

@@ -78,6 +78,7 @@ def test_the_example_of_the_definitions_works(tmp_path: Path) -> None:
     assert "52:54:00:12:34:56" not in written
 
 
+@pytest.mark.slow
 def test_the_image_is_told_by_text_or_path(image: Path) -> None:
     found = unclone.inspect(str(image), profile="golden")
     assert found.image == str(image)

@@ -168,6 +168,7 @@ def test_a_mac_address_in_a_definition_and_in_another_machines_seed(tmp_path: Pa
     assert kinds(found) == {"mac-address": [MAC]}
 
 
+@pytest.mark.slow
 def test_definitions_in_libvirts_folder_are_read_with_their_disks(
     images: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -186,6 +187,7 @@ def test_definitions_in_libvirts_folder_are_read_with_their_disks(
     assert found["ignored_files"] == 1
 
 
+@pytest.mark.slow
 def test_a_disk_that_two_machines_write_to_is_shared(
     images: tuple[Path, Path], tmp_path: Path
 ) -> None:

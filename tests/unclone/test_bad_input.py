@@ -299,6 +299,7 @@ def test_names_with_newlines_quotes_and_bytes_that_are_not_text(folder: Path) ->
     assert content(image, "/etc/machine-id") == b""
 
 
+@pytest.mark.slow
 def test_a_guest_without_free_space(folder: Path) -> None:
     tree = {**ROOT, "/var/lib/systemd/random-seed": os.urandom(512), "/big": os.urandom(17 * MIB)}
     image = make_disk(folder / "disk.raw", [Part("ext4", tree=tree)])

@@ -52,6 +52,7 @@ def complaints(image: Path) -> str:
     return (done.stdout + done.stderr).decode() if done.returncode else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -134,6 +135,7 @@ def test_hostile_names_and_links(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", slow_but([b"..", b"a/b"], [b"..", b".", b"a/b", b"/..", b"a\0b"]), ids=repr
 )

@@ -83,6 +83,7 @@ def test_of_an_output_that_cannot_be(tmp_path: Path, name: str) -> None:
     assert compared(tmp_path, image, "--output", tmp_path / name)[0] == 2
 
 
+@pytest.mark.slow
 def test_of_an_output(tmp_path: Path) -> None:
     image = make(tmp_path)
     assert compared(tmp_path, image, "--output", tmp_path / "new.qcow2")[0] == 0

@@ -45,6 +45,7 @@ def result(*arguments: str | Path) -> dict[str, Any]:
     return sanitized("--engine", "direct", *arguments)
 
 
+@pytest.mark.slow
 def test_a_run_a_dry_run_and_a_saved_plan_say_the_same(image: Path, tmp_path: Path) -> None:
     plan, before = tmp_path / "plan", digest(image)
     names = {"old": "golden", "new": "web-01"}
@@ -77,6 +78,7 @@ def test_the_report_names_the_old_and_the_new_name(image: Path) -> None:
     assert "kept           host name" not in said
 
 
+@pytest.mark.slow
 def test_an_old_plan_without_a_name_is_read(image: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan"
     result(image, "--dry-run", "--save-plan", plan)

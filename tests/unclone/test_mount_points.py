@@ -30,6 +30,7 @@ def guest(folder: Path, fstab: str) -> Path:
     return make_disk(folder / "disk.qcow2", parts, form="qcow2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", slow_but({"noauto,nofail"}, ["noauto,nofail", "umask=0077"]))
 @pytest.mark.parametrize("place", slow_but({"/run/esp"}, ["/run/esp", "/boot/efi", "/srv/a/b"]))
 def test_a_mount_point_that_is_not_there_is_made(tmp_path: Path, place: str, options: str) -> None:
@@ -55,6 +56,7 @@ def test_an_fstab_of_nine_megabytes_is_read_whole(tmp_path: Path) -> None:
     assert change["old"] == "2 identifiers"
 
 
+@pytest.mark.slow
 def test_an_fstab_that_is_too_large_is_refused(tmp_path: Path) -> None:
     image = guest(tmp_path, "# a comment line of some length here\n" * 500_000)
     before = digest(image)

@@ -387,6 +387,7 @@ def test_extended_attributes_hold_any_value(place: Place) -> None:
     assert place.volumes.get_xattrs(path)["user.null"] == b"changed"
 
 
+@pytest.mark.slow
 def test_a_path_cannot_hold_a_null_byte(place: Place) -> None:
     with pytest.raises(ValueError):
         place.volumes.lstat(place / "a\0b")

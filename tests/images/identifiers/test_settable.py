@@ -145,6 +145,7 @@ def mine(
     return [i for i in volumes.identifiers() if (i.kind, i.device) in places]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_chosen_value_is_read_back_by_blkid_and_nothing_is_broken(
     changed: Mapping[str, Changed], name: str

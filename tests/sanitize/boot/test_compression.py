@@ -88,6 +88,7 @@ def test_some_compressions_are_only_read(compression: Compression) -> None:
     assert compression_module.compress(CONTENT, compression) is None
 
 
+@pytest.mark.slow
 @EVERY
 def test_a_bomb_is_stopped_at_the_limit_without_filling_the_memory(
     compression: Compression,

@@ -191,6 +191,7 @@ def test_a_shell_finds_the_emptied_hook_content(tmp_path: Path, dracut: Path) ->
     assert said.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compression",
     slow_but({Compression.ZSTD}, DECOMPRESSORS),

@@ -236,6 +236,7 @@ def test_no_zipl_keeps_nothing(tmp_path: Path) -> None:
     assert kept(guest_at(tmp_path), zipl_bootmap.REFERENCE) == set()
 
 
+@pytest.mark.slow
 def test_everything_together_keeps_nothing_it_need_not(tmp_path: Path) -> None:
     """What a signed program refers to stays everywhere, and only that."""
     signed = unified_kernel(tmp_path, {".cmdline": CMDLINE}, signed=True)

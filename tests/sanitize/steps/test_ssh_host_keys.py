@@ -132,6 +132,7 @@ def test_without_keys_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert (plan.changes, plan.notes, plan.retired) == ((), (), ())
 
 
+@pytest.mark.slow
 def test_keys_that_the_unit_does_not_make_are_made_here(tmp_path: Path) -> None:
     masked = {"/etc/systemd/system/sshd-keygen@rsa.service": "-> /dev/null"}
     plant(tmp_path, FEDORA | masked | {"/etc/ssh/sshd_config": "HostKey=/srv/keys/own\n"})

@@ -255,6 +255,7 @@ def test_bash_completion_offers(words: str, offered: str) -> None:
     assert f"plain,{offered}" in done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_failure_of_ours() -> None:
     pipe = f"{sys.executable} -m unclone steps --json | head -c 1"
     done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=True)

@@ -43,6 +43,7 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirected", "says"),
     [
@@ -81,6 +82,7 @@ def test_each_of_several_images_is_told_of(image: Path) -> None:
     assert "  disk.qcow2: done\n  none.qcow2: none.qcow2 does not exist\n" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "status"),
     [

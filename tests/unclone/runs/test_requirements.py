@@ -61,6 +61,7 @@ def test_an_old_package_that_fails_in_a_command_is_named(tmp_path: Path) -> None
     assert "bug" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_package_that_does_not_load_is_named(tmp_path: Path) -> None:
     (tmp_path / "rich").mkdir()
     (tmp_path / "rich" / "__init__.py").write_text("import no_such_library\n")

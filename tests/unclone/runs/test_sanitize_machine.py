@@ -108,6 +108,7 @@ def test_a_disk_that_is_changed_in_place_is_not_called_the_originals(folder: Pat
         assert [text for text in notes if "still the source's" in text or "--disk" in text] == []
 
 
+@pytest.mark.slow
 def test_the_guest_keeps_its_host_name_unless_it_is_asked_for(folder: Path) -> None:
     for arguments, said in ([], True), (["--hostname", "web-01"], False):
         (result,) = json.loads(run(folder, "--json", "--dry-run", *arguments))["results"]

@@ -79,6 +79,7 @@ def test_a_file_system_larger_than_its_partition_is_beyond_reach(tmp_path: Path)
     assert "larger than its partition" in reach([Drive(image, "raw")])
 
 
+@pytest.mark.slow
 def test_an_ordinary_guest_is_within_reach(tmp_path: Path) -> None:
     parts = [Part("vfat"), Part("ext4", BARE_ROOT), Part("ext2"), Part("swap"), Part("")]
     for form in ("raw", "qcow2", "vmdk", "vdi"):

@@ -81,6 +81,7 @@ def test_words_are_replaced_where_they_stand(text: str, value: str, after: str) 
     assert with_words(text, "new") == after
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_whatever_can_be_said_is_said_between_tags(value: str) -> None:
     assert parsed(with_words("<a>old</a>", value))[1].value == value

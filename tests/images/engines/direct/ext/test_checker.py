@@ -82,6 +82,7 @@ def ext4(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
     return make(tmp_path_factory.mktemp("ext4") / "image", tree, "ext4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", slow_but(OFTEN, [v for v in VARIANTS if v not in UNUSUAL]))
 def test_what_a_check_reads_is_in_the_copy(tmp_path: Path, tree: Path, variant: str) -> None:
     image = make(tmp_path / "image", tree, variant)
@@ -104,6 +105,7 @@ def places(disk: Disk) -> list[tuple[int, int]]:
     return list(Metadata(disk.read).places())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", UNUSUAL)
 def test_unusual_ones_are_checked_where_they_are(tmp_path: Path, tree: Path, variant: str) -> None:
     image = make(tmp_path / "image", tree, variant)

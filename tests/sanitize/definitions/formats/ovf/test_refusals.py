@@ -58,6 +58,7 @@ DESCRIPTORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ovf", "ova"])
 @pytest.mark.parametrize(("text", "words"), DESCRIPTORS.values(), ids=DESCRIPTORS)
 def test_a_bad_descriptor_is_refused(tmp_path: Path, text: str, words: str, kind: str) -> None:
