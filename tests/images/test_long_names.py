@@ -40,6 +40,7 @@ def test_an_interrupted_run_is_found_by_recover(
     assert names(tmp_path) == [image.name]
 
 
+@pytest.mark.slow
 def test_an_image_of_the_longest_name_is_changed_in_place_and_copied(tmp_path: Path) -> None:
     image = make(tmp_path / of(255))
     run(image, change)

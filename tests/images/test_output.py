@@ -120,6 +120,7 @@ def test_the_output_is_not_more_open_than_the_source(
     assert stat.S_IMODE((tmp_path / "clone.qcow2").stat().st_mode) == expected
 
 
+@pytest.mark.slow
 def test_several_disks_have_several_outputs(tmp_path: Path) -> None:
     images = [make(tmp_path / name) for name in ("a.qcow2", "b.qcow2")]
     outputs = [tmp_path / "c.qcow2", tmp_path / "d.qcow2"]

@@ -71,6 +71,7 @@ def test_with_a_marker_the_changes_are_finished(tmp_path: Path, kind: Kind) -> N
     assert recover(image).action is Action.NOTHING
 
 
+@pytest.mark.slow
 def test_what_a_finished_run_left_behind_is_removed(tmp_path: Path) -> None:
     images = three(tmp_path)
     interrupt(images, committed=True)
@@ -156,6 +157,7 @@ def test_without_the_first_marker_no_disk_is_committed(tmp_path: Path) -> None:
     assert digests(images) == before
 
 
+@pytest.mark.slow
 def test_a_pointer_to_a_run_that_does_not_know_the_disk_is_nothing(tmp_path: Path) -> None:
     images = three(tmp_path)
     interrupt(images[:2], committed=True)

@@ -111,6 +111,7 @@ def test_a_journal_cannot_speak_for_another_image(tmp_path: Path) -> None:
     refused(image, r"belongs to .*other\.qcow2")
 
 
+@pytest.mark.slow
 def test_a_journal_cannot_reach_into_another_directory(tmp_path: Path) -> None:
     images = three(tmp_path)
     interrupt(images, committed=True)
@@ -141,6 +142,7 @@ def test_a_journal_with_odd_paths_is_no_marker(tmp_path: Path, name: str) -> Non
     assert digests(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_disk_of_the_run_that_is_gone_is_named(tmp_path: Path) -> None:
     images = three(tmp_path)
     interrupt(images, committed=True)

@@ -85,6 +85,7 @@ def test_commit_into_a_qcow2_of_any_shape(tmp_path: Path, build: Callable[[Path]
     assert digests(tmp_path / name for name in others) == others
 
 
+@pytest.mark.slow
 def test_commit_into_a_vmdk_on_a_parent(tmp_path: Path) -> None:
     base = make(tmp_path / "base.vmdk", VMDK)
     image = tmp_path / "disk.vmdk"

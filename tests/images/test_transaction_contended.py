@@ -229,6 +229,7 @@ def test_a_disk_too_full_for_the_commit_is_noticed_before(small_disk: Path, kind
     assert digests(small_disk.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_start_is_noticed(small_disk: Path) -> None:
     image = make(small_disk / "disk")
     free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
@@ -239,6 +240,7 @@ def test_a_full_disk_at_the_start_is_noticed(small_disk: Path) -> None:
     assert digests(small_disk.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_what_is_allocated_already_needs_no_space(small_disk: Path) -> None:
     image = small_disk / "disk.raw"
     image.write_bytes(bytes([OLD]) * 10 * MIB)
@@ -248,6 +250,7 @@ def test_what_is_allocated_already_needs_no_space(small_disk: Path) -> None:
     assert image.read_bytes() == bytes([NEW]) * 10 * MIB
 
 
+@pytest.mark.slow
 def test_a_commit_that_fails_half_way_can_be_finished(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_without_users_the_default_user_gets_it() -> None:
     assert "users" not in said
 
 
+@pytest.mark.slow
 def test_a_password_is_only_there_as_a_hash() -> None:
     machine = Machine(hostname="a", users=("admin", "ops"), password="hunter2")
     seed = Seed.for_machine(machine)
@@ -176,6 +177,7 @@ def test_the_rest() -> None:
 # -- keys ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
 def test_keys_that_ssh_keygen_makes(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "key"

@@ -175,6 +175,7 @@ def test_what_the_checks_call_ignored_is_ignored(tmp_path: Path, mistake: Any) -
     assert told["scripts"] == {}
 
 
+@pytest.mark.slow
 def test_the_headers_are_those_of_cloud_init() -> None:
     script = (
         "import json, cloudinit.handlers as h\n"

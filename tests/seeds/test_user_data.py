@@ -179,6 +179,7 @@ def test_a_part_that_cloud_init_would_not_know_is_refused() -> None:
         multipart([Part("a.sh", b"#!/bin/sh\n"), Part("notes.txt", b"hello\n")])
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
 @settings(max_examples=100)
 def test_any_content_survives(contents: list[bytes]) -> None:

@@ -45,6 +45,7 @@ def test_meta_data_and_network_are_read_the_same_way(file: str, text: bytes) -> 
     assert finding.hint == "There is a tab here: YAML indents and separates with spaces."
 
 
+@pytest.mark.slow
 def test_random_texts_are_read_as_the_pure_loader_reads_them() -> None:
     """``benchmarks/fuzz_yaml.py`` does it with 100,000."""
     seen, wrong = compare(mutations(TEXTS, 250, 7))

@@ -111,6 +111,7 @@ def test_copies_share_everything_and_each_place_is_named(
     assert "partition-type" in kinds(found, "harmless")
 
 
+@pytest.mark.slow
 def test_machines_of_their_own_share_nothing(images: tuple[Path, Path]) -> None:
     found, _ = audit(*images, status=0)
     assert (found["status"], found["shared"]) == ("distinct", [])
@@ -257,6 +258,7 @@ def test_an_image_in_use_is_named_and_the_others_are_compared(
     assert set(kinds(found)) == {"mac-address", "machine-uuid"}
 
 
+@pytest.mark.slow
 def test_another_reader_of_an_image_is_no_obstacle(images: tuple[Path, Path]) -> None:
     with ImageLock() as lock:
         lock.shared(images)
@@ -276,6 +278,7 @@ def test_what_cannot_be_read_is_named_and_is_no_pass(
     assert found["shared"] == []
 
 
+@pytest.mark.slow
 def test_hostile_names_forge_no_line(images: tuple[Path, Path], tmp_path: Path) -> None:
     name = "a\n\x1b[31m0 machines.qcow2"
     shutil.copy(images[0], tmp_path / name)

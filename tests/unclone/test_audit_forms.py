@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.disks import Part, make_disk
 from tests.unclone.test_audit import ID, audit, kinds, tree
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_identities_are_found_in_whatever_form_each_machine_has_them(tmp_path: Path) -> None:
     """Other comments, a public half alone, another spelling in a file that no rule knows."""
     subprocess.run(

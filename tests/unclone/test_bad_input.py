@@ -144,6 +144,7 @@ def test_a_full_disk(tmp_path: Path, tiny_tmpfs: Callable[[int], Path]) -> None:
     refused(image, status=1, names="space")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kib", "options"),
     [
@@ -218,6 +219,7 @@ def test_no_partition_table(folder: Path) -> None:
     refused(image, status=4, names=" ")
 
 
+@pytest.mark.slow
 def test_a_corrupt_file_system(folder: Path) -> None:
     image = make_disk(folder / "disk.raw", [GUEST])
     poke(image, MIB + 4096, os.urandom(4096))  # the group descriptors (block size 4096 or 1024)
@@ -287,6 +289,7 @@ def listing(image: Path, path: str) -> bytes:
     return debugfs(image, f"ls -p {path}")
 
 
+@pytest.mark.slow
 def test_names_with_newlines_quotes_and_bytes_that_are_not_text(folder: Path) -> None:
     odd = ["two\nlines", "quo'te\"s", "-rf", "a b", "$(id)", os.fsdecode(b"\xff\xfe")]
     tree = {f"/var/lib/cloud/instances/{name}/obj.pkl": "x" for name in odd}
@@ -307,6 +310,7 @@ def test_a_guest_without_free_space(folder: Path) -> None:
     assert content(image, "/etc/machine-id") == b""
 
 
+@pytest.mark.slow
 def test_a_dirty_journal_is_replayed(folder: Path) -> None:
     image = make_disk(folder / "disk.raw", [GUEST])
     # The machine-id as it really is: in the journal, not yet in its place.

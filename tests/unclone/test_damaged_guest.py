@@ -75,6 +75,7 @@ def test_what_a_boot_would_repair_is_repaired(tmp_path: Path, damage: str) -> No
     assert "once more" not in unclone("sanitize", *SAME_UUID, image).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -103,6 +104,7 @@ def test_other_damage_leaves_the_image_as_it_was(tmp_path: Path, damage: str) ->
     assert [path.name for path in tmp_path.iterdir()] == ["disk.raw"]
 
 
+@pytest.mark.slow
 def test_hostile_names_and_links(tmp_path: Path) -> None:
     odd = [
         "-rf",

@@ -55,6 +55,7 @@ def test_of_what_can_be_done(tmp_path: Path) -> None:
     assert compared(tmp_path, make(tmp_path))[0] == 0
 
 
+@pytest.mark.slow
 def test_of_a_reference_that_no_rule_knows(tmp_path: Path) -> None:
     image = make(tmp_path, **{"/boot/custom/menu.bin": f"\0root={UUID}\n"})
     status, message = compared(tmp_path, image)

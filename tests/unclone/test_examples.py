@@ -99,6 +99,7 @@ def test_packer_lets_no_failed_copy_out(tmp_path: Path) -> None:
     assert not (tmp_path / "web-01.qcow2").exists()
 
 
+@pytest.mark.slow
 def test_packer_template_is_valid_and_formatted(tmp_path: Path) -> None:
     variables = ["-var", "source=a", "-var", "output=b"]
     valid = run(["packer", "validate", *variables, TEMPLATE], tmp_path)

@@ -120,6 +120,7 @@ def test_there_are_165_places_and_each_is_there_once() -> None:
     assert {verdict for verdict, _, _ in HOLDERS} == {"removed", "changed", "kept", "told", "none"}
 
 
+@pytest.mark.slow
 def test_each_place_has_its_verdict(holders: Sanitized) -> None:
     wrong = [
         f"{path} is {found} and not {verdict}"
@@ -227,6 +228,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COMMANDS = ["sanitize --dry-run", "sanitize --dry-run -v", "inspect"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", slow_but({"inspect"}, COMMANDS))
 def test_what_is_off_by_default_is_named_with_its_option(small: Path, command: str) -> None:
     done = unclone(*command.split(), "--engine", "direct", small)
@@ -239,6 +241,7 @@ def test_what_is_off_by_default_is_named_with_its_option(small: Path, command: s
     assert {step: found[step]["paths"] for step in OFF} == {s: [p] for s, p in OFF.items()}
 
 
+@pytest.mark.slow
 def test_a_quiet_run_counts_it(small: Path) -> None:
     done = unclone("sanitize", "--dry-run", "-q", "--engine", "direct", small)
     assert ", 5 off by default" in done.stdout

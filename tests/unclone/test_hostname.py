@@ -69,6 +69,7 @@ def test_a_run_a_dry_run_and_a_saved_plan_say_the_same(image: Path, tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_the_report_names_the_old_and_the_new_name(image: Path) -> None:
     kept = unclone("sanitize", "--engine", "direct", "--dry-run", image).stdout
     kept = " ".join(kept.split())

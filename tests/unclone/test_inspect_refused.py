@@ -33,6 +33,7 @@ def guest(folder: Path, kind: str) -> Path:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "word"), [("directory", "directory"), ("p", "device or socket"), ("c 1 3", "device")]
 )

@@ -50,6 +50,7 @@ def result(*arguments: str | Path) -> dict[str, Any]:
     return entry
 
 
+@pytest.mark.slow
 def test_a_summary_names_what_was_done_what_is_kept_and_what_is_off(image: Path) -> None:
     text = run("sanitize", image)
     assert "emptied: the root file system starts read-only" in text
@@ -66,6 +67,7 @@ def test_a_summary_names_what_was_done_what_is_kept_and_what_is_off(image: Path)
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
+@pytest.mark.slow
 def test_the_document_holds_the_inventory_and_no_hash(image: Path) -> None:
     document = run("sanitize", "--json", image)
     assert "secret-hash" not in document

@@ -376,6 +376,7 @@ def test_remove_takes_away_exactly_one_thing(place: Place, kind: str) -> None:
     assert set(place.names()) == before - {kind}
 
 
+@pytest.mark.slow
 def test_extended_attributes_hold_any_value(place: Place) -> None:
     path = place.create("file")
     values = {"user.empty": b"", "user.null": b"\0", "user.binary": bytes(range(256))}

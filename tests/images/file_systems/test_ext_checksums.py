@@ -104,6 +104,7 @@ def test_the_copies_of_the_superblock_are_as_good(tmp_path: Path, tree: Path) ->
     assert ext.read(FileBlocks(image)) == UUID
 
 
+@pytest.mark.slow
 def test_a_wrong_checksum_stays_wrong(tmp_path: Path, tree: Path) -> None:
     """Damage is not hidden by it: the check that follows finds it."""
     image = tmp_path / "image"

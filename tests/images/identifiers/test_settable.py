@@ -160,6 +160,7 @@ def test_a_chosen_value_is_read_back_by_blkid_and_nothing_is_broken(
         run([*case.sound, it.image])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["luks1", "luks2"])
 def test_luks_still_opens_with_its_key(changed: Mapping[str, Changed], name: str) -> None:
     image = changed[name].image
@@ -177,6 +178,7 @@ def test_the_second_header_of_luks2_is_as_good_as_the_first(
     assert run(["cryptsetup", "luksUUID", image]).stdout.decode().strip() == UUID
 
 
+@pytest.mark.slow
 def test_the_second_boot_sector_of_fat32_has_the_serial_as_well(
     changed: Mapping[str, Changed],
 ) -> None:

@@ -184,6 +184,7 @@ def test_the_reason_is_given_and_nothing_is_written(disks: DirectVolumes, name: 
         disks.set_identifiers([wanted])
 
 
+@pytest.mark.slow
 def test_luks2_that_is_being_encrypted_anew_is_left_alone(tmp_path: Path) -> None:
     image = tmp_path / "image"
     with image.open("wb") as file:
@@ -200,6 +201,7 @@ def test_luks2_that_is_being_encrypted_anew_is_left_alone(tmp_path: Path) -> Non
         volumes.close()
 
 
+@pytest.mark.slow
 def test_what_is_not_there_has_a_reason_as_well(tmp_path: Path) -> None:
     image = tmp_path / "image"
     make_file_system(image, Part("ext4"))

@@ -137,6 +137,7 @@ def test_a_name_too_long_for_the_kernel_is_not_written() -> None:
         cpio.member(cpio.Header(b"x" * cpio.NAME_LIMIT, 0o100644))
 
 
+@pytest.mark.slow
 def test_flipped_bits_never_do_more_than_raise(tree: Path) -> None:
     pristine = archive(tree)
     chosen = random.Random(4)

@@ -99,6 +99,7 @@ def test_other_sectors_hold_no_grub(data: bytes) -> None:
     assert efi_image(data) is None
 
 
+@pytest.mark.slow
 def test_flipped_bits_never_raise(mkimage: Mkimage) -> None:
     bios = mkimage("i386-pc", "(,msdos1)/boot/grub", LOAD_CFG, "biosdisk")
     efi = mkimage("x86_64-efi", "/boot/grub", LOAD_CFG)

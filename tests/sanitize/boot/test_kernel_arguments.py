@@ -288,6 +288,7 @@ def test_every_boot_root_is_searched() -> None:
         assert any(place.startswith(f"{root}/") for place in PLACES[K.ENTRY])
 
 
+@pytest.mark.slow
 def test_the_command_line_of_a_profile_behind_a_large_initrd_is_read(tmp_path: Path) -> None:
     data = bytearray(program((".cmdline", b"root=a"), (".cmdline", b"root=b")))
     place = 130 * 1024**2

@@ -104,6 +104,7 @@ def test_every_profile_of_an_image_is_patched(uki: Path, tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_signed_image_is_refused(uki: Path, tmp_path: Path) -> None:
     key, certificate, signed = tmp_path / "key", tmp_path / "certificate", tmp_path / "signed.efi"
     subprocess.run(

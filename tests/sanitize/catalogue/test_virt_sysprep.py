@@ -291,6 +291,7 @@ def test_cleanup_is_for_templates(operation: str, identities: set[str]) -> None:
         assert ROWS[name].profile is Profile.GOLDEN, name
 
 
+@pytest.mark.slow
 def test_every_path_is_taken_here_too() -> None:
     rows = [row for row in ROWS.values() if not row.off_because]
     paths = [path for pattern in {*LOGFILES, *OTHERS} for path in concrete(pattern)]

@@ -208,6 +208,7 @@ def test_a_random_machine_cannot_be_made_twice(tmp_path: Path) -> None:
         run(tmp_path / "ledger", "web-01")
 
 
+@pytest.mark.slow
 def test_a_derived_machine_can_and_is_the_same_whatever_comes_and_goes(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     before = {f"m{n}": run(path, f"m{n}", KEY) for n in range(30)}

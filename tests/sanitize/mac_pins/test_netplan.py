@@ -228,6 +228,7 @@ def test_an_assigned_address_that_no_card_has_goes_although_there_is_a_map(tmp_p
     golden.check_with_map(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_long_file_is_not_parsed(tmp_path: Path) -> None:
     kept, _ = notes(tmp_path, {INSTALLER: f"# {A}\n" + "#" * YAML_LIMIT, CLOUD_INIT: UBUNTU_JAMMY})
     assert len(kept) == 2

@@ -31,6 +31,7 @@ def test_replacing_does_what_splicing_does(case: tuple[str, list[Splice]]) -> No
     assert all(text.count(one["old"]) == 1 for one in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", ["b\n", "b\na\n", "a\n" * 80 + "b\n"])
 def test_thousands_of_equal_places(repeated: str) -> None:
     """Hundreds of places that look alike; once, this took hours."""

@@ -148,6 +148,7 @@ def test_an_unsigned_unified_kernel_is_patched(tmp_path: Path) -> None:
     assert bytes(cmdline) == f"root=UUID={ROOT.new} rw\0".encode()
 
 
+@pytest.mark.slow
 def test_a_signed_one_keeps_what_it_refers_to(tmp_path: Path) -> None:
     signed = unified_kernel(tmp_path, {".cmdline": CMDLINE}, signed=True)
     plant(tmp_path / "guest", {UKI: signed})

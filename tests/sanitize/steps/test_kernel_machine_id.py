@@ -223,6 +223,7 @@ def test_a_credential_inside_a_unified_kernel_image(tmp_path: Path, argument: st
     assert bytes(line).rstrip(b"\0") == b"rw " + b" " * len(argument) + b" quiet"
 
 
+@pytest.mark.slow
 def test_a_credential_inside_a_signed_image_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "guest"
     sections = {".cmdline": f"rw {CREDENTIALS[2]}\0".encode()}

@@ -128,6 +128,7 @@ def test_a_match_for_no_card_of_the_definition_is_said(
     assert f"is for the MAC address {OTHER}, which no card of the definition has" in note.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "line"),
     [

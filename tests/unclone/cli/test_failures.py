@@ -226,6 +226,7 @@ def test_nothing_to_recover_is_fine(tmp_path: Path) -> None:
     assert "nothing to recover" in CliRunner().invoke(cli, ["recover", str(image)]).stdout
 
 
+@pytest.mark.slow
 def test_a_hostile_file_name_is_escaped(tmp_path: Path) -> None:
     name = str(tmp_path / "a\x1b[31m\nb\udcff.qcow2")
     argv = [sys.executable, "-m", "unclone", "inspect", name]

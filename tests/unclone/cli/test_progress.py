@@ -127,6 +127,7 @@ def test_a_bar_on_a_terminal() -> None:
     assert shown.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in shown
 
 
+@pytest.mark.slow
 def test_no_color_is_honoured() -> None:
     coloured, plain = on_terminal(), on_terminal(NO_COLOR="1")
     assert "\x1b[33m" in coloured

@@ -109,6 +109,7 @@ def test_output_that_is_all_there_is_fails(image: Path, command: str, status: in
     assert os.listdir(image.parent) == ["disk.qcow2"]
 
 
+@pytest.mark.slow
 def test_files_that_were_written_are_told_of(tmp_path: Path) -> None:
     (tmp_path / "old.xml").write_text("<domain type='kvm'><name>old</name></domain>\n")
     done = run(tmp_path, "define old.xml --name new --output new.xml >/dev/full")

@@ -103,6 +103,7 @@ def test_the_first_line_says_what_works(absent: tuple[str, ...], ready: bool, li
     assert host.verdict(found).startswith(line)
 
 
+@pytest.mark.slow
 def test_quiet_is_the_first_line_alone() -> None:
     long, short = (CliRunner().invoke(cli, ["doctor", *extra]) for extra in ([], ["-q"]))
     assert short.stdout == long.stdout.splitlines(keepends=True)[0]
@@ -190,6 +191,7 @@ def test_a_fixed_appliance_and_an_own_kernel_count(
     assert (found["appliance"].state, found["kernel"].state) == ("ok", "ok")
 
 
+@pytest.mark.slow
 def test_the_command_says_the_same_in_json() -> None:
     text, document = (
         CliRunner(env={"COLUMNS": "300"}).invoke(cli, ["doctor", *extra])
@@ -206,6 +208,7 @@ def test_the_command_says_the_same_in_json() -> None:
         )
 
 
+@pytest.mark.slow
 def test_this_host_can_run_the_tests() -> None:
     argv = [sys.executable, "-m", "unclone", "doctor", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -34,6 +34,7 @@ class Saboteur(NullListener):
         self.said.append(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["direct", "auto"])
 def test_a_crash_of_the_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
@@ -59,6 +60,7 @@ class Vandal(Saboteur):
         super().phase(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "lines"), [("direct", 1), ("auto", 2)])
 def test_it_crashes_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, lines: int

@@ -90,6 +90,7 @@ def addresses(text: str) -> list[str]:
     return re.findall(r"52:54:00(?::[0-9a-f]{2}){3}", text)
 
 
+@pytest.mark.slow
 def test_disks_and_definition_get_one_new_address(folder: Path) -> None:
     (result,) = json.loads(run(folder, "--json"))["results"]
     (mac,) = result["definition"]["macs"]
@@ -100,6 +101,7 @@ def test_disks_and_definition_get_one_new_address(folder: Path) -> None:
     assert "<name>web-01</name>" in (folder / "web-01.xml").read_text()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_changed_in_place_is_not_called_the_originals(folder: Path) -> None:
     """The advice was to give --disk, which this command does not have."""
     for arguments in ([], [folder / "golden.raw"]):
@@ -117,6 +119,7 @@ def test_the_guest_keeps_its_host_name_unless_it_is_asked_for(folder: Path) -> N
         assert any(note.startswith(text) for note in notes) == said
 
 
+@pytest.mark.slow
 def test_the_new_definition_points_to_the_result(folder: Path) -> None:
     run(folder, folder / "golden.raw", "--output", folder / "web-01.raw")
     text = (folder / "web-01.xml").read_text()
@@ -125,6 +128,7 @@ def test_the_new_definition_points_to_the_result(folder: Path) -> None:
     assert addresses(netplan_of(folder / "golden.raw")) == [OLD]
 
 
+@pytest.mark.slow
 def test_a_copy_takes_the_place_of_the_disk(folder: Path) -> None:
     copy_sparse(folder / "golden.raw", folder / "copy.raw")
     run(folder, folder / "copy.raw")
@@ -132,6 +136,7 @@ def test_a_copy_takes_the_place_of_the_disk(folder: Path) -> None:
     assert addresses(netplan_of(folder / "golden.raw")) == [OLD]
 
 
+@pytest.mark.slow
 def test_a_person_reads_where_it_is_and_which_address(folder: Path) -> None:
     said = run(folder)
     assert "definition of web-01 written:" in said
@@ -161,6 +166,7 @@ def test_a_definition_that_is_refused_leaves_the_image(folder: Path) -> None:
     assert digest(folder / "golden.raw") == before
 
 
+@pytest.mark.slow
 def test_every_disk_is_asked_for(folder: Path) -> None:
     make_disk(folder / "data.raw", [Part("ext4", uuid=UUID.replace("1", "2"))])
     define(folder, "golden.raw", "data.raw")
@@ -191,6 +197,7 @@ def test_nonsense_is_a_usage_error(arguments: list[str], words: str) -> None:
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_named_by_its_serial_number_follows_the_definition(folder: Path) -> None:
     """Otherwise the clone's fstab names a disk that its new definition has not got."""
     define(folder, "golden.raw")

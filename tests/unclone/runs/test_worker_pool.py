@@ -238,6 +238,7 @@ def test_one_document_in_the_order_given(golden: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [p.name for p in images]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_file_with_two_names_is_changed_once(golden: Path, tmp_path: Path, jobs: str) -> None:
     (image,) = copies(golden, tmp_path / "images", 1)

@@ -103,6 +103,7 @@ def test_what_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_a_tool_changes_is_written_back(tmp_path: Path) -> None:
     base, overlay = make_ext(tmp_path / "image"), tmp_path / "overlay"
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay])
@@ -196,6 +197,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_the_next_run_cleans_up_after_one_that_was_killed(tmp_path: Path, own_folder: Path) -> None:
     image = make_ext(tmp_path / "image")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -171,6 +171,7 @@ def test_a_worker_that_hangs_or_dies_is_an_error(
     volumes.drop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)  # without a limit it would not end
 def test_extents_that_lead_to_themselves_come_to_an_end(tmp_path: Path) -> None:
     image = make_ext(tmp_path / "image")

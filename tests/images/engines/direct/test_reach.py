@@ -87,6 +87,7 @@ def test_an_ordinary_guest_is_within_reach(tmp_path: Path) -> None:
         assert reach([Drive(disk, form)]) == ""
 
 
+@pytest.mark.slow
 def test_a_journal_is_replayed_and_a_read_only_drive_stays_as_it_is(tmp_path: Path) -> None:
     image = make_ext(tmp_path / "image")
     commands = "feature +needs_recovery\nset_super_value s_state 0\n"

@@ -122,6 +122,7 @@ def test_verification_reads_the_overlay_itself(
     assert digest(base) == before
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_file_system(tmp_path: Path) -> None:
     """A file system whose superblock gives a larger size than its device has."""
     image = make_ext(tmp_path / "image")

@@ -87,6 +87,7 @@ def test_whatever_can_be_said_is_said_between_tags(value: str) -> None:
     assert parsed(with_words("<a>old</a>", value))[1].value == value
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_whatever_can_be_said_is_said_in_cdata(value: str) -> None:
     assert parsed(with_words("<a><![CDATA[old]]></a>", value))[1].value == value

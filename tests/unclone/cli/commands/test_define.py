@@ -104,6 +104,7 @@ def test_a_dry_run_writes_nothing_and_hands_nothing_out(folder: Path) -> None:
         assert ledger.machine("web-01") is None
 
 
+@pytest.mark.slow
 def test_stdout_gets_the_definition_and_stderr_the_report(folder: Path) -> None:
     done = subprocess.run(
         [PROGRAM, "define", "golden.xml", "--name", "web-01", "-o", "-"],

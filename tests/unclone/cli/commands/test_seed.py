@@ -186,6 +186,7 @@ def test_stdin_is_any_one_file() -> None:
     assert "hunter2" not in done.output
 
 
+@pytest.mark.slow
 def test_stdout_is_the_image_and_nothing_else() -> None:
     done = subprocess.run(
         [

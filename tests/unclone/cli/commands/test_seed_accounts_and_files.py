@@ -65,6 +65,7 @@ def test_json_has_the_password_that_was_made() -> None:
     assert is_hash_of(entry["generated_password"], said()["password"])
 
 
+@pytest.mark.slow
 def test_each_machine_gets_its_own_password() -> None:
     Path("m.csv").write_text("hostname\na\nb\n")
     done = CliRunner().invoke(cli, ["seed", "--machines", "m.csv", "--generate-password"])

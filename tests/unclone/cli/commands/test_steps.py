@@ -47,6 +47,7 @@ def own(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_every_step_is_listed_once_in_its_order() -> None:
     known = [step.info.id for step in all_steps(Options())]
     listed = [line.split()[0] for line in steps().splitlines()[2:] if line.strip()]
@@ -54,6 +55,7 @@ def test_every_step_is_listed_once_in_its_order() -> None:
     assert [entry["id"] for entry in as_json()] == known
 
 
+@pytest.mark.slow
 def test_the_golden_profile_runs_more() -> None:
     identity = {entry["id"] for entry in as_json() if entry["runs"]}
     golden = {entry["id"] for entry in as_json("--profile", "golden") if entry["runs"]}

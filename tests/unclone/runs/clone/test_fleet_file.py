@@ -189,6 +189,7 @@ def test_a_run_says_where_to_and_how(folder: Path) -> None:
     assert order.folder.absolute() == folder
 
 
+@pytest.mark.slow
 def test_what_an_alias_stands_for_is_there_once() -> None:
     listed = "".join(f"- {{name: m-{number}, package: *p}}\n" for number in range(3000))
     packages = ", ".join(f"package-{number}" for number in range(300))

@@ -77,6 +77,7 @@ def test_as_it_was_made(made: Order, machine: Path) -> None:
     assert note.text == f"domain.xml names no file in {machine}: was the machine moved?"
 
 
+@pytest.mark.slow
 def test_nothing_and_what_is_replaced_is_not_there(made: Order, machine: Path) -> None:
     assert Presence(made, made_from(made)).machine(machine.with_name("web-2")) is None
     again = replace(made, replace=True)

@@ -82,6 +82,7 @@ def test_one_image(tmp_path: Path, options: str) -> None:
     assert_reads_like_qemu(make(tmp_path, "image", options), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", slow_but({12, 16}, [9, 12, 16, 21]))
 def test_compressed_clusters(tmp_path: Path, bits: int) -> None:
     plain = make(tmp_path, "plain", "compat=1.1")

@@ -116,6 +116,7 @@ def test_unusual_ones_are_checked_where_they_are(tmp_path: Path, tree: Path, var
     volumes.close()
 
 
+@pytest.mark.slow
 def test_one_that_is_too_large_is_checked_where_it_is(
     ext4: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

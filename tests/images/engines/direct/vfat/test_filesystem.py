@@ -84,6 +84,7 @@ def test_what_mtools_wrote_is_read(image: Path, tmp_path: Path) -> None:
         volumes.close()
 
 
+@pytest.mark.slow
 def test_many_files_come_and_go(volumes: DirectVolumes) -> None:
     volumes.make_directory("/loader", mode=0o700, uid=0, gid=0)
     names = [f"entry number {number}.conf" for number in range(120)]  # in many clusters

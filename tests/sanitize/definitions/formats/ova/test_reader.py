@@ -99,6 +99,7 @@ def test_a_real_disk_comes_out_as_it_was(tmp_path: Path) -> None:
     assert info["virtual-size"] == MIB
 
 
+@pytest.mark.slow
 def test_a_disk_is_never_read_whole(tmp_path: Path) -> None:
     size = 64 * MIB
     source = pack(tmp_path / "golden.ova", {"golden.ovf": ovf(size)})

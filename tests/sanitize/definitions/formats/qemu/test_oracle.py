@@ -97,6 +97,7 @@ def defined(
     return plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("card", "disk", "virtio"),
     [
@@ -148,6 +149,7 @@ def test_the_machine_of_a_configuration_file_is_the_new_one(tmp_path: Path) -> N
         assert block["inserted"]["file"] == "web-01.raw"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cards",
     [
