@@ -2,10 +2,18 @@
 """What ``unclone define`` does with a folder of real definitions.
 
 Every file below FOLDER that a format recognises is planned as the machine web-01, in this process,
-and the plan is proved as a run proves it; nothing is written. The table says how many files became
-another machine, how many were refused, and in how many an identity stayed that the report does not
-mention: a UUID, a MAC address or a name in storage, or a serial number, an address or a path by
-the name of its place, that is the same before and after. The slowest files come last.
+and the plan is proved as a run proves it; nothing is written. Then every value that may be an
+identity is judged: one with the shape of a UUID, a MAC address, a WWN, a name in storage or the
+path of a socket, and one whose place is called as identities are (serial, address, port, path).
+
+renewed  the text changes there, or it is in what is taken out
+said     it stays, and a note of the report has its value or its place
+listed   it stays without a word: a list of the format says why
+rule     it stays without a word, at the place of a rule whose condition it does not meet
+silent   it stays, and nothing knows it
+
+With --verbose each group of the last three is printed, with some of its values. The slowest files
+come last.
 
     python benchmarks/definitions.py FOLDER [--verbose]
 """
@@ -13,21 +21,23 @@ the name of its place, that is the same before and after. The slowest files come
 from __future__ import annotations
 
 import argparse
-import io
+import re
 import sys
 import time
 import traceback
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from unclone.images.errors import UncloneError
-from unclone.sanitize.definitions.classification import is_telling
+from unclone.images.text import printable
+from unclone.sanitize.definitions.classification import is_telling, lists_of, reason_of
 from unclone.sanitize.definitions.formats.table import FORMATS, definition_in, format_of
 from unclone.sanitize.definitions.identity_map import IdentityMap
 from unclone.sanitize.definitions.planning import plan_definition
+from unclone.sanitize.definitions.substitution import UUID
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.verifying import verify
 from unclone.sanitize.identities.allocation import Pool
@@ -39,6 +49,19 @@ if TYPE_CHECKING:
 
 NAME = "web-01"
 SLOWEST = 5
+SAMPLES = 6
+OUTCOMES = ("done", "refused", "failed")
+JUDGED = ("renewed", "said", "listed", "rule", "silent")
+SHAPES = (
+    ("uuid", UUID),
+    (
+        "mac",
+        re.compile(r"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![0-9A-Fa-f:-])"),
+    ),
+    ("storage name", re.compile(r"\b(?:iqn|nqn)\.\d{4}-\d\d\.|\b(?:naa|eui)\.[0-9A-Fa-f]{16}")),
+    ("wwn", re.compile(r"(?<![0-9A-Fa-f])(?:0x)?[1256][0-9A-Fa-f]{15}(?![0-9A-Fa-f])")),
+    ("socket", re.compile(r"^/\S*(?:\.sock(?:et)?\b|/run/|^/tmp/)")),
+)
 
 
 def sources(folder: Path) -> Iterator[Source]:
@@ -50,20 +73,42 @@ def sources(folder: Path) -> Iterator[Source]:
                 yield source
 
 
-def unmentioned(plan: DefinitionPlan) -> list[str]:
-    """Places that are called as identities are, whose value stays and is in no note."""
-    output = io.BytesIO()
-    plan.definition.write(plan.edits, output)
-    text = "\n".join(note.text for note in plan.notes)
-    changed = [(each.field.start, each.field.end) for each in plan.fields if each.changed]
-    fields = {(each.field.start, each.field.end) for each in plan.fields}
-    found = []
-    for leaf in plan.definition.leaves():
-        stays = not any(start < leaf.end and leaf.start < end for start, end in changed)
-        said = leaf.value in text or leaf.path in text or (leaf.start, leaf.end) in fields
-        if stays and not said and is_telling(leaf.path):
-            found.append(leaf.path)
-    return found
+class Judged(NamedTuple):
+    """What became of values: in which format, how, and at which place, for which reason."""
+
+    format: str
+    outcome: str
+    place: str
+    why: str
+
+
+def shape_of(value: str) -> str:
+    """What *value* looks like, or "" for nothing that identifies."""
+    return next((name for name, pattern in SHAPES if pattern.search(value)), "")
+
+
+def judged(plan: DefinitionPlan) -> Iterator[tuple[Judged, str]]:
+    """Every value that may be an identity, with what became of it."""
+    definition = plan.definition
+    notes = "\n".join(note.text for note in plan.notes)
+    changed = [(edit.start, edit.end) for edit in plan.edits if edit.end > edit.start]
+    fields = {(each.field.start, each.field.end): each.field for each in plan.fields}
+    lists = lists_of(definition.format)
+    for leaf in definition.leaves():
+        if not leaf.value or not (is_telling(leaf.path) or shape_of(leaf.value)):
+            continue
+        shape = shape_of(leaf.value)
+        place = f"{leaf.path} ({shape})" if shape else leaf.path
+        why = ""
+        if any(start < leaf.end and leaf.start < end for start, end in changed):
+            outcome = "renewed"
+        elif leaf.value in notes or leaf.path in notes or (leaf.start, leaf.end) in fields:
+            outcome = "said"
+        elif why := reason_of(definition.format, leaf.path):
+            outcome = "listed"
+        else:
+            outcome = "rule" if lists.known.fullmatch(leaf.path) else "silent"
+        yield Judged(definition.format.id, outcome, place, why), leaf.value
 
 
 def main() -> None:
@@ -74,7 +119,8 @@ def main() -> None:
     options = parser.parse_args()
     counts: Counter[tuple[str, str]] = Counter()
     times: list[tuple[float, Path]] = []
-    places: Counter[tuple[str, str]] = Counter()
+    groups: Counter[Judged] = Counter()
+    values: dict[Judged, dict[str, None]] = {}
     for source in sources(options.folder):
         format_ = format_of(source)
         kind = format_.id if format_ else ""
@@ -84,7 +130,10 @@ def main() -> None:
             plan = plan_definition(definition_in(source), identities)
             verify(plan)
             outcome = "done"
-            places.update((kind, place) for place in unmentioned(plan))
+            for group, value in judged(plan):
+                groups[group] += 1
+                if len(shown := values.setdefault(group, {})) < SAMPLES:
+                    shown[printable(value, 60)] = None
         except UncloneError as error:
             outcome = "refused"
             if options.verbose:
@@ -94,15 +143,20 @@ def main() -> None:
             print(f"{source.path}:\n{traceback.format_exc()}")
         counts[kind, outcome] += 1
         times.append((time.perf_counter() - begun, source.path))
-    outcomes = ("done", "refused", "failed")
-    print(f"{'format':18}{'files':>8}" + "".join(f"{each:>10}" for each in outcomes))
+    heads = (*OUTCOMES, *JUDGED)
+    print(f"{'format':18}{'files':>8}" + "".join(f"{each:>9}" for each in heads))
+    sums: Counter[tuple[str, str]] = Counter()
+    for group, number in groups.items():
+        sums[group.format, group.outcome] += number
     for kind in (each.id for each in FORMATS):
-        row = [counts[kind, outcome] for outcome in outcomes]
+        row = [counts[kind, outcome] for outcome in OUTCOMES]
         if sum(row):
-            print(f"{kind:18}{sum(row):8}" + "".join(f"{number:10}" for number in row))
-    print(f"kept by a list without a word: {sum(places.values())} values at {len(places)} places")
-    for (kind, place), number in places.most_common() if options.verbose else ():
-        print(f"  {number:6}  {kind}  {place}")
+            row = [sum(row), *row, *(sums[kind, outcome] for outcome in JUDGED)]
+            print(f"{kind:18}{row[0]:8}" + "".join(f"{number:9}" for number in row[1:]))
+    for group, number in groups.most_common() if options.verbose else ():
+        if group.outcome in JUDGED[2:]:
+            print(f"  {number:6}  {group.outcome}  {group.format}  {group.place}  {group.why}")
+            print(f"          {' | '.join(values[group])}")
     for seconds, path in sorted(times, reverse=True)[:SLOWEST]:
         print(f"{seconds * 1000:8.0f} ms  {path.stat().st_size:9} bytes  {path}")
 

@@ -72,15 +72,33 @@ def is_telling(path: str) -> bool:
 @cache
 def lists_of(format_: Format) -> Lists:
     """The lists of a format."""
-    name = f"{format_.package}.kept"
-    kept = import_module(name) if find_spec(name) else None
-    top: str = getattr(kept, "TOP", "")
-    places = [place for each in getattr(kept, "KEPT", ()) for place in each.places]
+    top, listed = _kept(format_)
+    places = [place for each in listed for place in each.places]
     rules = [(rule, where) for rule in format_.rules for where in rule.where.split(" | ")]
     kept_by_rule = {where for rule, where in rules if rule.treatment is Treatment.KEEP}
     kept_by_rule -= {where for rule, where in rules if rule.treatment is not Treatment.KEEP}
     stays = [*places, *kept_by_rule]
     return Lists(_pattern(top, [*places, *(where for _, where in rules)]), _pattern(top, stays))
+
+
+def reason_of(format_: Format, path: str) -> str:
+    """Why what is at *path* stays without a word; "" where no list of the format says so."""
+    for pattern, why in _reasons(format_):
+        if pattern.fullmatch(path):
+            return why
+    return ""
+
+
+@cache
+def _reasons(format_: Format) -> list[tuple[re.Pattern[str], str]]:
+    top, listed = _kept(format_)
+    return [(_pattern(top, each.places), each.why) for each in listed]
+
+
+def _kept(format_: Format) -> tuple[str, tuple[Kept, ...]]:
+    name = f"{format_.package}.kept"
+    module = import_module(name) if find_spec(name) else None
+    return getattr(module, "TOP", ""), getattr(module, "KEPT", ())
 
 
 def unclassified(format_: Format, paths: Iterable[str]) -> list[str]:
@@ -97,9 +115,8 @@ def unclassified_notes(
 ) -> list[Note]:
     """A note for each value that may be the source's own, and that nothing has been done about."""
     said = sorted((f.field.start, f.field.end) for f in fields if _is_settled(f))
-    shapes: dict[str, str] = {}
     names: dict[str, None] = {}
-    uuids = {hexadecimal(old) for old in identities.uuids}
+    shaped: list[Leaf] = []
     places: dict[str, tuple[bool, bool]] = {}  # whether a place stays; whether it tells, unknown
     for leaf in definition.leaves():
         if leaf.path not in places:
@@ -110,14 +127,30 @@ def unclassified_notes(
         is_long = len(leaf.value) >= SHORTEST
         if stays or not leaf.value or not (is_long or is_unknown) or _is_within(leaf, said):
             continue
-        value = next(_identities(leaf.value, uuids, identities), "") if is_long else ""
-        if value:
-            shapes.setdefault(value, leaf.path)
-        elif is_unknown and not (UUID.search(leaf.value) or _is_mac(leaf.value)):
+        if is_long:
+            shaped.append(leaf)
+        if is_unknown and not (UUID.search(leaf.value) or _is_mac(leaf.value)):
             names.setdefault(leaf.path)
+    shapes = _shapes(shaped, identities)
     found = {f"{path}: {printable(value, 80)}": Level.WARNING for value, path in shapes.items()}
     found |= dict.fromkeys((path for path in names if path not in shapes.values()), Level.INFO)
     return _notes(found)
+
+
+def _shapes(leaves: Sequence[Leaf], identities: IdentityMap) -> dict[str, str]:
+    """The first value in each leaf that has the shape of an identity, and where it is.
+
+    All are searched at once: what a leaf has is no part of the next one's.
+    """
+    uuids = {hexadecimal(old) for old in identities.uuids}
+    text = "\n".join(leaf.value for leaf in leaves)
+    if not any(True for _ in _identities(text, uuids, identities)):
+        return {}
+    found: dict[str, str] = {}
+    for leaf in leaves:
+        if value := next(_identities(leaf.value, uuids, identities), ""):
+            found.setdefault(value, leaf.path)
+    return found
 
 
 def _notes(found: Mapping[str, Level]) -> list[Note]:

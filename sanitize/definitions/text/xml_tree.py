@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, NoReturn
 from xml.parsers import expat
 
 from unclone.images.errors import RefusedError
@@ -26,9 +27,16 @@ if TYPE_CHECKING:
 DEPTH_LIMIT = 100
 ELEMENT_LIMIT = 50_000
 
-_NAME = re.compile(r"<([^\s/>]+)")
 _ATTRIBUTE = re.compile(r"""(\s+)([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
-_TAG_END = re.compile(r"\s*(/?)>")
+#: What expat has found well-formed, up to the end of the next tag, comment, instruction or CDATA.
+_TOKEN = re.compile(
+    r"""[^<]*<(?:(/)[^>]*>|([^\s/>!?]+)((?:\s+[^\s=/>]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(/?)>|"""
+    r"""!--.*?-->|!\[CDATA\[.*?\]\]>|\?.*?\?>)""",
+    re.DOTALL,
+)
+_END_TAG, _START_TAG = 1, 4  # the last group that matches
+_REFERENCE = re.compile(r"&(?:#x([0-9A-Fa-f]+)|#([0-9]+)|(lt|gt|amp|quot|apos));")
+_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 #: What stands in an element without children: comments and instructions, CDATA, text.
 _PIECE = re.compile(r"(<!--.*?-->|<\?.*?\?>)|<!\[CDATA\[(.*?)\]\]>|([^<]+)", re.DOTALL)
 #: What may follow an element on its last line.
@@ -50,25 +58,89 @@ class Attribute:
         return _escaped(value).replace('"', "&quot;").replace("'", "&apos;").replace("\n", "&#10;")
 
 
-@dataclass(slots=True)
 class Element:
     """An element. ``start``, ``end``: all of it, from ``<`` to ``>``; ``inner``: between its tags.
 
-    ``inner`` is None for ``<tag/>``. ``value`` is its own message, without white space around.
+    ``inner`` is None for ``<tag/>``; ``tag`` has no prefix; ``tag_end`` is behind the ``>`` of the
+    start tag. Attributes and text are understood when they are asked for: most never are.
     """
 
-    tag: str  # without prefix
-    namespace: str  # its URI, or ""
-    parent: Element | None
-    number: int  # among siblings of the same name, from 1
-    start: int
-    tag_end: int  # behind the ">" of the start tag
-    attributes: dict[str, Attribute]
-    end: int = 0
-    inner: tuple[int, int] | None = None
-    value: str = ""
-    children: list[Element] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)  # of the children, by tag
+    __slots__ = (
+        *("tag", "parent", "start", "tag_end", "end", "inner", "children"),
+        *("_text", "_tag_start", "_attributes", "_number", "_is_alone", "_order", "_at", "_until"),
+    )
+
+    def __init__(
+        self,
+        text: str,
+        name: str,
+        parent: Element | None,
+        span: tuple[int, int, int],
+        order: list[Element],
+    ) -> None:
+        """*span*: where it starts, where its name ends, and ``tag_end``. *order* gets it."""
+        self.tag = name.rpartition(":")[2] if ":" in name else name
+        self.parent = parent
+        self.start, self._tag_start, self.tag_end = span
+        self.end = self.tag_end
+        self.inner: tuple[int, int] | None = None
+        self.children: list[Element] = []
+        self._text = text
+        self._attributes: dict[str, Attribute] | None = None
+        self._number = 0  # not counted yet
+        self._is_alone = True
+        self._order = order
+        self._at = len(order)
+        self._until = self._at + 1
+        order.append(self)
+
+    def close(self, start: int, end: int) -> None:
+        """Say where its end tag is; everything below it has been read."""
+        self.inner = (self.tag_end, start)
+        self.end = end
+        self._until = len(self._order)
+
+    @property
+    def attributes(self) -> dict[str, Attribute]:
+        """The attributes by their names as they are written; declarations of names are none."""
+        if self._attributes is None:
+            self._attributes = {
+                match[2]: Attribute(
+                    match[2],
+                    _attribute_value(match[3][1:-1]),
+                    match.start(3) + 1,
+                    match.end(3) - 1,
+                    match.span(),
+                )
+                for match in _ATTRIBUTE.finditer(self._text, self._tag_start, self.tag_end)
+                if not (match[2] == "xmlns" or match[2].startswith("xmlns:"))
+            }
+        return self._attributes
+
+    @property
+    def value(self) -> str:
+        """Its own text, without white space around."""
+        if self.inner is None:
+            return ""
+        if not self.children:
+            return _characters(self._text[self.inner[0] : self.inner[1]]).strip()
+        starts = [self.inner[0], *(child.end for child in self.children)]
+        ends = [*(child.start for child in self.children), self.inner[1]]
+        between = (self._text[a:b] for a, b in zip(starts, ends, strict=True))
+        return "".join(map(_characters, between)).strip()
+
+    @property
+    def number(self) -> int:
+        """Its number among siblings of the same name, from 1."""
+        if not self._number:
+            counts: Counter[str] = Counter()
+            siblings = self.parent.children if self.parent else [self]
+            for sibling in siblings:
+                counts[sibling.tag] += 1
+                sibling._number = counts[sibling.tag]  # noqa: SLF001 (its own class)
+            for sibling in siblings:
+                sibling._is_alone = counts[sibling.tag] == 1  # noqa: SLF001 (its own class)
+        return self._number
 
     def get(self, attribute: str, default: str = "") -> str:
         """The value of an attribute."""
@@ -88,18 +160,14 @@ class Element:
 
     def walk(self) -> Iterator[Element]:
         """The element and all below, in the order of the text."""
-        waiting = [self]
-        while waiting:
-            element = waiting.pop()
-            yield element
-            waiting += reversed(element.children)
+        return islice(self._order, self._at, self._until)
 
     @property
     def place(self) -> str:
         """Where it is, as an XPath: ``/domain/devices/interface[2]``."""
         above = self.parent.place if self.parent else ""
-        alone = self.parent is None or self.parent.counts[self.tag] == 1
-        return f"{above}/{self.tag}" if alone else f"{above}/{self.tag}[{self.number}]"
+        number = self.number
+        return f"{above}/{self.tag}" if self._is_alone else f"{above}/{self.tag}[{number}]"
 
 
 def read_xml(source: Source) -> Element:
@@ -109,15 +177,18 @@ def read_xml(source: Source) -> Element:
 
 def leaves(root: Element) -> Iterator[tuple[str, str, int, int]]:
     """Every attribute and text below *root*: its path from there, the value, and where it is."""
-    waiting = [(root, "")]
-    while waiting:
-        element, path = waiting.pop()
+    paths = {root: ""}
+    for element in root.walk():
+        above = paths[element.parent] if element.parent and element is not root else None
+        path = "" if above is None else f"{above}/{element.tag}" if above else element.tag
+        if element.children:
+            paths[element] = path
         for attribute in element.attributes.values():
             name = attribute.name.rpartition(":")[2]
-            yield f"{path}/@{name}".lstrip("/"), attribute.value, attribute.start, attribute.end
-        if element.value and element.inner and not element.children:
-            yield path, element.value, *element.inner
-        waiting += [(child, f"{path}/{child.tag}".lstrip("/")) for child in element.children]
+            where = f"{path}/@{name}" if path else f"@{name}"
+            yield where, attribute.value, attribute.start, attribute.end
+        if element.inner and not element.children and (value := element.value):
+            yield path, value, *element.inner
 
 
 def text_place(source: Source, element: Element) -> tuple[int, int, Callable[[str], str]] | None:
@@ -152,114 +223,93 @@ def text_place(source: Source, element: Element) -> tuple[int, int, Callable[[st
 
 
 class _Reader:
-    """One pass of expat over the text, as UTF-8; offsets are turned into characters on the way."""
+    """expat says whether the text is well-formed; its tokens then are found with their places."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._bytes = b""
-        self._seen = (0, 0)  # bytes, characters: places only come forward
-        self._root: Element | None = None
-        self._open: list[Element] = []
-        self._words: list[list[str]] = []
-        self._count = 0
 
     def read(self) -> Element:
         try:
-            self._bytes = self._source.text.encode()
+            content = self._source.text.encode()
         except UnicodeEncodeError as error:
             raise RefusedError(
                 f"{self._source.shown} is not XML", hint="Name the definition of a VM."
             ) from error
-        parser = self._parser = expat.ParserCreate("utf-8", " ")
-        parser.ordered_attributes = True
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._say
+        parser = expat.ParserCreate("utf-8", " ")
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         try:
-            parser.Parse(self._bytes, True)  # noqa: FBT003 (expat's signature)
+            parser.Parse(content, True)  # noqa: FBT003 (expat's signature)
         except expat.ExpatError as error:
             raise RefusedError(
                 f"{self._source.shown}:{error.lineno}:{error.offset + 1}: is not valid XML: "
                 f"{expat.ErrorString(error.code)}",
                 hint="Is the file complete?",
             ) from error
-        if self._root is None:
-            raise RefusedError(f"{self._source.shown} has no element", hint="Is it complete?")
-        return self._root
+        return self._elements()
 
-    def _start(self, name: str, flat: list[str]) -> None:
-        self._count += 1
-        if len(self._open) >= DEPTH_LIMIT or self._count > ELEMENT_LIMIT:
-            raise RefusedError(
-                f"{self._source.shown} has more than {ELEMENT_LIMIT} elements, or more than "
-                f"{DEPTH_LIMIT} within each other",
-                hint="That is no definition of a VM.",
-            )
-        namespace, _, tag = name.rpartition(" ")
-        start = self._here()
-        attributes, tag_end, empty = self._attributes(start, flat[1::2])
-        parent = self._open[-1] if self._open else None
-        number = parent.counts[tag] + 1 if parent else 1
-        element = Element(tag, namespace, parent, number, start, tag_end, attributes)
-        if not empty:
-            element.inner = (tag_end, tag_end)
-        if parent:
-            parent.children.append(element)
-            parent.counts[tag] += 1
-        else:
-            self._root = element
-        self._open.append(element)
-        self._words.append([])
-
-    def _end(self, _name: str) -> None:
-        element = self._open.pop()
-        element.value = "".join(self._words.pop()).strip()
-        if element.inner is None:
-            element.end = element.tag_end
-            return
-        inner_end = self._here()
-        element.inner = (element.tag_end, inner_end)
-        element.end = self._source.text.index(">", inner_end) + 1
-
-    def _say(self, message: str) -> None:
-        self._words[-1].append(message)
-
-    def _attributes(self, start: int, values: list[str]) -> tuple[dict[str, Attribute], int, bool]:
+    def _elements(self) -> Element:
         text = self._source.text
-        name = _NAME.match(text, start)
-        at = name.end() if name else start
-        found: dict[str, Attribute] = {}
-        waiting = iter(values)  # as expat understood them; it leaves declarations of names out
-        while match := _ATTRIBUTE.match(text, at):
-            at = match.end()
-            if match[2] == "xmlns" or match[2].startswith("xmlns:"):
-                continue
-            value = next(waiting)
-            span = match.start(3) + 1, match.end(3) - 1
-            found[match[2]] = Attribute(match[2], value, *span, match.span())
-        ending = _TAG_END.match(text, at)
-        if name is None or ending is None:
+        order: list[Element] = []
+        opened: list[Element] = []
+        at = 0
+        for token in _TOKEN.finditer(text):
+            if token.start() != at:
+                break
+            at = token.end()
+            if token.lastindex == _START_TAG:
+                name = token.start(2)
+                parent = opened[-1] if opened else None
+                element = Element(text, token[2], parent, (name - 1, token.end(2), at), order)
+                if parent:
+                    parent.children.append(element)
+                if not token[4]:
+                    opened.append(element)
+                if len(opened) > DEPTH_LIMIT or len(order) > ELEMENT_LIMIT:
+                    self._refuse_size()
+            elif token.lastindex == _END_TAG and opened:
+                opened.pop().close(token.start(1) - 1, at)
+        if not order or opened or "<" in text[at:]:
             raise RefusedError(
-                f"{self._source.position(start)}: a tag that cannot be understood",
+                f"{self._source.position(at)}: a tag that cannot be understood",
                 hint="Write it as `virsh dumpxml` would.",
             )
-        return found, ending.end(), bool(ending[1])
+        return order[0]
 
-    def _here(self) -> int:
-        """The place of the present event, in characters."""
-        index = self._parser.CurrentByteIndex
-        seen_bytes, seen = self._seen
-        seen += len(self._bytes[seen_bytes:index].decode())
-        self._seen = (index, seen)
-        return seen
+    def _refuse_size(self) -> NoReturn:
+        raise RefusedError(
+            f"{self._source.shown} has more than {ELEMENT_LIMIT} elements, or more than "
+            f"{DEPTH_LIMIT} within each other",
+            hint="That is no definition of a VM.",
+        )
 
     def _refuse_doctype(self, *_: object) -> None:
         raise RefusedError(
             f"{self._source.shown} has a document type, which no definition of a VM has",
             hint="Its entities can be used for attacks: remove the <!DOCTYPE ...>.",
         )
+
+
+def _attribute_value(raw: str) -> str:
+    """What an attribute says: white space is blanks, references are resolved (XML 1.0, 3.3.3)."""
+    if "\n" in raw or "\t" in raw or "\r" in raw:
+        raw = raw.replace("\r\n", " ").translate({9: " ", 10: " ", 13: " "})
+    return _REFERENCE.sub(_resolved, raw) if "&" in raw else raw
+
+
+def _characters(raw: str) -> str:
+    """What the text between tags says: lines end in a newline, references are resolved."""
+    if "\r" in raw:
+        raw = raw.replace("\r\n", "\n").replace("\r", "\n")
+    if "<" in raw:
+        pieces = _PIECE.finditer(raw)
+        return "".join(p[2] or (_REFERENCE.sub(_resolved, p[3]) if p[3] else "") for p in pieces)
+    return _REFERENCE.sub(_resolved, raw) if "&" in raw else raw
+
+
+def _resolved(reference: re.Match[str]) -> str:
+    if reference[3]:
+        return _NAMED[reference[3]]
+    return chr(int(reference[1], 16) if reference[1] else int(reference[2]))
 
 
 def _matches(element: Element, step: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -175,3 +176,35 @@ def test_the_whole_element_is_between_start_and_end() -> None:
 def test_errors_have_a_place() -> None:
     with pytest.raises(RefusedError, match=r"a\.xml:2:7: is not valid XML: mismatched tag"):
         parsed("<a>\n <b></a>")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("a\tb\nc", "a b c"),
+        ("a\r\nb", "a b"),
+        ("a&#9;b&#xA;c", "a\tb\nc"),
+        ("&lt;&gt;&amp;&apos;&amp;lt;", "<>&'&lt;"),
+        ("&#x1F600;", "😀"),
+    ],
+)
+def test_an_attribute_says_what_a_parser_says(written: str, value: str) -> None:
+    text = f'<a b="{written}"/>'
+    assert parsed(text)[1].get("b") == ET.fromstring(text).get("b") == value
+
+
+def test_text_among_children_comments_and_cdata_is_put_together() -> None:
+    text = "<a> x<!-- > --><b>no</b>y<![CDATA[<z>]]>&amp;<?p ?><b/> <c x='>'>n</c>w\r\n</a>"
+    assert parsed(text)[1].value == "xy<z>& w"
+
+
+def test_tags_of_every_kind_have_their_places() -> None:
+    text = "<?xml version='1.0'?><!-- <x> --><a ><b c = '1' /><n:d xmlns:n='u'\n>t</n:d ></a >\n"
+    _, root = parsed(text)
+    assert [text[e.start : e.end] for e in root.walk()] == [
+        text[text.index("<a") : -1],
+        "<b c = '1' />",
+        "<n:d xmlns:n='u'\n>t</n:d >",
+    ]
+    assert [e.inner and text[e.inner[0] : e.inner[1]] for e in root.walk()][1:] == [None, "t"]
+    assert [e.tag for e in root.walk()] == ["a", "b", "d"]
