@@ -20,12 +20,16 @@ SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 
 #: The Debian package of each program, for messages.
 PACKAGES = {
+    "btrfs": "btrfs-progs",
+    "btrfstune": "btrfs-progs",
     "e2fsck": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "qemu-nbd": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "tune2fs": "e2fsprogs",
+    "xfs_admin": "xfsprogs",
+    "xfs_repair": "xfsprogs",
     "virsh": "libvirt-clients",
 }
 

@@ -16,6 +16,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from unclone.images.blocks import Command, number, read_exactly
+from unclone.images.file_systems import btrfs_chunk_tree
 from unclone.images.file_systems.file_system_type import Checker, FileSystemType, Signature
 
 if TYPE_CHECKING:
@@ -87,5 +88,6 @@ TYPE = FileSystemType(
     spans_devices=True,
     devices=devices,
     checker=Checker(("btrfs", "check", "--readonly")),
+    metadata=btrfs_chunk_tree.metadata,
     device_scan=("btrfs", "device", "scan"),
 )

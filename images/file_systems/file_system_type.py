@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unclone.images.volumes import IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from unclone.images.blocks import Blocks, Command
 
@@ -73,6 +73,11 @@ class FileSystemType:
 
     # -- use -------------------------------------------------------------------------------
     checker: Checker | None = None
+    #: The areas, as offset and size in bytes, that ``checker`` and ``commands`` read; they may
+    #: overlap. Zeros in place of one that is missing are damage to the checker. None: everything.
+    metadata: Callable[[Blocks], Iterable[tuple[int, int]] | None] | None = None
+    #: The areas that ``commands`` read, where they are fewer.
+    identifier_areas: Callable[[Blocks], Iterable[tuple[int, int]] | None] | None = None
     #: The options for every mount.
     mount_options: tuple[str, ...] = ()
     #: Makes the kernel scan for its devices; with ``--forget`` it removes those it knows.

@@ -15,6 +15,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from unclone.images.blocks import Command, number, read_exactly
+from unclone.images.file_systems import xfs_metadata
 from unclone.images.file_systems.file_system_type import Checker, FileSystemType, Signature
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ TYPE = FileSystemType(
     commands_need_mount=True,
     # Only a mount replays the log.
     checker=Checker(("xfs_repair", "-n"), mount_first=True),
+    metadata=xfs_metadata.metadata,
+    identifier_areas=xfs_metadata.identifier_areas,
     # A copy with the same UUID may be mounted at the same time.
     mount_options=("nouuid",),
 )

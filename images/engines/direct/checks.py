@@ -1,4 +1,4 @@
-"""File system checks: ``e2fsck`` for ext, our own code for FAT.
+"""File system checks: ``e2fsck`` for ext, our own code for FAT, the checker of other types.
 
 References: e2fsck(8) "EXIT CODE"; Microsoft "FAT: General Overview of On-Disk Format" 1.03.
 """
@@ -13,22 +13,30 @@ from typing import TYPE_CHECKING
 from unclone.images import process
 from unclone.images.engines.direct.helpers import CHECKER, end, start
 from unclone.images.engines.direct.vfat.damage import find_damage
-from unclone.images.errors import EngineError, is_kill, killed
+from unclone.images.errors import EngineError, ToolError, is_kill, killed
 from unclone.images.file_systems import ext
 from unclone.images.file_systems.fat_boot_sector import parse_sane
-from unclone.images.file_systems.table import UNKNOWN
+from unclone.images.file_systems.table import UNKNOWN, type_of
 from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from subprocess import CompletedProcess, Popen
+    from typing import Protocol
 
     from unclone.images.engines.direct.devices import Device
+    from unclone.images.file_systems.file_system_type import Checker, FileSystemType
 
-    #: Provides the content of a device as a file.
-    AsFile = Callable[[Device], AbstractContextManager[Path]]
+    class AsFile(Protocol):
+        """Provides the content of a device, or only some areas of it, as a file."""
+
+        def __call__(
+            self, device: Device, areas: Iterable[tuple[int, int]] | None = None
+        ) -> AbstractContextManager[Path]:
+            """As :meth:`unclone.images.engines.direct.disks.Disks.as_file`."""
+
 
 #: Seconds; large file systems on slow disks take long.
 _LIMIT = 3600.0
@@ -43,7 +51,10 @@ def check(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
         return _check_fat(device)
     if device.type == UNKNOWN:  # the caller has seen a file system
         return _result(device, CheckState.DAMAGED, "there is no file system any more")
-    return _result(device, CheckState.NOT_CHECKED, "no checker")
+    kind = type_of(device.type)
+    if kind.checker is None:
+        return _result(device, CheckState.NOT_CHECKED, "no checker")
+    return _check_with_tool(device, kind, kind.checker, as_file, repair=repair)
 
 
 class Checks:
@@ -150,6 +161,38 @@ def _examined(device: Device, file: Path, *, repair: bool = False) -> CheckResul
     clean = found.returncode in (ext.CHECKER.repaired if repair else (0,))
     state = CheckState.CLEAN if clean else CheckState.DAMAGED
     return _result(device, state, _condensed(device, found.stdout + found.stderr, file))
+
+
+def _check_with_tool(
+    device: Device, kind: FileSystemType, checker: Checker, as_file: AsFile, *, repair: bool
+) -> CheckResult:
+    """Check a copy of the metadata, and unless that is clean, a copy of everything.
+
+    What is missing in the first is zeros, which are damage to the checker.
+    """
+    argv = (checker.repair if repair else ()) or checker.check
+    ok = checker.repaired if repair else (0,)
+    if why := _missing(argv[0]):
+        return _result(device, CheckState.NOT_CHECKED, why)
+    blocks = device.open()
+    if kind.devices and (count := kind.devices(blocks)) > 1:
+        return _result(device, CheckState.NOT_CHECKED, f"it is one of {count} devices")
+    areas = kind.metadata(blocks) if kind.metadata and argv == checker.check else None
+    for part in [areas, None] if areas is not None else [None]:
+        with as_file(device, part) as file:
+            found = _run(file, argv)
+        output = _condensed(device, found.stdout + found.stderr, file)
+        if found.returncode in ok:
+            return _result(device, CheckState.CLEAN, output)
+    return _result(device, CheckState.DAMAGED, output)
+
+
+def _missing(program: str) -> str:
+    try:
+        process.require_program(program)
+    except ToolError as error:
+        return error.message
+    return ""
 
 
 def _check_fat(device: Device) -> CheckResult:

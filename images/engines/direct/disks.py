@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.chain import read_chain
+from unclone.images.engines.direct import copies
 from unclone.images.engines.direct.access.clusters import Layer
 from unclone.images.engines.direct.access.dirty_map import REGION, REGION_BITS, DirtyMap
 from unclone.images.engines.direct.access.disk import Disk, Place
@@ -33,7 +34,7 @@ from unclone.images.temporary_folders import clean_up, new_folder, remove
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -45,7 +46,7 @@ _SCRATCH = "scratch"
 _DIRTY_MAP = "dirty-map"
 _SOCKET = "socket"
 _COPY = "copy"
-#: Bytes that are copied, and compared, at once.
+#: Bytes that are copied at once.
 _PIECE = 1024 * 1024
 
 
@@ -84,20 +85,26 @@ class Disks:
         return shutil.disk_usage(self._folder).free
 
     @contextmanager
-    def as_file(self, device: Device) -> Iterator[Path]:
+    def as_file(
+        self, device: Device, areas: Iterable[tuple[int, int]] | None = None
+    ) -> Iterator[Path]:
         """The content of *device* as a file, for a tool. What the tool changes is written back.
 
-        Raises EngineError when there is no space for the copy.
+        With *areas*, offsets and sizes in bytes, the rest is zeros. Raises EngineError when there
+        is no space for the copy.
         """
         copy = self._folder / _COPY
-        with _explained(copy):
-            _copy(device, copy)
+        blocks = device.open()
+        kept = copies.merged([(0, device.size)] if areas is None else areas, device.size)
         try:
+            with _explained(copy):
+                copies.make(blocks, copy, kept)
             yield copy
             with _explained(copy):
-                _write_back(copy, device)
+                copies.write_back(copy, blocks, kept)
         finally:
-            copy.unlink()
+            blocks.close()
+            copy.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Write everything to the drives and close them. Raises EngineError."""
@@ -234,30 +241,6 @@ class _Drive:
 
     def _read(self, offset: int, count: int) -> bytes:
         return self.disk.read(offset, min(count, self.disk.size - offset))
-
-
-def _copy(device: Device, target: Path) -> None:
-    blocks = device.open()
-    with target.open("xb") as file:
-        target.chmod(0o600)
-        file.truncate(device.size)
-        for start in range(0, device.size, _PIECE):
-            content = blocks.read(start, _PIECE)
-            if content != bytes(len(content)):
-                file.seek(start)
-                file.write(content)
-
-
-def _write_back(copy: Path, device: Device) -> None:
-    blocks = device.open()
-    with copy.open("rb") as file:
-        for start in range(0, device.size, _PIECE):
-            new, old = file.read(_PIECE), blocks.read(start, _PIECE)
-            if new == old:
-                continue
-            for at in range(0, len(old), REGION):
-                if new[at : at + REGION] != old[at : at + REGION]:
-                    blocks.write(start + at, new[at : at + REGION])
 
 
 def _copy_over(source: Path, target: Path) -> None:

@@ -16,18 +16,18 @@ from unclone.images import process
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.partition_tables import set_gpt_guid, set_mbr_id
 from unclone.images.errors import EngineError
-from unclone.images.file_systems import ext, ext_checksum_seed, ext_checksums
+from unclone.images.file_systems import btrfs, ext, ext_checksum_seed, ext_checksums
 from unclone.images.file_systems.table import type_of
+from unclone.images.identifiers import btrfs_device
 from unclone.images.identifiers import devices as identified
 from unclone.images.identifiers.forms import require_form
 from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
+    from unclone.images.engines.direct.checks import AsFile
     from unclone.images.engines.direct.devices import Device
 
 #: Seconds; all checksums of a large file system are computed.
@@ -57,7 +57,7 @@ def unsettable(identifier: Identifier, devices: Sequence[Device]) -> str:
 def set_identifier(
     identifier: Identifier,
     devices: Sequence[Device],
-    as_file: Callable[[Device], AbstractContextManager[Path]],
+    as_file: AsFile,
 ) -> None:
     """Set one identifier of one of *devices*, none of which is mounted.
 
@@ -97,6 +97,8 @@ def _keep_checksum_seed(device: Device) -> None:
 def _of(device: Device) -> Iterator[Identifier]:
     if device.content.uuid:
         yield Identifier(type_of(device.type).identifier, device.name, device.content.uuid)
+    if device.type in btrfs.TYPE.names and (uuid_ := btrfs_device.read(device.open())):
+        yield Identifier(IdentifierKind.BTRFS_DEVICE_UUID, device.name, uuid_)
     if device.partition and device.parent_table and device.parent_table.kind == "gpt":
         yield Identifier(IdentifierKind.PARTITION_GUID, device.name, device.partition.uuid)
     if device.table and device.table.id:
@@ -118,13 +120,13 @@ def _set_in_table(device: Device, identifier: Identifier) -> None:
         disk.close()
 
 
-def _set_with_tools(
-    device: Device, value: str, as_file: Callable[[Device], AbstractContextManager[Path]]
-) -> None:
+def _set_with_tools(device: Device, value: str, as_file: AsFile) -> None:
     if device.content.ext is not None and _set_ext_uuid(device, value):
         output = "the checksums were changed"
     else:
-        with as_file(device) as file:
+        kind, blocks = type_of(device.type), device.open()
+        find_areas = kind.identifier_areas or kind.metadata
+        with as_file(device, find_areas(blocks) if find_areas else None) as file:
             output = _run(device, str(file), value)
     found = identified.read(device)
     if found != value.lower():  # xfs_admin exits with 0 without having done anything
