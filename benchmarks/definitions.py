@@ -87,12 +87,18 @@ def shape_of(value: str) -> str:
     return next((name for name, pattern in SHAPES if pattern.search(value)), "")
 
 
+def _plain(place: str) -> str:
+    """A field's place as the paths of leaves are written, without numbers and the root."""
+    return re.sub(r"\[\d+\]", "", place).removeprefix("/").partition("/")[2] or place
+
+
 def judged(plan: DefinitionPlan) -> Iterator[tuple[Judged, str]]:
     """Every value that may be an identity, with what became of it."""
     definition = plan.definition
     notes = "\n".join(note.text for note in plan.notes)
     changed = [(edit.start, edit.end) for edit in plan.edits if edit.end > edit.start]
-    fields = {(each.field.start, each.field.end): each.field for each in plan.fields}
+    stays = [each.field for each in plan.fields if not each.changed]
+    whole = {_plain(field.place) for field in stays if field.start == field.end}
     lists = lists_of(definition.format)
     for leaf in definition.leaves():
         if not leaf.value or not (is_telling(leaf.path) or shape_of(leaf.value)):
@@ -102,8 +108,14 @@ def judged(plan: DefinitionPlan) -> Iterator[tuple[Judged, str]]:
         why = ""
         if any(start < leaf.end and leaf.start < end for start, end in changed):
             outcome = "renewed"
-        elif leaf.value in notes or leaf.path in notes or (leaf.start, leaf.end) in fields:
+        elif (
+            leaf.value in notes
+            or leaf.path in notes
+            or any(leaf.start <= field.start <= field.end <= leaf.end for field in stays)
+        ):
             outcome = "said"
+        elif any(leaf.path.startswith(place) for place in whole):
+            outcome = "said"  # with the device that it is part of
         elif why := reason_of(definition.format, leaf.path):
             outcome = "listed"
         else:
@@ -129,6 +141,7 @@ def main() -> None:
             identities = IdentityMap(Pool().machine(NAME), NAME)
             plan = plan_definition(definition_in(source), identities)
             verify(plan)
+            plan.definition.require_off()
             outcome = "done"
             for group, value in judged(plan):
                 groups[group] += 1

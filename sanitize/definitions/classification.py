@@ -66,6 +66,8 @@ class Lists(NamedTuple):
 def is_telling(path: str) -> bool:
     """Whether the place at *path* is called as identities are."""
     last = path.rpartition("/")[2].lstrip("@").rstrip("[]")
+    if last.startswith("-"):  # an option of QEMU: file.read-only says nothing of a file
+        last = last.rpartition(".")[2]
     return any(word.lower() in _NAMES for word in _WORDS.findall(last))
 
 
@@ -92,6 +94,7 @@ def reason_of(format_: Format, path: str) -> str:
 @cache
 def _reasons(format_: Format) -> list[tuple[re.Pattern[str], str]]:
     top, listed = _kept(format_)
+    listed += getattr(import_module(f"{format_.package}.kept"), "UNMET", ()) if listed else ()
     return [(_pattern(top, each.places), each.why) for each in listed]
 
 
@@ -198,9 +201,11 @@ def _identities(text: str, known: set[str], identities: IdentityMap) -> Iterator
 def _pattern(top: str, places: Iterable[str]) -> re.Pattern[str]:
     """One expression for *places*, and all that is below them.
 
-    Conditions are left out, ``#`` is a number, ``*`` anything; *top* is what may stand before.
+    Conditions are left out, ``#`` is a number, ``*`` anything; *top* is what may stand before. A
+    device of one type alone (``devices/disk[@type='nvme']``) says nothing of those of others.
     """
-    written = (re.sub(r"\[[^\]]+\]", "", place).strip("/") for place in places)
+    whole = (place for place in places if not place.endswith("']"))
+    written = (re.sub(r"\[[^\]]+\]", "", place).strip("/") for place in whole)
     parts = sorted({re.escape(place) for place in written if place})
     parts = [part.replace(r"\#", r"\d+").replace(r"\*", ".*") for part in parts]
     return re.compile(rf"(?:{top})(?:{'|'.join(parts) or '(?!)'})(?:/.*|\[.*)?", re.IGNORECASE)

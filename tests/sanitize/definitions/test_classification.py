@@ -25,7 +25,7 @@ LISTS = Path(__file__).with_name("leaves")
 BY_ID = {each.id: each for each in FORMATS}
 LIBVIRT_SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 #: Places of Debian 12's schema; a list that is empty would have nothing unclassified either.
-FEWEST = {"incus": 30, "kubevirt": 30, "libvirt": 100, "ovf": 15, "proxmox": 10, "vbox": 40}
+FEWEST = {"incus": 30, "kubevirt": 30, "libvirt": 100, "ovf": 50, "proxmox": 10, "vbox": 60}
 
 
 def listed(format_id: str) -> list[str]:
@@ -55,8 +55,9 @@ def test_what_the_installed_schema_of_libvirt_has_is_classified() -> None:
 
 
 def test_a_new_place_is_found() -> None:
-    paths = ["devices/interface/mac/@address", "devices/quantum/@serial", "devices/quantum/@speed"]
-    assert unclassified(BY_ID["libvirt"], paths) == ["devices/quantum/@serial"]
+    new = [f"devices/{device}/quantum/@serial" for device in ("disk", "interface")]
+    paths = ["devices/interface/mac/@address", *new, "devices/quantum/@speed"]
+    assert unclassified(BY_ID["libvirt"], paths) == new
 
 
 @pytest.mark.parametrize("golden", goldens(), ids=str)
@@ -105,6 +106,14 @@ UNKNOWN = {
     "proxmox": (
         f"name: golden\nostype: l26\nscsihw: lsi\nnew: a={UUID}\n",
         ("warning", f"new/a: {UUID} {STAYS}"),
+    ),
+    "below-a-device-of-one-type": (
+        DOMAIN.format("<devices><interface type='user'><own uuid='7'/></interface></devices>"),
+        ("info", f"devices/interface/own/@uuid {STAYS}"),
+    ),
+    "vmx-annotation": (
+        f'virtualHW.version = "14"\ndisplayName = "golden"\nannotation = "was {UUID}"\n',
+        ("warning", f"annotation: {UUID} {STAYS}"),
     ),
     "qemu": (
         f"#!/bin/sh\nqemu-system-x86_64 -name golden -nic none -device quantum,peer={UUID}\n",

@@ -59,6 +59,11 @@ def _own(element: Element, value: str) -> bool:
     return not _shared(element, value)
 
 
+def _unnamed(element: Element, value: str) -> bool:
+    """A disk of a server that has only one, or the one that it calls by no name."""
+    return not element.get("name") and _own(element, value)
+
+
 def _own_cid(element: Element, _value: str) -> bool:
     return element.get("auto") != "yes"
 
@@ -93,6 +98,7 @@ def _kind(element: Element) -> str:
 _CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
     "disk-source": _own,
     "disk-shared": _shared,
+    "disk-network": _unnamed,
     "interface-target": _managed,
     "interface-made": _unmanaged,
     "interface-port-id": _off_vmware,

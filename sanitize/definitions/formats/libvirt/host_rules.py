@@ -41,6 +41,14 @@ _STORAGE = rules(
         Level.WARNING,
     ),
     (
+        "disk-network",
+        FieldKind.OTHER,
+        _KEEP,
+        "devices/disk/source/@protocol",
+        "two machines that write to one disk of a server destroy it: give the new one another",
+        Level.WARNING,
+    ),
+    (
         "iscsi-initiator",
         FieldKind.OTHER,
         _KEEP,

@@ -34,6 +34,7 @@ KEPT = (
             *("devices/filesystem/binary/@path", "devices/*/rom/@file", "os/nvram/@template"),
             *("devices/graphics/listen/@address", "devices/interface/portForward/@address"),
             *("devices/interface/route", "devices/hostdev/route", "devices/filesystem/target"),
+            *("devices/interface/script", "devices/interface/downscript"),
         ),
     ),
     Kept(
@@ -42,6 +43,24 @@ KEPT = (
             *("blkiotune/device/path", "devices/disk/source/host", "devices/disk/source/config"),
             *("devices/disk/source/slices", "devices/disk/*/format", "devices/disk/source/@index"),
             *("devices/disk/source/knownHosts", "devices/disk/source/identity"),
+        ),
+    ),
+    Kept(
+        "both machines read it and neither writes to it, or the report names the job",
+        ("devices/disk/backingStore", "devices/disk/mirror"),
+    ),
+    Kept(
+        "the other end of a connection, or a network that several machines share",
+        (
+            *("devices/interface/source/@address", "devices/interface/source/local/@address"),
+            "devices/interface/source/route",
+        ),
+    ),
+    Kept(
+        "what kind of device it is, or how much it may send",
+        (
+            *("devices/interface/source/vendor", "devices/interface/source/product"),
+            *("devices/interface/bandwidth", "devices/interface/source/@macTableManager"),
         ),
     ),
     Kept(
@@ -55,4 +74,21 @@ KEPT = (
             "devices/interface/source/@connectionid",
         ),
     ),
+)
+
+#: Places of rules that do not say a word where their condition is not met.
+UNMET = (
+    Kept(
+        "libvirt chooses it at every start",
+        ("devices/graphics/@port", "devices/graphics/@tlsPort", "devices/graphics/@websocket"),
+    ),
+    Kept(
+        "a terminal that libvirt finds at every start",
+        tuple(f"devices/{name}/source/@path" for name in ("console", "serial", "parallel")),
+    ),
+    Kept(
+        "the other end of a connection, or a network that several machines share",
+        ("devices/interface/source/@port", "devices/interface/source/local/@port"),
+    ),
+    Kept("how the variables are reached: it changes with them", ("os/nvram/source/host",)),
 )

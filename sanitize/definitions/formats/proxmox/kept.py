@@ -43,3 +43,6 @@ KEPT = (
         ),
     ),
 )
+
+#: Places of rules that do not say a word where their condition is not met.
+UNMET = (Kept("Proxmox calls the socket by the machine's number", ("serial#",)),)

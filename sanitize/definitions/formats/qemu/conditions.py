@@ -149,6 +149,41 @@ def _fibre_or_disk(_machine: MachineOptions, _option: Option, pair: Pair) -> boo
     return bool(re.fullmatch(r"[0-9a-f]{1,20}", number)) and set(number) != {"0"}
 
 
+#: What identifies a disk of each driver: the first that is said.
+_REMOTE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("rbd", "rados"), ("image",)),
+    "iscsi": ("target",),
+    "nbd": ("export", "server.path", "path", "server.port", "port"),
+    **dict.fromkeys(("gluster", "nfs", "ssh"), ("path",)),
+    "sheepdog": ("vdi",),
+    "nvme": ("device",),
+    "nvme-io_uring": ("path",),
+    **dict.fromkeys(("virtio-blk-vhost-user", "virtio-blk-vfio-pci"), ("path",)),
+    "virtio-blk-vhost-vdpa": ("path",),
+    "vvfat": ("dir",),
+}
+
+
+def _is_remote(machine: MachineOptions, option: Option, pair: Pair) -> bool:
+    """A disk that no path of the host names, and that the machine may write to."""
+    layer = re.match(r"(?:file\.)*", pair.key)
+    above = layer[0] if layer else ""
+    keys = _REMOTE.get(option.get(f"{above}driver"), ())
+    said = next((key for key in keys if option.get(above + key)), "")
+    return pair.key == above + said and _own_disk(machine, option, pair)
+
+
+def _is_reservation(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
+    return option.get("qom-type") == "pr-manager-helper"
+
+
+def _is_device(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
+    """A terminal or printer port of the host; a new pseudo-terminal may get a link at a path."""
+    if option.name != "chardev":
+        return bool(re.match(r"/dev/(?!null\b|pts\b|tty$)", pair.value))
+    return option.get("backend", "backend.type") in ("serial", "tty", "parallel", "parport")
+
+
 def _is_secret(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     return option.name != "object" or option.get("qom-type").startswith("secret")
 
@@ -181,6 +216,10 @@ _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "socket": _is_socket,
     "user-network-name": _own_network_name,
     "shared-memory": _own_memory,
+    "disk-remote": _is_remote,
+    "disk-reservations": _is_reservation,
+    "character-device": _is_device,
+    "stream-device": _is_device,
     "secret": _is_secret,
     "kernel-arguments": _own_argument,
 }

@@ -113,7 +113,13 @@ def _spelled(inner: Callable[[str], str], outer: Callable[[str], str], new: str)
 def disks(machine: MachineOptions) -> Iterator[Disk]:
     """The disks, as far as their paths are known."""
     for option in machine.options:
-        keys = ("file", "file.filename", "filename")
+        keys = (
+            "file",
+            "file.file.file.filename",
+            "file.file.filename",
+            "file.filename",
+            "filename",
+        )
         shorthand = option.name in (*SHORTHANDS, *REMOVABLE_SHORTHANDS)
         if not shorthand and option.name not in ("drive", "blockdev"):
             continue
@@ -246,5 +252,7 @@ def _format(machine: MachineOptions, option: Option) -> str:
             ),
             "",
         )
+        if driver in ("throttle", "copy-on-read", "preallocate"):  # a filter above the format
+            driver = option.get("file.driver")
         return "" if driver in ("file", "host_device") else driver
     return option.get("format", "driver")

@@ -13,9 +13,10 @@ KEPT = (
         (
             "-* id",
             "-* node-name",
+            "-blockdev *.node-name",
             "-* memdev",
-            "-object file",
             "-blockdev file",
+            "-blockdev *.file",
             "-object id",
             "-device file",
         ),
@@ -67,12 +68,16 @@ KEPT = (
     Kept(
         "how a disk is reached: it changes with the disk",
         (
-            "-blockdev server*",
+            "-blockdev *server*",
             "-blockdev *path",
-            "-blockdev *initiator*",
             "-drive *port",
             "-drive *path",
+            "-drive *server*",
         ),
+    ),
+    Kept(
+        "both machines read it, and neither writes to it",
+        ("-blockdev *backing.*", "-drive *backing.*"),
     ),
     Kept(
         "what it is allowed, and how it is measured",
@@ -89,4 +94,12 @@ KEPT = (
             "-set *",
         ),
     ),
+)
+
+#: Places of rules that do not say a word where their condition is not met.
+UNMET = (
+    Kept("the other end of a connection", ("-chardev port", "-chardev path")),
+    Kept("what every machine of its kind has", ("-blockdev *filename", "-drive *file", "-serial")),
+    Kept("it is read-only or removable", tuple(f"-blockdev *{key}" for key in ("target", "image"))),
+    Kept("an address of the host, or no port", ("-spice addr", "-spice port", "-spice tls-port")),
 )

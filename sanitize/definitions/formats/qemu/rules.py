@@ -21,9 +21,12 @@ _DISKS = (
     *(f"-{name}" for name in ("hda", "hdb", "hdc", "hdd", "sd", "mtdblock", "image")),
     "-drive file",
     "-drive file.filename",
-    "-blockdev filename",
-    "-blockdev file.filename",
+    *(f"-blockdev {'file.' * depth}filename" for depth in range(4)),
 )
+#: A disk in the network or of the host, by what identifies it there; and the layers above it.
+_REMOTE = (*("image", "target", "export", "vdi", "device", "dir"), *("path", "server.path"))
+_REMOTE_PORTS = ("server.port", "port")
+_LAYERS = ("-blockdev ", "-blockdev file.", "-blockdev file.file.", "-drive file.")
 
 #: What a -readconfig file can say too.
 COMMON = rules(
@@ -74,6 +77,41 @@ COMMON = rules(
         ("-cdrom", "-fda", "-fdb", *_DISKS),
         "it is removable, read-only or a snapshot; a seed of the source is not for the new machine",
         Level.INFO,
+    ),
+    (
+        "disk-remote",
+        FieldKind.OTHER,
+        _KEEP,
+        tuple(f"{layer}{key}" for layer in _LAYERS for key in (*_REMOTE, *_REMOTE_PORTS)),
+        "two machines that write to one disk of a server destroy it: give the new one another",
+        Level.WARNING,
+    ),
+    (
+        "iscsi-initiator",
+        FieldKind.OTHER,
+        _KEEP,
+        (*(f"{layer}initiator-name" for layer in _LAYERS), "-iscsi initiator-name"),
+        "the target knows the machine by it, and takes both for one: give the new one another",
+        Level.WARNING,
+    ),
+    (
+        "disk-reservations",
+        FieldKind.OTHER,
+        _KEEP,
+        "-object path",
+        "both machines would use the helper at this socket: see whether it serves one only",
+        Level.WARNING,
+    ),
+    (
+        "launch-security",
+        FieldKind.OTHER,
+        _KEEP,
+        tuple(
+            f"-object {key}"
+            for key in ("session-file", "dh-cert-file", "id-block", "id-auth", "host-data")
+        ),
+        "it was made by the owner of the source's guest: a new machine is measured anew",
+        Level.WARNING,
     ),
     (
         "nvram",
@@ -163,6 +201,14 @@ COMMON = rules(
         "two machines would write into one file",
     ),
     (
+        "character-device",
+        FieldKind.OTHER,
+        _KEEP,
+        "-chardev path",
+        "a device of the host belongs to one running machine: give the new one another",
+        Level.WARNING,
+    ),
+    (
         "tpm",
         FieldKind.TPM,
         _KEEP,
@@ -194,8 +240,8 @@ COMMON = rules(
         "secret",
         FieldKind.OTHER,
         _KEEP,
-        ("-spice password", "-object data"),
-        "the new machine has the same password as the source",
+        ("-spice password", "-object data", "-object file"),
+        "the new machine has the same password or key as the source",
     ),
     (
         "shared-folder",
@@ -288,6 +334,14 @@ COMMAND_LINE = rules(
         _FOLLOW,
         _STREAMS,
         "two machines would write into one file",
+    ),
+    (
+        "stream-device",
+        FieldKind.OTHER,
+        _KEEP,
+        _STREAMS,
+        "a device of the host belongs to one running machine: give the new one another",
+        Level.WARNING,
     ),
     (
         "host-file",

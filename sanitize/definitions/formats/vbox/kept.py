@@ -29,6 +29,11 @@ KEPT = (
         ),
     ),
     Kept(
+        "a machine that has it is refused: it is saved",
+        ("@stateFile",),
+    ),
+    Kept("how VirtualBox calls the machine's folder", ("@directoryIncludesUUID",)),
+    Kept(
         "a medium that machines may share",
         (
             "MediaRegistry/DVDImages",

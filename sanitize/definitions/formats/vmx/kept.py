@@ -18,6 +18,7 @@ KEPT = (
             "ethernet#.checkMACAddress",
         ),
     ),
+    Kept("when the source was made", ("vm.createDate",)),
     Kept(
         "what kind of device it is",
         (
@@ -51,7 +52,6 @@ KEPT = (
             "virtualHW.*",
             "config.version",
             "guestOS*",
-            "annotation",
             "vhv.*",
             "cpuid.*",
             "numa.*",

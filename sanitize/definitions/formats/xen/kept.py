@@ -42,3 +42,6 @@ KEPT = (
         ),
     ),
 )
+
+#: Places of rules that do not say a word where their condition is not met.
+UNMET = (Kept("no path, and no port that it listens at", ("serial",)),)
