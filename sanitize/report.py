@@ -37,10 +37,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What reading back found: file systems, none damaged, and residue that does not block."""
+    """What reading back found: file systems, none damaged, and residue that does not block.
+
+    ``unsearched`` are the directories in which no residue was looked for.
+    """
 
     checks: tuple[CheckResult, ...] = ()
     residue: tuple[Residue, ...] = ()
+    unsearched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,7 @@ class Report:
             "retired": [asdict(retired) for retired in self.plan.retired],
             "checks": [asdict(check) for check in self.verification.checks],
             "residue": [asdict(residue) for residue in self.verification.residue],
+            "unsearched": list(self.verification.unsearched),
             "identifiers": [asdict(identifier) for identifier in self.identifiers],
             "inventory": self.inventory.to_json(),
             "only_renews": self.only_renews,

@@ -1,9 +1,9 @@
 """The residue scan: whether an old identifier is still somewhere in the guest.
 
 What a rule rewrote, its own action verifies. This scan is for what no rule knows: it reads every
-file in the places where configuration, boot and state live, and every file that the next boot
-opens (``boot_view``), and looks for every spelling of every retired identifier, in contents and in
-names.
+file in the places where configuration, boot and state live (``search_places``), and every file that
+the next boot opens (``boot_view``), and looks for every spelling of every retired identifier, in
+contents and in names.
 """
 
 from __future__ import annotations
@@ -18,48 +18,13 @@ from unclone.sanitize import boot_view, initrds
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.finder import Finder
 from unclone.sanitize.renewal import OtherKind
+from unclone.sanitize.search_places import Places, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Retired
-
-#: Where identity is kept. Programs and package data (/usr) are the same on every machine.
-ROOTS = (
-    "/boot",
-    "/efi",
-    "/etc",
-    "/root",
-    "/usr/lib/kernel",
-    "/usr/lib/systemd",
-    "/usr/local/bin",
-    "/usr/local/etc",
-    "/usr/local/lib/systemd",
-    "/usr/local/libexec",
-    "/usr/local/sbin",
-    "/var/lib",
-    "/var/spool",
-)
-
-#: Below the roots, and as large as the guest itself: package databases, other machines' images.
-EXCLUDED = (
-    "/var/lib/apt/lists",
-    "/var/lib/containerd",
-    "/var/lib/containers/storage",
-    "/var/lib/docker/image",
-    "/var/lib/docker/overlay2",
-    "/var/lib/dpkg",
-    "/var/lib/flatpak",
-    "/var/lib/libvirt/images",
-    "/var/lib/lxc",
-    "/var/lib/lxd",
-    "/var/lib/machines",
-    "/var/lib/plocate",
-    "/var/lib/rpm",
-    "/var/lib/snapd/snaps",
-    "/usr/lib/sysimage/rpm",
-)
 
 #: What the next boot reads: an old identifier left here is an error, elsewhere a warning.
 READ_AT_BOOT = re.compile(
@@ -92,10 +57,16 @@ class Residue:
     read_at_boot: bool
 
 
-def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
-    """Every place below :data:`ROOTS` that still holds one of *retired*, sorted by path."""
+def find_residue(
+    guest: Guest, retired: Sequence[Retired], places: Places | None = None
+) -> Sequence[Residue]:
+    """Everything in *places* that still holds one of *retired*, sorted by path.
+
+    The places are those of ``search_places`` when None are given.
+    """
     if not retired:
         return ()
+    places = places or select(guest)
     owners = {spelled: old for old in reversed(retired) for spelled in _values(old)}
     finder = Finder(owners, words=False)
     found: dict[Residue, None] = {}
@@ -115,14 +86,13 @@ def find_residue(guest: Guest, retired: Sequence[Retired]) -> Sequence[Residue]:
     for path in guest.search(boot_view.FOLDERS, finder.needles, limit=boot_view.READ_LIMIT):
         for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
             add(spelled, path, line, at_boot=True)
-    roots = (*ROOTS, *boot_view.boot_roots(guest))
-    exclude = (*EXCLUDED, *boot_view.FOLDERS)
-    for path in guest.search(roots, finder.needles, exclude=exclude, limit=CONTENT_LIMIT):
+    exclude = (*places.excluded, *boot_view.FOLDERS)
+    for path in guest.search(places.roots, finder.needles, exclude=exclude, limit=CONTENT_LIMIT):
         always = READ_AT_BOOT.match(path) is not None
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT):
             add(spelled, path, line, at_boot=always or reads(spelled, path))
     for path, by_name in opened.items():
-        if not _is_scanned(guest, path, roots):
+        if not _is_scanned(guest, path, places):
             look = _matches if by_name else _in_content
             for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
                 add(spelled, path, line, at_boot=reads(spelled, path))
@@ -143,11 +113,11 @@ def _values(old: Retired) -> Iterator[str]:
         yield base64.b64encode(old.value.encode()).decode("ascii").rstrip("=")[:-1]
 
 
-def _is_scanned(guest: Guest, path: str, roots: Iterable[str]) -> bool:
-    """Whether the search through *roots* has read the file at the physical *path*."""
+def _is_scanned(guest: Guest, path: str, places: Places) -> bool:
+    """Whether the search through *places* has read the file at the physical *path*."""
     stat = guest.lstat(path)
-    inside = any(path.startswith(f"{root}/") for root in roots)
-    excluded = any(path.startswith(f"{folder}/") for folder in EXCLUDED)
+    inside = any(path.startswith(f"{root}/") for root in places.roots)
+    excluded = any(path.startswith(f"{folder}/") for folder in places.excluded)
     return inside and not excluded and stat is not None and stat.size <= CONTENT_LIMIT
 
 

@@ -13,6 +13,7 @@ from unclone.sanitize.facts import Facts
 from unclone.sanitize.hostname.verifying import wrong_names
 from unclone.sanitize.report import Verification
 from unclone.sanitize.residue import find_residue
+from unclone.sanitize.search_places import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +35,8 @@ def verify(
     """
     checking = guest.reopen()
     # First the scan for all identifiers: initrds are unpacked once, for this and what follows.
-    residue = tuple(find_residue(guest, plan.retired))
+    places = select(guest) if plan.retired else None
+    residue = tuple(find_residue(guest, plan.retired, places))
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     if lost := var_partition.lost(guest, Facts(guest), plan):
         problems.append(lost)
@@ -62,7 +64,7 @@ def verify(
             f"{blocking[0].kind} with {_keeping(plan, blocking[0])}"
             + ("." if blocking[0].read_at_boot else "; without --strict this is a warning."),
         )
-    return Verification(checks, residue)
+    return Verification(checks, residue, places.unsearched if places else ())
 
 
 def _problem(guest: Guest, outcome: Outcome) -> str:

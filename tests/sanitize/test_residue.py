@@ -97,7 +97,7 @@ def test_what_the_next_boot_reads_is_told_apart(tmp_path: Path, path: str) -> No
 
 
 def test_places_that_are_not_configuration_are_not_read(tmp_path: Path) -> None:
-    plant(tmp_path, {"/var/lib/dpkg/info/x": ID, "/home/u/f": ID, "/usr/share/doc/f": ID})
+    plant(tmp_path, {"/var/lib/dpkg/info/x": ID, "/var/cache/u/f": ID, "/usr/share/doc/f": ID})
     plant(tmp_path, {"/etc/huge": b"x" * CONTENT_LIMIT + ID.encode()})
     assert scan(tmp_path) == []
 

@@ -286,6 +286,8 @@ def _show_verification(page: Page, report: Report, *, verbose: bool) -> None:
     for residue in seen.residue:
         place = f"{residue.path}:{residue.line}" if residue.line else residue.path
         page.field("warning", [f"the old {residue.kind} is mentioned in {place}"], fg="yellow")
+    if seen.unsearched:
+        page.field("not searched", [", ".join(seen.unsearched)])
     if verbose:
         page.field("checks", [f"{check.device}: {check.output}" for check in seen.checks])
 
