@@ -2,9 +2,8 @@
 
 A file that is as its package had it is the same on every machine, whatever is in it.
 
-References: dpkg(1), deb-md5sums(5), dpkg's status file (``Conffiles``); rpm lib/header.c and
-include/rpm/rpmtag.h (4.18), rpmdb in SQLite; apk-installed(5) (``Z:``); pacman's local database,
-mtree(5).
+References: dpkg(1), deb-md5sums(5), dpkg's status file (``Conffiles``); apk-installed(5)
+(``Z:``); pacman's local database, mtree(5); :mod:`.rpm_database`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from unclone.sanitize.audit import rpm_database
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,15 +28,12 @@ if TYPE_CHECKING:
 #: Bytes of a database, and of a file in one. Larger ones are not read.
 _DATABASE_LIMIT, _FILE_LIMIT = 256 * 1024 * 1024, 4 * 1024 * 1024
 _DPKG, _APK, _PACMAN = "/var/lib/dpkg", "/lib/apk/db/installed", "/var/lib/pacman/local"
-_RPM = ("/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite")
 
 _DIGESTS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
 #: Most files are below /usr, which is not looked into.
 _MD5SUMS = re.compile(rb"(?m)^([0-9a-f]{32})  ((?!usr/).+)$")
 _CONFFILE = re.compile(rb"(?m)^ (/\S+) ([0-9a-f]{32})\b")
 _MTREE = re.compile(rb"(?m)^\./(\S+) .*?(?:sha256digest|md5digest)=([0-9a-f]{32,64})\b")
-#: Of RPM headers: names of folders, of files, numbers of folders, digests.
-_DIRNAMES, _BASENAMES, _DIRINDEXES, _FILEDIGESTS = 1118, 1117, 1116, 1035
 
 
 class Packages:
@@ -103,33 +101,5 @@ def _pacman(guest: Guest) -> Iterator[tuple[str, str]]:
 
 
 def _rpm(guest: Guest) -> Iterator[tuple[str, str]]:
-    path = next((path for path in _RPM if guest.is_file(path)), "")
-    if not path:
-        return
-    database = sqlite3.connect(":memory:")
-    try:
-        database.deserialize(guest.read(path, _DATABASE_LIMIT))
-        for (blob,) in database.execute("SELECT blob FROM Packages"):
-            yield from _rpm_header(blob)
-    finally:
-        database.close()
-
-
-def _rpm_header(blob: bytes) -> Iterator[tuple[str, str]]:
-    """The files of one package: an index of tags, and the data that it points into."""
-    entries, size = struct.unpack_from(">II", blob)
-    data = blob[8 + 16 * entries :][:size]
-    tags = {
-        tag: (offset, count)
-        for tag, _, offset, count in struct.iter_unpack(">IIiI", blob[8 : 8 + 16 * entries])
-    }
-
-    def strings(tag: int) -> list[bytes]:
-        offset, count = tags.get(tag, (0, 0))
-        return data[offset:].split(b"\0", count)[:count]
-
-    offset, count = tags.get(_DIRINDEXES, (0, 0))
-    folders, numbers = strings(_DIRNAMES), struct.unpack_from(f">{count}I", data, offset)
-    files = zip(strings(_BASENAMES), numbers, strings(_FILEDIGESTS), strict=False)
-    for name, number, digest in files:
-        yield _text(folders[number] + name), digest.decode("ascii")
+    for path, digest in rpm_database.packaged_files(guest):
+        yield _text(path), digest
