@@ -266,6 +266,8 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(golden: Path) -> No
         (["--name", "a", "--definition", "two-disks.xml"], 2, "2 disks, and 1 are given"),
         (["--name", "a", "--password-file", "nowhere"], 2, "cannot be read"),
         (["--name", "a", "--definition", "nowhere.xml"], 2, "nowhere.xml cannot be read"),
+        (["--name", "a", "--write-file", "/etc/x=gone"], 2, "gone cannot be read"),
+        (["--name", "a", "--user-key", "ops"], 2, "write --user-key NAME=FILE"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_nothing(

@@ -30,10 +30,10 @@ ledger: fleet.ledger
 golden:
   web: {{image: golden.qcow2, definition: golden.xml}}
   data: {{image: data/other.qcow2, mode: copy}}
-defaults: {{user: ops, ssh-key: {KEY}, password-file: pw}}
+defaults: {{user: ops, ssh-key: {KEY}, password-file: pw, user-key: root={KEY} boss}}
 machines:
 - {{name: 'web-{{}}', count: 2, golden: web}}
-- {{name: db, golden: data, hostname: db.example.org, user: [dba]}}
+- {{name: db, golden: data, hostname: db.example.org, user: [dba], write-file: /etc/pw=pw}}
 - {{table: more.csv, golden: web}}
 """
 NAMES = ["web-1", "web-2", "db", "x"]
@@ -102,6 +102,9 @@ def test_a_fleet_is_made_and_finished_and_changes_are_told(folder: Path) -> None
 
     assert clone(folder) == dict.fromkeys(NAMES, "done")
     assert "dba" in said_in_seed(folder, "db")
+    assert "boss" in said_in_seed(folder, "web-1")
+    assert "/etc/pw" in said_in_seed(folder, "db")
+    assert "/etc/pw" not in said_in_seed(folder, "web-1")
     assert 'local-hostname: "db.example.org"' in said_in_seed(folder, "db")
     assert "queue" in said_in_seed(folder, "x")
     assert (folder / "vms/web-2/domain.xml").is_file()

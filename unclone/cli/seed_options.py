@@ -27,6 +27,13 @@ _OPTIONS = (
         help="A public key, or a file of them, for every --user; may be repeated.",
     ),
     click.option(
+        "--user-key",
+        "user_keys",
+        multiple=True,
+        metavar="NAME=FILE|KEY",
+        help="A public key for one --user, or for root; may be repeated.",
+    ),
+    click.option(
         "--password-file",
         metavar="FILE",
         help="A password for every --user; only its hash goes into the seed.",
@@ -35,6 +42,18 @@ _OPTIONS = (
     click.option("--run", multiple=True, metavar="COMMAND", help="Runs once; may be repeated."),
     click.option("--timezone", metavar="ZONE", help="Such as Europe/Berlin."),
     click.option("--disk-grow", is_flag=True, help="Grow the root file system to fill its disk."),
+    click.option(
+        "--write-file",
+        "write_files",
+        multiple=True,
+        metavar="PATH=FILE",
+        help="Write FILE in the guest at PATH, with FILE's permissions; may be repeated.",
+    ),
+    click.option(
+        "--dsmode",
+        type=click.Choice(["local", "net"]),
+        help="Use the seed before the network is up (local), or after.",
+    ),
     click.option(
         "--user-data",
         multiple=True,

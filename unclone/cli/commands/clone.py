@@ -61,6 +61,7 @@ SECTIONS = {
     "The seed": (
         *("--seed", "--user", "--ssh-key", "--password-file", "--user-data", "--template", "--set"),
         *("--vendor-data", "--network-config", "--package", "--run", "--timezone", "--disk-grow"),
+        *("--user-key", "--write-file", "--dsmode"),
     ),
     "Identities": (
         *("--ledger", "--avoid", "--derive-from", "--oui", "--machine-id", "--ssh-host-keys"),

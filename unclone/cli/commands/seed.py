@@ -76,28 +76,9 @@ SECTIONS = {
 )
 @seed_options
 @click.option(
-    "--user-key",
-    "user_keys",
-    multiple=True,
-    metavar="NAME=FILE|KEY",
-    help="A public key for one --user, or for root; may be repeated.",
-)
-@click.option(
     "--generate-password",
     is_flag=True,
     help="Make a password for every --user, print it once, and put its hash into the seed.",
-)
-@click.option(
-    "--write-file",
-    "write_files",
-    multiple=True,
-    metavar="PATH=FILE",
-    help="Write FILE in the guest at PATH, with FILE's permissions; may be repeated.",
-)
-@click.option(
-    "--dsmode",
-    type=click.Choice(["local", "net"]),
-    help="Use the seed before the network is up (local), or after.",
 )
 @click.option(
     "--nic",

@@ -84,6 +84,8 @@ class Values:
                 Form.FOLDERS: Form.FOLDER,
                 Form.PATHS: Form.PATH,
             }.get(form)
+            if form is Form.ASSIGNED:
+                return tuple(self._assigned(name, item) for item in items)
             if one is None:
                 keys = [key for item in items for key in self._public_keys(name, item)]
                 return tuple(dict.fromkeys(keys))
@@ -137,6 +139,18 @@ class Values:
                 content = file.read(_KEYS_LIMIT).decode("utf-8", "replace")
             self._keys[path] = public_keys(content, shown(path))
         return self._keys[path]
+
+    def _assigned(self, name: str, value: Value) -> str:
+        """``NAME=FILE`` with the whole path of FILE, or a public key as it is."""
+        text = _text(name, Form.ASSIGNED, value)
+        left, separator, right = text.partition("=")
+        if not (left and separator and right):
+            hint = f"Write {'ops=id.pub' if name == 'user-key' else '/etc/motd=motd.txt'}."
+            mistake(value.place, f"{name}: {printable(text, 80)} is not {Form.ASSIGNED}", hint)
+        if name == "user-key" and looks_like_a_key(right):
+            return text
+        file = Value(Kind.TEXT, value.place, right, from_table=value.from_table)
+        return f"{left}={self._path(name, Form.FILE, file)}"
 
     def _values(self, name: str, value: Value) -> dict[str, str]:
         if value.kind is not Kind.MAPPING:

@@ -166,6 +166,8 @@ def options_said(options: Options) -> list[Any]:
 _CALLED = {
     "users": "user",
     "ssh_keys": "ssh-key",
+    "user_keys": "user-key",
+    "write_files": "write-file",
     "packages": "package",
     "templates": "template",
     "values": "set",
@@ -175,7 +177,10 @@ _OF_A_ROW = ("users", "ssh_keys", "packages", "run", "timezone", "values")
 #: What may have a password in it: so much of a digest tells a change, and confirms no guess.
 _SHORT = 4
 _MAY_BE_SECRET = frozenset(
-    {"run", "values", "user_data", "templates", "vendor_data", "network_config", "meta_data"}
+    {
+        *("run", "values", "user_data", "templates", "vendor_data", "network_config", "meta_data"),
+        "write_files",
+    }
 )
 
 

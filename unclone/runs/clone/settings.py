@@ -28,11 +28,13 @@ class Form(StrEnum):
     PATHS = "a path, or a list of paths"
     #: Public keys, and files of them.
     KEYS = "a public key or the name of a file, or a list of them"
+    #: The name of a file, or a public key, for something that has a name.
+    ASSIGNED = "NAME=FILE, or a list of them"
     #: Values for templates.
     VALUES = "a mapping of names to texts"
 
 
-LISTS = {Form.TEXTS, Form.FILES, Form.FOLDERS, Form.PATHS, Form.KEYS}
+LISTS = {Form.TEXTS, Form.FILES, Form.FOLDERS, Form.PATHS, Form.KEYS, Form.ASSIGNED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ SETTINGS = {
     "run": Setting("run", Form.TEXTS, of_seed=True),
     "timezone": Setting("timezone", of_seed=True),
     "disk-grow": Setting("disk_grow", Form.FLAG, of_seed=True),
+    "user-key": Setting("user_keys", Form.ASSIGNED, of_seed=True),
+    "write-file": Setting("write_files", Form.ASSIGNED, of_seed=True),
+    "dsmode": Setting("dsmode", choices=("local", "net"), of_seed=True),
     "user-data": Setting("user_data", Form.FILES, of_seed=True),
     "template": Setting("templates", Form.FILES, of_seed=True),
     "set": Setting("values", Form.VALUES, of_seed=True),

@@ -223,6 +223,18 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
         f"{TOP}- name: a\n  password-file: gone\n",
         "fleet.yaml:4:18: password-file: there is no gone",
     ),
+    "a file for the guest that is not there": (
+        f"{TOP}- name: a\n  write-file: [/etc/x=gone]\n",
+        "fleet.yaml:4:16: write-file: there is no gone",
+    ),
+    "a key for nobody": (
+        f"{TOP}- name: a\n  user-key: id.pub\n",
+        "fleet.yaml:4:13: user-key: id.pub is not NAME=FILE, or a list of them",
+    ),
+    "an unknown mode of the seed": (
+        f"{TOP}- name: a\n  dsmode: nett\n",
+        "fleet.yaml:4:11: dsmode: nett is none of local, net",
+    ),
     "a missing key": (
         f"{TOP}- name: a\n  ssh-key: [id.pub, gone.pub]\n",
         "fleet.yaml:4:21: ssh-key: there is no gone.pub",

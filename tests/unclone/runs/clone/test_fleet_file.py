@@ -240,3 +240,26 @@ def test_the_schema_names_every_setting_and_choice() -> None:
 )
 def test_the_schema_sees_the_same_mistakes(mistake: str) -> None:
     assert not VALIDATOR.is_valid(yaml.safe_load(MISTAKES[mistake][0]))
+
+
+def test_a_key_for_one_user_and_a_file_for_the_guest_are_of_the_fleet_s_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"{TOP}- {{name: a, user-key: [ops=id.pub, 'root={KEY}'], write-file: /etc/x=pw}}\n"
+    Path("fleet.yaml").write_text(text + "- {name: b, dsmode: net}\n")
+    VALIDATOR.validate(yaml.safe_load(Path("fleet.yaml").read_text()))
+    monkeypatch.chdir(folder / "sub")
+    first, second = orders_of(fleet_file.read(folder / "fleet.yaml"), How())
+    assert first.blueprint is not None
+    assert second.blueprint == Blueprint(dsmode="net")
+    assert first.blueprint.user_keys == {"ops": (f"{KEY} ops@host",), "root": (KEY,)}
+    (written,) = first.blueprint.write_files
+    assert (written.path, written.content) == ("/etc/x", b"secret\n")
+
+
+def test_a_line_of_a_table_has_a_file_for_the_guest() -> None:
+    Path("t.csv").write_text("name,write-file,user-key\na,/etc/x=pw;/etc/y=net.yaml,ops=id.pub\n")
+    (order,) = orders(f"{TOP}- table: t.csv\n")
+    assert order.blueprint is not None
+    assert [each.path for each in order.blueprint.write_files] == ["/etc/x", "/etc/y"]
+    assert list(order.blueprint.user_keys) == ["ops"]
