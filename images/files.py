@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
-from unclone.images.pinned import pinned_name
+from unclone.images.pinned import is_pinned, pinned_name
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
 
+
+#: Bytes that are written at once.
+_BUFFER = 64 * 1024
 
 #: Bytes; longer file names are shortened.
 _SHORT = 100
@@ -134,6 +138,15 @@ def require_same(path: Path, descriptor: int) -> None:
             f"{shown(path)} was replaced or removed by something else during the run",
             hint="See who else can write to that directory, or work in another one.",
         )
+
+
+def open_emptied(path: Path) -> BinaryIO:
+    """The existing file *path*, or the one of a pinned name, open for writing without its content.
+
+    Raises OSError.
+    """
+    links = 0 if is_pinned(path) else os.O_NOFOLLOW
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | links), "wb", _BUFFER)
 
 
 def open_private(path: Path, like: Path | None = None) -> int:

@@ -9,19 +9,31 @@ from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.errors import RefusedError, UncloneError
-from unclone.images.files import create_pinned, draft_path, explained, require_same, short_name
-from unclone.images.formats.header import Format
+from unclone.images.files import (
+    create_pinned,
+    draft_path,
+    explained,
+    open_emptied,
+    require_same,
+    short_name,
+)
+from unclone.images.formats import qcow2
+from unclone.images.formats.header import Format, Source
 from unclone.images.formats.table import probe, read_header
-from unclone.images.image import open_image
+from unclone.images.image import open_image, qemu_name, short_blockdev
 from unclone.images.pinned import pinned_name, with_paths
+from unclone.images.qcow2_overlay import Overlay
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from unclone.images.image import Image
 
+
+#: Clusters of 64 KiB, as QEMU makes them.
+_CLUSTER_BITS = 16
 
 _OWN = re.compile(r"\..*\.unclone-[a-z.-]+[0-9a-z]+", re.DOTALL)
 
@@ -62,30 +74,44 @@ def claim_path(output: Path) -> Path:
     return _hidden(output, "output-claim")
 
 
-def create(
-    overlay: Path,
-    image: Image,
-    *,
-    locked: bool,
-    descriptors: Sequence[int],
-    like: Path | None = None,
-) -> int:
+def create(overlay: Path, image: Image, *, locked: bool, like: Path | None = None) -> int:
     """Make *overlay*, a qcow2 on top of *image*, readable by its owner only.
 
     Made by root, it gets the owner of *like*. With *locked*, QEMU opens *image* without a lock,
-    because this process holds it. *descriptors* are the locks of this run. Returns the descriptor
-    of ``create_pinned``. Raises UncloneError.
+    because this process holds it. Returns the descriptor of ``create_pinned``. Raises UncloneError.
     """
     with explained("make the temporary overlay", overlay.parent):
         made = create_pinned(overlay, like=like)
     try:
-        name = pinned_name(made)
-        qemu_img.create_overlay(name, image, locked=locked, descriptors=descriptors)
+        with explained("make the temporary overlay", overlay.parent):
+            fill_empty(pinned_name(made), image, locked=locked)
         require_same(overlay, made)
     except BaseException:
         os.close(made)
         raise
     return made
+
+
+def fill_empty(overlay: Path, image: Image, *, locked: bool) -> None:
+    """Make the existing file *overlay* a qcow2 on top of *image* that holds nothing yet.
+
+    *image* is not opened. Raises RefusedError when its path or its disk does not fit the header,
+    OSError when the file cannot be written.
+    """
+    backing = qemu_name(short_blockdev(image, locked=locked)).encode()
+    qcow2.require_name(backing, image.path)
+    empty = Overlay(backing, image.format, image.virtual_size, set(), _CLUSTER_BITS)
+    with open_emptied(overlay) as file:
+        empty.fill(file, lambda _, count: bytes(count))
+
+
+def allocated(overlay: Path) -> Iterator[tuple[int, int]]:
+    """Start and length in bytes of the areas that *overlay* itself holds, in order.
+
+    Raises RefusedError for a qcow2 with extended L2 entries, which no run makes.
+    """
+    with open_image(overlay) as file:
+        yield from qcow2.allocated(Source(file, shown(with_paths(str(overlay))), Format.QCOW2))
 
 
 def require_intact(overlay: Path, image: Image) -> None:

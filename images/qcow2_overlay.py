@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import RefusedError
 from unclone.images.formats import qcow2
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Overlay:
 
     *clusters* are their numbers, each cluster having ``2**cluster_bits`` bytes; *size* is the
     virtual size of the image in bytes. *backing* is the backing file: a path, or the bytes for the
-    header. Raises RefusedError when it is too long.
+    header. Raises RefusedError when it is too long, or the disk too large.
     """
 
     def __init__(
@@ -51,6 +52,11 @@ class Overlay:
         in_table, in_block = cluster // 8, cluster // 2
         tables = sorted({number // in_table for number in self.clusters})
         top = -(-size // (cluster * in_table))
+        if top * 8 > qcow2.MAX_L1_BYTES:
+            raise RefusedError(
+                f"a disk of {size} bytes is too large for an overlay",
+                hint="Shrink the disk first: qemu-img resize --shrink.",
+            )
         top_clusters = -(-top * 8 // cluster)
         fixed = 1 + top_clusters + len(tables) + len(self.clusters)
         counted, blocks, count_table = fixed, 0, 0

@@ -17,12 +17,12 @@ from unclone.images import process
 from unclone.images.errors import RefusedError, ToolError, UncloneError
 from unclone.images.formats import qcow2
 from unclone.images.formats.header import Format
-from unclone.images.image import blockdev, file_node, layer, qemu_name, short_blockdev
+from unclone.images.image import blockdev, file_node, layer, qemu_name
 from unclone.images.pinned import with_paths
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from unclone.images.image import Image
@@ -66,24 +66,6 @@ def require_sound(image: Image, *, locked: bool) -> None:
         )
 
 
-def create_overlay(
-    overlay: Path, image: Image, *, locked: bool, descriptors: Sequence[int]
-) -> None:
-    """Write a new qcow2 with backing file *image* into the existing empty file *overlay*.
-
-    The image is not opened (``-u``). The child inherits the locks (*descriptors*), so that after
-    this process was killed no other run cleans up before the child has ended. Raises RefusedError
-    when the path of the image is too long.
-    """
-    backing = qemu_name(short_blockdev(image, locked=locked))
-    qcow2.require_name(backing.encode(), image.path)
-    on = ["-F", image.format, "-b", backing]
-    process.run(
-        ["qemu-img", "create", "-q", "-u", "-f", "qcow2", *on, overlay, str(image.virtual_size)],
-        keep_open=descriptors,
-    )
-
-
 def name_backing(overlay: Path, image: Image) -> None:
     """Set the backing file of *overlay*, whose lock is held, to the absolute path of *image*.
 
@@ -103,15 +85,6 @@ def require_whole(overlay: Path) -> None:
             f"the temporary overlay {shown(with_paths(str(overlay)))} is damaged: "
             f"qemu-img check finds {damage} errors"
         )
-
-
-def allocated(overlay: Path) -> Iterator[tuple[int, int]]:
-    """Start and length in bytes of the areas that *overlay* itself holds, in order."""
-    name = qemu_name(_alone(overlay))
-    answer = process.run(["qemu-img", "map", "--output=json", name], timeout=_CHECK)
-    for part in json.loads(answer.stdout):
-        if part.get("present", True):
-            yield part["start"], part["length"]
 
 
 def commit(overlay: Path, image: Image, *, descriptors: Sequence[int]) -> None:

@@ -10,10 +10,10 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from unclone.images import qemu_img
 from unclone.images.errors import UncloneError
 from unclone.images.files import explained, open_private
 from unclone.images.formats.header import Format
+from unclone.images.overlay import allocated
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def needed(overlay: Path, image: Image) -> int:
     reach = unit * (max(image.cluster_size, 512) // 16)
     units = tables = 0
     last_unit = last_table = -1
-    for start, length in qemu_img.allocated(overlay):
+    for start, length in allocated(overlay):
         end = start + length - 1
         units += end // unit - max(start // unit, last_unit + 1) + 1
         tables += end // reach - max(start // reach, last_table + 1) + 1

@@ -151,9 +151,7 @@ class Transaction(ABC):
 
     def _overlay(self, path: Path, image: Image, *, locked: bool, like: Path | None = None) -> None:
         """Make the overlay *path* of *image*, as ``overlay.create`` does."""
-        descriptors = self._lock.descriptors
-        made = overlay.create(path, image, locked=locked, descriptors=descriptors, like=like)
-        self._own[path] = made
+        self._own[path] = overlay.create(path, image, locked=locked, like=like)
 
     def _let_go(self, path: Path) -> None:
         require_same(path, self._own[path])

@@ -37,7 +37,7 @@ _DATA_FILE_NAME = 0x44415441
 _ENCRYPTION = 0x0537BE77
 
 _OFFSET_MASK = 0x00FF_FFFF_FFFF_FE00  # bits 9 to 55 of an L1 or refcount table entry
-_MAX_L1_BYTES = 32 * 1024 * 1024
+MAX_L1_BYTES = 32 * 1024 * 1024
 _MAX_REFTABLE_BYTES = 8 * 1024 * 1024
 _MAX_SNAPSHOTS = 65536
 _MAX_NAME = 1023
@@ -114,6 +114,35 @@ def read_tables(source: Source) -> tuple[int, int, int] | None:
     return fields.cluster_bits, fields.l1_table_offset, fields.version
 
 
+def allocated(source: Source) -> Iterator[tuple[int, int]]:
+    """Start and length in bytes of the areas that an image itself holds, in order.
+
+    These are clusters of data and of zeros. *source* is an image that :func:`read_header` accepts,
+    without extended L2 entries. Raises RefusedError.
+    """
+    fields = _fields(source)
+    if fields.incompatible_features & _EXTENDED_L2:
+        raise source.unsupported("it has extended L2 entries")
+    cluster = fields.cluster_size
+    top = source.read(fields.l1_table_offset, fields.l1_size * 8, "L1 table")
+    start = end = 0
+    for number, (table,) in enumerate(struct.iter_unpack(">Q", top)):
+        if not table & _OFFSET_MASK:
+            continue
+        first = number * cluster // 8
+        entries = source.read(table & _OFFSET_MASK, cluster, "L2 table")
+        for index, (entry,) in enumerate(struct.iter_unpack(">Q", entries), first):
+            if not entry:
+                continue
+            if index * cluster != end:
+                if end:
+                    yield start, end - start
+                start = index * cluster
+            end = min((index + 1) * cluster, fields.size)
+    if end:
+        yield start, end - start
+
+
 def _fields(source: Source) -> _Fields:
     magic, version, *rest = _V2.unpack(source.read(0, _V2.size, "header"))
     if magic != MAGIC:
@@ -153,7 +182,7 @@ def _check_tables(source: Source, fields: _Fields) -> None:
             f"its virtual size of {fields.size} bytes does not fit its L1 table "
             f"of {fields.l1_size} entries"
         )
-    if fields.l1_size * 8 > _MAX_L1_BYTES:
+    if fields.l1_size * 8 > MAX_L1_BYTES:
         raise source.unsound(f"its L1 table has {fields.l1_size} entries")
     if not 0 < fields.refcount_table_clusters * cluster <= _MAX_REFTABLE_BYTES:
         raise source.unsound(f"its refcount table has {fields.refcount_table_clusters} clusters")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.disk_images import sound
 from unclone.images.errors import RefusedError
+from unclone.images.overlay import allocated
 from unclone.images.process import run
 from unclone.images.qcow2_overlay import CLUSTER, Overlay
 
@@ -75,6 +77,37 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 def test_a_path_that_no_header_holds(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="too long"):
         Overlay(tmp_path / "/".join(["x" * 200] * 6), "raw", GIB, {0})
+
+
+def test_a_disk_that_no_overlay_holds(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="too large"):
+        Overlay(tmp_path / "base", "raw", 2**62, set(), 16)
+
+
+@pytest.mark.parametrize("options", ["compat=1.1", "compat=0.10,cluster_size=4k"])
+def test_what_is_allocated_is_as_qemu_lists_it(tmp_path: Path, options: str) -> None:
+    """Data, zeros, what is compressed, a last cluster that is not whole, in several L2 tables."""
+    path = tmp_path / "overlay.qcow2"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, path, str(GIB + 512)])
+    assert list(allocated(path)) == []
+    writes = ["0 1", "64k 64k", "-z 192k 128k", "600M 5M", "-c 700M 64k", f"{GIB} 512"]
+    asked = [word for write in writes for word in ("-c", f"write -q {write}")]
+    run(["qemu-io", "-f", "qcow2", *asked, path])
+    assert list(allocated(path)) == listed_by_qemu(path)
+
+
+def listed_by_qemu(path: Path) -> list[tuple[int, int]]:
+    """As :func:`allocated`, with adjacent areas joined."""
+    areas: list[tuple[int, int]] = []
+    for part in json.loads(run(["qemu-img", "map", "--output=json", path]).stdout):
+        start, length = part["start"], part["length"]
+        if not part["present"]:
+            continue
+        if areas and sum(areas[-1]) == start:
+            start, length = areas[-1][0], areas[-1][1] + length
+            areas.pop()
+        areas.append((start, length))
+    return areas
 
 
 def test_zeros_take_no_room(tmp_path: Path) -> None:

@@ -17,18 +17,19 @@ from unclone.images import qemu_img
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct import copies
 from unclone.images.engines.direct.access.clusters import Layer
-from unclone.images.engines.direct.access.dirty_map import REGION, REGION_BITS, DirtyMap
+from unclone.images.engines.direct.access.dirty_map import REGION_BITS, DirtyMap
 from unclone.images.engines.direct.access.disk import Disk, Place
 from unclone.images.engines.direct.access.layers import layers_of, layers_over
 from unclone.images.engines.direct.devices import read_devices
 from unclone.images.engines.direct.nbd_server import NbdServer
 from unclone.images.errors import EngineError
-from unclone.images.files import explained
+from unclone.images.files import explained, open_emptied
 from unclone.images.formats.header import Format
 from unclone.images.formats.table import read_header
 from unclone.images.image import open_image
 from unclone.images.interrupts import deferred
-from unclone.images.pinned import is_pinned, with_paths
+from unclone.images.overlay import fill_empty
+from unclone.images.pinned import with_paths
 from unclone.images.qcow2_overlay import Overlay
 from unclone.images.temporary_folders import clean_up, new_folder, remove
 from unclone.images.text import shown
@@ -36,7 +37,6 @@ from unclone.images.text import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from unclone.images.engines.direct.devices import Device
     from unclone.images.engines.engine import Drive
@@ -226,7 +226,8 @@ class _Drive:
         """Into the image itself, which has no overlay."""
         overlay = self._folder / f"{_SCRATCH}{self._number}-overlay"
         overlay.touch(mode=0o600)
-        qemu_img.create_overlay(overlay, self._image, locked=False, descriptors=())
+        with _explained(overlay):
+            fill_empty(overlay, self._image, locked=False)
         self._write_overlay(overlay, regions)
         qemu_img.commit(overlay, self._image, descriptors=())
 
@@ -236,7 +237,7 @@ class _Drive:
             header = read_header(source, Format.QCOW2, name=shown(path))
         backing = header.backing.encode("utf-8", "surrogateescape")
         overlay = Overlay(backing, header.backing_format, self.disk.size, regions, REGION_BITS)
-        with _explained(path), _emptied(path) as file:
+        with _explained(path), open_emptied(path) as file:
             overlay.fill(file, self._read)
 
     def _read(self, offset: int, count: int) -> bytes:
@@ -245,14 +246,8 @@ class _Drive:
 
 def _copy_over(source: Path, target: Path) -> None:
     """Replace the content of the file *target*, in place, by that of *source*."""
-    with source.open("rb") as new, _emptied(target) as file:
+    with source.open("rb") as new, open_emptied(target) as file:
         shutil.copyfileobj(new, file, _PIECE)
-
-
-def _emptied(path: Path) -> BinaryIO:
-    """The file *path*, open for writing, without its content."""
-    links = 0 if is_pinned(path) else os.O_NOFOLLOW
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | links), "wb", REGION)
 
 
 @contextmanager

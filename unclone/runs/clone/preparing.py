@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from unclone.images import clock, qemu_img
+from unclone.images import clock
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.access.clusters import Clusters, UnreadableError
 from unclone.images.engines.direct.access.layers import layers_of
@@ -30,6 +30,7 @@ from unclone.images.errors import UncloneError
 from unclone.images.files import explained, sync_directory, sync_file
 from unclone.images.fingerprint import head_state
 from unclone.images.formats.header import Format
+from unclone.images.overlay import allocated as allocated_areas
 from unclone.images.qcow2_overlay import CLUSTER
 from unclone.runs.clone.deciding import allocate
 from unclone.runs.clone.order import options_said
@@ -293,7 +294,7 @@ def _stamp(image: Path, number: int, runs: Sequence[_Run]) -> Stamp:
     """The stamp of one disk, from the first two of *runs*, proven with the third."""
     prepared_ = read_chain(image, Format.QCOW2)
     overlays = [run.overlays[number] for run in runs]
-    changed = [part for path in overlays for part in qemu_img.allocated(path)]
+    changed = [part for path in overlays for part in allocated_areas(path)]
     readers = [Clusters(layers_of(read_chain(p, Format.QCOW2))) for p in (image, *overlays)]
     try:
         before, first, second, third = readers
