@@ -105,11 +105,14 @@ class Console:
         """Whether the last line is a question for a passphrase."""
         return _PROMPT.search(self._kept[-1024:]) is not None
 
-    def lines(self) -> tuple[str, ...]:
-        """All that is kept, as text, without what a terminal would take for commands."""
+    def lines(self, limit: int = 400) -> tuple[str, ...]:
+        """All that is kept, as text, without what a terminal would take for commands.
+
+        Of each line *limit* characters.
+        """
         text = _SEQUENCES.sub("", self._kept.decode("utf-8", "replace"))
         lines = (line.rstrip() for line in re.split(r"[\r\n]+", text))
-        return tuple(printable(line, 400) for line in lines if line)
+        return tuple(printable(line, limit) for line in lines if line)
 
     def last_lines(self) -> tuple[str, ...]:
         """The last :data:`LAST` of them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.guests import debian
-from tests.support import qemu
+from tests.support.qemu import boot_guest
 from unclone.seeds import Format, Interface, Machine, Network, Part, Seed
 from unclone.seeds.password import hashed
 
@@ -79,8 +79,8 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     seed = Seed.for_machine(MACHINE, user_data=[modules, Part("hook", hook)])
     path = folder / "web-07.iso"
     seed.write(path, Format.ISO, strict=True)
-    with qemu.Machine(debian.cached(print), folder / "web-07", seed=path, mac=MAC) as machine:
-        return machine.facts(BOOT_LIMIT)
+    golden = debian.cached(print)
+    return boot_guest(golden, folder / "web-07", BOOT_LIMIT, seed=path, mac=MAC).facts
 
 
 def test_it_is_the_new_instance(facts: Mapping[str, str]) -> None:

@@ -1,18 +1,17 @@
 """Two sanitised copies boot the real way (OVMF, GRUB, systemd) and are two machines.
 
-An untouched copy boots beside them, to show that it is unclone that makes the difference.
+An untouched copy boots, too, to show that it is unclone that makes the difference.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import readback
-from tests.support.qemu import Machine
+from tests.support.qemu import boot_guest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     Facts = Mapping[str, str]
 
-# Three guests boot at the same time, under software emulation, on perhaps two processors.
 pytestmark = [
     pytest.mark.boot,
     pytest.mark.guest,
@@ -43,12 +41,9 @@ def running(clones: Clones, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         "untouched": clones.golden,
         **{clone.image.stem: clone.image for clone in clones.pair},
     }
-    with ExitStack() as stack:
-        started = {
-            name: stack.enter_context(Machine(image, folder / name))
-            for name, image in images.items()
-        }
-        return {name: machine.facts(BOOT_LIMIT) for name, machine in started.items()}
+    return {
+        name: boot_guest(image, folder / name, BOOT_LIMIT).facts for name, image in images.items()
+    }
 
 
 def machine_ids(facts: Facts) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.guests.trixie import base, guests
 from tests.support import command
-from tests.support.qemu import Machine
+from tests.support.qemu import boot_guest
 from unclone.images.discoverable import var_partition_uuid
 from unclone.sanitize.identities.spellings import spellings
 
@@ -83,13 +83,10 @@ def boot(packages: Base, tmp_path_factory: pytest.TempPathFactory) -> Boot:
         done = command.unclone("sanitize", "--json", *options, *named)
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)["results"][0]
-        machine = Machine(disks[0], work / "boot", disks=disks[1:], small=True)
-        with machine:
-            facts = machine.facts(BOOT_LIMIT)
-            console = machine.console.read_text(errors="replace")
+        said = boot_guest(disks[0], work / "boot", BOOT_LIMIT, disks=disks[1:], memory=512)
         for disk in disks:
             disk.unlink()
-        return Booted(packages.identifiers[name], report, facts, console)
+        return Booted(packages.identifiers[name], report, said.facts, said.console)
 
     return booted
 

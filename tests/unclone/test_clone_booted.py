@@ -1,4 +1,4 @@
-"""Two stamped machines boot at once, each with its definition and seed, and are who they should be.
+"""Two stamped machines boot, each with its definition and seed, and are who they should be.
 
 One comes up by UEFI, one by BIOS; in both GRUB reads ext4 with a checksum seed.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ import pytest
 
 from tests.guests import debian
 from tests.support.command import unclone
-from tests.support.qemu import Machine
+from tests.support.qemu import boot_guest
 from unclone.images.file_systems import ext_superblock
 from unclone.sanitize.stamps.stamp import Stamp
 
@@ -83,40 +82,33 @@ def made(folder: Path, variant: str) -> Path:
     return folder / "vms" / f"{variant}-1"
 
 
-def start(path: Path, work: Path) -> tuple[ET.Element, Machine]:
-    """Start the machine that the definition in *path* describes."""
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Booted]:
+    """Both machines, by variant."""
+    folder = tmp_path_factory.mktemp("stamped")
+    return {variant: started(folder, variant) for variant in ("uefi", "bios")}
+
+
+def started(folder: Path, variant: str) -> Booted:
+    """The machine of *variant*, which its definition describes, when it runs."""
+    path = made(folder, variant)
     domain = ET.parse(path / "domain.xml").getroot()
     sources = [each.get("file", "") for each in domain.iter("source") if each.get("file")]
     mac, system = domain.find(".//mac"), domain.find("os")
     assert mac is not None
     assert system is not None
-    machine = Machine(
+    said = boot_guest(
         Path(sources[0]),
-        work,
+        folder / f"boot-{variant}",
+        BOOT_LIMIT,
         seed=Path(sources[1]),
-        uuid=domain.findtext("uuid"),
-        mac=mac.get("address"),
+        uuid=domain.findtext("uuid", ""),
+        mac=mac.get("address", ""),
         firmware="uefi" if system.get("firmware") == "efi" else "bios",
     )
-    return domain, machine
-
-
-@pytest.fixture(scope="module")
-def booted(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Booted]:
-    """Both machines, by variant."""
-    folder = tmp_path_factory.mktemp("stamped")
-    paths = {variant: made(folder, variant) for variant in ("uefi", "bios")}
-    with ExitStack() as stack:
-        started = {name: start(path, folder / f"boot-{name}") for name, path in paths.items()}
-        for _, machine in started.values():
-            stack.enter_context(machine)
-        found = {}
-        for name, (domain, machine) in started.items():
-            record = json.loads((paths[name] / "machine.json").read_text())
-            (prepared,) = folder.glob(f"{name}.prepared-*.json")
-            facts = machine.facts(BOOT_LIMIT)
-            found[name] = Booted(record, domain, json.loads(prepared.read_text()), facts)
-    return found
+    record = json.loads((path / "machine.json").read_text())
+    (prepared,) = folder.glob(f"{variant}.prepared-*.json")
+    return Booted(record, domain, json.loads(prepared.read_text()), said.facts)
 
 
 every = pytest.mark.parametrize("name", ["uefi", "bios"])

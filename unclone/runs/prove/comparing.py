@@ -96,6 +96,9 @@ def _machine_id(expected: Expected, said: GuestReport) -> Iterator[Difference]:
         yield Difference("machine-id", "32 hexadecimal digits", found or "none")
     if dbus and dbus != found:
         yield Difference("D-Bus machine-id", found or "none", dbus)
+    for told in dict.fromkeys(said.values.get("told-machine-id", ())):
+        if found and told.strip() not in {found, dbus}:
+            yield Difference("machine-id that programs are told", found, told)
     if _TRANSIENT in said.mounts:
         yield Difference("machine-id", "stored", "made anew at each start: /etc is read-only")
 

@@ -25,7 +25,9 @@ LINE_LIMIT = 8192
 KEYS: Mapping[str, int] = {
     **dict.fromkeys(("begin", "init", "state", "machine-id", "dbus-machine-id"), 1),
     **dict.fromkeys(("hostname", "instance-id", "kernel", "resume", "boot-time", "end"), 1),
-    **dict.fromkeys(("cmdline", "swap", "volume", "array", "host-key", "card", "active"), 200),
+    "told-machine-id": 2,
+    **dict.fromkeys(("cmdline", "journal", "swap", "volume", "array", "host-key"), 200),
+    **dict.fromkeys(("card", "active"), 200),
     **dict.fromkeys(("mount", "device", "address", "failed", "job"), 1000),
 }
 

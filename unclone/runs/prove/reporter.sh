@@ -54,6 +54,8 @@ say init "$(cat /proc/1/comm 2>/dev/null)"
 say state "$state"
 say machine-id "$(cat /etc/machine-id 2>/dev/null)"
 say dbus-machine-id "$(cat /var/lib/dbus/machine-id 2>/dev/null)"
+(systemd-id128 machine-id; dbus-uuidgen --get) 2>/dev/null | each told-machine-id
+ls /var/log/journal 2>/dev/null | each journal
 say hostname "$(cat /proc/sys/kernel/hostname)"
 say instance-id "$(cat /var/lib/cloud/data/instance-id 2>/dev/null)"
 say kernel "$(uname -r)"

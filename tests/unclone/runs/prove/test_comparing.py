@@ -36,6 +36,7 @@ IN_A_GROUP = ("file-system-uuid", "/dev/vg/a", OTHER)
         ({"machine_id": ""}, {"machine_id": "uninitialized"}, {"machine-id": "uninitialized"}),
         ({"machine_id": OTHER}, {}, {"machine-id": ID}),
         ({}, {"dbus_machine_id": OTHER}, {"D-Bus machine-id": OTHER}),
+        ({}, {"told_machine_id": [ID, OTHER]}, {"machine-id that programs are told": OTHER}),
         ({}, {"mount": 'TARGET="/etc/machine-id"'}, {"machine-id": TRANSIENT}),
         ({"host_name": "web-01.example.org"}, {"hostname": "web-01"}, {}),
         ({"host_name": "web-01"}, {"hostname": "localhost"}, {"host name": "localhost"}),
