@@ -52,6 +52,7 @@ class Machine:
             *self._processor(),
             *("-m", str(hardware.memory)),
             *(("-uuid", hardware.uuid) if hardware.uuid else ()),
+            *(f for text in hardware.oem_strings for f in ("-smbios", f"type=11,value={text}")),
             *("-vga", "std", "-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng"),
             *self._firmware(),
             *self._disks(),

@@ -45,6 +45,10 @@ CARDS: Mapping[str, str] = {
 }
 
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+#: What systemd takes for the guest's machine-id (systemd.system-credentials(7)).
+CREDENTIAL = re.compile(
+    r"io\.systemd\.credential(\.binary)?:system\.machine_id=[A-Za-z0-9+/=-]{32,64}"
+)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: More cards and disks than this have no place on the buses here.
 MAX_CARDS = 8
@@ -75,6 +79,7 @@ class Hardware:
     controller: str = "virtio-scsi"
     cards: tuple[Card, ...] = ()
     uuid: str = ""
+    oem_strings: tuple[str, ...] = ()  # SMBIOS type 11; only CREDENTIAL
     memory: int = 1024  # MiB
 
     def __post_init__(self) -> None:
@@ -91,3 +96,6 @@ class Hardware:
             raise ValueError(f"more than {MAX_CARDS} network cards")
         if self.uuid and not _UUID.fullmatch(self.uuid):
             raise ValueError(f"no UUID: {self.uuid!r}")
+        for string in self.oem_strings:
+            if not CREDENTIAL.fullmatch(string):
+                raise ValueError(f"no machine-id: {string!r}")

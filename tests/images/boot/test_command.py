@@ -66,6 +66,7 @@ def test_firmware_has_variables_that_are_written() -> None:
         {"controller": "virtio-scsi,id=x"},
         {"cards": tuple(Card(f"52:54:00:00:00:0{number}") for number in range(9))},
         {"uuid": "7c1b0d3e-0000-4000-8000-0123456789ab,x"},
+        {"oem_strings": ("path=/etc/shadow",)},
     ],
 )
 def test_what_is_in_no_list_is_no_hardware(wrong: dict[str, Any]) -> None:

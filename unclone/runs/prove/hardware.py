@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unclone.images.boot.hardware import (
     CARDS,
     CONTROLLERS,
+    CREDENTIAL,
     DISKS,
     Card,
     Chipset,
@@ -100,10 +101,20 @@ def _libvirt(definition: Definition, images: Sequence[Path], guest: Guest) -> De
             disks=tuple(_buses(domain, images, chipset, notes)),
             controller=_controller(domain, notes),
             cards=tuple(_cards(cards, notes)),
+            oem_strings=tuple(_credentials(domain)),
             uuid=value if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) else "",
         ),
         tuple(notes),
     )
+
+
+def _credentials(domain: Element) -> Iterator[str]:
+    """The strings that give the guest a machine-id, where libvirt hands ``<sysinfo>`` on."""
+    smbios = domain.first("os/smbios")
+    if smbios is not None and smbios.get("mode") == "sysinfo":
+        for entry in domain.find("sysinfo/oemStrings/entry"):
+            if CREDENTIAL.fullmatch(entry.value.strip()):
+                yield entry.value.strip()
 
 
 def _firmware(domain: Element, guest: Guest) -> Firmware:

@@ -56,7 +56,7 @@ def inject(guest: Guest, init: str) -> None:
             }
             for path, text in files_of_units.items():
                 _create(guest, path, text.encode(), mode=0o644)
-        elif init in {"sysvinit", "openrc"} and guest.is_file(_INITTAB):
+        elif init in {"sysvinit", "openrc"} and guest.is_file(_INITTAB) and _is_read(guest):
             content = guest.read(_INITTAB)
             end = b"" if content.endswith(b"\n") or not content else b"\n"
             guest.write(_INITTAB, content + end + _entry(guest, content))
@@ -76,6 +76,14 @@ def inject(guest: Guest, init: str) -> None:
 def script() -> bytes:
     """The script that reports."""
     return files(__package__).joinpath("reporter.sh").read_bytes()
+
+
+def _is_read(guest: Guest) -> bool:
+    """Whether the guest's init reads an inittab: OpenRC's own does not."""
+    try:
+        return posixpath.basename(guest.resolve("/sbin/init")) != "openrc-init"
+    except OSError:
+        return True
 
 
 def _entry(guest: Guest, inittab: bytes) -> bytes:

@@ -79,6 +79,14 @@ def test_what_is_compared(
     assert found(wanted, said(**values)) == differences
 
 
+@pytest.mark.parametrize("init", ["sysvinit", "openrc"])
+def test_without_systemd_only_d_bus_may_have_a_machine_id(init: str) -> None:
+    only = said(machine_id="", dbus_machine_id=ID, told_machine_id=[ID])
+    assert found(Expected(init), only) == {}
+    assert found(Expected(init), said(dbus_machine_id=OTHER)) == {"D-Bus machine-id": OTHER}
+    assert set(found(Expected("systemd"), only)) == {"machine-id", "D-Bus machine-id"}
+
+
 def test_a_guest_without_systemd_needs_no_machine_id() -> None:
     assert found(Expected("sysvinit"), said(machine_id="")) == {}
     assert "machine-id" in found(Expected("systemd"), said(machine_id=""))

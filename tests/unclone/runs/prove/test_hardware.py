@@ -95,6 +95,26 @@ def test_firmware_and_chipset(
     assert (found.hardware.firmware, found.hardware.chipset) == (firmware, chipset)
 
 
+CREDENTIAL = f"io.systemd.credential:system.machine_id={'0123456789abcdef' * 2}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "string", "taken"),
+    [
+        ("<smbios mode='sysinfo'/>", CREDENTIAL, (CREDENTIAL,)),
+        ("<smbios mode='host'/>", CREDENTIAL, ()),  # libvirt hands none on
+        ("<smbios mode='sysinfo'/>", f"{CREDENTIAL},path=/etc/shadow", ()),
+        ("<smbios mode='sysinfo'/>", "io.systemd.credential:passwd.root=x", ()),
+    ],
+)
+def test_a_machine_id_in_smbios(
+    tmp_path: Path, guest: Guest, mode: str, string: str, taken: tuple[str, ...]
+) -> None:
+    strings = f"<sysinfo type='smbios'><oemStrings><entry>{string}</entry></oemStrings></sysinfo>"
+    text = DOMAIN.replace("</os>", f"{mode}</os>{strings}")
+    assert described(tmp_path, guest, text).hardware.oem_strings == taken
+
+
 def test_another_processor_is_refused(tmp_path: Path, guest: Guest) -> None:
     with pytest.raises(RefusedError, match="is for aarch64"):
         described(tmp_path, guest, DOMAIN.replace("'x86_64'", "'aarch64'"))

@@ -52,6 +52,16 @@ def test_another_init_is_refused(tmp_path: Path, init: str) -> None:
     assert list((tmp_path / "etc").iterdir()) == []
 
 
+def test_an_init_that_reads_no_inittab_is_refused(tmp_path: Path) -> None:
+    inittab = "id:2:initdefault:\n"
+    plant(
+        tmp_path, {"/etc/inittab": inittab, "/sbin/openrc-init": "", "/sbin/init": "-> openrc-init"}
+    )
+    with pytest.raises(RefusedError, match=r"\(openrc\) cannot be made to report"):
+        inject(guest_at(tmp_path), "openrc")
+    assert (tmp_path / "etc/inittab").read_text() == inittab
+
+
 def test_what_a_guest_has_there_already_is_replaced(tmp_path: Path) -> None:
     plant(tmp_path, {SCRIPT: "-> /etc/shadow", "/etc/shadow": "secret"})
     inject(guest_at(tmp_path), "systemd")
