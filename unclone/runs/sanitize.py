@@ -8,6 +8,7 @@ from importlib import import_module
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from unclone.images.archives.compression import recognise
 from unclone.images.errors import EngineError, UncheckedError, UncloneError, UsageError
 from unclone.images.formats.header import Format
 from unclone.images.interrupts import interrupt_number
@@ -40,6 +41,11 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     Raises ``UncloneError``; the image is then as it was, unless the message
     says how ``recover`` finishes.
     """
+    compression = None if request.format else recognise(request.image)
+    if compression is not None:
+        from unclone.runs.sanitize_compressed import sanitize_compressed  # noqa: PLC0415 (rarely needed)
+
+        return sanitize_compressed(request, compression, listener or NullListener(), sanitize)
     saved = _saved_plan(request)
     if saved is not None:
         request = replace(request, options=saved.options_with(request.options.catalogues))

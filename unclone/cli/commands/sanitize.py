@@ -319,6 +319,11 @@ def _refuse_again(request: Request, first: Path, _: Listener) -> Report:
 def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
     if given["prove"] and given["dry_run"]:
         raise click.UsageError("--prove boots what a run made; --dry-run makes nothing")
+    if given["prove"]:
+        from unclone.images.archives.compression import recognise  # noqa: PLC0415 (only needed here)
+
+        if packed := next((each for each in images if recognise(each)), None):
+            raise click.UsageError(f"--prove cannot boot {shown(packed)}, which is compressed")
     outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
     if given["definition"]:
         if not given["name"]:
