@@ -44,7 +44,7 @@ _STORAGE = rules(
         "disk-network",
         FieldKind.OTHER,
         _KEEP,
-        "devices/disk/source/@protocol",
+        ("devices/disk/source/@protocol", "devices/disk/source/dataStore/source/@protocol"),
         "two machines that write to one disk of a server destroy it: give the new one another",
         Level.WARNING,
     ),

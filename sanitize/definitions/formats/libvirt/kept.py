@@ -41,6 +41,7 @@ KEPT = (
         "how the disk is reached: it changes with the disk",
         (
             *("blkiotune/device/path", "devices/disk/source/host", "devices/disk/source/config"),
+            "devices/disk/source/dataStore/source/host",
             *("devices/disk/source/slices", "devices/disk/*/format", "devices/disk/source/@index"),
             *("devices/disk/source/knownHosts", "devices/disk/source/identity"),
         ),
