@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unclone.images.boot.firmware import find_ovmf
+from unclone.images.engines.direct.nbd_server import try_reading
 from unclone.images.engines.guestfs.acceleration import KVM, default_hypervisor, probe
 from unclone.images.errors import UncloneError
 from unclone.images.process import run
@@ -99,6 +100,7 @@ def checks(root: Path = _ROOT) -> Sequence[Check]:
         _setpriv,
         _e2fsck,
         _libext2fs,
+        _nbd,
         _qemu_system,
         _binding,
         _appliance,
@@ -144,6 +146,11 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "fedora": "qemu-img",
         "suse": "qemu-img",
         "arch": "qemu-img",
+    },
+    "qemu-nbd": {
+        **dict.fromkeys(("fedora", "arch"), "qemu-img"),
+        "debian": "qemu-utils",
+        "suse": "qemu-tools",
     },
     "qemu-system": {
         "debian": "qemu-system-x86",
@@ -238,6 +245,17 @@ def _libext2fs(family: str, root: Path) -> Check:  # noqa: ARG001
         fix, reason = install(family, "libext2fs"), printable(str(error), 200)
         return Check("libext2fs", title, "missing", reason, purpose, fix, "direct")
     return Check("libext2fs", title, "ok", name, purpose, engine="direct")
+
+
+def _nbd(family: str, root: Path) -> Check:  # noqa: ARG001
+    """Have it show a disk. Without it, ``auto`` gives such images to guestfs."""
+    purpose = "VMDK, VDI and VHDX images with the direct engine"
+    try:
+        try_reading()
+    except UncloneError as error:
+        fix, reason = install(family, "qemu-nbd"), printable(error.message, 200)
+        return Check("qemu-nbd", "qemu-nbd", "optional", reason, purpose, fix)
+    return Check("qemu-nbd", "qemu-nbd", "ok", "a disk was read through it", purpose)
 
 
 def _program(

@@ -5,14 +5,19 @@ References: qemu-nbd(8); QEMU ``docs/interop/nbd.txt``.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
+from unclone.images.chain import read_chain
 from unclone.images.engines.direct.access.nbd import Connection
 from unclone.images.engines.direct.helpers import HelperProcess
 from unclone.images.errors import EngineError
+from unclone.images.files import explained
+from unclone.images.formats.header import Format
 from unclone.images.image import blockdev, qemu_name
 from unclone.images.process import require_program
+from unclone.images.temporary_folders import new_folder, remove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +29,31 @@ _CLIENTS = 256
 #: Seconds; opening an image in a slow folder takes a few.
 _LIMIT = 60.0
 _PAUSE = 0.01
+#: Bytes of a disk to try it with.
+_TRIED = 64 * 1024
+
+
+def try_reading() -> None:
+    """Have ``qemu-nbd`` show a small disk, and read it. Raises UncloneError."""
+    content = os.urandom(_TRIED)
+    folder, lock = new_folder()
+    try:
+        disk = folder / "disk"
+        with explained("try qemu-nbd", folder):
+            disk.write_bytes(content)
+        server = NbdServer(read_chain(disk, Format.RAW), folder / "socket")
+        try:
+            with explained("try qemu-nbd", folder):
+                connection = Connection(str(folder / "socket"))
+                found = connection.read(0, _TRIED)
+                connection.close()
+        finally:
+            server.kill()
+        if found != content:
+            raise EngineError("qemu-nbd shows other bytes than the disk has")
+    finally:
+        remove(folder)
+        os.close(lock)
 
 
 class NbdServer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ RELEASES = {
     "arch": "ID=arch\n",
     "": "ID=plan9\n",
 }
-IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "qemu-system", "guestfs",
+IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "qemu-nbd", "qemu-system", "guestfs",
        "appliance", "kernel", "xfs", "kvm", "firmware", "space"]  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
     found = by_id(bare)
     needed = {"qemu-img", "setpriv", "e2fsck"}
     assert {name for name, check in found.items() if check.state == "missing"} == needed
-    optional = {"qemu-system", "guestfs", "appliance", "kernel"}
+    optional = {"qemu-nbd", "qemu-system", "guestfs", "appliance", "kernel"}
     assert {found[name].state for name in optional} == {"optional"}
     for name in needed | optional:
         words = {"debian": "apt-get", "fedora": "dnf", "suse": "zypper", "arch": "pacman"}
@@ -101,6 +102,22 @@ def test_the_first_line_says_what_works(absent: tuple[str, ...], ready: bool, li
     ]
     assert host.is_ready(found) is ready
     assert host.verdict(found).startswith(line)
+
+
+def test_qemu_nbd_is_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that is there and serves no disk is not reported as working; the engines stay ready."""
+    broken = tmp_path / "bin" / "qemu-nbd"
+    plant(tmp_path, {"/bin/qemu-nbd": "#!/bin/sh\nexit 1\n"})
+    broken.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    works = host._nbd("debian", tmp_path)
+    monkeypatch.setenv("PATH", str(broken.parent), prepend=os.pathsep)
+    fails = host._nbd("debian", tmp_path)
+    assert (works.state, fails.state) == ("ok", "optional")
+    assert fails.found == "qemu-nbd cannot open the image"
+    assert fails.fix == "sudo apt-get install qemu-utils"
+    assert host.is_ready([works, fails])
+    assert not list(tmp_path.glob("unclone-*"))
 
 
 @pytest.mark.slow
