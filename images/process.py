@@ -22,6 +22,7 @@ SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 PACKAGES = {
     "btrfs": "btrfs-progs",
     "btrfstune": "btrfs-progs",
+    "cryptsetup": "cryptsetup-bin",
     "e2fsck": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "qemu-nbd": "qemu-utils",

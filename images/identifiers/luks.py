@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.images.blocks import number, read_exactly
-from unclone.images.errors import EngineError
+from unclone.images.errors import EngineError, RefusedError
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _BINARY = 4096
 #: Sizes that the specification allows for one header with its JSON area.
 _SIZES = {0x4000 << n for n in range(9)}
 _FIRST, _SECOND = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
+#: The only encryption of the data that can be opened here; its sectors.
+_CIPHER, _SECTORS = "aes-xts-plain64", {512, 1024, 2048, 4096}
 _HASHES = {"sha1", "sha256", "sha512"}
 
 
@@ -74,6 +77,66 @@ def write(blocks: Blocks, value: str) -> None:
         header[_UUID:_UUID_END] = field
         header[_CHECKSUM:_CHECKSUM_END] = _checksum(header)
         blocks.write(offset, bytes(header[:512]))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Where the data is and how it is encrypted; sizes are bytes, ``size`` is 0 up to the end."""
+
+    version: int
+    offset: int
+    size: int
+    sector: int
+    #: Added to the number of a sector for its initialisation vector.
+    tweak: int
+
+
+def segment(blocks: Blocks) -> Segment | str:
+    """The data of the container, encrypted with aes-xts-plain64; or why it is not supported."""
+    raw = read_exactly(blocks, 0, 592)
+    if not raw.startswith(_FIRST):
+        return "there is no LUKS header on it"
+    if number(raw, 6, ">H") == 1:
+        cipher = "-".join(raw[at : at + 32].split(b"\0")[0].decode("latin-1") for at in (8, 40))
+        found = Segment(1, number(raw, 104, ">I") * 512, 0, 512, 0)
+        return found if cipher == _CIPHER else _other_cipher(cipher)
+    if why := unsettable(blocks):
+        return why
+    area = read_exactly(blocks, _BINARY, number(raw, 8, ">Q") - _BINARY)
+    try:
+        tree = json.loads(area.split(b"\0")[0])
+        ((_, only),) = tree["segments"].items()
+        if tree["config"].get("requirements", {}).get("mandatory"):
+            return "its LUKS2 header asks for something that is not known"
+        if only["type"] != "crypt" or "integrity" in only or only.get("flags"):
+            return "its data is not plain AES-XTS (integrity, or another segment)"
+        if only["encryption"] != _CIPHER:
+            return _other_cipher(str(only["encryption"]))
+        size = 0 if only["size"] == "dynamic" else int(only["size"])
+        found = Segment(
+            2, int(only["offset"]), size, int(only["sector_size"]), int(only["iv_tweak"])
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "its LUKS2 header has segments that are not known"
+    sane = found.sector in _SECTORS and found.offset > 0 and found.size >= 0 and found.tweak >= 0
+    return found if sane else "its LUKS2 header is damaged"
+
+
+def _other_cipher(cipher: str) -> str:
+    return f"its cipher is {printable(cipher)}, not {_CIPHER}"
+
+
+def refusal(named: str, tried: int, reason: str) -> RefusedError:
+    """The error for a container that none of *tried* keys opens."""
+    if not tried:
+        return RefusedError(
+            f"{named.replace(' (', ' is encrypted (', 1)} and no key was given",
+            hint="Give the passphrase with --key-file FILE, or start unclone on a terminal.",
+        )
+    return RefusedError(
+        f"none of the {tried} keys opens {named}: {reason}",
+        hint="A key file is used byte for byte, a newline at its end included.",
+    )
 
 
 def _sound(header: bytes, magic: bytes, offset: int) -> bool:

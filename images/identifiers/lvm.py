@@ -76,6 +76,8 @@ class VolumeGroup:
     unsettable: str
     #: The names of its snapshots, and of their origins.
     snapshots: Mapping[str, str]
+    #: The newest text of its members.
+    text: Group
 
 
 def read(blocks: Blocks) -> PhysicalVolume | None:
@@ -209,7 +211,7 @@ def _area(blocks: Blocks, start: int, size: int) -> Area | None:
 def _group(group: Group, volumes: Mapping[str, PhysicalVolume]) -> VolumeGroup:
     members = tuple(name for name, volume in volumes.items() if volume.uuid in group.members)
     why = _why_not(group, members, volumes)
-    return VolumeGroup(group.name, group.uuid, members, why, group.snapshots)
+    return VolumeGroup(group.name, group.uuid, members, why, group.snapshots, group)
 
 
 def _why_not(group: Group, members: Sequence[str], volumes: Mapping[str, PhysicalVolume]) -> str:

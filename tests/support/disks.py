@@ -118,6 +118,9 @@ class FileBlocks:
     def write(self, offset: int, content: bytes) -> None:
         poke(self._path, offset, content)
 
+    def close(self) -> None:
+        """Nothing to do: each access opens the file."""
+
 
 def poke(path: Path, offset: int, data: bytes | bytearray) -> None:
     """Overwrite *data* at *offset* of a raw image."""

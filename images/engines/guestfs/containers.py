@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.engines.guestfs.devices import read_devices
 from unclone.images.errors import EngineError, RefusedError
+from unclone.images.identifiers import luks
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -75,15 +76,7 @@ def _open_luks(appliance: Appliance, device: Device, name: str, keys: Keys) -> N
             return
         finally:
             appliance.shell(f"rm -f {_KEY_FILE}")
-    if not tried:
-        raise RefusedError(
-            f"{device.name} is encrypted (LUKS {printable(uuid)}) and no key was given",
-            hint="Give the passphrase with --key-file FILE, or start unclone on a terminal.",
-        )
-    raise RefusedError(
-        f"none of the {tried} keys opens {device.name} (LUKS {printable(uuid)}): {reason}",
-        hint="A key file is used byte for byte, a newline at its end included.",
-    )
+    raise luks.refusal(f"{device.name} (LUKS {printable(uuid)})", tried, reason)
 
 
 def _upload(appliance: Appliance, key: bytes) -> None:
