@@ -139,6 +139,8 @@ FOLDERS = (
     "/lib/systemd/system",
     "/lib/udev/rules.d",
 )
+#: Those of a machine's own rules, which may be patterns.
+LOCAL_RULES = ("/etc/udev/rules.d", "/usr/local/lib/udev/rules.d")
 #: Directories in them in which files are opened, and those of which names alone count.
 _OPENED_BELOW = (".d", "system", "user", "network")
 _OF_LINKS = (".wants", ".requires", ".upholds")

@@ -17,6 +17,7 @@ from unclone.images.volumes import IdentifierKind, Kind
 from unclone.sanitize import boot_view, initrds
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.finder import Finder
+from unclone.sanitize.partial_values import PartialValues
 from unclone.sanitize.renewal import OtherKind
 from unclone.sanitize.search_places import Places, select
 
@@ -35,13 +36,16 @@ READ_AT_BOOT = re.compile(
     r"|/var/lib/dbus/machine-id$"
 )
 
-#: Files whose readers undo what a backslash escapes: fstab(5); GRUB manual, "Quoting".
+#: Files whose readers undo what a backslash escapes, or to which ``aB`` is ``ab``: fstab(5); GRUB
+#: manual, "Quoting"; GRUB: grub-core/commands/search.c (case-insensitive).
 _ESCAPING = re.compile(r"/(fstab|crypttab)$|/fstab\.d/|\.cfg$")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 #: What names a device. Anything else means nothing to most of what a boot opens.
 _OF_DEVICES = {*IdentifierKind, OtherKind.DISK_NAME}
 
+#: Bytes that show whether a file is text.
+_START = 4096
 #: Bytes; larger files are data, not configuration, and are not read.
 CONTENT_LIMIT = 1024 * 1024
 
@@ -83,19 +87,36 @@ def find_residue(
         kind = owners[finder.values[spelled]].kind
         return path in (opened if kind in _OF_DEVICES else by_any)
 
-    for path in guest.search(boot_view.FOLDERS, finder.needles, limit=boot_view.READ_LIMIT):
+    partial = PartialValues(retired)
+    needles = [*finder.needles, *partial.needles]
+
+    def add_partial(path: str, *, patterns: bool = False) -> None:
+        start = guest.read(path, _START) if guest.is_file(path) else b""
+        if start and b"\0" not in start:
+            content = guest.read(path, boot_view.READ_LIMIT)
+            for old, line in (partial.patterns if patterns else partial.matches)(content):
+                found.setdefault(Residue(old.kind, old.value, path, line, read_at_boot=True))
+
+    for path in guest.search(boot_view.FOLDERS, needles, limit=boot_view.READ_LIMIT):
         for spelled, line in _matches(guest, path, finder, boot_view.READ_LIMIT):
             add(spelled, path, line, at_boot=True)
+        add_partial(path)
+    for folder in boot_view.LOCAL_RULES:
+        for name in guest.list(folder):
+            add_partial(f"{folder}/{name}", patterns=True)
     exclude = (*places.excluded, *boot_view.FOLDERS)
-    for path in guest.search(places.roots, finder.needles, exclude=exclude, limit=CONTENT_LIMIT):
+    for path in guest.search(places.roots, needles, exclude=exclude, limit=CONTENT_LIMIT):
         always = READ_AT_BOOT.match(path) is not None
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT):
             add(spelled, path, line, at_boot=always or reads(spelled, path))
+        if always or path in opened:
+            add_partial(path)
     for path, by_name in opened.items():
         if not _is_scanned(guest, path, places):
             look = _matches if by_name else _in_content
             for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
                 add(spelled, path, line, at_boot=reads(spelled, path))
+            add_partial(path)
     for path in filter(_ESCAPING.search, opened):
         for spelled, line in _escaped(guest, path, finder):
             add(spelled, path, line, at_boot=reads(spelled, path))
@@ -149,12 +170,10 @@ def _matches(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tu
 
 
 def _escaped(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, int]]:
-    """Spelling and line of what *path* holds only when its escapes are read."""
+    """Spelling and line of what *path* holds only when its escapes or any case are read."""
     content = guest.read(path, boot_view.READ_LIMIT) if guest.is_file(path) else b""
-    if b"\\" not in content:
-        return
     octal = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), content)
-    for text in (octal, re.sub(rb"\\(.)", rb"\1", octal)):
+    for text in (octal.lower(), re.sub(rb"\\(.)", rb"\1", octal)):
         for start, spelled in finder.matches(text):
             yield spelled, text.count(b"\n", 0, start) + 1
 
