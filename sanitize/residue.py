@@ -107,7 +107,9 @@ def find_residue(
     exclude = (*places.excluded, *boot_view.FOLDERS)
     for path in guest.search(places.roots, needles, exclude=exclude, limit=CONTENT_LIMIT):
         always = READ_AT_BOOT.match(path) is not None
-        for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT):
+        # What a name in a folder of somebody's own means is for those to say who use it.
+        named = opened.get(path, False) or path.startswith(places.named)
+        for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT, named=named):
             add(spelled, path, line, at_boot=always or reads(spelled, path))
         if always or path in opened:
             add_partial(path)
@@ -157,11 +159,13 @@ def _inside(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, st
                 yield spelled, name
 
 
-def _matches(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:
-    """Spelling and line of everything that *finder* finds in what *path* is."""
+def _matches(
+    guest: Guest, path: str, finder: Finder, limit: int, *, named: bool = True
+) -> Iterator[tuple[bytes, int]]:
+    """Spelling and line of everything that *finder* finds in what *path* is, and in its name."""
     kind = stat.kind if (stat := guest.lstat(path)) else Kind.OTHER
-    name = path.rsplit("/", 1)[-1]
-    texts = [name, guest.readlink(path)] if kind is Kind.SYMLINK else [name]
+    texts = [path.rsplit("/", 1)[-1]] if named else []
+    texts += [guest.readlink(path)] if kind is Kind.SYMLINK else []
     for text in texts:
         for _, spelled in finder.matches(text.encode("utf-8", "surrogateescape")):
             yield spelled, 0

@@ -83,9 +83,13 @@ _MOST_LEFT_OUT = 8
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Directories that are searched, those in them that are not, and which of these to name."""
+    """Directories that are searched, those in them that are not, and which of these to tell.
+
+    Below ``named``, each with a slash behind it, the names of files count as well.
+    """
 
     roots: tuple[str, ...]
+    named: tuple[str, ...]
     excluded: tuple[str, ...]
     unsearched: tuple[str, ...]
 
@@ -99,6 +103,7 @@ def select(guest: Guest) -> Places:
     kept = (top for top in others if top not in (*left_out, *_OF_PACKAGES, *_OF_OTHERS))
     return Places(
         tuple(dict.fromkeys((*roots, *kept))),
+        tuple(f"{root}/" for root in roots),
         (*_OF_PACKAGES, *_OF_OTHERS, *left_out),
         tuple(sorted((*named, *left_out))),
     )

@@ -49,6 +49,12 @@ def test_a_mention_in_a_folder_of_the_guests_own_is_found(tmp_path: Path, path: 
     assert search_places.select(guest_at(tmp_path)).unsearched == ()
 
 
+def test_links_count_outside_of_what_is_searched_whole_and_names_do_not(tmp_path: Path) -> None:
+    plant(tmp_path, {f"/srv/{ID}/f": "", "/opt/app/l": f"-> /srv/{ID}", "/opt/app/g": ""})
+    found = find_residue(guest_at(tmp_path), [Retired("step", "machine-id", ID)])
+    assert [(each.path, each.line) for each in found] == [("/opt/app/l", 0)]
+
+
 def test_a_folder_behind_a_link_is_searched_once(tmp_path: Path) -> None:
     plant(tmp_path, {"/var/usrlocal/f": ID, "/usr/local": "-> ../var/usrlocal"})
     plant(tmp_path, {"/var/home/u/f": ID, "/home": "-> var/home"})
