@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unclone.images.image import Image
 
 #: Raised when the same disks would give other values.
-VERSION = 3
+VERSION = 4
 #: Bytes of a file's start that are part of the key: headers and partition tables.
 _START = 64 * 1024
 #: Nanoseconds: a file that was written later may be written again with the same time.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unclone.images.engines.direct.raw_areas import END, START, raw_areas
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.opening import select_engine
@@ -17,6 +18,7 @@ from unclone.runs.audit.sources import own_disks
 from unclone.runs.opening import opened
 from unclone.sanitize import initrds
 from unclone.sanitize.audit.known import known, of_devices
+from unclone.sanitize.audit.raw_devices import of_raw_device
 from unclone.sanitize.audit.unknown import unknown
 from unclone.sanitize.audit.values import Found, digest
 from unclone.sanitize.catalogue import load
@@ -140,6 +142,22 @@ def _read_images(
             found.notes.append(f"{shown(request.image)}: {error.message}")
         else:
             found.errors.append((str(request.image), error))
+    found.values += _raw_values(transaction, found)
+
+
+def _raw_values(transaction: ReadOnly, found: Contents) -> list[Found]:
+    """What is on devices that hold no files; what cannot be read is a note of *found*."""
+    drives = [Drive(image.path, str(image.format), image) for image in transaction.images]
+    values: list[Found] = []
+    try:
+        for area in raw_areas(drives):
+            values += of_raw_device(area.device, area.start, area.end, found.values)
+            read = len(area.start) + len(area.end)
+            if read < min(area.size, START + END):
+                found.notes.append(f"{area.device}: only {read} bytes of it were looked into")
+    except (OSError, UncloneError) as error:
+        found.notes.append(f"the devices without a file system: {printable(str(error))}")
+    return values
 
 
 def _not_mounted(guest: Guest, image: str) -> list[str]:
