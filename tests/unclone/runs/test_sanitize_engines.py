@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import kills
+from tests.support.disks import Part, make_disk
 from unclone.images.errors import EngineError
 from unclone.runs.listener import NullListener
 from unclone.runs.request import Request
@@ -79,4 +80,34 @@ def test_it_crashes_each_time(
             "ended by signal 11 in the middle of its work; once more, in a virtual machine"
         )
     assert kills.identity(image) == "old"
+    assert [each.name for each in image.parent.iterdir()] == [image.name]
+
+
+@pytest.mark.appliance
+@pytest.mark.timeout(600)
+def test_another_engine_completes_what_crashes_each_time(tmp_path: Path) -> None:
+    image = kills.copied(kills.golden(tmp_path / "disk.qcow2"), tmp_path / "images")
+    vandal = Vandal()
+    report = sanitize(Request(image, engine="auto"), vandal)
+    assert report.engine == "guestfs"
+    said = [line for line in vandal.said if "once more" in line]
+    assert len(said) == 2
+    assert said[1].endswith("once more, in a virtual machine")
+    assert kills.identity(image) == "new"
+    assert [each.name for each in image.parent.iterdir()] == [image.name]
+
+
+@pytest.mark.appliance
+@pytest.mark.timeout(600)
+def test_another_engine_completes_what_the_direct_one_does_not_know(tmp_path: Path) -> None:
+    """A file system with a feature that libext2fs would not keep correct: quotas."""
+    part = Part("ext4", tree=kills.TREE, options=("-O", "quota"))
+    golden = make_disk(tmp_path / "disk.qcow2", [part], form="qcow2")
+    image = kills.copied(golden, tmp_path / "images")
+    listener = Saboteur()
+    report = sanitize(Request(image, engine="auto"), listener)
+    assert report.engine == "guestfs"
+    (said,) = [line for line in listener.said if "starting a virtual machine" in line]
+    assert "quota" in said
+    assert kills.identity(image) == "new"
     assert [each.name for each in image.parent.iterdir()] == [image.name]
