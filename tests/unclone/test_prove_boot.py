@@ -70,7 +70,7 @@ def failing(guest: Guest, *names: str) -> None:
 
 
 def test_a_root_that_only_got_a_new_uuid_is_not_found(tmp_path: Path) -> None:
-    """What ``virt-sysprep --operations fs-uuids`` leaves: nothing that refers to it followed."""
+    """As ``virt-sysprep --operations fs-uuids`` means to: nothing that refers to it followed."""
 
     def renew(guest: Guest) -> None:
         root = guest.layout.mounts["/"].device
