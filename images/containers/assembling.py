@@ -9,7 +9,7 @@ from unclone.images.containers.luks import luks_name, open_container
 from unclone.images.containers.lvm import open_group
 from unclone.images.errors import RefusedError
 from unclone.images.identifiers import luks, lvm
-from unclone.images.identifiers.containers import LUKS, LVM
+from unclone.images.identifiers.containers import LUKS, LVM, MD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     #: As :data:`unclone.images.engines.engine.Keys`.
     Keys = Callable[[str], Iterable[bytes]]
 
+_ARRAY = "is a member of an MD array, which only a kernel can open"
 #: Levels of containers inside of each other.
 _DEEPEST = 8
 
@@ -48,6 +49,7 @@ def assemble(devices: Sequence[BlockDevice], keys: Keys) -> Assembled:
                 locked[name] = what
             else:
                 opened.append(what)
+        locked |= {n: _ARRAY for n, held in types.items() if held in MD.names}
         known = {volume.name for volume in volumes}
         new = [volume for volume in opened if volume.name not in known]
         if not new:

@@ -251,3 +251,11 @@ def test_another_cipher_stays_closed(tmp_path: Path) -> None:
     ((name, why),) = found.closed
     assert name == "/dev/sda"
     assert "its cipher is aes-cbc-essiv:sha256, not aes-xts-plain64" in why
+
+
+@pytest.mark.parametrize("offset", [0, 4096])
+def test_a_member_of_an_array_stays_closed(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "sda"
+    path.write_bytes((bytes(offset) + b"\xfc\x4e\x2b\xa9").ljust(MIB, b"\0"))
+    found = assemble([FileDevice("/dev/sda", path)], keys())
+    assert found == ([], [("/dev/sda", "is a member of an MD array, which only a kernel can open")])
