@@ -9,11 +9,13 @@ import pytest
 
 from tests.support.boot_images import unified_kernel
 from tests.support.families import OLD, Tree
+from tests.support.identified import ROOT, SWAP, IdentifiedVolumes, identified_guest, olds
 from tests.support.initrds import archive, compress, unpack
 from tests.support.tree import guest_at, plant
 from unclone.sanitize.actions.follow_in_initrd import SIZE_LIMIT
 from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
+from unclone.sanitize.boot.initrd import survey
 from unclone.sanitize.change import Level
 from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
@@ -245,3 +247,29 @@ def test_an_initrd_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (note,) = (note for note in plan.notes if note.step == "initrd-copies")
     assert note.level is Level.WARNING
     assert f"the initrd {INITRD} cannot be read (it is compressed with lzo" in note.text
+
+
+def test_devices_copies_and_machine_id_are_corrected_in_one_initrd(tmp_path: Path) -> None:
+    """dracut makes such a one: resume=, iSCSI and NVMe names, and the id, in one archive."""
+    resume, root = "/etc/cmdline.d/95resume.conf", "/etc/cmdline.d/95root-dev.conf"
+    inside = {
+        **COPIES,
+        resume: f" resume=UUID={SWAP.old}\n",
+        root: f" root=UUID={ROOT.old}\n",
+        "/etc/machine-id": f"{OLD}\n",
+    }
+    plant(tmp_path / "tree", inside)
+    packed = compress(Compression.GZIP, archive(tmp_path / "tree"))
+    disk = {**COPIES, **MAKES_NAMES, INITRD: packed, "/etc/machine-id": f"{OLD}\n"}
+    plant(tmp_path / "guest", disk)
+    guest = identified_guest(IdentifiedVolumes(tmp_path / "guest", olds()))
+    plan = make_plan(guest, Options())
+    assert verify(guest, plan, apply_plan(guest, plan)).residue == ()
+    new = {change.old: change.new for change in plan.changes if change.action == "set-identifier"}
+    found = survey(guest.read(INITRD), read=[path[1:] for path in inside]).contents
+    assert found[resume[1:]].decode() == f" resume=UUID={new[SWAP.old]}\n"
+    assert found[root[1:]].decode() == f" root=UUID={new[ROOT.old]}\n"
+    assert OLD.encode() not in found.get("etc/machine-id", b"")
+    assert UUID.encode() not in found.get(NQN[1:], b"") + found.get(HOST_ID[1:], b"")
+    assert b"aabbccddeeff" not in found.get(ISCSI[1:], b"")
+    assert found[WWIDS[1:]].decode() == COPIES[WWIDS]
