@@ -15,7 +15,7 @@ from unclone.images.volumes import Kind
 from unclone.sanitize import boot_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from unclone.images.guest import Guest
 
@@ -97,14 +97,15 @@ class Places:
 def select(guest: Guest) -> Places:
     """What of *guest* is searched."""
     roots = (*ROOTS, *boot_view.boot_roots(guest))
-    others = list(_others(guest))
-    left_out = _over_budget(guest, others)
+    again = _mounted_again(guest)
+    others = [top for top in _others(guest) if top not in again]
+    left_out = _over_budget(guest, others, {*again, *_OF_PACKAGES, *_OF_OTHERS})
     named = [path for path in _OF_OTHERS if guest.is_dir(path) and guest.list(path)]
     kept = (top for top in others if top not in (*left_out, *_OF_PACKAGES, *_OF_OTHERS))
     return Places(
         tuple(dict.fromkeys((*roots, *kept))),
         tuple(f"{root}/" for root in roots),
-        (*_OF_PACKAGES, *_OF_OTHERS, *left_out),
+        (*_OF_PACKAGES, *_OF_OTHERS, *again, *left_out),
         tuple(sorted((*named, *left_out))),
     )
 
@@ -118,7 +119,19 @@ def _others(guest: Guest) -> Iterator[str]:
         yield guest.resolve("/usr/local")
 
 
-def _over_budget(guest: Guest, tops: Sequence[str]) -> Sequence[str]:
+def _mounted_again(guest: Guest) -> Sequence[str]:
+    """Where a file system is mounted that is mounted elsewhere before."""
+    seen: set[tuple[str, str]] = set()
+    again = []
+    for mount in guest.layout.mounts_in_order:
+        what = mount.device, mount.subvolume
+        if what in seen:
+            again.append(mount.mount_point)
+        seen.add(what)
+    return again
+
+
+def _over_budget(guest: Guest, tops: Sequence[str], skipped: Container[str]) -> Sequence[str]:
     """Directories below *tops* that are not searched, those near the top being searched first."""
     names = folders = 0
     left_out: set[str] = set()
@@ -126,7 +139,7 @@ def _over_budget(guest: Guest, tops: Sequence[str]) -> Sequence[str]:
     while level:
         below: list[str] = []
         for folder in level:
-            if folder in _OF_PACKAGES or folder in _OF_OTHERS:
+            if folder in skipped:
                 continue
             inside = guest.kinds(folder) if folders < MOST_FOLDERS else {}
             if folders >= MOST_FOLDERS or names + len(inside) > MOST_NAMES:
