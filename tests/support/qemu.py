@@ -63,13 +63,14 @@ def boot_guest(
     firmware: Firmware = "uefi",
     disks: Sequence[Path] = (),
     memory: int = 768,
+    oem_strings: tuple[str, ...] = (),
 ) -> Said:
     """Boot *image* until it has told who it is and has turned itself off; return what it said.
 
     The image itself is not written to: an overlay in *work*, a folder of the caller's, is. *seed*
-    is a NoCloud ISO; *uuid* and *mac* are what the virtual machine's definition would say; *disks*
-    are further images; *memory* is in MiB. Raises :class:`BootError` when *limit* seconds pass, and
-    as soon as the boot comes to a dead end.
+    is a NoCloud ISO; *uuid*, *mac* and *oem_strings* (SMBIOS type 11) are what the virtual
+    machine's definition would say; *disks* are further images; *memory* is in MiB. Raises
+    :class:`BootError` when *limit* seconds pass, and as soon as the boot comes to a dead end.
     """
     work.mkdir(parents=True, exist_ok=True)
     images = (image, *disks)
@@ -79,6 +80,7 @@ def boot_guest(
         cards=(Card(mac),) if mac else (),
         uuid=uuid,
         memory=memory,
+        oem_strings=oem_strings,
     )
     overlays = [_overlay(each, work / f"overlay{n}") for n, each in enumerate(images)]
     kvm = os.environ.get("UNCLONE_TEST_ACCEL") == "kvm"

@@ -59,9 +59,9 @@ class Booted:
 
 
 class Boot(Protocol):
-    """Builds a guest, sanitises it with options, and boots it."""
+    """Builds a guest, sanitises it with options, and boots it; *smbios* is of the machine."""
 
-    def __call__(self, name: str, *options: str) -> Booted: ...
+    def __call__(self, name: str, *options: str, smbios: str = "") -> Booted: ...
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def boot(packages: Base, tmp_path_factory: pytest.TempPathFactory) -> Boot:
     folder = tmp_path_factory.mktemp("layouts")
     prepared = guests.prepare(packages, folder / "prepared")
 
-    def booted(name: str, *options: str) -> Booted:
-        work = folder / "-".join([name, *options])
+    def booted(name: str, *options: str, smbios: str = "") -> Booted:
+        work = folder / "-".join([name, *options, smbios[-8:]])
         disks = guests.build(name, prepared, packages, work)
         named: list[str | Path] = [disks[0]]
         for disk in disks[1:]:
@@ -83,7 +83,14 @@ def boot(packages: Base, tmp_path_factory: pytest.TempPathFactory) -> Boot:
         done = command.unclone("sanitize", "--json", *options, *named)
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)["results"][0]
-        said = boot_guest(disks[0], work / "boot", BOOT_LIMIT, disks=disks[1:], memory=512)
+        said = boot_guest(
+            disks[0],
+            work / "boot",
+            BOOT_LIMIT,
+            disks=disks[1:],
+            memory=512,
+            oem_strings=(smbios,) if smbios else (),
+        )
         for disk in disks:
             disk.unlink()
         return Booted(packages.identifiers[name], report, said.facts, said.console)
@@ -167,8 +174,14 @@ def test_a_guest_whose_configuration_is_links_boots(boot: Boot) -> None:
 
 
 def test_kernel_arguments_in_a_grubenv_on_the_esp_follow(boot: Boot) -> None:
-    guest = boot("el8")
+    """The machine has a credential in SMBIOS, which fills the emptied file: no image says it.
+
+    It is what unclone renews in a definition.
+    """
+    given = "c0ffee11" * 4
+    guest = boot("el8", smbios=f"io.systemd.credential:system.machine_id={given}")
     require_new_machine(guest)
+    assert guest.facts["machine-id"] == given
     root, swap = guest.new("file-system-uuid", "/dev/sda2"), guest.new("swap-uuid", "/dev/sda3")
     assert {f"root=UUID={root}", f"resume=UUID={swap}"} <= set(guest.facts["cmdline"].split())
     assert guest.mount("/")[0] == root
