@@ -162,7 +162,7 @@ def test_nothing_old_is_left_in_the_running_guest(
 def test_the_guest_works(proven: Mapping[str, Proven], variant: str) -> None:
     guest = proven[variant]
     assert guest.said("failed") == []
-    assert guest.said("active") == ["ssh.service"]
+    assert "ssh.service" in guest.said("active")
     assert guest.mounts("OPTIONS")["/"].startswith("rw")
 
 
