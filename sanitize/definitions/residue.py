@@ -13,7 +13,7 @@ from unclone.images.text import printable
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.rule import Treatment
 from unclone.sanitize.definitions.substitution import UUID, name_pattern
-from unclone.sanitize.definitions.text.splicing import splice
+from unclone.sanitize.definitions.text.splicing import Edit, splice
 from unclone.sanitize.identities import mac as addresses
 from unclone.sanitize.identities.uuids import hexadecimal
 
@@ -40,7 +40,7 @@ def residue_notes(
     What a field holds that stays has a note of its own already.
     """
     said = [f for f in fields if not f.changed and f.field.rule.treatment is not Treatment.FOLLOW]
-    blanks = [type(f.edit)(f.field.start, f.field.end, "") for f in said]
+    blanks = [Edit(f.field.start, f.field.end, "") for f in said]
     text = splice(definition.source.text, [*(f.edit for f in fields if f.changed), *blanks])
     breaks = [match.start() for match in re.finditer("\n", text)]
     warnings = [

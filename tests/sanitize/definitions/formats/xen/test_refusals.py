@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.definitions import Golden, goldens
+from tests.support.allocator import Counting
+from tests.support.definitions import Golden, goldens, written
 from tests.support.refusals import refused, require_refused
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.formats.table import read_definition
 from unclone.sanitize.definitions.formats.xen.disk import target
+from unclone.sanitize.definitions.identity_map import IdentityMap
+from unclone.sanitize.definitions.planning import plan_definition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,3 +117,11 @@ def test_disks_are_understood_in_every_spelling(text: str) -> None:
 @pytest.mark.parametrize("text", ["", ",,hdd,cdrom", "format=empty,vdev=hdc,devtype=cdrom,target="])
 def test_an_empty_drive_is_no_disk(text: str) -> None:
     assert target(text) is None
+
+
+def test_a_path_that_stays_need_not_be_written_again(tmp_path: Path) -> None:
+    text = 'name = "golden"\nmemory = 1\ndisk = ["""phy:/dev/vg/a\'",hda,w"""]\n'
+    file = tmp_path / "golden.cfg"
+    file.write_text(text)
+    plan = plan_definition(read_definition(file), IdentityMap(Counting(), "web-01"))
+    assert written(plan).decode() == text.replace("golden", "web-01")
