@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ENGINES", "Drive", "Engine", "open_guest", "select_engine"]
 
 #: What ``--engine`` accepts.
-ENGINES = ("auto", "guestfs", "direct")
+ENGINES = ("auto", "guestfs", "direct", "appliance")
 
 _REPAIR = "Repair it first (boot the guest, or run its fsck on the disk) and try again."
 
@@ -82,6 +82,10 @@ def select_engine(name: str) -> Engine:
     """The engine *name*, one of :data:`ENGINES`. Raises UsageError for another name."""
     if name == "auto":
         return AutoEngine()
+    if name == "appliance":
+        from unclone.images.engines.appliance.engine import ApplianceEngine  # noqa: PLC0415 (rarely needed)
+
+        return ApplianceEngine()
     if name == "guestfs":
         from unclone.images.engines.guestfs.engine import GuestfsEngine  # noqa: PLC0415 (slow to load)
 

@@ -27,7 +27,8 @@ PROGRAM = "qemu-system-x86_64"
 #: The name of the virtio port on which the guest reports.
 PORT = "org.unclone.report"
 
-_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+#: What QEMU gives up.
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 #: The channels to QEMU, as :data:`Channels` has a descriptor for each.
 CHANNELS = ("qmp", "console", "report", "serial")
@@ -47,7 +48,7 @@ class Machine:
         """The command; *channels* has the descriptor of a connected socket for each channel."""
         hardware = self.hardware
         return [
-            *(PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", _SANDBOX),
+            *(PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", SANDBOX),
             *("-machine", f"{hardware.chipset},smm=off" if self.kvm else hardware.chipset),
             *self._processor(),
             *("-m", str(hardware.memory)),

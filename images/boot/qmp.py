@@ -6,13 +6,14 @@ Reference: QEMU docs/interop/qmp-spec.rst.
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ToolError
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Sequence
 
 #: Bytes without a line's end after which the other side is no QMP monitor.
 _LONGEST = 1024 * 1024
@@ -40,7 +41,18 @@ class Monitor:
             pass
         return bool(data)
 
-    def ask(self, command: str, arguments: dict[str, Any], limit: float = 30) -> Any:  # noqa: ANN401 (what JSON holds)
+    def pass_descriptor(self, name: str, descriptor: int) -> None:
+        """Give QEMU a copy of *descriptor*, which commands can then call *name*."""
+        self.ask("getfd", {"fdname": name}, descriptors=(descriptor,))
+
+    def ask(
+        self,
+        command: str,
+        arguments: dict[str, Any],
+        limit: float = 30,
+        *,
+        descriptors: Sequence[int] = (),
+    ) -> Any:  # noqa: ANN401 (what JSON holds)
         """What QEMU answers to *command* within *limit* seconds. Raises ToolError."""
         if not self._ready:
             self._ready = True
@@ -49,7 +61,10 @@ class Monitor:
         until = time.monotonic() + limit
         self._connection.settimeout(limit)
         try:
-            self._connection.sendall(request.encode() + b"\n")
+            if descriptors:
+                socket.send_fds(self._connection, [request.encode() + b"\n"], list(descriptors))
+            else:
+                self._connection.sendall(request.encode() + b"\n")
             while time.monotonic() < until:
                 answer = self._take() if b"\n" in self._read else None
                 if answer is None and b"\n" not in self._read:

@@ -61,7 +61,7 @@ def engine_option(function: Decorated) -> Decorated:
     """What opens the image."""
     return click.option(
         "--engine",
-        type=click.Choice(["auto", "guestfs", "direct"]),
+        type=click.Choice(["auto", "guestfs", "direct", "appliance"]),
         default="auto",
         show_default=True,
         help="What opens the guest.",

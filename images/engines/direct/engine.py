@@ -49,26 +49,36 @@ class DirectEngine:
         engine.
         """
         del keys, say
-        with _beyond_this_host():
+        with beyond_this_host(self.name):
             volumes = DirectVolumes(drives, read_only=read_only)
-        try:
-            with _beyond_this_host():
+        with finished(volumes, drives):
+            with beyond_this_host(self.name):
                 _require_reach(volumes)
             yield volumes
-            volumes.close()
-        except Exception as error:
-            volumes.require_alive()  # else the error is a consequence
-            if isinstance(error, EngineError):
-                error.engine = self.name if _is_of_this_engine(error, drives) else ""
-                if is_full(error.message):
-                    error.hint = error.hint or "Free some space there, or in TMPDIR, and try again."
-            raise
-        finally:
-            volumes.drop()
 
 
 @contextmanager
-def _beyond_this_host() -> Iterator[None]:
+def finished(volumes: DirectVolumes, drives: Sequence[Drive]) -> Iterator[None]:
+    """Close *volumes*, which are on *drives*, at the end; by an exception, unfinished.
+
+    An EngineError then says whether another engine may do what failed.
+    """
+    try:
+        yield
+        volumes.close()
+    except Exception as error:
+        volumes.require_alive()  # else the error is a consequence
+        if isinstance(error, EngineError):
+            error.engine = volumes.engine if _is_of_this_engine(error, drives) else ""
+            if is_full(error.message):
+                error.hint = error.hint or "Free some space there, or in TMPDIR, and try again."
+        raise
+    finally:
+        volumes.drop()
+
+
+@contextmanager
+def beyond_this_host(engine: str) -> Iterator[None]:
     """What fails while a guest is opened, and not because of the guest, another engine can do."""
     try:
         yield
@@ -76,7 +86,7 @@ def _beyond_this_host() -> Iterator[None]:
         if type(error) not in {UncloneError, EngineError, ToolError}:
             raise
         raise BeyondReachError(
-            f"the direct engine does not work here: {error.message}",
+            f"the {engine} engine does not work here: {error.message}",
             hint=error.hint or "Use --engine guestfs.",
         ) from error
 

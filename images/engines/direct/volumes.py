@@ -38,7 +38,8 @@ class DirectVolumes(NoSnapshots):
     def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
         self._read_only = read_only
         self._worker = ExtWorker()  # starts while the disks are being opened
-        self._mounts: dict[str, tuple[str, Driver]] = {}
+        #: By mount point: device, subvolume, and the file system.
+        self._mounts: dict[str, tuple[str, str, Driver]] = {}
         self._devices: Sequence[Device] = ()
         try:
             self._disks = Disks(drives, scratch=read_only)
@@ -117,19 +118,18 @@ class DirectVolumes(NoSnapshots):
     # -- mounting --------------------------------------------------------------------------
     def mount(self, device: str, mount_point: str, *, subvolume: str, read_only: bool) -> None:
         """Mount *device* at *mount_point* of the guest root ("/" first)."""
-        if subvolume:
-            raise EngineError("the direct engine does not support subvolumes")
         if mount_point != "/" and self.lstat(mount_point).kind is not Kind.DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "is not a directory", mount_point)
-        shared = [driver for name, driver in self._mounts.values() if name == device]
-        driver = shared[0] if shared else self._open(self._device(device), read_only=read_only)
-        self._mounts[mount_point] = device, driver
+        shared = [driver for *of, driver in self._mounts.values() if of == [device, subvolume]]
+        on = self._device(device)
+        driver = shared[0] if shared else self._open(on, subvolume=subvolume, read_only=read_only)
+        self._mounts[mount_point] = device, subvolume, driver
         if not read_only:  # what is going to be written will be checked
             self._checks.prepare()
 
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""
-        drivers = {id(driver): driver for _, driver in self._mounts.values()}
+        drivers = {id(driver): driver for *_, driver in self._mounts.values()}
         self._mounts.clear()
         self._devices = ()
         for driver in drivers.values():
@@ -284,7 +284,7 @@ class DirectVolumes(NoSnapshots):
     def drop(self) -> None:
         """Close the drives as they are, at once. Safe to call twice."""
         self._checks.end()
-        for _, driver in self._mounts.values():
+        for *_, driver in self._mounts.values():
             driver.drop()
         self._mounts.clear()
         self._worker.end()
@@ -303,7 +303,7 @@ class DirectVolumes(NoSnapshots):
         raise FileNotFoundError(errno.ENOENT, "the guest has no such device", name)
 
     def _unmounted(self, name: str) -> Device:
-        if any(device == name for device, _ in self._mounts.values()):
+        if any(device == name for device, *_ in self._mounts.values()):
             raise EngineError(f"{name} is mounted")
         return self._device(name)
 
@@ -317,7 +317,9 @@ class DirectVolumes(NoSnapshots):
             if d.content.ext is not None and d.content.ext.needs_check and d.content.ext.used > free
         ]
 
-    def _open(self, device: Device, *, read_only: bool) -> Driver:
+    def _open(self, device: Device, *, subvolume: str, read_only: bool) -> Driver:
+        if subvolume:
+            raise EngineError("the direct engine does not support subvolumes")
         content = device.content
         if content.beyond:
             raise EngineError(f"{device.name} holds {content.beyond}")
@@ -345,7 +347,7 @@ class DirectVolumes(NoSnapshots):
         if not place:
             raise EngineError("nothing is mounted")
         below = path if place == "/" else path[len(place) :]
-        return self._mounts[place][1], _raw(below) or b"/"
+        return self._mounts[place][2], _raw(below) or b"/"
 
     def _tops(self, path: str, exclude: Sequence[str]) -> Sequence[str]:
         """*path* and the mount points below it that are not excluded: one walk for each."""

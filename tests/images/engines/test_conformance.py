@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.appliance import MAKERS, serve_appliance
 from tests.support.direct import TYPICAL, make_ext, mounted_direct, require_sound
 from tests.support.selection import slow_but
 from tests.support.tree import TreeVolumes
@@ -84,6 +85,7 @@ class Place:
     params=[
         "tree",
         *slow_but({"direct-ext4"}, [f"direct-{variant}" for variant in TYPICAL]),
+        *(pytest.param(f"appliance-{name}", marks=pytest.mark.slow) for name in MAKERS),
         pytest.param("ext4", marks=pytest.mark.appliance),
     ],
 )
@@ -100,6 +102,9 @@ def engine(
         direct = mounted_direct(image)
         yield lambda: direct
         require_sound(direct, image)
+    elif request.param.startswith("appliance-"):
+        kind = request.param.removeprefix("appliance-")
+        yield from serve_appliance(tmp_path_factory.mktemp("appliance") / "image", kind)
     else:
         shared: SharedBench = request.getfixturevalue("shared_bench")
         yield lambda: shared.ready().mounted(request.param)
