@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-confined test-packaging lint format fuzz kills bench system-packages venv clean distclean
+.PHONY: help demo test test-fast test-confined test-packaging deb lint format fuzz kills bench system-packages venv clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-confined: venv ## The direct engine's tests with bwrap: no FUSE, no privile
 
 test-packaging: venv ## Wheel, sdist, README's commands, lowest versions, Debian 13 (minutes)
 	@$(PYTEST) -m packaging
+
+deb: venv ## The Debian package, into dist/
+	@$(BIN)/python -m release.deb
 
 lint: venv ## ruff and strict mypy (the tests run them too)
 	@$(BIN)/ruff check .

@@ -143,7 +143,7 @@ def _build(tarball: Path) -> None:
         made.rename(tarball)
 
 
-def mirrors() -> list[str]:
+def mirrors(suite: str = SUITE) -> list[str]:
     """Return ``deb`` lines: the mirrors that the guests use, with this suite."""
-    lines = [re.sub(rf"\b{base.SUITE}\b", SUITE, line) for line in base.mirrors()]
-    return [line for line in lines if f"{SUITE}-updates" not in line]
+    lines = [re.sub(rf"\b{base.SUITE}\b", suite, line) for line in base.mirrors()]
+    return [line for line in lines if f"{suite}-updates" not in line]
