@@ -79,25 +79,15 @@ def test_installs_in_a_fresh_root_and_sanitises_the_guest_of_the_demo(
     image = guest / "web-01.qcow2"
     shutil.copyfile(debian.cached(), image)
     (guest / "use").write_text(USE)
-    done = subprocess.run(
-        [
-            *("mmdebstrap", "--mode=auto", "--variant=apt", "--format=null"),
-            '--customize-hook=mkdir "$1/guest" "$1/package"',
-            f"--customize-hook=sync-in {guest} /guest",
-            f"--customize-hook=sync-in {deb.parent} /package",
-            '--customize-hook=chroot "$1" sh /guest/use',
-            f"--customize-hook=sync-out /guest {guest}",
-            '--aptopt=Acquire::Retries "3";',
-            *(suite, "/dev/null", *debian_root.mirrors(suite)),
-        ],
-        env={**os.environ, "TMPDIR": str(tmp_path) if os.geteuid() == 0 else "/var/tmp"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=1500,
+    debian_root.make_and_forget(
+        suite,
+        'mkdir "$1/guest" "$1/package"',
+        f"sync-in {guest} /guest",
+        f"sync-in {deb.parent} /package",
+        'chroot "$1" sh /guest/use',
+        f"sync-out /guest {guest}",
+        scratch=tmp_path,
     )
-    assert done.returncode == 0, done.stdout[-20_000:]
     assert file_in_root(image, "/var/lib/dbus/machine-id", tmp_path) == "File not found"
     assert file_in_root(image, "/etc/machine-id", tmp_path) == "Size: 0"
 

@@ -112,6 +112,29 @@ def run_in_root(
         )
 
 
+def make_and_forget(suite: str, *hooks: str, scratch: Path) -> None:
+    """Make a fresh root of *suite* with apt in it, run *hooks* as mmdebstrap(1) does, remove it.
+
+    Each gets the path of the root as ``$1``. Fails with their output when one of them fails.
+    """
+    done = subprocess.run(
+        [
+            *("mmdebstrap", "--mode=auto", "--variant=apt", "--format=null"),
+            *(f"--customize-hook={hook}" for hook in hooks),
+            '--aptopt=Acquire::Retries "3";',
+            *(suite, "/dev/null", *mirrors(suite)),
+        ],
+        env={**os.environ, "TMPDIR": str(scratch) if os.geteuid() == 0 else "/var/tmp"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
+
+
 def cached() -> Path:
     """Return the tarball of the root, built where the cache has none for these packages."""
     recipe = json.dumps([SUITE, PACKAGES]).encode()
