@@ -9,9 +9,16 @@ import os
 import re
 from pathlib import Path
 
+from unclone.images.errors import EngineError
+
 
 def pinned_name(descriptor: int) -> Path:
-    """A name of the file that is open as *descriptor*, for this process and its children."""
+    """A name of the file that is open as *descriptor*, for this process and its children.
+
+    Raises EngineError where ``/proc`` is not mounted.
+    """
+    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112 (called often)
+        raise EngineError("/proc is not mounted", hint="Mount it: mount -t proc proc /proc")
     return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 
 

@@ -80,3 +80,20 @@ def test_no_program_asks_for_fuse(folder: Path) -> None:
     assert "e2fsck" in said  # it has seen the programs
     for word in ("/dev/fuse", "fusermount", "qemu-storage-daemon", "qemu-nbd", "mount("):
         assert word not in said
+
+
+def test_a_host_without_proc_is_told_so(folder: Path) -> None:
+    image = make_disk(folder / "disk.qcow2", [Part("ext4", tree=TREE)], form="qcow2")
+    before = image.read_bytes()
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    hidden = 'mount -t tmpfs none /proc && exec "$@"'
+    done = subprocess.run(
+        ["unshare", *as_root, "--mount", "sh", "-c", hidden, "sh", PROGRAM, "sanitize", image],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "/proc is not mounted" in done.stderr
+    assert "internal error" not in done.stderr
+    assert image.read_bytes() == before
