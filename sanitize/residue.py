@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 
 from unclone.images.volumes import IdentifierKind, Kind
 from unclone.sanitize import boot_view, initrds
+from unclone.sanitize.actions.empty_in_initrd import MEMBERS
+from unclone.sanitize.boot import efi_programs
 from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.finder import Finder
+from unclone.sanitize.joined_values import JoinedValues
 from unclone.sanitize.partial_values import PartialValues
 from unclone.sanitize.renewal import OtherKind
 from unclone.sanitize.search_places import Places, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Retired
@@ -40,6 +43,12 @@ READ_AT_BOOT = re.compile(
 #: manual, "Quoting"; GRUB: grub-core/commands/search.c (case-insensitive).
 _ESCAPING = re.compile(r"/(fstab|crypttab)$|/fstab\.d/|\.cfg$")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
+
+#: Files whose readers replace variables by what other such files may have assigned.
+_EXPANDING = re.compile(
+    r"\.cfg$|/grubenv$|/grub\.d/|/etc/default/|/etc/kernel/|/etc/sysconfig/(grub|kernel)"
+    r"|/initramfs-tools/|/(uEnv|\w*env)\.txt$|/boot\.(cmd|ini)$|/extlinux/.*\.env$|/dracut\.conf"
+)
 
 #: What names a device. Anything else means nothing to most of what a boot opens.
 _OF_DEVICES = {*IdentifierKind, OtherKind.DISK_NAME}
@@ -122,9 +131,17 @@ def find_residue(
     for path in filter(_ESCAPING.search, opened):
         for spelled, line in _escaped(guest, path, finder):
             add(spelled, path, line, at_boot=reads(spelled, path))
+    for path, spelled, line in _joined(guest, filter(_EXPANDING.search, opened), finder):
+        add(spelled, path, line, at_boot=reads(spelled, path))
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
-        for spelled, member in _inside(guest, path, finder):
+        content = guest.read(path, initrds.SIZE_LIMIT)
+        for spelled, member in _inside(content, finder):
             add(spelled, f"{path}!{member}", 0, at_boot=True)
+    for path, program in efi_programs.find(guest).items():
+        for content in program.initrds:
+            for spelled, member in _inside(content, finder):
+                if member not in MEMBERS:  # the plan refused that, or was told to leave it
+                    add(spelled, f"{path}!{member}", 0, at_boot=True)
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
 
 
@@ -144,12 +161,11 @@ def _is_scanned(guest: Guest, path: str, places: Places) -> bool:
     return inside and not excluded and stat is not None and stat.size <= CONTENT_LIMIT
 
 
-def _inside(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, str]]:
+def _inside(content: bytes, finder: Finder) -> Iterator[tuple[bytes, str]]:
     """Spelling and member of everything that an initrd unpacks to and that anything reads.
 
     Also what is in a boot config, which is no member and is behind all archives.
     """
-    content = guest.read(path, initrds.SIZE_LIMIT)
     survey = initrds.look_into(content, finder.needles)
     for name in dict.fromkeys(hit.path for hit in survey.hits if not hit.harmless):
         member = survey.members.get(name)
@@ -180,6 +196,18 @@ def _escaped(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, i
     for text in (octal.lower(), re.sub(rb"\\(.)", rb"\1", octal)):
         for start, spelled in finder.matches(text):
             yield spelled, text.count(b"\n", 0, start) + 1
+
+
+def _joined(guest: Guest, paths: Iterable[str], finder: Finder) -> Iterator[tuple[str, bytes, int]]:
+    """Path, spelling and line of everything that variables in the files at *paths* make up."""
+    files = {path: guest.read(path, CONTENT_LIMIT) for path in paths if guest.is_file(path)}
+    texts = {path: text for path, text in files.items() if b"$" in text or b"=" in text}
+    joined = JoinedValues(texts.values(), lambda value: any(finder.matches(value)))
+    for path, text in texts.items():
+        words = list(joined.expanded(text))
+        lines = b"\n".join(word for _, word in words).lower()
+        for start, spelled in finder.matches(lines):
+            yield path, spelled, words[lines.count(b"\n", 0, start)][0]
 
 
 def _in_content(guest: Guest, path: str, finder: Finder, limit: int) -> Iterator[tuple[bytes, int]]:

@@ -28,7 +28,8 @@ _INITRD = ".initrd"
 
 _EFI = "*.[Ee][Ff][Ii]"
 PATTERNS = (
-    *(f"{root}/[Ee][Ff][Ii]/{folders}{_EFI}" for root in BOOT_ROOTS for folders in ("*/", "*/*/")),
+    *(f"{root}/{_EFI}" for root in BOOT_ROOTS),
+    *(f"{root}/[Ee][Ff][Ii]/{'*/' * depth}{_EFI}" for root in BOOT_ROOTS for depth in range(4)),
     *(f"{root}/loader/{folders}{_EFI}" for root in BOOT_ROOTS for folders in ("addons/", "*/*/")),
     f"/boot/grub/*/{_EFI}",
     f"/boot/grub2/*/{_EFI}",

@@ -71,6 +71,45 @@ def test_what_is_no_part_of_one_is_none(tmp_path: Path, path: str, text: str) ->
     assert scan(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {GRUB: "set a=6f1a2b\nset b=3c-4d5e-4f60-8a7b-9c0d1e\nset c=2f3a4b\nsearch $a${b}$c"},
+        {GRUB: "a=6f1a; b=2b3c-4d5e-4f60-8a7b-9c0d1e2f3a; search --fs-uuid ${a}'$b'\"4b\""},
+        {GRUB: "set a=6f1a\nset b=${a}2b3c-4d5e-4f60-8a7b-9c0d1e2f3a\nsearch --fs-uuid ${b}4b"},
+        {GRUB: "set a=0000\nset a=7c3e\nsearch --fs-uuid --set=root $a-A91B"},
+        {GRUB: "search --fs-uuid $a$b", "/boot/grub/grubenv": "# GRUB\na=7C3E-\nb=A91B\n####"},
+        {"/etc/default/grub": "S=7C3E\n", "/etc/default/grub.d/x.cfg": 'X="UUID=${S}-A91B ro"'},
+        {"/etc/default/grub": "S=7C3E\nS+=-A91B\nX=UUID=$S"},
+        {"/etc/default/grub": "X=UUID=${S:-7C3E}-A91B"},
+        {"/boot/boot.cmd": "setenv a 7C3E-\nsetenv bootargs root=UUID=${a}A91B"},
+    ],
+)
+def test_what_variables_make_up_is_residue(tmp_path: Path, files: dict[str, str]) -> None:
+    """No line has a group of the identifier that would be looked for by itself."""
+    plant(tmp_path, files)
+    assert [(path, at_boot) for path, _, at_boot in scan(tmp_path)] == [
+        (max(files, key=lambda path: "$" in files[path]), True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set a=7C3E\nset b=A91B\necho $a $b $a:$b",
+        "set a=7C3E\necho $ab-A91B ${x}-A91B",
+        "set a=$b$b$b\nset b=$a$a$a\necho $a-A91B",
+        "".join(
+            f"set a={n:04}$a$b$c\nset b={n:04}$c$a\nset c=$a$a\necho $a$b{n}\n" for n in range(60)
+        ),
+    ],
+    ids=["apart", "others", "circle", "many"],
+)
+def test_other_variables_make_up_none(tmp_path: Path, text: str) -> None:
+    plant(tmp_path, {GRUB: text})
+    assert scan(tmp_path) == []
+
+
 def test_a_uuid_of_zeros_has_no_parts(tmp_path: Path) -> None:
     plant(tmp_path, {GRUB: "set x=00000000\n"})
     zeros = Retired("s", "file-system-uuid", "00000000-0000-0000-0000-000000000000")

@@ -19,6 +19,7 @@ from tests.support.identified import (
     olds,
 )
 from tests.support.initrds import archive, compress, microcode
+from tests.support.pe import program
 from tests.support.planning import context
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError, ResidueError
@@ -111,8 +112,8 @@ def test_an_unreadable_initrd_keeps_what_may_be_in_it(tmp_path: Path) -> None:
 
 def test_one_inside_a_unified_kernel_is_no_less_unreadable(tmp_path: Path) -> None:
     content = an_initrd(tmp_path, Compression.GZIP)
-    program = unified_kernel(tmp_path, {".cmdline": b"rw", ".initrd": content[: len(content) // 2]})
-    plant(tmp_path / "guest", {UKI: program})
+    image = unified_kernel(tmp_path, {".cmdline": b"rw", ".initrd": content[: len(content) // 2]})
+    plant(tmp_path / "guest", {UKI: image})
     found = kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE)
     assert {ROOT, SWAP, LUKS} <= found
 
@@ -121,8 +122,8 @@ def test_an_efi_program_that_is_too_large_to_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "SIZE_LIMIT", 1024)
-    program = unified_kernel(tmp_path, {".cmdline": CMDLINE, ".linux": bytes(2000)})
-    plant(tmp_path / "guest", {UKI: program})
+    image = unified_kernel(tmp_path, {".cmdline": CMDLINE, ".linux": bytes(2000)})
+    plant(tmp_path / "guest", {UKI: image})
     with pytest.raises(RefusedError, match="too large"):
         kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE)
 
@@ -148,6 +149,31 @@ def test_an_unsigned_unified_kernel_is_patched(tmp_path: Path) -> None:
     assert bytes(cmdline) == f"root=UUID={ROOT.new} rw\0".encode()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/boot/efi/EFI/Linux/arch.efi.extra.d/root.addon.efi",
+        "/boot/efi/loader/addons/root.addon.efi",
+        "/efi/EFI/Linux/arch.efi.extra.d/root.addon.EFI",
+        "/boot/efi/kernel.efi",
+        "/boot/EFI/a/b/c/kernel.efi",
+        "/boot/kernel.efi",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_programs_and_add_ons_follow_wherever_they_are(
+    tmp_path: Path, path: str, encoding: str
+) -> None:
+    """Add-ons have a command line and no kernel; systemd-stub takes it as UTF-8 or UTF-16."""
+    text = f"root=UUID={ROOT.old} resume=UUID={SWAP.old}\0"
+    plant(tmp_path, {path: program((".cmdline", text.encode(encoding)))})
+    guest = guest_at(tmp_path)
+    assert follow(guest, efi_programs.REFERENCE) == [path]
+    (cmdline,) = pe.contents(guest.read(path), ".cmdline")
+    wanted = text.replace(ROOT.old, ROOT.new).replace(SWAP.old, SWAP.new)
+    assert bytes(cmdline).decode(encoding) == wanted
+
+
 @pytest.mark.slow
 def test_a_signed_one_keeps_what_it_refers_to(tmp_path: Path) -> None:
     signed = unified_kernel(tmp_path, {".cmdline": CMDLINE}, signed=True)
@@ -157,16 +183,16 @@ def test_a_signed_one_keeps_what_it_refers_to(tmp_path: Path) -> None:
 
 def test_an_initrd_inside_keeps_what_it_refers_to(tmp_path: Path) -> None:
     inside = an_initrd(tmp_path, Compression.ZSTD)
-    program = unified_kernel(tmp_path, {".cmdline": b"ro\0", ".initrd": inside})
-    plant(tmp_path / "guest", {UKI: program})
+    image = unified_kernel(tmp_path, {".cmdline": b"ro\0", ".initrd": inside})
+    plant(tmp_path / "guest", {UKI: image})
     assert kept(guest_at(tmp_path / "guest"), efi_programs.REFERENCE) == {ROOT, SWAP, LUKS}
 
 
 def test_an_unsigned_grub_is_patched(tmp_path: Path) -> None:
     config = f"search.fs_uuid {ROOT.old} root \nset prefix=($root)'/boot/grub'\n"
-    program = grub_image(tmp_path, "x86_64-efi", "/boot/grub", config, "search_fs_uuid", "ext2")
+    image = grub_image(tmp_path, "x86_64-efi", "/boot/grub", config, "search_fs_uuid", "ext2")
     path = "/boot/efi/EFI/arch/grubx64.efi"
-    plant(tmp_path / "guest", {path: program})
+    plant(tmp_path / "guest", {path: image})
     guest = guest_at(tmp_path / "guest")
     assert follow(guest, efi_programs.REFERENCE) == [path]
     assert guest.read(path).count(ROOT.new.encode()) == 1

@@ -9,6 +9,7 @@ import pytest
 from tests.support.boot_images import unified_kernel
 from tests.support.families import OLD, OTHER
 from tests.support.initrds import archive, compress
+from tests.support.pe import program
 from tests.support.tree import guest_at, plant
 from unclone.images.errors import RefusedError, ResidueError
 from unclone.sanitize.applying import apply_plan
@@ -131,6 +132,48 @@ def test_inside_a_unified_kernel_image_it_is_refused(tmp_path: Path) -> None:
     verify(guest, kept, apply_plan(guest, kept))
     (note,) = [note.text for note in kept.notes if note.level is Level.KEPT]
     assert f"the initrd inside {UKI} has the old machine-id" in note
+
+
+ARGUMENT = f"systemd.machine_id={OLD}"
+
+
+@pytest.mark.parametrize(
+    ("inside", "boot_config"),
+    [
+        ({"/etc/cmdline.d/id.conf": f"{ARGUMENT}\n"}, ""),
+        ({"/etc/credstore/system.machine_id": OLD}, ""),
+        ({"/etc/hostname": ""}, f'kernel {{ systemd.machine_id = "{OLD}" }}\n'),
+        ({"/etc/hostname": ""}, f"kernel.systemd.machine_id = {OLD}\n"),
+    ],
+    ids=["command line", "credential", "boot config", "boot config on one line"],
+)
+def test_elsewhere_inside_a_unified_kernel_image_it_stops_the_run(
+    tmp_path: Path, inside: dict[str, str | bytes | None], boot_config: str
+) -> None:
+    """What is packed is looked into as a file of its own would be, a boot config included."""
+    plant(tmp_path / "initrd", inside)
+    packed = compress(Compression.ZSTD, archive(tmp_path / "initrd"))
+    if boot_config:
+        text = boot_config.encode()
+        sums = len(text).to_bytes(4, "little") + sum(text).to_bytes(4, "little")
+        packed += bytes(-len(packed) % 4) + text + sums + b"#BOOTCONFIG\n"
+    image = program((".cmdline", b"ro\0"), (".initrd", packed))
+    plant(tmp_path / "guest", {"/etc/machine-id": f"{OLD}\n", UKI: image})
+    guest = guest_at(tmp_path / "guest")
+    plan = make_plan(guest, Options())
+    with pytest.raises(ResidueError, match=r"fedora\.efi"):
+        verify(guest, plan, apply_plan(guest, plan))
+
+
+@pytest.mark.parametrize("section", [".osrel", ".uname"])
+@pytest.mark.parametrize("kernel", [b"k", bytes(2 * 1024**2)], ids=["small", "large"])
+def test_in_another_section_it_stops_the_run(tmp_path: Path, section: str, kernel: bytes) -> None:
+    image = program((section, f"IMAGE_ID={OLD}\n".encode()), (".linux", kernel))
+    plant(tmp_path, {"/etc/machine-id": f"{OLD}\n", "/boot/EFI/Linux/fedora.efi": image})
+    guest = guest_at(tmp_path)
+    plan = make_plan(guest, Options())
+    with pytest.raises(ResidueError, match=r"fedora\.efi:1"):
+        verify(guest, plan, apply_plan(guest, plan))
 
 
 def test_a_unified_kernel_image_without_it_is_no_reason(tmp_path: Path) -> None:

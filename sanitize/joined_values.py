@@ -1,0 +1,80 @@
+"""Identifiers that a reader puts together from variables: none of them holds a group of its own.
+
+GRUB and shells replace ``$name`` and ``${name}`` by what was assigned, and drop quotes. Where that
+gives an old identifier, the file means the old device, in however many parts it is written. Every
+value that a variable is given anywhere counts, because which one holds is known at boot only.
+
+References: GRUB manual, "Shell-like scripting" and "Environment block"; POSIX.1-2017, "Shell
+Command Language", 2.6.2; U-Boot documentation, "Environment variables" (``setenv``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_ASSIGNED = re.compile(
+    rb"(?<![\w$-])(?:setenv[ \t]+(?P<env>\w+)[ \t]+|(?P<name>[A-Za-z_]\w*)(?P<more>\+?)=)"
+    rb"""(?P<value>(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s;"'|&()])*)"""
+)
+_VARIABLE = re.compile(
+    rb"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<or>[^{}]*))?\})"
+)
+_WORD = re.compile(rb"[^\s;]*\$[^\s;]*")
+_QUOTES = bytes.maketrans(b"", b""), b"\"'\\"
+#: Words that are expanded in all; a hostile guest is not followed further.
+_BUDGET = 50_000
+#: How deep variables are made of others; what they may come to; values and their bytes.
+_DEPTH, _MOST, _LONGEST = 6, 64, 512
+
+
+class JoinedValues:
+    """What is assigned to variables in *texts*, the files of one reader.
+
+    What is *whole* by itself is left out: it needs no variables to be found.
+    """
+
+    def __init__(self, texts: Iterable[bytes], whole: Callable[[bytes], bool]) -> None:
+        self._left = _BUDGET
+        self._values: dict[bytes, dict[bytes, None]] = {}
+        for text in texts:
+            for match in _ASSIGNED.finditer(text):
+                given = self._values.setdefault(match["env"] or match["name"], {})
+                value = _unquoted(match["value"])[:_LONGEST]
+                if whole(value):
+                    continue
+                before = list(given) if match["more"] else [b""]
+                given.update(dict.fromkeys([each + value for each in before or [b""]][:_MOST]))
+
+    def expanded(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """What each word of *text* with a variable may come to, and its first line (from 1)."""
+        words: dict[bytes, int] = {}
+        for number, line in enumerate(text.split(b"\n"), 1):
+            for word in _WORD.findall(line):
+                words.setdefault(word, number)
+        for word, number in words.items():
+            for each in self._expansions(word, _DEPTH):
+                yield number, _unquoted(each)
+
+    def _expansions(self, word: bytes, depth: int) -> list[bytes]:
+        self._left -= 1
+        if not depth or self._left < 0:
+            return [word]
+        found, end = [b""], 0
+        for match in _VARIABLE.finditer(word):
+            values = list(self._values.get(match["plain"] or match["name"], ()))[:_MOST]
+            values += [match["or"]] if match["or"] else []
+            inside = [
+                new for value in values or [b""] for new in self._expansions(value, depth - 1)
+            ]
+            literal = word[end : match.start()]
+            found = [(old + literal + new)[:_LONGEST] for old in found for new in inside][:_MOST]
+            end = match.end()
+        return [old + word[end:] for old in found]
+
+
+def _unquoted(text: bytes) -> bytes:
+    return text.translate(*_QUOTES)
