@@ -5,6 +5,7 @@ What a file says afterwards is worked out here from the old text and the new ide
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tests.support.command import sanitized
 from tests.support.direct import open_direct
 from tests.support.disks import BARE_ROOT, ESP, Part, make_disk
 from tests.support.families import grubenv
+from unclone.images.process import run
 from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
@@ -218,6 +220,7 @@ def check(folder: Path, case: Case, engine: str) -> None:
     assert [(c["action"], c["step"]) for c in dry["changes"]] == [
         (c["action"], c["step"]) for c in found["changes"]
     ]
+    assert dry["residue"] == found["residue"]
     for device, before in (("/dev/sda3", case.root), ("/dev/sda1", case.esp)):
         after = files(image, device)
         for path, text in before.items():
@@ -234,6 +237,32 @@ def check(folder: Path, case: Case, engine: str) -> None:
 @each_case
 def test_references_follow(tmp_path: Path, case: Case) -> None:
     check(tmp_path, case, "direct")
+
+
+DISK_GUID = "a076c80d-a8b8-294e-a9ba-c992b40029b2"
+RULES = "/etc/udev/rules.d/99-disk.rules"
+NOTED = "/opt/app/config.json"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spelled", [DISK_GUID, DISK_GUID.upper(), "no-such-guid"])
+def test_the_guid_of_the_disk_in_a_rule_follows(tmp_path: Path, spelled: str) -> None:
+    """And what an application keeps of a UUID, in a file that no rule knows, is named."""
+    rule = f'ENV{{ID_PART_TABLE_UUID}}=="{spelled}", SYMLINK+="d"\n'
+    more: Tree = {RULES: rule, NOTED: f'{{"rootfs_uuid": "{ROOT}", "disk": "{spelled}"}}\n'}
+    image = make(tmp_path, Case({"/etc/fstab": FSTAB, "/boot/grub/grub.cfg": GRUB, **more}))
+    run(["sfdisk", "-q", "--no-reread", "--disk-id", image, DISK_GUID])
+    dry = sanitized(image, "--dry-run", "--engine", "direct")
+    found = sanitized(image, "--engine", "direct")
+    new = json.loads(run(["sfdisk", "--json", image]).stdout)["partitiontable"]["id"].lower()
+    assert new != DISK_GUID
+    after = files(image, "/dev/sda3")
+    assert after[RULES] == rule.replace(DISK_GUID, new).replace(DISK_GUID.upper(), new.upper())
+    assert after[NOTED] == more[NOTED]
+    assert dry["residue"] == found["residue"]
+    noted = {(each["path"], each["value"], each["read_at_boot"]) for each in found["residue"]}
+    wanted = {ROOT, DISK_GUID} if spelled.lower() == DISK_GUID else {ROOT}
+    assert noted == {(NOTED, value, False) for value in wanted}
 
 
 @pytest.mark.appliance
