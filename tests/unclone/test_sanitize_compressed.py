@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import signal
 import subprocess
 import tarfile
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command import sanitized, unclone
+from tests.support.command import PROGRAM, sanitized, unclone
 from tests.support.disk_images import sound
 from tests.support.disks import BARE_ROOT, Part, make_disk
 
@@ -207,3 +209,52 @@ def test_a_symlink_stays_one(tmp_path: Path) -> None:
     sanitized(link)
     assert link.is_symlink()
     assert OLD not in unclone("inspect", unpacked(image)).stdout
+
+
+def test_messages_name_the_compressed_file_and_not_a_temporary_one(tmp_path: Path) -> None:
+    plain = make_disk(tmp_path / "web.raw", [Part("ext4", uuid=UUID, tree={"/etc/x": "1"})])
+    image = tmp_path / "web.raw.gz"
+    with image.open("wb") as file:
+        subprocess.run(["gzip", "-1", "-c", plain], check=True, stdout=file)
+    done = unclone("sanitize", image)
+    assert done.returncode == 4, done.stderr
+    assert "unclone-unpacked" not in done.stderr
+    assert "unclone recover" not in done.stderr
+
+
+def test_a_derived_machine_has_the_name_without_the_suffix(tmp_path: Path) -> None:
+    """The compressed image and the plain one of the same machine get the same identifiers."""
+    key = tmp_path / "fleet.key"
+    key.write_bytes(bytes(range(32)))
+    image = packed(tmp_path)
+    plain = unpacked(image).rename(tmp_path / "web.qcow2")
+    found = []
+    for each in (image, plain):
+        report = sanitized(each, "--derive-from", key)
+        found.append([each["value"] for each in report["identifiers"]])
+    assert found[0] == found[1]
+    assert any(found[0])
+
+
+def interrupted(image: Path, number: int) -> int:
+    """Send signal *number* to a run as soon as it has a folder; return its exit status."""
+    folder = image.with_name(f".{image.name}.unclone-unpacked")
+    with subprocess.Popen([PROGRAM, "sanitize", image], stderr=subprocess.PIPE) as run:
+        while not folder.is_dir() and run.poll() is None:
+            time.sleep(0.01)
+        run.send_signal(number)
+        run.communicate()
+    return run.returncode
+
+
+@pytest.mark.slow
+def test_a_stopped_run_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """Ctrl-C leaves nothing beside it; what SIGKILL leaves, the next run removes."""
+    image = packed(tmp_path)
+    before = image.read_bytes()
+    assert interrupted(image, signal.SIGINT) == 1
+    assert (image.read_bytes(), list(tmp_path.iterdir())) == (before, [image])
+    assert interrupted(image, signal.SIGKILL) == -signal.SIGKILL
+    assert image.read_bytes() == before
+    sanitized(image)
+    assert list(tmp_path.iterdir()) == [image]

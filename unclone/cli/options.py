@@ -251,8 +251,16 @@ def request_from(
         if_needed=given.get("if_needed", False),
         key_files=tuple(given["key_files"]),
         passphrase=asking(progress) if given["ask_passphrase"] else None,
-        options=_named(options, given["name"] or Path(outputs[0] if outputs else image).stem),
+        options=_named(options, given["name"] or _machine(outputs[0] if outputs else image)),
     )
+
+
+def _machine(image: Path) -> str:
+    """The machine's name that a file name says: without its suffix, and that of a compression."""
+    from unclone.images.archives.compression import TABLE  # noqa: PLC0415 (the engines come with it: not for --help)
+
+    suffixes = {each.suffix for each in TABLE}
+    return Path(image.stem).stem if image.suffix in suffixes else image.stem
 
 
 def _named(options: Options, machine: str) -> Options:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from unclone.images.archives.tar import MAGIC, MAGIC_AT
 from unclone.sanitize.definitions.definition import Format
-
-#: POSIX.1-1988 (ustar) and later: what a tar header has at this byte.
-MAGIC_AT, MAGIC = 257, b"ustar"
 
 
 def detects(head: bytes) -> bool:

@@ -12,18 +12,19 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from unclone.images.archives.tar import (
+    BLOCK,
+    Member,
+    extended_without_size,
+    header_with_size,
+    padding,
+    read_ova,
+)
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.definition import Active, Definition, Leaf
 from unclone.sanitize.definitions.formats.ova import FORMAT
-from unclone.sanitize.definitions.formats.ova.archive import (
-    BLOCK,
-    Member,
-    header_with_size,
-    padding,
-    read_archive,
-)
 from unclone.sanitize.definitions.formats.ovf.fields import Descriptor, read_descriptor
 from unclone.sanitize.definitions.formats.ovf.manifest import LIMIT, Manifest, read_manifest
 from unclone.sanitize.definitions.text.source import LIMIT as DESCRIPTOR_LIMIT
@@ -52,7 +53,7 @@ def read(source: Source) -> Definition:
         raise RefusedError(
             f"{source.shown} is an archive, which is not read from a pipe", hint="Name its file."
         )
-    members = read_archive(path)
+    members = read_ova(path)
     descriptor, *others = members
     inner = Source(path, _content(path, descriptor, DESCRIPTOR_LIMIT))
     found = read_descriptor(inner, in_archive=True)
@@ -174,9 +175,7 @@ def _manifest(path: Path, member: Member, descriptor: Member, inner: Source) -> 
 def _replace(file: BinaryIO, member: Member, content: bytes, output: BinaryIO) -> None:
     """Write *member* with other bytes; its other properties stay."""
     file.seek(member.start)
-    extended = file.read(member.header - member.start)
-    if b" size=" not in extended:
-        output.write(extended)
+    output.write(extended_without_size(file.read(member.header - member.start)))
     output.write(header_with_size(file.read(BLOCK), len(content)))
     output.write(content)
     output.write(padding(len(content)))

@@ -1,6 +1,7 @@
-"""An OVA: a tar archive with the descriptor first. Read by member, copied by block.
+"""Tar archives with a machine in them: read by member, copied by block.
 
-Only what DSP0243 allows is accepted: regular files, without folders, in POSIX format. Python's own
+Only what DSP0243 allows is accepted: regular files, without folders, in POSIX format; a Vagrant
+box may have an entry for its own folder, too. Python's own
 tar reader would read whatever size a header says into memory, and follow names anywhere.
 
 References: DMTF DSP0243 2.1.1, 5.3; POSIX.1-2017 pax, "ustar Interchange Format", "pax Extended
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable, shown
-from unclone.sanitize.definitions.formats.ova import MAGIC, MAGIC_AT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK = 512
+#: POSIX.1-1988 (ustar) and later: what a tar header has at this byte.
+MAGIC_AT, MAGIC = 257, b"ustar"
 #: Members; more than any machine has disks.
 MEMBER_LIMIT = 1000
 _EXTENDED_LIMIT = 2**16  # of one extended header, in bytes
@@ -64,20 +66,38 @@ class Member:
         return self.data + -(-self.size // BLOCK) * BLOCK
 
 
-def read_archive(path: Path) -> tuple[Member, ...]:
+def read_ova(path: Path) -> tuple[Member, ...]:
     """The members of the OVA at *path*. Raises RefusedError for what an OVA must not have."""
-    length = path.stat().st_size
+    members = read_archive(path, path)
+    if not members or not members[0].name.lower().endswith(".ovf"):
+        raise RefusedError(
+            f"{shown(path)}: its first member is not an OVF descriptor",
+            hint="Put the .ovf first: importers look only there.",
+        )
+    return members
+
+
+def read_archive(file_path: Path, path: Path, *, folder: bool = False) -> tuple[Member, ...]:
+    """The members of the archive in *file_path*, which messages call *path*.
+
+    With *folder*, an entry of the archive's own folder (``./``) is accepted; it is no member.
+    Raises RefusedError for everything but files without folders.
+    """
+    length = file_path.stat().st_size
     members: list[Member] = []
     names: set[str] = set()
-    with path.open("rb") as file:
+    with file_path.open("rb") as file:
         at = 0
-        while (member := _next(file, at, length, path)) is not None:
+        while (member := _next(file, at, length, path, folder=folder)) is not None:
+            if member.name == ".":
+                at = member.end
+                continue
             members.append(member)
             at = member.end
             if len(members) > MEMBER_LIMIT:
                 raise RefusedError(
                     f"{shown(path)} has more than {MEMBER_LIMIT} members",
-                    hint="That is no OVA.",
+                    hint="No machine has so many.",
                 )
             if member.name in names:
                 raise RefusedError(
@@ -85,18 +105,14 @@ def read_archive(path: Path) -> tuple[Member, ...]:
                     hint="Export it again.",
                 )
             names.add(member.name)
-    if not members or not members[0].name.lower().endswith(".ovf"):
-        raise RefusedError(
-            f"{shown(path)}: its first member is not an OVF descriptor",
-            hint="Put the .ovf first: importers look only there.",
-        )
     return tuple(members)
 
 
 def header_with_size(header: bytes, size: int) -> bytes:
     """The block *header* for a member of *size* bytes."""
     new = bytearray(header)
-    new[_SIZE] = b"%011o\0" % size
+    octal = b"%011o\0" % size
+    new[_SIZE] = octal if len(octal) == 12 else b"\x80" + size.to_bytes(11, "big")
     new[_CHECKSUM] = b"%06o\0 " % _checksum(bytes(new))
     return bytes(new)
 
@@ -106,7 +122,7 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
-def _next(file: BinaryIO, start: int, length: int, path: Path) -> Member | None:
+def _next(file: BinaryIO, start: int, length: int, path: Path, *, folder: bool) -> Member | None:
     """The member at byte *start*; None at the end of the archive."""
     at = start
     said: dict[bytes, bytes] = {}
@@ -127,17 +143,24 @@ def _next(file: BinaryIO, start: int, length: int, path: Path) -> Member | None:
         at = data + -(-size // BLOCK) * BLOCK
     if b"size" in said:
         size = _number(said[b"size"], path, at, base=10)
+    if any(key.startswith(b"GNU.sparse") for key in said):
+        raise RefusedError(
+            f"{shown(path)}: member {printable(_name(block, said), 200)} is a sparse file",
+            hint="Make the archive again without --sparse.",
+        )
+    if folder and kind == b"5" and not size and _name(block, said) in ("", "."):
+        return Member(".", start, at, data, 0)
     if kind not in _REGULAR:
         what = _KINDS.get(kind, f"an entry of kind {printable(kind.decode('latin-1'))}")
         raise RefusedError(
             f"{shown(path)}: member {printable(_name(block, said), 200)} is {what}",
-            hint="An OVA holds files only. Make it again, or do not trust it.",
+            hint="An archive with a machine holds files only. Make it again, or do not trust it.",
         )
     name = _name(block, said)
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise RefusedError(
             f"{shown(path)}: member '{printable(name, 200)}' is in another folder",
-            hint="An OVA holds files without folders. Make it again, or do not trust it.",
+            hint="An archive with a machine has no folders. Make it again, or do not trust it.",
         )
     if data + size > length:
         raise RefusedError(
@@ -202,3 +225,23 @@ def _damaged(path: Path, at: int) -> RefusedError:
     return RefusedError(
         f"{shown(path)} is not a sound tar archive at byte {at}", hint="Is it copied completely?"
     )
+
+
+def extended_without_size(extended: bytes) -> bytes:
+    """The extended header *extended* (its block and its records) without the size of a file."""
+    if b" size=" not in extended:
+        return extended
+    kept = b"".join(
+        _record(key, value) for key, value in _records(extended[BLOCK:]).items() if key != b"size"
+    )
+    return (
+        header_with_size(extended[:BLOCK], len(kept)) + kept + padding(len(kept)) if kept else b""
+    )
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    rest = b" " + key + b"=" + value + b"\n"
+    length = len(rest)
+    while len(b"%d" % length) + len(rest) != length:
+        length = len(b"%d" % length) + len(rest)
+    return b"%d" % length + rest
