@@ -64,7 +64,8 @@ def engine_option(function: Decorated) -> Decorated:
         type=click.Choice(["auto", "guestfs", "direct", "appliance"]),
         default="auto",
         show_default=True,
-        help="What opens the guest.",
+        help="What opens the guest: auto is direct (ext2/3/4, FAT) where that suffices, else "
+        "guestfs; appliance (direct with XFS and btrfs) is only used when asked for.",
     )(function)
 
 

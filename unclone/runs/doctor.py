@@ -3,7 +3,7 @@
 Nothing here starts an appliance; what can be seen in files is read from files.
 
 References: supermin(1) ``SUPERMIN_KERNEL``, guestfs(3) "ENVIRONMENT VARIABLES",
-libguestfs-test-tool(1); package names of Debian 12, Fedora 40, openSUSE Tumbleweed, Arch.
+libguestfs-test-tool(1).
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unclone.images.boot.firmware import find_ovmf
+from unclone.images.engines.appliance.build import find_kernel
+from unclone.images.engines.appliance.frozen import PROGRAM, cache_folder
 from unclone.images.engines.direct.nbd_server import try_reading
 from unclone.images.engines.guestfs.acceleration import KVM, default_hypervisor, probe
 from unclone.images.errors import UncloneError
 from unclone.images.process import run
 from unclone.images.text import printable
-from unclone.sanitize.facts import parse_os_release
+from unclone.runs.host_packages import PACKAGES, distribution_family, install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 State = Literal["ok", "missing", "optional"]
 
@@ -106,105 +108,12 @@ def checks(root: Path = _ROOT) -> Sequence[Check]:
         _appliance,
         _kernel,
         _xfs,
+        _frozen,
         _kvm,
         _firmware,
         _space,
     )
     return tuple(look(family, root) for look in looks)
-
-
-def distribution_family(root: Path = _ROOT) -> str:
-    """``debian``, ``fedora``, ``suse``, ``arch``, or "" for any other."""
-    for name in ("etc/os-release", "usr/lib/os-release"):
-        try:
-            release = parse_os_release((root / name).read_text("utf-8", "replace"))
-        except OSError:
-            continue
-        words = f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".lower().split()
-        for family, ids in _FAMILIES.items():
-            if not ids.isdisjoint(words):
-                return family
-        return ""
-    return ""
-
-
-def install(family: str, package: str) -> str:
-    """The command that installs what *package* is called here."""
-    names = PACKAGES[package]
-    if family not in names:
-        spoken = ", ".join(f"{name} ({each})" for each, name in names.items() if name)
-        return f"install {spoken}"
-    if not names[family]:
-        return ""
-    return f"{_INSTALLERS[family]} {names[family]}"
-
-
-#: What to install, by family; "" where it comes with something else.
-PACKAGES: Mapping[str, Mapping[str, str]] = {
-    "qemu-img": {
-        "debian": "qemu-utils",
-        "fedora": "qemu-img",
-        "suse": "qemu-img",
-        "arch": "qemu-img",
-    },
-    "qemu-nbd": {
-        **dict.fromkeys(("fedora", "arch"), "qemu-img"),
-        "debian": "qemu-utils",
-        "suse": "qemu-tools",
-    },
-    "qemu-system": {
-        "debian": "qemu-system-x86",
-        "fedora": "qemu-kvm",
-        "suse": "qemu-x86",
-        "arch": "qemu-system-x86",
-    },
-    "setpriv": dict.fromkeys(("debian", "fedora", "suse", "arch"), "util-linux"),
-    "binding": {
-        "debian": "python3-guestfs",
-        "fedora": "python3-libguestfs",
-        "suse": "python3-libguestfs",
-        "arch": "libguestfs",
-    },
-    "appliance": {
-        "debian": "libguestfs-tools",
-        "fedora": "libguestfs-appliance",
-        "suse": "libguestfs-appliance",
-        "arch": "libguestfs",
-    },
-    "kernel": {
-        "debian": "linux-image-amd64",
-        "fedora": "kernel-core",
-        "suse": "kernel-default",
-        "arch": "linux",
-    },
-    "xfs": {"debian": "libguestfs-xfs", "fedora": "libguestfs-xfs", "suse": "", "arch": ""},
-    "firmware": {
-        "debian": "ovmf",
-        "fedora": "edk2-ovmf",
-        "suse": "qemu-ovmf-x86_64",
-        "arch": "edk2-ovmf",
-    },
-    "e2fsck": dict.fromkeys(("debian", "fedora", "suse", "arch"), "e2fsprogs"),
-    "libext2fs": {
-        "debian": "libext2fs2",
-        "fedora": "e2fsprogs-libs",
-        "suse": "libext2fs2",
-        "arch": "e2fsprogs",
-    },
-}
-
-_FAMILIES = {
-    "debian": {"debian", "ubuntu"},
-    "fedora": {"fedora", "rhel", "centos"},
-    "suse": {"suse", "opensuse", "sles"},
-    "arch": {"arch"},
-}
-_INSTALLERS = {
-    "debian": "sudo apt-get install",
-    "fedora": "sudo dnf install",
-    "suse": "sudo zypper install",
-    "arch": "sudo pacman -S",
-}
 
 
 def _python(family: str, root: Path) -> Check:  # noqa: ARG001 (every look takes the same)
@@ -349,6 +258,26 @@ def _xfs(family: str, root: Path) -> Check:
         return Check("xfs", title, "ok", printable(str(names[0])), needed_for)
     found = "the appliance has none"
     return Check("xfs", title, "optional", found, needed_for, install(family, "xfs"))
+
+
+def _frozen(family: str, root: Path) -> Check:
+    """Nothing is booted: whether the machine starts, the first guest shows."""
+    title = "machine for --engine appliance"
+    needed_for = "XFS and btrfs without libguestfs, where that engine is asked for"
+    if platform.machine() != "x86_64":
+        found = f"not known to work on {platform.machine()}"
+        return Check("frozen", title, "optional", found, needed_for)
+    try:
+        kernel = find_kernel(root)
+    except UncloneError as error:
+        fix = error.hint if "chmod" in error.hint else install(family, "kernel")
+        return Check("frozen", title, "optional", error.message, needed_for, fix)
+    if shutil.which(PROGRAM) is None:
+        fix, found = install(family, "qemu-system"), f"no {PROGRAM} in PATH"
+        return Check("frozen", title, "optional", found, needed_for, fix)
+    kept = any(cache_folder().glob("*/description.json"))
+    found = f"kernel {printable(kernel.version)}; {'kept in' if kept else 'will be kept in'} "
+    return Check("frozen", title, "ok", found + printable(str(cache_folder())), needed_for)
 
 
 def _kvm(family: str, root: Path) -> Check:  # noqa: ARG001

@@ -16,8 +16,8 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.engines.appliance import build, machine
 from unclone.images.engines.appliance.machine import Machine, Parts, UnusableError
 from unclone.images.engines.guestfs.acceleration import acceleration, cache_file
-from unclone.images.errors import EngineError, ToolError, UncloneError
+from unclone.images.errors import EngineError, KilledError, ToolError, UncloneError
 from unclone.images.files import explained
 from unclone.images.process import PACKAGES, require_program
 from unclone.images.temporary_folders import new_folder
 from unclone.images.temporary_folders import remove as remove_folder
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from unclone.images.engines.engine import Say
 
@@ -40,10 +41,16 @@ PROGRAM = "qemu-system-x86_64"
 
 _DESCRIPTION = "description.json"
 _MEMORY, _STATE, _INITRD = "memory", "state", "initrd"
+_DRAFT = ".draft"
 #: Seconds of processor time until a resumed machine answers; it takes a third of one.
 _ANSWER = 20.0
-#: Seconds after which a draft, or a machine of another key that nobody has used, is removed.
-_OLD = 14 * 24 * 3600.0
+#: How many machines are kept: those that were used last.
+_KEPT = 2
+#: Says why a machine could not be made or resumed, and for how many seconds that is believed.
+_FAILED, _BELIEVED = ".failed", 3600.0
+
+#: Gives new descriptors for the disks: a machine that has failed has used those that it was given.
+Attach = Callable[[], Sequence[int]]
 
 
 class Frozen:
@@ -53,7 +60,7 @@ class Frozen:
         self.folder = folder
         self.parts = _parts(folder, description)
         self.types: Sequence[str] = description["types"]
-        self.kernel: str = description["kernel"]
+        self.files: dict[str, Any] = description["files"]
 
     def resume(self, disks: Sequence[int]) -> Machine:
         """A machine that has answered. Raises UnusableError."""
@@ -62,8 +69,8 @@ class Frozen:
         return _answering(resumed, _ANSWER)
 
 
-def start(disks: Sequence[int], say: Say) -> tuple[Machine, Sequence[str]]:
-    """A machine with *disks*, and the names of the file systems that its kernel knows.
+def start(attach: Attach, say: Say) -> tuple[Machine, Sequence[str]]:
+    """A machine with disks, and the names of the file systems that its kernel knows.
 
     Resumed where that is possible, else booted. Raises EngineError.
     """
@@ -73,12 +80,12 @@ def start(disks: Sequence[int], say: Say) -> tuple[Machine, Sequence[str]]:
     kernel = build.find_kernel()
     for accelerator in _accelerators():
         try:
-            return _resumed(kernel, accelerator, disks, say)
+            return _resumed(kernel, accelerator, attach, say)
         except (UnusableError, OSError) as error:
             why = error.message if isinstance(error, UncloneError) else str(error)
             say(f"the virtual machine is booted anew: it could not be kept ({why})")
         try:
-            return _booted(kernel, accelerator, disks)
+            return _booted(kernel, accelerator, attach())
         except UnusableError:
             if accelerator == "tcg":
                 raise
@@ -90,25 +97,32 @@ def _accelerators() -> Sequence[str]:
 
 
 def _resumed(
-    kernel: build.Kernel, accelerator: str, disks: Sequence[int], say: Say
+    kernel: build.Kernel, accelerator: str, attach: Attach, say: Say
 ) -> tuple[Machine, Sequence[str]]:
     key = _key(kernel, accelerator)
     folder = cache_folder() / _digest(key)
     found = _read(folder, key)
     if found is not None:
         with suppress(UnusableError):
-            return found.resume(disks), found.types
+            return _used(found, attach)
     with _locked(folder.parent):
         # Another process may have made it meanwhile, or again.
         other = _read(folder, key)
-        if other is None or (found is not None and other.folder.stat() == found.folder.stat()):
+        if other is None or (found is not None and other.files == found.files):
+            _require_hope(folder)
             _discard(folder)
             say("a virtual machine is booted once, and kept for the next time")
-            _make(folder, key, kernel, accelerator)
-            other = _read(folder, key)
-    if other is None:
-        raise UnusableError("what was just written cannot be read")
-    return other.resume(disks), other.types
+            other = _make(folder, key, kernel, accelerator)
+            with _noted(folder):
+                return _used(other, attach)
+    return _used(other, attach)
+
+
+def _used(found: Frozen, attach: Attach) -> tuple[Machine, Sequence[str]]:
+    resumed = found.resume(attach())
+    with suppress(OSError):  # it says which were used last
+        os.utime(found.folder / _DESCRIPTION)
+    return resumed, found.types
 
 
 def cache_folder() -> Path:
@@ -164,21 +178,57 @@ def _locked(parent: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _clean_up(parent)
         yield
+        _clean_up(parent)
     finally:
         os.close(lock)
 
 
 def _clean_up(parent: Path) -> None:
-    """Remove drafts of processes that were killed, and what nobody has used for long.
+    """Remove drafts of processes that were killed, and the machines that were used longest ago.
 
     The caller has the lock, so there is no draft that is being made.
     """
-    for folder in parent.glob("*.draft"):
-        _discard(folder)
-    for folder in parent.iterdir():
+    used: dict[Path, float] = {}
+    for each in parent.iterdir():
         with suppress(OSError):
-            if folder.is_dir() and time.time() - (folder / _DESCRIPTION).stat().st_atime > _OLD:
-                _discard(folder)
+            if each.suffix == _FAILED:
+                if _age(each) > _BELIEVED:
+                    each.unlink()
+            elif each.is_dir() and not each.is_symlink():
+                complete = each.suffix != _DRAFT and (each / _DESCRIPTION).exists()
+                used[each] = (each / _DESCRIPTION).stat().st_mtime if complete else 0.0
+    in_order = sorted(used, key=used.__getitem__)
+    for each in in_order:
+        if not used[each] or each not in in_order[-_KEPT:]:
+            _discard(each)
+
+
+def _require_hope(folder: Path) -> None:
+    """Raise UnusableError when making *folder* failed a short time ago."""
+    failed = folder.with_suffix(_FAILED)
+    with suppress(OSError):
+        if _age(failed) <= _BELIEVED:
+            why = printable(failed.read_text("utf-8", "replace"), 300)
+            raise UnusableError(f"{why}; it is tried again an hour after that")
+
+
+@contextmanager
+def _noted(folder: Path) -> Iterator[None]:
+    """Note in the cache why a machine, which takes long to boot, cannot be kept."""
+    try:
+        yield
+    except KilledError:  # this is not because of the host
+        raise
+    except UncloneError as error:
+        with suppress(OSError):
+            folder.with_suffix(_FAILED).write_text(error.message)
+        raise
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was changed; a clock that was set back makes it old."""
+    age = time.time() - path.stat().st_mtime
+    return age if age >= 0 else float("inf")
 
 
 def _discard(folder: Path) -> None:
@@ -198,43 +248,48 @@ def _read(folder: Path, key: dict[str, Any]) -> Frozen | None:
     return None
 
 
-def _make(folder: Path, key: dict[str, Any], kernel: build.Kernel, accelerator: str) -> None:
+def _make(folder: Path, key: dict[str, Any], kernel: build.Kernel, accelerator: str) -> Frozen:
     """Boot a machine and freeze it in *folder*. Raises UnusableError."""
-    draft = Path(tempfile.mkdtemp(suffix=".draft", dir=folder.parent))
+    draft = folder.with_suffix(_DRAFT)
     try:
         with explained("keep a virtual machine", folder.parent):
-            initrd = draft / _INITRD
-            first = build.build_initrd(kernel, initrd)
+            draft.mkdir(mode=0o700)
             # QEMU ends by a signal when its memory cannot be stored.
             with (draft / _MEMORY).open("xb") as memory:
                 os.posix_fallocate(memory.fileno(), 0, machine.MEMORY << 20)
+            initrd = draft / _INITRD
+            first = build.build_initrd(kernel, initrd)
             parts = Parts(PROGRAM, machine.MACHINE, accelerator, kernel.image, initrd, first)
-            booted = _answering(
-                Machine(parts, memory=draft / _MEMORY, share=True), machine.START_LIMIT
-            )
-            try:
-                release, types, _ = booted.call("hello", 0)
-                version = _resolved_machine(booted)
-                booted.freeze(draft / _STATE)
-            finally:
-                booted.end()
+            with _noted(folder):
+                described = _freeze(parts, draft)
             initrd.write_bytes(b"")  # it is in the memory; QEMU wants a file of that name
             description = {
+                **described,
                 "key": key,
-                "machine": version,
-                "kernel": release,
                 "image": str(kernel.image),
-                "types": types,
                 "first": first,
                 "accelerator": accelerator,
                 "files": {name: _stamp(draft / name)[1:] for name in (_MEMORY, _STATE)},
             }
             (draft / _DESCRIPTION).write_text(json.dumps(description))
             draft.rename(folder)
+            return Frozen(folder, description)
     except UncloneError as error:
         raise UnusableError(error.message, hint=error.hint) from error
     finally:
         _discard(draft)
+
+
+def _freeze(parts: Parts, draft: Path) -> dict[str, Any]:
+    """Boot *parts* in the memory in *draft* and write the state next to it; what it said."""
+    booted = _answering(Machine(parts, memory=draft / _MEMORY, share=True), machine.START_LIMIT)
+    try:
+        release, types, _ = booted.call("hello", 0)
+        version = _resolved_machine(booted)
+        booted.freeze(draft / _STATE)
+    finally:
+        booted.end()
+    return {"machine": version, "kernel": release, "types": types}
 
 
 def _resolved_machine(booted: Machine) -> str:

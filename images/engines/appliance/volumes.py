@@ -71,10 +71,7 @@ class ApplianceVolumes(DirectVolumes):
         devices = [device for device in self._read() if device.type in TYPES]
         if not devices or self._machine is not None:
             return
-        self._exports = {device.name: Export(device.size) for device in devices}
-        self._server = Exports(list(self._exports.values()))
-        descriptors = [export.theirs.fileno() for export in self._exports.values()]
-        self._machine, self._types = frozen.start(descriptors, self._say)
+        self._machine, self._types = frozen.start(lambda: self._attach(devices), self._say)
         for export in self._exports.values():
             export.theirs.close()
         for device in devices:
@@ -157,6 +154,14 @@ class ApplianceVolumes(DirectVolumes):
         super().drop()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _attach(self, devices: Sequence[Device]) -> Sequence[int]:
+        """Serve *devices* on new sockets, for a machine that is started now."""
+        if self._server is not None:
+            self._server.close()
+        self._exports = {device.name: Export(device.size) for device in devices}
+        self._server = Exports(list(self._exports.values()))
+        return [export.theirs.fileno() for export in self._exports.values()]
+
     def _stop(self) -> None:
         if self._machine is not None:
             self._machine.end()

@@ -27,7 +27,7 @@ RELEASES = {
     "": "ID=plan9\n",
 }
 IDS = ["python", "qemu-img", "setpriv", "e2fsck", "libext2fs", "qemu-nbd", "qemu-system", "guestfs",
-       "appliance", "kernel", "xfs", "kvm", "firmware", "space"]  # fmt: skip
+       "appliance", "kernel", "xfs", "frozen", "kvm", "firmware", "space"]  # fmt: skip
 
 
 def by_id(root: Path) -> dict[str, host.Check]:
@@ -55,7 +55,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
     found = by_id(bare)
     needed = {"qemu-img", "setpriv", "e2fsck"}
     assert {name for name, check in found.items() if check.state == "missing"} == needed
-    optional = {"qemu-nbd", "qemu-system", "guestfs", "appliance", "kernel"}
+    optional = {"qemu-nbd", "qemu-system", "guestfs", "appliance", "kernel", "frozen"}
     assert {found[name].state for name in optional} == {"optional"}
     for name in needed | optional:
         words = {"debian": "apt-get", "fedora": "dnf", "suse": "zypper", "arch": "pacman"}
@@ -158,6 +158,13 @@ def test_every_package_is_named_for_every_family() -> None:
         ({"/boot/vmlinuz-6.1.0": "elf"}, "kernel", "ok", "vmlinuz-6.1.0"),
         ({"/usr/lib/modules/6.9/vmlinuz": "elf"}, "kernel", "ok", "6.9/vmlinuz"),
         ({}, "kernel", "optional", "no kernel in /boot"),
+        ({}, "frozen", "optional", "there is no kernel with modules"),
+        (
+            {"/boot/vmlinuz-9": "elf", "/lib/modules/9/modules.dep": ""},
+            "frozen",
+            "optional",
+            "no qemu-system-x86_64 in PATH",
+        ),
         ({"/usr/lib/x86_64-linux-gnu/guestfs/supermin.d/base": ""}, "appliance", "ok", "guestfs"),
         ({"/usr/lib64/guestfs/root": ""}, "appliance", "ok", "lib64"),
         ({"/usr/lib64/guestfs/supermin.d/packages-xfs": ""}, "xfs", "ok", "packages-xfs"),
