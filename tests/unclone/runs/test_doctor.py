@@ -18,6 +18,7 @@ from tests.support.tree import plant
 from unclone.cli.main import cli
 from unclone.images.engines.guestfs.acceleration import Acceleration
 from unclone.runs import doctor as host
+from unclone.runs import host_packages
 
 RELEASES = {
     "debian": "ID=debian\nVERSION_ID=12\n",
@@ -51,7 +52,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("family", RELEASES)
 def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
     plant(bare, {"/etc/os-release": RELEASES[family]})
-    assert host.distribution_family(bare) == family
+    assert host_packages.distribution_family(bare) == family
     found = by_id(bare)
     needed = {"qemu-img", "setpriv", "e2fsck"}
     assert {name for name, check in found.items() if check.state == "missing"} == needed
@@ -148,8 +149,8 @@ def test_kvm_that_does_not_work_has_a_remedy(
 
 def test_every_package_is_named_for_every_family() -> None:
     families = set(RELEASES) - {""}
-    named = {name: set(table) for name, table in host.PACKAGES.items()}
-    assert named == dict.fromkeys(host.PACKAGES, families)
+    named = {name: set(table) for name, table in host_packages.PACKAGES.items()}
+    assert named == dict.fromkeys(host_packages.PACKAGES, families)
 
 
 @pytest.mark.parametrize(
