@@ -109,6 +109,7 @@ CARDS = {
     "proxmox-snapshots": ["52:54:00:aa:bb:01", "bc:24:11:00:aa:02"],
     "proxmox-uefi": ["bc:24:11:6c:1b:e8"],
     "qemu-by-hand": ["52:54:00:4b:73:5f", "52:54:00:4b:73:60"],
+    "qemu-layers": [],
     "qemu-libvirt-like": ["52:54:00:9c:94:3b"],
     "qemu-one-line": ["de:ad:be:ef:00:01"],
     "qemu-variables": ["52:54:00:12:34:56"],

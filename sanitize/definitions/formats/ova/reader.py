@@ -26,7 +26,12 @@ from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.definition import Active, Definition, Leaf
 from unclone.sanitize.definitions.formats.ova import FORMAT
 from unclone.sanitize.definitions.formats.ovf.fields import Descriptor, read_descriptor
-from unclone.sanitize.definitions.formats.ovf.manifest import LIMIT, Manifest, read_manifest
+from unclone.sanitize.definitions.formats.ovf.manifest import (
+    LIMIT,
+    Manifest,
+    empty_note,
+    read_manifest,
+)
 from unclone.sanitize.definitions.text.source import LIMIT as DESCRIPTOR_LIMIT
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
@@ -60,6 +65,7 @@ def read(source: Source) -> Definition:
     _require_files(path, found, members)
     own_manifest = next((m for m in others if _is(m, descriptor, ".mf")), None)
     manifest = _manifest(path, own_manifest, descriptor, inner) if own_manifest else None
+    empty = own_manifest if manifest is None else None
     certificate = next((m for m in others if _is(m, descriptor, ".cert")), None)
     state = found.state
     return Ova(
@@ -69,9 +75,9 @@ def read(source: Source) -> Definition:
         found.fields,
         (),
         Active(f"{printable(state, 200)} holds its saved state", running=False) if state else None,
-        tuple(_notes(certificate)),
+        tuple(_notes(certificate, empty)),
         found.cards,
-        members=tuple(m for m in members if m is not certificate),
+        members=tuple(m for m in members if m not in (certificate, empty)),
         manifest=manifest,
         manifest_member=own_manifest,
         end=members[-1].end,
@@ -83,7 +89,7 @@ def read(source: Source) -> Definition:
 class Ova(Definition):
     """A machine in an archive. The source's text is the descriptor's."""
 
-    members: tuple[Member, ...] = ()  # without the certificate, which signs only the source
+    members: tuple[Member, ...] = ()  # without a certificate, which signs only the source
     manifest: Manifest | None = None
     manifest_member: Member | None = None
     end: int = 0  # of the last member
@@ -160,8 +166,11 @@ def _require_files(path: Path, found: Descriptor, members: Sequence[Member]) -> 
             )
 
 
-def _manifest(path: Path, member: Member, descriptor: Member, inner: Source) -> Manifest:
+def _manifest(path: Path, member: Member, descriptor: Member, inner: Source) -> Manifest | None:
+    """The manifest; None where it is empty."""
     manifest = read_manifest(_content(path, member, LIMIT), shown(path))
+    if not manifest.digests:
+        return None
     own = manifest.digests.get(descriptor.name)
     if own is None:
         raise RefusedError(
@@ -202,7 +211,9 @@ def _copy(
         digest.require(summed.hexdigest(), shown_path)
 
 
-def _notes(certificate: Member | None) -> Iterator[Note]:
+def _notes(certificate: Member | None, empty: Member | None) -> Iterator[Note]:
+    if empty is not None:
+        yield empty_note(empty.name)
     if certificate is not None:
         message = f"{certificate.name} signs the source only, and is left out"
         yield Note("certificate", Level.WARNING, message)

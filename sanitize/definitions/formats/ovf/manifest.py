@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
+from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.text.splicing import Edit, splice
 
 if TYPE_CHECKING:
@@ -73,8 +74,17 @@ class Manifest:
         return splice(self.text, edits)
 
 
+def empty_note(name: str) -> Note:
+    """What is said of a manifest without digests, called *name*."""
+    message = f"{printable(name, 200)} is empty: it is left out, and no digest was checked"
+    return Note("manifest", Level.WARNING, message)
+
+
 def read_manifest(content: bytes, file: str) -> Manifest:
-    """The manifest in *content*; *file* is what messages call it. Raises RefusedError."""
+    """The manifest in *content*; *file* is what messages call it. Raises RefusedError.
+
+    One without a line, as VirtualBox writes some, has no digests.
+    """
     if len(content) > LIMIT:
         raise RefusedError(f"{file}: its manifest is too long", hint="Export it again.")
     text = content.decode("utf-8", "surrogateescape")

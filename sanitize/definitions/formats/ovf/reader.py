@@ -18,7 +18,13 @@ from unclone.sanitize.definitions.definition import Active, Definition, Leaf
 from unclone.sanitize.definitions.firmware_variables import is_beside
 from unclone.sanitize.definitions.formats.ovf import FORMAT, rules
 from unclone.sanitize.definitions.formats.ovf.fields import read_descriptor
-from unclone.sanitize.definitions.formats.ovf.manifest import LIMIT, Digest, Manifest, read_manifest
+from unclone.sanitize.definitions.formats.ovf.manifest import (
+    LIMIT,
+    Digest,
+    Manifest,
+    empty_note,
+    read_manifest,
+)
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
 from unclone.sanitize.definitions.text.xml_tree import leaves
@@ -36,6 +42,7 @@ def read(source: Source) -> Definition:
     """The machine in *source*, and the manifest beside it."""
     found = read_descriptor(source, in_archive=False)
     state = found.state
+    manifest = _manifest(source)
     return Ovf(
         FORMAT,
         source,
@@ -43,9 +50,9 @@ def read(source: Source) -> Definition:
         found.fields,
         found.disks,
         Active(f"{printable(state, 200)} holds its saved state", running=False) if state else None,
-        tuple(_notes(source)),
+        tuple(_notes(source, manifest)),
         found.cards,
-        manifest=_manifest(source),
+        manifest=manifest,
         root=found.root,
     )
 
@@ -141,6 +148,8 @@ def _manifest(source: Source) -> Manifest | None:
         return None
     with path.open("rb") as file:
         manifest = read_manifest(file.read(LIMIT + 1), shown(path))
+    if not manifest.digests:
+        return None
     own = manifest.digests.get(source.path.name)
     if own is None:
         raise RefusedError(
@@ -151,7 +160,10 @@ def _manifest(source: Source) -> Manifest | None:
     return manifest
 
 
-def _notes(source: Source) -> Iterator[Note]:
+def _notes(source: Source, manifest: Manifest | None) -> Iterator[Note]:
+    beside = source.path.with_suffix(".mf")
+    if manifest is None and beside.is_file():
+        yield empty_note(beside.name)
     certificate = source.path.with_suffix(".cert").name
     if is_beside(source.path, certificate):
         message = f"{certificate} signs the source only: the new machine is not signed"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from unclone.sanitize.definitions.formats.qemu.machine_options import layers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -89,7 +91,7 @@ def _forwarded(_option: Option, value: str) -> Iterator[tuple[int, int]]:
 
 def _listening(_option: Option, value: str) -> Iterator[tuple[int, int]]:
     found = _LISTEN.fullmatch(value)
-    if found:
+    if found and found[1] != "0":
         yield found.span(1)
 
 
@@ -119,17 +121,19 @@ def _local_port(machine: MachineOptions, option: Option, pair: Pair) -> bool:
 
 
 def _is_socket(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
-    return option.get("backend", "backend.type") == "socket"
+    return option.name != "chardev" or option.get("backend", "backend.type") == "socket"
 
 
 def _is_file(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
     kind = option.get("backend", "backend.type")
+    if option.name == "object":
+        return option.get("qom-type") == "filter-dump"
     return option.name == "audiodev" or pair.key == "logfile" or kind in ("file", "pipe")
 
 
 def _own_network_name(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
     """Of the user network: elsewhere "name" is something else."""
-    return pair.key == "hostname" and option.get("type") == "user"
+    return pair.key in ("hostname", "fqdn") and option.get("type") in ("user", "passt")
 
 
 def _fixed_id(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
@@ -153,7 +157,10 @@ def _fibre_or_disk(_machine: MachineOptions, _option: Option, pair: Pair) -> boo
 _REMOTE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rbd", "rados"), ("image",)),
     "iscsi": ("target",),
-    "nbd": ("export", "server.path", "path", "server.port", "port"),
+    "nbd": (
+        *("export", "server.path", "path", "server.str", "server.port", "port"),
+        *("server.host", "host"),
+    ),
     **dict.fromkeys(("gluster", "nfs", "ssh"), ("path",)),
     "sheepdog": ("vdi",),
     "nvme": ("device",),
@@ -166,11 +173,28 @@ _REMOTE: dict[str, tuple[str, ...]] = {
 
 def _is_remote(machine: MachineOptions, option: Option, pair: Pair) -> bool:
     """A disk that no path of the host names, and that the machine may write to."""
-    layer = re.match(r"(?:file\.)*", pair.key)
-    above = layer[0] if layer else ""
-    keys = _REMOTE.get(option.get(f"{above}driver"), ())
+    above = layers(pair.key)[0]
+    driver = option.get(f"{above}driver") or option.get("" if above else "format")
+    keys = _REMOTE.get(driver, ())
     said = next((key for key in keys if option.get(above + key)), "")
     return pair.key == above + said and _own_disk(machine, option, pair)
+
+
+def _local_network_port(machine: MachineOptions, option: Option, pair: Pair) -> bool:
+    return _is_number(machine, option, pair) and (pair.key != "addr.port" or option.is_on("server"))
+
+
+def _is_tap(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
+    return option.get("type") == "tap"
+
+
+def _is_host_device(machine: MachineOptions, option: Option, pair: Pair) -> bool:
+    """An interface that is no tap is there already: QEMU makes none."""
+    return pair.key != "ifname" or not _is_tap(machine, option, pair)
+
+
+def _is_peer(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
+    return pair.key != "port" or option.get("type") == "vde"
 
 
 def _is_reservation(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
@@ -200,7 +224,7 @@ _PARTS: dict[str, Callable[[Option, str], Iterator[tuple[int, int]]]] = {
     "vnc-display": _display,
     "graphics-socket": _display_socket,
     "forwarded-port": _forwarded,
-    "network-port": _listening,
+    "network-address": _listening,
 }
 _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "disk": _own_disk,
@@ -218,6 +242,10 @@ _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "shared-memory": _own_memory,
     "disk-remote": _is_remote,
     "disk-reservations": _is_reservation,
+    "network-port": _local_network_port,
+    "network-peer": _is_peer,
+    "tap": _is_tap,
+    "host-device": _is_host_device,
     "character-device": _is_device,
     "stream-device": _is_device,
     "secret": _is_secret,

@@ -16,6 +16,8 @@ from unclone.sanitize.definitions.formats.qemu.conditions import SECRETS, spans
 from unclone.sanitize.definitions.formats.qemu.machine_options import (
     REMOVABLE_SHORTHANDS,
     SHORTHANDS,
+    is_part,
+    layers,
 )
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 #: Rules whose value may hold a machine-id, which is said by itself.
 _TEXTS = {"smbios-text", "firmware-configuration"}
+BLOCK_OPTIONS = ("drive", "blockdev")
 _FILES = {FieldKind.DISK, FieldKind.FIRMWARE}
 
 
@@ -67,7 +70,7 @@ def found(rules: Iterable[Rule], machine: MachineOptions) -> tuple[list[Found], 
                 notes.append(Note(rule.id, Level.WARNING, f"{printable(message)}one of its own"))
             else:
                 value = pair.value[start:end]
-                field = _field(rule, machine, option, where, value, place, name_at)
+                field = _field(rule, machine, option, pair.key, value, place, name_at)
                 fields.append(Found(field, place))
     for card in unaddressed(machine, mac_rule(rules)):
         if isinstance(card, Note):
@@ -113,27 +116,17 @@ def _spelled(inner: Callable[[str], str], outer: Callable[[str], str], new: str)
 def disks(machine: MachineOptions) -> Iterator[Disk]:
     """The disks, as far as their paths are known."""
     for option in machine.options:
-        keys = (
-            "file",
-            "file.file.file.filename",
-            "file.file.filename",
-            "file.filename",
-            "filename",
-        )
-        shorthand = option.name in (*SHORTHANDS, *REMOVABLE_SHORTHANDS)
-        if not shorthand and option.name not in ("drive", "blockdev"):
-            continue
-        path = (
-            option.get("") if shorthand else option.get(*(k for k in keys if _is_path(option, k)))
-        )
-        if path and "\0" not in path and not machine.is_flash(option):
-            yield Disk(
-                machine.label(option),
-                path,
-                _format(machine, option),
-                removable=machine.is_removable(option),
-                read_only=machine.is_read_only(option),
-            )
+        for pair in option.pairs:
+            path = pair.value if _is_disk(option, pair.key) else ""
+            if path and "\0" not in path and not machine.is_flash(option):
+                label = machine.label(option, pair.key)
+                yield Disk(
+                    label,
+                    path,
+                    _format(machine, option) if label == machine.label(option) else "",
+                    removable=machine.is_removable(option),
+                    read_only=machine.is_read_only(option),
+                )
 
 
 def cards(machine: MachineOptions, fields: Iterable[Found]) -> Iterator[Card]:
@@ -187,9 +180,26 @@ def _matches(rules: Iterable[Rule], machine: MachineOptions) -> Iterator[tuple[R
             wanted.setdefault((name, key), []).append(rule)
     for option in machine.options:
         for pair in option.pairs:
-            for rule in wanted.get((option.name, pair.key), ()):
-                if rule.kind not in _FILES or pair.key == "" or _is_path(option, pair.key):
-                    yield rule, option, pair
+            for place in _places(option, pair.key):
+                for rule in wanted.get((option.name, place), ()):
+                    if rule.kind not in _FILES or pair.key == "" or _is_path(option, pair.key):
+                        yield rule, option, pair
+
+
+def _is_disk(option: Option, key: str) -> bool:
+    """Whether the value of *key* is the path of a disk."""
+    if option.name in (*SHORTHANDS, *REMOVABLE_SHORTHANDS):
+        return key == ""
+    layer, rest = layers(key)
+    is_file = rest == "filename" or (option.name == "drive" and key == "file")
+    return option.name in BLOCK_OPTIONS and is_file and not is_part(layer)
+
+
+def _places(option: Option, key: str) -> tuple[str, ...]:
+    """What rules call a key: ``*`` for the layers of a block node, ``#`` for numbers."""
+    if option.name in BLOCK_OPTIONS:
+        return key, f"*{layers(key)[1]}"
+    return (re.sub(r"\.\d+\.", ".#.", key),)
 
 
 def _is_path(option: Option, key: str) -> bool:
@@ -201,17 +211,18 @@ def _field(
     rule: Rule,
     machine: MachineOptions,
     option: Option,
-    where: str,
+    key: str,
     value: str,
     place: Place,
     name_at: tuple[int, int] | None,
 ) -> Field:
+    where = f"{option.place} {key}".rstrip()
     spell = place.spell
     if rule.kind is FieldKind.WWN and value.isdigit():
         value = f"0x{int(value):016x}"  # it stays decimal in the text: JSON has no other numbers
         spell = _decimal(place)
     labelled = rule.kind is FieldKind.MAC or rule.treatment is Treatment.MOVE
-    label = machine.label(option) if labelled else ""
+    label = machine.label(option, key) if labelled else ""
     if place.pieces and not any(at is not None and at == name_at for _, at in place.pieces):
 
         def keeping_variables(new: str) -> str:

@@ -14,6 +14,7 @@ KEPT = (
             "-* id",
             "-* node-name",
             "-blockdev *.node-name",
+            "-blockdev *top-id",
             "-* memdev",
             "-blockdev file",
             "-blockdev *.file",
@@ -44,7 +45,6 @@ KEPT = (
             "-L",
             "-device romfile",
             "-netdev script",
-            "-netdev smb",
             "-netdev tftp",
             "-netdev bootfile",
         ),
@@ -54,10 +54,15 @@ KEPT = (
         (
             "-netdev connect",
             "-netdev remote*",
-            "-netdev local*",
+            "-netdev dstport",
+            "-netdev sock",
+            "-netdev local.host",
+            "-netdev addr.host",
+            "-nic remote*",
+            "-nic connect",
             "-chardev remote*",
             "-chardev host*",
-            "-* localaddr",
+            "-chardev localaddr",
             "-netdev dhcpstart",
             "-netdev ip*",
             "-netdev host",
@@ -98,7 +103,10 @@ KEPT = (
 
 #: Places of rules that do not say a word where their condition is not met.
 UNMET = (
-    Kept("the other end of a connection", ("-chardev port", "-chardev path")),
+    Kept(
+        "the other end of a connection",
+        ("-chardev port", "-chardev path", "-netdev addr.port", "-netdev localaddr"),
+    ),
     Kept("what every machine of its kind has", ("-blockdev *filename", "-drive *file", "-serial")),
     Kept("it is read-only or removable", tuple(f"-blockdev *{key}" for key in ("target", "image"))),
     Kept("an address of the host, or no port", ("-spice addr", "-spice port", "-spice tls-port")),

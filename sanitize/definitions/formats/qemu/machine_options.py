@@ -5,6 +5,7 @@ References: qemu(1) on -blockdev, -drive, -device and -machine pflash0=.
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,29 @@ _REMOVABLE = ("ide-cd", "scsi-cd", "floppy", "isa-fdc")
 SHORTHANDS = ("hda", "hdb", "hdc", "hdd", "sd", "mtdblock", "image")
 REMOVABLE_SHORTHANDS = ("cdrom", "fda", "fdb")
 _CHAIN_LIMIT = 20
+#: What is below a block node, as keys of it: its file, the copies of a quorum, a data file, ...
+_LAYER = r"(?:file|data-file|image|raw|test|log|target|header|(?:children|extents)\.\d+)\."
+_LAYERED = re.compile(rf"((?:{_LAYER})*)(.+)", re.DOTALL)
+#: Layers that hold no disk by themselves.
+_PARTS = re.compile(r"(?:.*\.)?(?:data-file|log|header)\.")
+
+
+def layers(key: str) -> tuple[str, str]:
+    """The layers that a key of a block node is below (``file.file.``), and the rest of it.
+
+    What is below a backing file has none: nobody writes to it.
+    """
+    found = _LAYERED.fullmatch(key)
+    return (found[1], found[2]) if found else ("", key)
+
+
+def is_part(layer: str) -> bool:
+    """Whether what is below *layer* is only a part of a disk: its data file, its log."""
+    return bool(_PARTS.match(layer))
+
+
+def _without_files(layer: str) -> str:
+    return re.sub(r"(?<![\w-])file\.", "", layer).removesuffix(".")
 
 
 class MachineOptions:
@@ -79,8 +103,10 @@ class MachineOptions:
             device is not None and device.get("driver") in _REMOVABLE
         )
 
-    def label(self, option: Option) -> str:
-        """What a person calls the disk or card."""
+    def label(self, option: Option, key: str = "") -> str:
+        """What a person calls the disk or card; *key* says which, where an option has several."""
+        if layer := _without_files(layers(key)[0]):
+            return f"{self.label(option)}.{layer}"
         if option.name in (*SHORTHANDS, *REMOVABLE_SHORTHANDS):
             return option.name
         if option.name in ("drive", "blockdev"):

@@ -19,14 +19,21 @@ _RENEW, _FOLLOW, _KEEP = Treatment.RENEW, Treatment.FOLLOW, Treatment.KEEP
 _STREAMS = ("-serial", "-parallel", "-monitor", "-qmp", "-debugcon", "-virtioconsole", "-qtest")
 _DISKS = (
     *(f"-{name}" for name in ("hda", "hdb", "hdc", "hdd", "sd", "mtdblock", "image")),
-    "-drive file",
-    "-drive file.filename",
-    *(f"-blockdev {'file.' * depth}filename" for depth in range(4)),
+    *("-drive file", "-drive *filename", "-blockdev *filename"),
 )
-#: A disk in the network or of the host, by what identifies it there; and the layers above it.
-_REMOTE = (*("image", "target", "export", "vdi", "device", "dir"), *("path", "server.path"))
-_REMOTE_PORTS = ("server.port", "port")
-_LAYERS = ("-blockdev ", "-blockdev file.", "-blockdev file.file.", "-drive file.")
+#: A disk in the network or of the host, by what identifies it there, in whatever layer.
+_REMOTE = (
+    *("image", "target", "export", "vdi", "device", "dir", "path", "port", "host"),
+    *(f"server.{key}" for key in ("path", "str", "port", "host")),
+)
+#: Of a confidential guest: what its owner made for it.
+_OWNERS = ("session-file", "dh-cert-file", "id-block", "id-auth", "host-data")
+
+
+def _net(*keys: str) -> tuple[str, ...]:
+    """Keys of the options that make a network."""
+    return tuple(f"-{option} {key}" for option in ("netdev", "nic", "net") for key in keys)
+
 
 #: What a -readconfig file can say too.
 COMMON = rules(
@@ -58,10 +65,7 @@ COMMON = rules(
         FieldKind.MAC,
         _RENEW,
         ("-device mac", "-nic mac", "-net macaddr"),
-        (
-            "two cards with one address on a network lose each other's packets; where none is "
-            "said, QEMU gives every machine the same"
-        ),
+        "cards with one address lose each other's packets; QEMU's own is one for every machine",
     ),
     (
         "disk",
@@ -82,7 +86,7 @@ COMMON = rules(
         "disk-remote",
         FieldKind.OTHER,
         _KEEP,
-        tuple(f"{layer}{key}" for layer in _LAYERS for key in (*_REMOTE, *_REMOTE_PORTS)),
+        tuple(f"-{option} *{key}" for option in ("drive", "blockdev") for key in _REMOTE),
         "two machines that write to one disk of a server destroy it: give the new one another",
         Level.WARNING,
     ),
@@ -90,7 +94,7 @@ COMMON = rules(
         "iscsi-initiator",
         FieldKind.OTHER,
         _KEEP,
-        (*(f"{layer}initiator-name" for layer in _LAYERS), "-iscsi initiator-name"),
+        ("-drive *initiator-name", "-blockdev *initiator-name", "-iscsi initiator-name"),
         "the target knows the machine by it, and takes both for one: give the new one another",
         Level.WARNING,
     ),
@@ -106,10 +110,7 @@ COMMON = rules(
         "launch-security",
         FieldKind.OTHER,
         _KEEP,
-        tuple(
-            f"-object {key}"
-            for key in ("session-file", "dh-cert-file", "id-block", "id-auth", "host-data")
-        ),
+        tuple(f"-object {key}" for key in _OWNERS),
         "it was made by the owner of the source's guest: a new machine is measured anew",
         Level.WARNING,
     ),
@@ -152,39 +153,62 @@ COMMON = rules(
         "tap",
         FieldKind.INTERFACE,
         _FOLLOW,
-        ("-netdev ifname", "-nic ifname", "-net ifname"),
+        _net("ifname"),
         "a tap device belongs to one running machine: make one of this name, or let QEMU do it",
     ),
     (
         "forwarded-port",
         FieldKind.PORT,
         _RENEW,
-        ("-netdev hostfwd", "-nic hostfwd", "-net hostfwd"),
+        _net("hostfwd"),
         "the host's port is taken while the source runs: the second machine does not start",
+    ),
+    (
+        "network-address",
+        FieldKind.PORT,
+        _RENEW,
+        _net("listen", "localaddr"),
+        "the host's port is taken while the source runs",
     ),
     (
         "network-port",
         FieldKind.PORT,
         _RENEW,
-        ("-netdev listen", "-nic listen", "-net listen"),
+        _net("addr.port", "local.port", "srcport"),
         "the host's port is taken while the source runs",
+    ),
+    (
+        "network-peer",
+        FieldKind.OTHER,
+        _KEEP,
+        _net("remote.path", "txsession", "rxsession", "txcookie", "rxcookie", "port"),
+        "the other end serves the source only: give the new machine another",
+        Level.WARNING,
+    ),
+    (
+        "network-forwarding",
+        FieldKind.OTHER,
+        _KEEP,
+        _net("tcp-ports.#.str", "udp-ports.#.str"),
+        "passt cannot listen on the host's ports while the source runs: give others",
+        Level.WARNING,
     ),
     (
         "user-network-name",
         FieldKind.OTHER,
         _FOLLOW,
-        tuple(f"-{o} {k}" for o in ("netdev", "nic", "net") for k in ("hostname", "name")),
+        _net("hostname", "name", "fqdn"),
         "the guest gets it as its host name by DHCP",
     ),
     (
         "socket",
         FieldKind.SOCKET,
         _FOLLOW,
-        "-chardev path",
         (
-            "the second machine to listen on a socket takes it from the first; a TPM (swtpm), "
-            "virtiofsd or switch at its other end serves one machine: start another"
+            *("-chardev path", "-device socket.path", "-object socket.path"),
+            *_net("addr.path", "local.path"),
         ),
+        "a second listener takes it from the first; a TPM, virtiofsd or switch serves one machine",
     ),
     (
         "character-port",
@@ -197,7 +221,7 @@ COMMON = rules(
         "character-file",
         FieldKind.FILE,
         _FOLLOW,
-        ("-chardev path", "-chardev logfile", "-audiodev path"),
+        ("-chardev path", "-chardev logfile", "-audiodev path", "-object file"),
         "two machines would write into one file",
     ),
     (
@@ -247,7 +271,7 @@ COMMON = rules(
         "shared-folder",
         FieldKind.OTHER,
         _KEEP,
-        ("-virtfs path", "-fsdev path"),
+        ("-virtfs path", "-fsdev path", *_net("smb")),
         "both machines see the same folder; give the new one its own where they must not",
     ),
     (
@@ -262,7 +286,10 @@ COMMON = rules(
         "host-device",
         FieldKind.OTHER,
         _KEEP,
-        ("-device host", "-device sysfsdev", "-device hostaddr"),
+        (
+            *("-device host", "-device sysfsdev", "-device hostaddr", "-device vhostdev"),
+            *("-device wwpn", "-object evdev", *_net("vhostdev", "ifname")),
+        ),
         "a device of the host belongs to one running machine: give the new one another",
         Level.WARNING,
     ),

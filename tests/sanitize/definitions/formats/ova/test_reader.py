@@ -186,3 +186,22 @@ def test_a_manifest_that_does_not_agree_is_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path / "golden.ovf")
     assert isinstance(error, RefusedError)
     assert "is not what its manifest says" in error.message
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\r\n"], ids=["empty", "line", "blank"])
+@pytest.mark.parametrize("kind", ["ova", "ovf"])
+def test_an_empty_manifest_is_left_out(tmp_path: Path, kind: str, content: bytes) -> None:
+    """VirtualBox writes such: it says nothing about any file."""
+    files = {"golden.ovf": ovf(), "golden-disk1.vmdk": b"disk", "golden.mf": content}
+    if kind == "ova":
+        source = pack(tmp_path / "golden.ova", files)
+    else:
+        for name, each in files.items():
+            (tmp_path / name).write_bytes(each)
+        source = tmp_path / "golden.ovf"
+    done = run(source)
+    new = tmp_path / f"web-01.{kind}"
+    if kind == "ova":
+        assert list(unpack(new)) == ["golden.ovf", "golden-disk1.vmdk"]
+    assert not (tmp_path / "web-01.mf").exists()
+    assert "golden.mf is empty" in " ".join(note.text for note in done.notes)

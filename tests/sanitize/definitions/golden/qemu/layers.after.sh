@@ -1,0 +1,44 @@
+#!/bin/sh
+qemu-system-x86_64 -name web-01 -m 512 \
+ -drive driver=nbd,server.type=inet,server.host=h1,server.port=10809,if=virtio \
+ -drive driver=nbd,host=h2,if=virtio \
+ -drive driver=nbd,server.type=unix,server.path=/run/nbd-golden.sock,if=virtio \
+ -drive driver=quorum,children.0.file.filename=/srv/wq0,children.1.file.filename=/srv/wq1,children.2.driver=raw,children.2.file.driver=file,children.2.file.filename=/srv/q2.raw,vote-threshold=2,if=virtio \
+ -drive driver=qcow2,file.filename=/srv/d.qcow2,data-file.driver=file,data-file.filename=/srv/web.data,if=virtio \
+ -drive driver=blkverify,raw.filename=/srv/r,test.filename=/srv/t \
+ -drive driver=blkdebug,image.filename=/srv/wi,config=/x \
+ -drive driver=blklogwrites,file.filename=/srv/b.raw,log.filename=/srv/web.log \
+ -drive driver=raw,file.driver=raw,file.file.driver=file,file.file.filename=/srv/w3 \
+ -drive driver=raw,file.driver=raw,file.file.driver=raw,file.file.file.filename=/srv/four.raw \
+ -drive driver=iscsi,target=iqn.2020-01.com.example:t2,portal=p \
+ -drive file=nbd://h3/exp,if=virtio \
+ -drive file=rbd:pool/golden \
+ -drive file.driver=vvfat,file.dir=/srv/vv,driver=raw \
+ -blockdev driver=replication,mode=secondary,node-name=r,file.driver=qcow2,file.file.driver=file,file.file.filename=/srv/rep,top-id=r \
+ -blockdev '{"driver":"quorum","node-name":"qq","children":[{"driver":"file","filename":"/srv/c0"},{"driver":"qcow2","file":{"driver":"file","filename":"/srv/wc1"}}],"vote-threshold":2}' \
+ -blockdev '{"driver":"quorum","node-name":"qr","children":["n1","n2"],"vote-threshold":2}' \
+ -blockdev driver=file,node-name=n1,filename=/srv/n1 -blockdev driver=file,node-name=n2,filename=/srv/n2 \
+ -blockdev driver=qcow2,node-name=dq,file.driver=file,file.filename=/srv/dq,data-file.driver=nbd,data-file.server.type=unix,data-file.server.path=/run/x \
+ -blockdev driver=nbd,node-name=nn,server.type=inet,server.host=h4,server.port=10809 \
+ -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/vfu-web-01.sock"}}' \
+ -device vfio-user-pci,socket.type=unix,socket.path=/run/vfu2-web-01.sock \
+ -netdev stream,id=s0,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=1236 \
+ -netdev stream,id=s1,server=off,addr.type=inet,addr.host=127.0.0.1,addr.port=1235 \
+ -netdev stream,id=s2,server=on,addr.type=unix,addr.path=/run/stream-web-01.sock \
+ -netdev dgram,id=s3,local.type=unix,local.path=/run/dg1-web-01.sock,remote.type=unix,remote.path=/run/dg2.sock \
+ -netdev dgram,id=s4,local.type=inet,local.host=127.0.0.1,local.port=1239,remote.type=inet,remote.host=127.0.0.1,remote.port=1237 \
+ -netdev user,id=u0,smb=/srv/share,smbserver=10.0.2.4 \
+ -netdev l2tpv3,id=l0,src=10.0.0.1,dst=10.0.0.2,srcport=5004,dstport=5001,txsession=0x1,rxsession=0x2,txcookie=0x3,rxcookie=0x4 \
+ -netdev vde,id=v0,sock=/run/vde,port=7 \
+ -netdev socket,id=m0,mcast=230.0.0.1:1234 \
+ -netdev socket,id=m1,udp=10.0.0.2:1111,localaddr=10.0.0.1:2227 \
+ -netdev user,id=u1,guestfwd=tcp:10.0.2.100:80-cmd:foo \
+ -netdev '{"type":"passt","id":"pp","hostname":"web-01","tcp-ports":[{"str":"2222:22"}]}' \
+ -netdev vhost-vdpa,id=vd,vhostdev=/dev/vhost-vdpa-0 \
+ -netdev bridge,id=br,br=br0 \
+ -netdev af-xdp,id=xd,ifname=eth1 \
+ -netdev socket,id=m2,mcast=230.0.0.1:1235,localaddr=10.0.0.1 \
+ -object filter-dump,id=fd,netdev=u0,file=/var/log/web-01.pcap \
+ -object input-linux,id=kbd,evdev=/dev/input/event3 \
+ -device vhost-scsi-pci,wwpn=naa.500140512345678a,id=vs \
+ -device vhost-vdpa-device-pci,vhostdev=/dev/vhost-vdpa-1 -nic none
