@@ -154,13 +154,21 @@ class FileSystem:
         finally:
             os.close(top)
 
-    def delete_subvolume(self, path: bytes) -> None:
+    def subvolume_request(self, request: int, path: bytes, first: int | bytes = 0) -> None:
+        """Make an ioctl that takes a ``btrfs_ioctl_vol_args`` on the parent of *path*.
+
+        What is passed before the name is a number, or the directory *first*.
+        """
         folder, _, name = path.rpartition(b"/")
-        parent = os.open(self._directory(folder or b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        opened = [os.open(self._directory(folder or b"/"), os.O_RDONLY | os.O_DIRECTORY)]
         try:
-            kernel.ioctl(parent, kernel.BTRFS_DESTROY, struct.pack("<q4088s", 0, name))
+            if isinstance(first, bytes):
+                opened.append(os.open(self._directory(first), os.O_RDONLY | os.O_DIRECTORY))
+                first = opened[1]
+            kernel.ioctl(opened[0], request, struct.pack("<q4088s", first, name))
         finally:
-            os.close(parent)
+            for each in opened:
+                os.close(each)
 
     def wait_until_freed(self, numbers: Sequence[int]) -> bool:
         """Whether the blocks of the deleted subvolumes *numbers* are free; ask again if not."""

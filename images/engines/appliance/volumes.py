@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.engines.appliance import frozen
+from unclone.images.engines.appliance.agent_kernel import BTRFS_DESTROY
 from unclone.images.engines.appliance.nbd_export import Export, Exports
 from unclone.images.engines.direct.access.dirty_map import REGION
 from unclone.images.engines.direct.access.disk import Disk
@@ -127,7 +128,7 @@ class ApplianceVolumes(DirectVolumes):
             raise EngineError("no btrfs is mounted")
         numbers = {s.path: s.number for s in self.subvolumes("/")[0]}
         for path in paths:
-            driver.call("delete_subvolume", b"/" + _raw(path))
+            driver.call("subvolume_request", BTRFS_DESTROY, b"/" + _raw(path))
         while not driver.call("wait_until_freed", [numbers[path] for path in paths]):
             pass
 
