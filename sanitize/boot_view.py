@@ -89,6 +89,11 @@ _OPENED = (
 #: Opened as well, where what they name a device by is all that matters for the boot.
 _FOR_DEVICES = (
     "/etc/fstab.d",
+    "/etc/cloud/cloud.cfg",
+    "/etc/cloud/cloud.cfg.d",
+    "/etc/nixos",
+    "/etc/u-boot-menu",
+    "/usr/share/u-boot-menu",
     "/etc/veritytab",
     "/etc/integritytab",
     "/etc/default",

@@ -35,7 +35,7 @@ READ_AT_BOOT = re.compile(
     r"/(boot|efi)/"
     r"|/etc/(machine-id|fstab|crypttab(\.initramfs)?|default/grub)$"  # and not /etc/fstab.orig
     r"|/etc/(fstab\.d|kernel|default/grub\.d|cmdline\.d|systemd|udev/rules\.d)/"
-    r"|/usr/(local/)?lib/(systemd/system|kernel)/"
+    r"|/usr/(local/)?lib/(systemd/system|kernel|(bootc/kargs|environment|modprobe|sysctl|tmpfiles)\.d)/"
     r"|/var/lib/dbus/machine-id$"
 )
 

@@ -18,6 +18,7 @@ REFERENCES = (
             sources=(
                 "kernel-install(8)",
                 "mkinitcpio(8)",
+                "https://bootc-dev.github.io/bootc/building/kernel-arguments.html",
             ),
         ),
         paths=(
@@ -32,6 +33,7 @@ REFERENCES = (
             "/etc/kernelstub/configuration",
             "/usr/lib/kernel/*.conf",
             "/usr/lib/kernel/*.d/*",
+            "/usr/lib/bootc/kargs.d/*",
         ),
     ),
     # Settings from which GRUB's and other boot loaders' configuration is made again.
@@ -44,6 +46,7 @@ REFERENCES = (
                 "https://www.gnu.org/software/grub/manual/grub/grub.html#Simple-configuration",
                 "flash-kernel(8)",
                 "u-boot-update(8)",
+                "nixos-generate-config(8)",
             ),
         ),
         paths=(
@@ -51,6 +54,10 @@ REFERENCES = (
             "/etc/default/grub.d/*",
             "/etc/default/flash-kernel",
             "/etc/default/u-boot",
+            "/etc/u-boot-menu/conf.d/*",
+            "/usr/share/u-boot-menu/conf.d/*",
+            "/etc/nixos/*.nix",
+            "/etc/nixos/*/*.nix",
             "/etc/default/grub_installdevice",
             "/etc/sysconfig/grub",
             "/etc/sysconfig/grub2",

@@ -83,6 +83,8 @@ REFERENCES = (
             why="automounters, exports and backups name file systems by UUID",
             sources=(
                 "udisks(8)",
+                "https://docs.cloud-init.io/en/latest/reference/modules.html#mounts",
+                "systemd.system-credentials(7): fstab.extra",
                 "autofs(5)",
                 "exports(5)",
                 "pam_mount.conf(5)",
@@ -92,6 +94,11 @@ REFERENCES = (
             ),
         ),
         paths=(
+            "/etc/cloud/cloud.cfg",
+            "/etc/cloud/cloud.cfg.d/*",
+            "/etc/credstore/*",
+            "/usr/lib/credstore/*",
+            "/usr/local/lib/credstore/*",
             "/etc/udisks2/*",
             "/etc/auto.*",
             "/etc/auto.master.d/*",

@@ -156,6 +156,25 @@ CASES = {
             "/etc/veritytab": f"usr PARTUUID={ROOT_GUID} PARTUUID={SWAP_GUID} -\n",
         },
     ),
+    "settings of images, of later kernels, and of what is mounted by others": Case(
+        root={
+            "/etc/fstab": f"UUID='{ROOT}' / ext4 defaults 0 1 # was UUID={ROOT.upper()}\n"
+            f'"UUID={SWAP.upper()}" none swap sw 0 0\n# PARTUUID={ESP_GUID}\n'
+            f"UUID={SERIAL.lower()} /boot/efi vfat umask=0077 0 1\n",
+            "/etc/fstab.d/data": f"PARTUUID={ROOT_GUID} /data ext4 noauto 0 0\n",
+            "/etc/crypttab": f"c UUID={ROOT} /key:UUID={SERIAL} luks,header=/h:UUID={SWAP}\n",
+            "/etc/cloud/cloud.cfg.d/10-disk.cfg": f"mounts:\n- [UUID={ROOT}, /mnt]\n",
+            "/etc/credstore/fstab.extra": f"UUID={ROOT} /x ext4 noauto 0 0\n",
+            "/etc/nixos/hardware-configuration.nix": f'device = "/dev/disk/by-uuid/{ROOT}";\n',
+            "/etc/u-boot-menu/conf.d/root.conf": f'U_BOOT_ROOT="root=UUID={ROOT}"\n',
+            "/usr/lib/bootc/kargs.d/10-root.toml": f'kargs = ["root=UUID={ROOT}"]\n',
+            "/usr/lib/modprobe.d/x.conf": f"options x device=PARTUUID={SWAP_GUID}\n",
+            "/usr/lib/tmpfiles.d/x.conf": f"L /x - - - - /dev/disk/by-uuid/{ROOT}\n",
+            "/usr/lib/sysctl.d/x.conf": f"kernel.core_pattern=|/usr/bin/x {ROOT}\n",
+            "/usr/lib/environment.d/x.conf": f"ROOT={ROOT}\n",
+        },
+        esp={"/startup.nsh": f"vmlinuz root=UUID={ROOT}\r\n"},
+    ),
     "Alpine with extlinux": Case(
         root={
             "/etc/fstab": FSTAB,
@@ -237,6 +256,31 @@ def check(folder: Path, case: Case, engine: str) -> None:
 @each_case
 def test_references_follow(tmp_path: Path, case: Case) -> None:
     check(tmp_path, case, "direct")
+
+
+@pytest.mark.slow
+def test_a_file_with_two_names_follows_under_both(tmp_path: Path) -> None:
+    names = {"/etc/fstab": "/srv/fstab", "/boot/grub/grub.cfg": "/boot/grub/old.cfg"}
+    root: Tree = {"/etc/fstab": FSTAB, "/boot/grub/grub.cfg": GRUB}
+    image = make(tmp_path, Case({**root, "/srv": None}))
+    (start,) = (
+        part["start"] * 512
+        for part in json.loads(run(["sfdisk", "--json", image]).stdout)["partitiontable"][
+            "partitions"
+        ]
+        if part["uuid"].lower() == ROOT_GUID
+    )
+    place = f"{image}?offset={start}"
+    script = "".join(f"ln {old} {new}\nsif {old} links_count 2\n" for old, new in names.items())
+    run(["debugfs", "-w", "-f", "-", place], stdin=script.encode())
+    run(["e2fsck", "-fn", place])
+    found = sanitized(image, "--engine", "direct")
+    after = files(image, "/dev/sda3")
+    for old, new in names.items():
+        text = root[old]
+        assert isinstance(text, str)
+        assert after[old] == after[new] == follows(text, found["changes"])
+    run(["e2fsck", "-fn", place])
 
 
 DISK_GUID = "a076c80d-a8b8-294e-a9ba-c992b40029b2"
