@@ -30,6 +30,8 @@ __all__ = ["ENGINES", "Drive", "Engine", "open_guest", "select_engine"]
 
 #: What ``--engine`` accepts.
 ENGINES = ("auto", "guestfs", "direct", "appliance")
+#: The direct engine, for an image that was prepared and in which only values are replaced.
+IN_PLACE = "in-place"
 
 _REPAIR = "Repair it first (boot the guest, or run its fsck on the disk) and try again."
 
@@ -79,7 +81,7 @@ def open_guest(
 
 
 def select_engine(name: str) -> Engine:
-    """The engine *name*, one of :data:`ENGINES`. Raises UsageError for another name."""
+    """The engine *name*: of :data:`ENGINES`, or :data:`IN_PLACE`. Raises UsageError for others."""
     if name == "auto":
         return AutoEngine()
     if name == "appliance":
@@ -90,8 +92,8 @@ def select_engine(name: str) -> Engine:
         from unclone.images.engines.guestfs.engine import GuestfsEngine  # noqa: PLC0415 (slow to load)
 
         return GuestfsEngine()
-    if name == "direct":
-        return DirectEngine()
+    if name in {"direct", IN_PLACE}:
+        return DirectEngine(in_place=name == IN_PLACE)
     raise UsageError(
         f"there is no engine '{printable(name)}'", hint=f"One of: {', '.join(ENGINES)}."
     )

@@ -5,7 +5,8 @@ that it knows are one number in its code, inverted: ``incompat & ~(SUPPORTED | I
 
 References: GRUB grub-core/fs/ext2.c (EXT2_DRIVER_SUPPORTED_INCOMPAT, EXT2_DRIVER_IGNORED_INCOMPAT;
 "fs/ext2: Ignore checksum seed incompat feature", 2021-06-11, in 2.12; distributions have it in
-their 2.06); Linux fs/ext4/super.c (metadata_csum_seed since 4.4).
+their 2.06), grub-core/fs/btrfs.c; Linux fs/ext4/super.c (metadata_csum_seed since 4.4),
+fs/btrfs/disk-io.c (METADATA_UUID since 5.0).
 """
 
 from __future__ import annotations
@@ -45,10 +46,8 @@ def checksum_seed_obstacle(guest: Guest) -> str:
 
     Raises OSError.
     """
-    for path in (*guest.glob("/lib/modules/*"), *guest.glob("/usr/lib/modules/*")):
-        version = _KERNEL.match(path.rpartition("/")[2])
-        if version and (int(version[1]), int(version[2])) < (4, 4):
-            return f"its kernel {printable(version[0])} does not know a checksum seed"
+    if older := _kernel_before(guest, (4, 4)):
+        return f"its kernel {older} does not know a checksum seed"
     mounts = guest.layout.mounts_in_order
     reads_only_fat = any(m.mount_point == "/boot" and m.type == "vfat" for m in mounts)
     if reads_only_fat:
@@ -65,6 +64,26 @@ def checksum_seed_obstacle(guest: Guest) -> str:
             return f"its GRUB ({printable(path)}) does not know a checksum seed"
     if not any(reads for _, reads in known):
         return "no GRUB that knows a checksum seed was found in it"
+    return ""
+
+
+def metadata_uuid_obstacle(guest: Guest) -> str:
+    """Why a btrfs of *guest* cannot have another UUID than its metadata; "" when it can.
+
+    GRUB does not compare the two. Raises OSError.
+    """
+    if all(mount.type != "btrfs" for mount in guest.layout.mounts_in_order):
+        return ""
+    older = _kernel_before(guest, (5, 0))
+    return f"its kernel {older} does not know METADATA_UUID" if older else ""
+
+
+def _kernel_before(guest: Guest, wanted: tuple[int, int]) -> str:
+    """A kernel of *guest* that is older than *wanted*, or ""."""
+    for path in (*guest.glob("/lib/modules/*"), *guest.glob("/usr/lib/modules/*")):
+        version = _KERNEL.match(path.rpartition("/")[2])
+        if version and (int(version[1]), int(version[2])) < wanted:
+            return printable(version[0])
     return ""
 
 

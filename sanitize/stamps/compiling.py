@@ -3,29 +3,18 @@
 A difference is explained when it is a value of the machine in one of its spellings, or a checksum
 over such values whose place and range a format gives. Anything else (a block that was allocated
 elsewhere, a compressed text, a random key) is not, and there is no stamp then.
-
-References: UEFI 2.10, 5.3 (GPT headers); Linux ``Documentation/filesystems/ext4/super.rst``;
-RFC 1952 (gzip: CRC-32 of the content at the end).
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from unclone.images.file_systems import ext_superblock
+from unclone.sanitize.stamps.checksums import SECTOR, checksums_in, sector_checksum
 from unclone.sanitize.stamps.spelled import spelled
 from unclone.sanitize.stamps.stamp import Checksum, Field, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-_GPT_MAGIC, _GPT_GUID = b"EFI PART", 56
-_GPT_CHECKSUM, _GPT_TABLE_CHECKSUM = 16, 88
-_SECTOR = 512
-#: A gzip header as ours are, and the header of a stored block (RFC 1951, 3.2.4).
-_GZIP, _GZIP_HEADER, _STORED_HEADER = b"\x1f\x8b\x08\0", 10, 5
 
 
 class Reader(Protocol):
@@ -70,7 +59,7 @@ def compiled(
         if value != values[1][key]
     }
     fields = [field for run in runs for field in _fields(run, pairs)]
-    checksums = [each for run in runs for each in _checksums(run, fields, pairs)]
+    checksums = _checksums(runs, [(f.offset, len(pairs[f.key][f.number][0])) for f in fields])
     _require_explained(runs, fields, checksums, pairs)
     stamp = Stamp(
         size,
@@ -78,18 +67,12 @@ def compiled(
         {number: one for number, (one, _) in blocks.items()},
         {key: values[0][key] for key in pairs},
         tuple(fields),
-        # Those of a table before that of the header which holds it.
-        tuple(sorted(checksums, key=_covers_itself)),
+        tuple(checksums),
     )
     for number, content in stamp.stamped({key: values[1][key] for key in pairs}).items():
         if content != blocks[number][1]:
             raise UnexplainedError(f"a checksum near byte {number * cluster} of the disk")
     return stamp
-
-
-def _covers_itself(checksum: Checksum) -> bool:
-    """Whether it is one of the bytes that it covers, and may cover another checksum there."""
-    return checksum.start <= checksum.offset < checksum.start + checksum.length
 
 
 def _changed_blocks(
@@ -146,59 +129,41 @@ def _fields(run: _Run, pairs: Mapping[str, list[tuple[bytes, bytes]]]) -> Iterat
             end = at + length
 
 
-def _checksums(
-    run: _Run, fields: list[Field], pairs: Mapping[str, list[tuple[bytes, bytes]]]
-) -> Iterator[Checksum]:
-    for field in fields:
-        at = field.offset - run.offset
-        if not 0 <= at < len(run.first):
-            continue
-        length = len(pairs[field.key][field.number][0])
-        if length == 16:  # a binary UUID
-            yield from _superblock(run, at)
-            yield from _gpt_header(run, at)
-    yield from _gzip_members(run)
+def _checksums(runs: list[_Run], values: list[tuple[int, int]]) -> list[Checksum]:
+    """The checksums over *values*, each its place on the disk and length; inner ones first."""
+    found = {each.offset: each for each in _of_sectors(runs, values)}
+    covered = [*values, *((offset, 4) for offset in found)]
+    for run in runs:
+        places = [
+            (at - run.offset, n) for at, n in covered if 0 <= at - run.offset < len(run.first)
+        ]
+        found |= {each.offset: each for each in checksums_in(run.first, run.offset, places)}
+    return sorted(found.values(), key=lambda each: _depth(each, found))
 
 
-def _superblock(run: _Run, at: int) -> Iterator[Checksum]:
-    start = at - ext_superblock.UUID_OFFSET
-    raw = run.first[max(start, 0) : start + ext_superblock.SIZE]
-    found = ext_superblock.parse(raw) if start >= 0 else None
-    if found and found.s_feature_ro_compat & ext_superblock.RO_COMPAT_METADATA_CSUM:
-        end = ext_superblock.CHECKSUM_OFFSET
-        yield Checksum(run.offset + start + end, "crc32c", run.offset + start, end)
+def _of_sectors(runs: list[_Run], values: list[tuple[int, int]]) -> Iterator[Checksum]:
+    """Checksums of sectors of files, which are elsewhere: those that both results have there."""
+    for run in runs:
+        inside = [at - run.offset for at, _ in values if 0 <= at - run.offset < len(run.first)]
+        for start in sorted({at - at % SECTOR for at in inside}):
+            one, two = (sector_checksum(raw[start : start + SECTOR]) for raw in run[1:])
+            for other in runs:
+                at = other.first.find(one)
+                while at >= 0:
+                    if other.second.startswith(two, at) and one != two:
+                        yield Checksum(other.offset + at, "crc32c", run.offset + start, SECTOR)
+                    at = other.first.find(one, at + 1)
 
 
-def _gpt_header(run: _Run, at: int) -> Iterator[Checksum]:
-    start = at - _GPT_GUID
-    raw = run.first[max(start, 0) : start + _SECTOR]
-    if start < 0 or not raw.startswith(_GPT_MAGIC) or len(raw) < _SECTOR:
-        return
-    (size,) = struct.unpack_from("<I", raw, 12)
-    table, count, entry = struct.unpack_from("<QII", raw, 72)
-    offset = run.offset + start
-    if _GPT_TABLE_CHECKSUM + 4 <= size <= _SECTOR:
-        place = table * _SECTOR
-        yield Checksum(offset + _GPT_TABLE_CHECKSUM, "crc32", place, count * entry)
-        yield Checksum(offset + _GPT_CHECKSUM, "crc32", offset, size)
-
-
-def _gzip_members(run: _Run) -> Iterator[Checksum]:
-    """Members whose content is stored in one block: its text is there as it is."""
-    at = run.first.find(_GZIP)
-    while at >= 0:
-        member = zlib.decompressobj(wbits=31)
-        try:
-            content = member.decompress(run.first[at:])
-        except zlib.error:
-            content = b""
-        start = at + _GZIP_HEADER + _STORED_HEADER
-        if member.eof and run.first[start : start + len(content)] == content:
-            end = len(run.first) - len(member.unused_data) - 8
-            if end == start + len(content):
-                offset = run.offset + start
-                yield Checksum(run.offset + end, "crc32", offset, len(content))
-        at = run.first.find(_GZIP, at + 1)
+def _depth(checksum: Checksum, others: Mapping[int, Checksum]) -> int:
+    """How many checksums are within what *checksum* covers, each in the next."""
+    inner = [
+        other
+        for other in others.values()
+        if other.offset != checksum.offset
+        and checksum.start <= other.offset < checksum.start + checksum.length
+    ]
+    return 1 + max((_depth(other, others) for other in inner), default=0)
 
 
 def _require_explained(

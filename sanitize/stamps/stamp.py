@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 #: A value in one of its spellings; or a checksum: "" and its number.
 _Source: TypeAlias = tuple[str, int]
-_Covered: TypeAlias = tuple[tuple[_Source, int], ...]
+#: What is covered of each source, its bytes from and to, and how many bytes follow.
+_Covered: TypeAlias = tuple[tuple[_Source, int, int, int], ...]
 
 
 class Field(NamedTuple):
@@ -72,8 +73,9 @@ class Stamp:
             changed = known.get((checksum.algorithm, covered))
             if changed is None:
                 changed = 0
-                for source, following in covered:
-                    changed ^= change(checksum.algorithm, following, differences[source])
+                for source, start, end, following in covered:
+                    part = differences[source][start:end]
+                    changed ^= change(checksum.algorithm, following, part)
                 known[checksum.algorithm, covered] = changed
             difference = changed.to_bytes(4, "little")
             differences["", number] = difference
@@ -99,9 +101,14 @@ class Stamp:
         for number, checksum in enumerate(self.checksums):
             end = checksum.start + checksum.length
             covered = tuple(
-                (source, end - offset - length)
+                (
+                    source,
+                    max(checksum.start - offset, 0),
+                    min(end - offset, length),
+                    max(end - offset - length, 0),
+                )
                 for offset, length, source in sources
-                if checksum.start <= offset and offset + length <= end
+                if checksum.start < offset + length and offset < end
             )
             found.append((checksum, covered))
             sources.append((checksum.offset, 4, ("", number)))

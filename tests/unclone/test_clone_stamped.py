@@ -13,11 +13,17 @@ import pytest
 
 from tests.sanitize.boot.test_grub_features import KNOWS
 from tests.support.command import unclone
-from tests.support.disks import BARE_ROOT, ESP, Part, make_disk
+from tests.support.disks import BARE_ROOT, ESP, MIB, Part, make_disk, make_file_system
+from tests.support.lvm import GROUP_UUID, VOLUME_UUID, make_physical_volume
+from tests.support.templates import copy_into
 from tests.unclone.test_clone import DOMAIN, MAC
-from unclone.images import clock
+from unclone.images import clock, process
+from unclone.images.chain import read_chain
+from unclone.images.opening import IN_PLACE, Drive, open_guest, select_engine
 from unclone.runs.clone import preparing
-from unclone.runs.clone.order import Order
+from unclone.runs.clone.deciding import look
+from unclone.runs.clone.order import Order, made_from
+from unclone.runs.clone.preparing import NotStampedError
 from unclone.runs.clone.run import Run
 from unclone.runs.listener import NullListener
 from unclone.runs.request import Request
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 UUID, SWAP = "aaaaaaaa-1111-4222-8333-bbbbbbbbbbbb", "cccccccc-1111-4222-8333-dddddddddddd"
+HOME = "eeeeeeee-1111-4222-8333-ffffffffffff"
 FSTAB = f"UUID={UUID} / ext4 defaults 0 1\nUUID={SWAP.upper()} none swap sw 0 0\n"
 TREE: Mapping[str, str | bytes | None] = {
     **BARE_ROOT,
@@ -73,32 +80,99 @@ def golden_image(folder: Path, kind: str) -> Path:
     return make_disk(folder / f"golden.{form}", parts, form=form, table=table)
 
 
+def kernel_image(folder: Path, kind: str, *, machine_id: str = f"{0x1234:032x}\n") -> Path:
+    """An image whose root only a kernel can prepare, unless the machine-id is ""."""
+    path = folder / "golden.qcow2"
+    if kind != "LVM":
+        tree = {**TREE, "/etc/fstab": FSTAB.replace("ext4", kind), "/etc/machine-id": machine_id}
+        return make_disk(
+            path, [Part(kind, uuid=UUID, tree=tree), Part("swap", uuid=SWAP)], form="qcow2"
+        )
+    mapper = f"LVM-{GROUP_UUID}{VOLUME_UUID.format(0)}".replace("-", "").replace("LVM", "LVM-")
+    fstab = f"/dev/disk/by-id/dm-uuid-{mapper} / ext4 defaults 0 1\nUUID={HOME} /home xfs 0 0\n"
+    tree = {**TREE, "/etc/fstab": fstab, "/home": None}
+    volumes = {
+        "root": make_file_system(folder / "root.img", Part("ext4", uuid=UUID, tree=tree)),
+        "home": make_file_system(folder / "home.img", Part("xfs", uuid=HOME)),
+    }
+    member = make_physical_volume(folder / "member.img", "my-vg", volumes)
+    size = member.stat().st_size // MIB
+    raw = make_disk(folder / "golden.raw", [Part("", size=size, gpt_type="lvm")], form="raw")
+    copy_into(member, raw, MIB)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, path], check=True)
+    return path
+
+
 @pytest.mark.parametrize("kind", ["GPT", "MBR", "FAT", "no checksums", "raw"])
 def test_ten_machines_are_what_full_runs_make(tmp_path: Path, kind: str) -> None:
     golden = golden_image(tmp_path, kind)
-    (tmp_path / "golden.xml").write_text(
-        DOMAIN.format(folder=tmp_path, mac=MAC).replace("golden.qcow2", golden.name)
-    )
-    names = tuple(f"web-{number}" for number in range(10))
+    disk = assert_ten_are_as_made_in_full(golden, engine="direct")
+    assert unclone("inspect", disk, "-q", "--allow-dir", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(("kind", "program"), [("xfs", "xfs_repair"), ("btrfs", "btrfs")])
+def test_what_cannot_be_checked_is_not_stamped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, program: str
+) -> None:
+    golden = kernel_image(tmp_path, kind, machine_id="")
+    definition = tmp_path / "golden.xml"
+    definition.write_text(DOMAIN.format(folder=tmp_path, mac=MAC))
     order = Order(
-        Request(golden, format="raw" if kind == "raw" else ""),
-        names,
-        tmp_path / "vms",
-        definition=tmp_path / "golden.xml",
+        Request(golden, engine=IN_PLACE), ("web-1",), tmp_path / "vms", definition=definition
     )
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in (*os.get_exec_path(), *process.SYSTEM_FOLDERS):
+        for path in Path(folder).glob("*"):
+            if path.name != program and not (programs / path.name).is_symlink():
+                (programs / path.name).symlink_to(path)
+    looked = look(order, NullListener())
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(process, "SYSTEM_FOLDERS", ())
+    with pytest.raises(NotStampedError, match=rf"\({kind}\) is not checked: {program} is not"):
+        preparing.prepared(order, looked, made_from(order), NullListener())
+    assert not list(tmp_path.glob("*.json"))  # the program may be installed later
+
+
+@pytest.mark.appliance
+@pytest.mark.parametrize("kind", ["xfs", "btrfs", "LVM"])
+def test_so_they_are_where_a_kernel_has_prepared_the_image(tmp_path: Path, kind: str) -> None:
+    """A full run checks with xfs_repair or e2fsck; a kernel mounts one and writes to it."""
+    golden = kernel_image(tmp_path, kind)
+    disk = assert_ten_are_as_made_in_full(golden, engine="in-place")
+    made = json.loads((disk.parent / "machine.json").read_text())["machine"]["identifiers"]
+    drive = Drive(disk, "qcow2", read_chain(disk, allow=[tmp_path]))
+    with open_guest([drive], engine=select_engine("auto")) as guest:
+        guest.write("/etc/hostname", b"written\n")
+        seen = {f"{each.kind} {each.device}": each.value for each in guest.identifiers()}
+    assert made.items() <= seen.items()
+
+
+def assert_ten_are_as_made_in_full(golden: Path, *, engine: str) -> Path:
+    """Make ten machines of *golden* from a stamp; each has the bytes that a run of *engine* makes.
+
+    The disk of the first is returned.
+    """
+    folder = golden.parent
+    names = tuple(f"web-{number}" for number in range(10))
+    definition = folder / "golden.xml"
+    text = DOMAIN.format(folder=folder, mac=MAC).replace("golden.qcow2", golden.name)
+    definition.write_text(text)
+    request = Request(golden, format="raw" if golden.suffix == ".raw" else "")
+    order = Order(request, names, folder / "vms", definition=definition)
     listener = Batch()
     with clock.fixed(1_700_000_000):
         runs = Run(listener).clone(order)
         assert [each.error for each in runs] == [None] * 10
         assert not any("by itself" in text for text in listener.said), listener.said
-        record = json.loads(next(tmp_path.glob("*.prepared-*.json")).read_text())
+        record = json.loads(next(folder.glob("*.prepared-*.json")).read_text())
         stand_ins, kept = record["stand_ins"], record["values"]
         assert kept == {}
         for run in runs:
             assert run.result is not None
             machine = run.result
             (prepared,) = map(Path, machine.backing)
-            alone = tmp_path / f"{machine.identity.name}.qcow2"
+            alone = folder / f"{machine.identity.name}.qcow2"
             identity = machine.identity
             options = Options(
                 macs={stand_ins[old]: new for old, new in identity.macs.items()},
@@ -107,7 +181,7 @@ def test_ten_machines_are_what_full_runs_make(tmp_path: Path, kind: str) -> None
             values = NewValues(identity.machine_id, identity.identifiers)
             wanted = Request(
                 prepared,
-                engine="direct",
+                engine=engine,
                 outputs=(alone,),
                 as_overlays=True,
                 options=options,
@@ -121,10 +195,10 @@ def test_ten_machines_are_what_full_runs_make(tmp_path: Path, kind: str) -> None
                 check=False,
             )
             assert compared.returncode == 0, compared.stdout
-    disk = tmp_path / "vms/web-0/disk.qcow2"
+    disk = folder / "vms/web-0/disk.qcow2"
     subprocess.run(["qemu-img", "check", "-q", disk], check=True)
     assert disk.stat().st_size < 300_000
-    assert unclone("inspect", disk, "-q", "--allow-dir", tmp_path).returncode == 0
+    return disk
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from unclone.images.engines.appliance.nbd_export import Export, Exports
 from unclone.images.engines.direct.access.dirty_map import REGION
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
+from unclone.images.engines.direct.checks import too_large
 from unclone.images.engines.direct.remote_driver import RemoteDriver
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError
@@ -58,14 +59,15 @@ class ApplianceVolumes(DirectVolumes):
         #: Devices that were mounted writable and unmounted: their logs are empty.
         self._settled: set[str] = set()
 
-    def beyond_reach(self) -> str:
-        """What it cannot open, or ""."""
+    def beyond_reach(self, *, clean: bool = True) -> str:
+        """As ``DirectVolumes``; the machine replays what is not *clean*."""
+        del clean
         found = [
             f"{device.name} holds {device.content.beyond}"
             for device in self._read()
             if device.content.beyond and device.type not in TYPES
         ]
-        return "; ".join(found or self._too_large())
+        return "; ".join(found or too_large(self._read(), self._disks.free_space()))
 
     def start(self) -> None:
         """Start the machine, if there is something for it. Raises EngineError."""

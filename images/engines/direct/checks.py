@@ -17,6 +17,7 @@ from unclone.images.errors import EngineError, ToolError, is_kill, killed
 from unclone.images.file_systems import ext
 from unclone.images.file_systems.fat_boot_sector import parse_sane
 from unclone.images.file_systems.table import UNKNOWN, type_of
+from unclone.images.files import temporary_directory
 from unclone.images.volumes import CheckResult, CheckState
 
 if TYPE_CHECKING:
@@ -55,6 +56,16 @@ def check(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
     if kind.checker is None:
         return _result(device, CheckState.NOT_CHECKED, "no checker")
     return _check_with_tool(device, kind, kind.checker, as_file, repair=repair)
+
+
+def too_large(devices: Sequence[Device], free: int) -> Sequence[str]:
+    """The ext file systems that have to be repaired, whose copy exceeds *free* bytes."""
+    return [
+        f"{d.name} has to be checked, for which a copy of {d.content.ext.used >> 20} MiB does "
+        f"not fit in {temporary_directory()}"
+        for d in devices
+        if d.content.ext is not None and d.content.ext.needs_check and d.content.ext.used > free
+    ]
 
 
 class Checks:

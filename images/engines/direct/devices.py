@@ -35,6 +35,8 @@ class Device:
     #: Of a partition, with the table that it is in.
     partition: Partition | None = None
     parent_table: Table | None = None
+    #: Of a logical volume: as in :class:`FileSystem`.
+    mapper_uuid: str = ""
 
     @property
     def type(self) -> str:
@@ -62,6 +64,7 @@ class Device:
             size=self.size,
             partition_type=self.partition.type if self.partition else "",
             partition_attributes=self.partition.attributes if self.partition else 0,
+            mapper_uuid=self.mapper_uuid,
         )
 
 

@@ -35,6 +35,10 @@ class DirectEngine:
 
     name = "direct"
 
+    def __init__(self, *, in_place: bool = False) -> None:
+        """With *in_place* it also overwrites content in the formats of ``in_place``."""
+        self._in_place = in_place
+
     def start_ahead(self) -> AbstractContextManager[None]:
         """As ``Engine.start_ahead``: the ext worker."""
         return helpers.start_ahead()
@@ -50,7 +54,7 @@ class DirectEngine:
         """
         del keys, say
         with beyond_this_host(self.name):
-            volumes = DirectVolumes(drives, read_only=read_only)
+            volumes = DirectVolumes(drives, read_only=read_only, in_place=self._in_place)
         with finished(volumes, drives):
             with beyond_this_host(self.name):
                 _require_reach(volumes)
@@ -104,11 +108,14 @@ def _is_of_this_engine(error: EngineError, drives: Sequence[Drive]) -> bool:
     )
 
 
-def reach(drives: Sequence[Drive]) -> str:
-    """Why this engine does not support the guest on *drives*; "" when it does."""
-    volumes = DirectVolumes(drives, read_only=True)
+def reach(drives: Sequence[Drive], *, once_prepared: bool = False) -> str:
+    """Why this engine does not support the guest on *drives*; "" when it does.
+
+    With *once_prepared*: why it would not with ``in_place``, after a kernel has unmounted it.
+    """
+    volumes = DirectVolumes(drives, read_only=True, in_place=once_prepared)
     try:
-        return volumes.beyond_reach()
+        return volumes.beyond_reach(clean=not once_prepared)
     finally:
         volumes.drop()
 
@@ -119,7 +126,7 @@ def keep_checksum_seeds(drives: Sequence[Drive]) -> None:
     A new UUID then changes no other checksum. Linux supports this since 4.4, GRUB since about 2.06.
     Raises EngineError.
     """
-    volumes = DirectVolumes(drives, read_only=False)
+    volumes = DirectVolumes(drives, read_only=False, in_place=True)
     try:
         volumes.keep_checksum_seeds()
     except BaseException:

@@ -25,10 +25,11 @@ from unclone.images.text import printable
 from unclone.images.volumes import Identifier, IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from unclone.images.engines.direct.checks import AsFile
     from unclone.images.engines.direct.devices import Device
+    from unclone.images.engines.direct.in_place.formats import InPlace
 
 #: Seconds; all checksums of a large file system are computed.
 _LIMIT = 3600.0
@@ -58,11 +59,12 @@ def set_identifier(
     identifier: Identifier,
     devices: Sequence[Device],
     as_file: AsFile,
+    formats: Mapping[str, InPlace],
 ) -> None:
     """Set one identifier of one of *devices*, none of which is mounted.
 
-    *as_file* gives the content of a device as a file, for tools. Raises EngineError when it cannot
-    be set.
+    *as_file* gives the content of a device as a file, for tools, *formats* are those
+    that need none. Raises EngineError when it cannot be set.
     """
     require_form(identifier)
     if identified.has(identifier, devices):
@@ -74,7 +76,11 @@ def set_identifier(
     elif identified.is_bytes(identifier, devices):
         identified.write(identifier, devices)
     else:
-        _set_with_tools(identified.find(identifier.device, devices), identifier.value, as_file)
+        device = identified.find(identifier.device, devices)
+        if device.type in formats:
+            formats[device.type].set_uuid(device.open(), identifier.value)
+        else:
+            _set_with_tools(device, identifier.value, as_file)
 
 
 def keep_checksum_seeds(devices: Sequence[Device]) -> None:

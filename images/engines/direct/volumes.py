@@ -10,11 +10,13 @@ from unclone.images.engines.direct import checks, identifiers
 from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.direct.driver import as_kind, as_stat
 from unclone.images.engines.direct.ext_client import ExtWorker
+from unclone.images.engines.direct.in_place.formats import FORMATS, beyond_reach
+from unclone.images.engines.direct.in_place.logical_volumes import logical_volumes
+from unclone.images.engines.direct.in_place.tree import Tree
 from unclone.images.engines.direct.no_snapshots import NoSnapshots
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.fat_boot_sector import parse_sane
-from unclone.images.files import temporary_directory
 from unclone.images.process import require_program
 from unclone.images.volumes import CheckResult, CheckState, Kind, Member, Stat
 
@@ -35,11 +37,11 @@ class DirectVolumes(NoSnapshots):
 
     engine = "direct"
 
-    def __init__(self, drives: Sequence[Drive], *, read_only: bool) -> None:
+    def __init__(self, drives: Sequence[Drive], *, read_only: bool, in_place: bool = False) -> None:
         self._read_only = read_only
+        self._in_place = FORMATS if in_place else {}
         self._worker = ExtWorker()  # starts while the disks are being opened
-        #: By mount point: device, subvolume, and the file system.
-        self._mounts: dict[str, tuple[str, str, Driver]] = {}
+        self._mounts = {}
         self._devices: Sequence[Device] = ()
         try:
             self._disks = Disks(drives, scratch=read_only)
@@ -56,10 +58,10 @@ class DirectVolumes(NoSnapshots):
         if any(not self._read_only or ext.needs_check for ext in found):
             require_program("e2fsck")
 
-    def beyond_reach(self) -> str:
-        """What it cannot open, or ""."""
-        found = [f"{d.name} holds {d.content.beyond}" for d in self._read() if d.content.beyond]
-        return "; ".join(found or self._too_large())
+    def beyond_reach(self, *, clean: bool = True) -> str:
+        """What it cannot open, or ""; *clean* also counts what has to be replayed first."""
+        found = beyond_reach(self._read(), self._in_place, clean=clean)
+        return "; ".join(found or checks.too_large(self._read(), self._disks.free_space()))
 
     # -- devices ---------------------------------------------------------------------------
     def file_systems(self) -> Sequence[FileSystem]:
@@ -82,7 +84,7 @@ class DirectVolumes(NoSnapshots):
                 raise EngineError(f"{identifier.device}: something is still mounted")
             # The devices are read again: a change may affect the next one.
             devices, self._devices = self._read(), ()
-            identifiers.set_identifier(identifier, devices, self._disks.as_file)
+            identifiers.set_identifier(identifier, devices, self._disks.as_file, self._in_place)
 
     def keep_checksum_seeds(self) -> None:
         """Keep the seed of every ext4's checksums in its superblock; nothing is mounted."""
@@ -95,7 +97,8 @@ class DirectVolumes(NoSnapshots):
         not: damage in it is found by the check after the changes.
         """
         found = self._unmounted(device)
-        if repair and not force and found.content.says_clean:
+        in_place = found.type in self._in_place  # it is clean, else it is beyond reach
+        if repair and not force and (found.content.says_clean or in_place):
             said = (CheckState.NOT_CHECKED, "its superblock says that it is clean")
             return CheckResult(device, found.type, *said, skipped=True)
         if repair:
@@ -120,9 +123,10 @@ class DirectVolumes(NoSnapshots):
         """Mount *device* at *mount_point* of the guest root ("/" first)."""
         if mount_point != "/" and self.lstat(mount_point).kind is not Kind.DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "is not a directory", mount_point)
-        shared = [driver for *of, driver in self._mounts.values() if of == [device, subvolume]]
-        on = self._device(device)
-        driver = shared[0] if shared else self._open(on, subvolume=subvolume, read_only=read_only)
+        driver = self._shared(device, subvolume)
+        if driver is None:
+            on = self._device(device)
+            driver = self._open(on, subvolume=subvolume, read_only=read_only)
         self._mounts[mount_point] = device, subvolume, driver
         if not read_only:  # what is going to be written will be checked
             self._checks.prepare()
@@ -293,7 +297,8 @@ class DirectVolumes(NoSnapshots):
     # -- helpers ---------------------------------------------------------------------------
     def _read(self) -> Sequence[Device]:
         if not self._devices:
-            self._devices = self._disks.devices()
+            found = self._disks.devices()
+            self._devices = [*found, *logical_volumes(found)] if self._in_place else found
         return self._devices
 
     def _device(self, name: str) -> Device:
@@ -307,20 +312,13 @@ class DirectVolumes(NoSnapshots):
             raise EngineError(f"{name} is mounted")
         return self._device(name)
 
-    def _too_large(self) -> Sequence[str]:
-        """The file systems that have to be repaired, with no space for the copy this takes."""
-        free = self._disks.free_space()
-        return [
-            f"{d.name} has to be checked, for which a copy of {d.content.ext.used >> 20} MiB does "
-            f"not fit in {temporary_directory()}"
-            for d in self._read()
-            if d.content.ext is not None and d.content.ext.needs_check and d.content.ext.used > free
-        ]
-
     def _open(self, device: Device, *, subvolume: str, read_only: bool) -> Driver:
+        content = device.content
+        if device.type in self._in_place:
+            form = self._in_place[device.type].open(device.open())
+            return Tree(form, subvolume, writable=not read_only)
         if subvolume:
             raise EngineError("the direct engine does not support subvolumes")
-        content = device.content
         if content.beyond:
             raise EngineError(f"{device.name} holds {content.beyond}")
         if content.ext is not None:

@@ -24,21 +24,24 @@ from unclone.images import clock
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.access.clusters import Clusters, UnreadableError
 from unclone.images.engines.direct.access.layers import layers_of
-from unclone.images.engines.direct.engine import BeyondReachError, keep_checksum_seeds
+from unclone.images.engines.direct.engine import BeyondReachError, keep_checksum_seeds, reach
+from unclone.images.engines.direct.in_place.formats import FORMATS
 from unclone.images.engines.engine import Drive
-from unclone.images.errors import UncloneError
+from unclone.images.errors import EngineError, ToolError, UncloneError
 from unclone.images.files import explained, sync_directory, sync_file
 from unclone.images.fingerprint import head_state
 from unclone.images.formats.header import Format
+from unclone.images.opening import IN_PLACE
 from unclone.images.overlay import allocated as allocated_areas
 from unclone.images.qcow2_overlay import CLUSTER
+from unclone.images.volumes import CheckState
 from unclone.runs.clone.deciding import allocate
 from unclone.runs.clone.order import options_said
 from unclone.runs.opening import read_only
 from unclone.runs.request import Request
 from unclone.runs.sanitize import sanitize
 from unclone.sanitize.allocated_values import allocated
-from unclone.sanitize.boot.grub_features import checksum_seed_obstacle
+from unclone.sanitize.boot.grub_features import checksum_seed_obstacle, metadata_uuid_obstacle
 from unclone.sanitize.identities.allocation import Pool
 from unclone.sanitize.stamps.compiling import UnexplainedError, compiled
 from unclone.sanitize.stamps.stamp import Stamp
@@ -222,14 +225,27 @@ def _compile(
 ) -> Prepared:
     """The prepared image in *work*, proven: the stamp gives what a run of its own gives."""
     images = tuple(work / f"prepared-{n}.qcow2" for n in range(len(order.request.disks)))
-    base = replace(order.request, engine="direct", passphrase=None)
+    golden_images = [
+        read_chain(disk.path, disk.format, allow=order.request.allow)
+        for disk in order.request.disks
+    ]
+    drives = [Drive(each.path, str(each.format), each) for each in golden_images]
+    if why := reach(drives, once_prepared=True):
+        raise NotStampedError(f"{why}, which is not stamped")
+    engine = "direct" if order.request.engine == "direct" else "auto"
+    base = replace(order.request, engine=engine, passphrase=None)
     options = replace(base.options, identities=replace(base.options.identities, key=b""))
     first = replace(options, macs=stand_in.macs, disk_serials=stand_in.disk_serials)
     wanted = replace(base, outputs=images, output_format="qcow2", options=first)
-    report = sanitize(wanted, listener)
-    request = Request(images[0], add_disks=images[1:], engine="direct", options=options)
+    try:  # ext4 in LVM needs no kernel
+        report = sanitize(replace(wanted, engine=IN_PLACE), listener)
+    except EngineError:
+        report = sanitize(wanted, listener)
+    request = Request(images[0], add_disks=images[1:], engine=IN_PLACE, options=options)
     with read_only(request) as guest:
         obstacle = checksum_seed_obstacle(guest)
+        if why := metadata_uuid_obstacle(guest):
+            raise NotStampedError(why)
     if not obstacle:
         keep_checksum_seeds([Drive(path, "qcow2") for path in images])
     runs = []
@@ -267,7 +283,7 @@ def _run(
     identity: MachineIdentity,
     before: Report,
 ) -> _Run:
-    """One machine, made in full from the prepared image. Raises NotStampedError."""
+    """One machine, made in full from the prepared image. Raises NotStampedError, ToolError."""
     overlays = tuple(work / f"{identity.name}-{n}.qcow2" for n in range(len(request.disks)))
     macs = {stand_in.macs[old]: new for old, new in identity.macs.items()}
     serials = {stand_in.disk_serials[old]: new for old, new in identity.disk_serials.items()}
@@ -278,7 +294,13 @@ def _run(
     )
     if any(each.change.action == "generate-ssh-host-key" for each in report.outcomes):
         raise NotStampedError("SSH host keys are made here, and each machine has its own")
+    for check in report.verification.checks:
+        if check.type in FORMATS and check.state is CheckState.NOT_CHECKED:
+            # It is not kept as the reason: the program may be installed later.
+            raise ToolError(f"{check.device} ({check.type}) is not checked: {check.output}")
     old, found = _by_device(before), _by_device(report)
+    if unseen := wanted.identifiers.keys() - found.keys():
+        raise NotStampedError(f"the {min(unseen)} of a machine is not seen")
     for device, value in found.items():
         if value not in (wanted.identifiers.get(device), old.get(device)):
             raise NotStampedError(f"the {device} of a machine follows from its other values")

@@ -94,7 +94,7 @@ def test_the_uuid_is_set_and_the_file_system_stays_sound(opened: Opened) -> None
     if device.type == "btrfs":
         wanted.append(Identifier(IdentifierKind.BTRFS_DEVICE_UUID, device.name, NEW_SUB))
     for identifier in wanted:
-        identifiers.set_identifier(identifier, opened.disks.devices(), opened.as_file)
+        identifiers.set_identifier(identifier, opened.disks.devices(), opened.as_file, {})
     assert identifiers.read_identifiers(opened.disks.devices()) == wanted
     with opened.disks.as_file(device) as file:
         blkid = process.run(["blkid", "-p", "-o", "export", file]).stdout.decode().splitlines()
