@@ -94,7 +94,7 @@ def _hint(source: Source) -> str:
 #: What files have that are almost in a format, before it is told by the endings of their names.
 _NEAREST = (
     (rb"(?m)^[ \t]*(?:rootfs|lxc\.[\w.]+)[ \t]*[:=]", ""),
-    (rb"<domain(?:snapshot)?[\s>]", "libvirt"),
+    (rb"<domain(?:snapshot|checkpoint)?[\s>]", "libvirt"),
     (rb"<(?:\w+:)?Envelope[\s>]", "ovf"),
     (rb"kubevirt\.io/", "kubevirt"),
     (rb"(?m)^(?:net\d+|scsi\d+|virtio\d+|smbios1|vmgenid|ostype|scsihw):", "proxmox"),

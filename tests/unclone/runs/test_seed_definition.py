@@ -84,6 +84,7 @@ CARDS = {
     "kubevirt-kubectl-json": ["de:ad:00:00:be:af"],
     "kubevirt-several": [""],
     "libvirt-by-hand": [f"52:54:00:0a:0b:{number:02x}" for number in range(12, 19)],
+    "libvirt-checkpoint": ["52:54:00:6b:3c:58"],
     "libvirt-external-snapshot": [],
     "libvirt-host": [
         *("52:54:00:11:22:33", "52:54:00:11:22:33", "52:54:00:11:22:44", "52:54:00:11:22:33"),

@@ -1,4 +1,6 @@
-"""libvirt domain XML, as ``virsh dumpxml --inactive`` prints it; also ``<domainsnapshot>``.
+"""libvirt domain XML, as ``virsh dumpxml --inactive`` prints it; also its copies in snapshots.
+
+Such a copy stands in ``<domainsnapshot>`` or ``<domaincheckpoint>``.
 
 This is the format to copy for another one: rules, ``detects``, ``read``, ``FORMAT``. See
 sanitize/definitions/definition.py for what each has to do.
@@ -48,6 +50,8 @@ QEMU_PREFIX = bytes.fromhex("525400")
 XEN_PREFIX = bytes.fromhex("00163e")
 #: What a graphics port is set to: libvirt looks for a free one at every start.
 FREE_PORT = "-1"
+#: What has a copy of the domain in it.
+_SAVED = ("domainsnapshot", "domaincheckpoint")
 _QEMU_TYPES = {"kvm", "qemu", "hvf", "test"}
 
 
@@ -234,15 +238,15 @@ def _cards(domain: Element) -> Iterator[Card]:
 
 def _is_domain(element: Element) -> bool:
     return element.tag in ("domain", "inactiveDomain") and (
-        element.parent is None or element.parent.tag in ("domainsnapshot", "domstatus")
+        element.parent is None or element.parent.tag in (*_SAVED, "domstatus")
     )
 
 
 def _scope(element: Element) -> str:
-    if element.parent is None or element.parent.tag != "domainsnapshot":
+    if element.parent is None or element.parent.tag not in _SAVED:
         return ""
-    name = element.parent.first("name")
-    return f"snapshot {name.value if name else '?'}, {element.tag}"
+    name, kind = element.parent.first("name"), element.parent.tag.removeprefix("domain")
+    return f"{kind} {name.value if name else '?'}, {element.tag}"
 
 
 def _active(root: Element, domain: Element) -> Active | None:

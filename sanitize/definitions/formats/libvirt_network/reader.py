@@ -1,6 +1,7 @@
 """libvirt network XML, given with a domain: the domain's DHCP and DNS entries follow it.
 
-The network stays what it is; only the entries of the domain's own MAC addresses are fields.
+The network stays what it is (its UUID and the bridge's address too); only the entries of the domain
+are fields: by its MAC addresses and, for IPv6, where an entry has none, by its name.
 
 References: libvirt "Network XML format" (formatnetwork.rst), section "Addressing".
 """
@@ -18,6 +19,7 @@ from unclone.sanitize.definitions.formats.libvirt_network.rules import (
     HOST_NAME,
     MAC,
     NAME,
+    SERVICE,
 )
 from unclone.sanitize.definitions.text.source import Source
 from unclone.sanitize.definitions.text.splicing import splice
@@ -39,7 +41,7 @@ def read_network(source: Source, domain: str, macs: Collection[str]) -> Definiti
             f"{source.shown} is not the definition of a libvirt network",
             hint="Give what `virsh net-dumpxml --inactive NETWORK` prints.",
         )
-    fields = sorted(_fields(source, root, macs), key=lambda field: field.start)
+    fields = sorted(_fields(source, root, domain, macs), key=lambda field: field.start)
     if not fields:
         raise RefusedError(
             f"{source.shown} has no reservation for a card of {domain}",
@@ -56,7 +58,9 @@ class Network(Definition):
         text = splice(self.source.text, plan.edits)
         new = (each.new for each in plan.fields if each.field.rule is MAC and each.new)
         macs = {str(addresses.parse(mac)) for mac in new}
-        return read_network(Source(self.source.path, self.source.encoded(text)), self.name, macs)
+        renamed = (f.new for f in plan.fields if f.field.value == self.name and f.new)
+        name = next(renamed, self.name)
+        return read_network(Source(self.source.path, self.source.encoded(text)), name, macs)
 
 
 def read(source: Source) -> Definition:
@@ -64,10 +68,12 @@ def read(source: Source) -> Definition:
     return read_network(source, "", ())
 
 
-def _fields(source: Source, root: Element, macs: Collection[str]) -> Iterator[Field]:
+def _fields(source: Source, root: Element, domain: str, macs: Collection[str]) -> Iterator[Field]:
     owned: set[str] = set()
-    for host in root.find("ip/dhcp/host"):
-        if not _is_own(source, host, macs):
+    hosts = [(host, _is_own(source, host, macs)) for host in root.find("ip/dhcp/host")]
+    names = {domain, *(host.get("name") for host, is_own in hosts if is_own)} - {""}
+    for host, is_own in hosts:
+        if not is_own and (host.get("mac") or host.get("name") not in names):
             continue
         owned.add(host.get("ip"))
         for rule, attribute in ((MAC, "mac"), (NAME, "name"), (CLIENT, "id"), (ADDRESS, "ip")):
@@ -80,6 +86,12 @@ def _fields(source: Source, root: Element, macs: Collection[str]) -> Iterator[Fi
         for name in host.find("hostname"):
             if span := text_place(source, name):
                 yield Field(HOST_NAME, name.place, name.value, *span)
+
+    for service in root.find("dns/srv"):
+        found = service.attributes.get("target")
+        if found and found.value.rstrip(".") in names:
+            place = f"{service.place}/@target"
+            yield Field(SERVICE, place, found.value, found.start, found.end, found.spell)
 
 
 def _is_own(source: Source, host: Element, macs: Collection[str]) -> bool:

@@ -52,4 +52,12 @@ HOST_NAME = Rule(
     "the network's DNS answers to it",
     _DOC,
 )
-RULES = (MAC, NAME, CLIENT, ADDRESS, HOST_NAME)
+SERVICE = Rule(
+    "dns-service",
+    FieldKind.OTHER,
+    Treatment.FOLLOW,
+    "dns/srv/@target",
+    "the network's DNS says that the service is at this machine",
+    _DOC,
+)
+RULES = (MAC, NAME, CLIENT, ADDRESS, HOST_NAME, SERVICE)

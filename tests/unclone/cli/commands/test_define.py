@@ -183,6 +183,25 @@ def test_a_network_and_a_snapshot_follow(folder: Path) -> None:
     assert any(note["row"] == "reservation-address" for note in warned)
 
 
+def test_a_reservation_without_a_mac_address_follows_by_its_name(folder: Path) -> None:
+    """dnsmasq knows IPv6 clients by name or DUID; an SRV record names the machine, too."""
+    ipv6 = "<ip family='ipv6' address='2001:db8::1' prefix='64'><dhcp>"
+    ipv6 += "<host name='golden' ip='2001:db8::10'/><host name='golden-db' ip='2001:db8::11'/>"
+    ipv6 += "<host id='0:3:0:1:0:16:3e:11:22:33' name='golden' ip='2001:db8::12'/></dhcp></ip>"
+    service = "<srv service='http' protocol='tcp' target='{}' port='80'/>"
+    dns = service.format("golden") + service.format("golden-db")
+    dns += "<host ip='2001:db8::10'><hostname>golden</hostname></host>"
+    text = NETWORK.replace("</network>", f"{ipv6}</network>").replace("<dns>", f"<dns>{dns}")
+    (folder / "default.xml").write_text(text)
+    result = report("golden.xml", "--name", "web-01", "--network", "default.xml")
+    expected = text.replace(OLD_MAC.upper(), result["macs"][0]["new"].upper())
+    for old in ("name='golden'", "target='golden'", "<hostname>golden<"):
+        expected = expected.replace(old, old.replace("golden", "web-01"))
+    assert (folder / "web-01-default.xml").read_text() == expected
+    kept = [note for note in result["notes"] if note["row"].startswith("reservation-")]
+    assert {note["row"] for note in kept} == {"reservation-address", "reservation-client-id"}
+
+
 @pytest.mark.parametrize("content", [b"\0" * 40 + b"_FVH" + b"\1" * 99, b"QFI\xfb" + b"\2" * 99])
 def test_the_uefi_variables_are_copied(folder: Path, content: bytes) -> None:
     store = folder / "golden_VARS.fd"
