@@ -1,15 +1,18 @@
-"""Identifiers that a reader puts together from variables: none of them holds a group of its own.
+"""Identifiers that a reader puts together, or unpacks: no part need be a group of its own.
 
-GRUB and shells replace ``$name`` and ``${name}`` by what was assigned, and drop quotes. Where that
-gives an old identifier, the file means the old device, in however many parts it is written. Every
+GRUB and shells replace ``$name`` and ``${name}`` by what was assigned, drop quotes, and join lines
+at a backslash; systemd decodes credentials on a kernel command line. Where that gives an old
+identifier, the file means the old device, in however many parts it is written. Every
 value that a variable is given anywhere counts, because which one holds is known at boot only.
 
 References: GRUB manual, "Shell-like scripting" and "Environment block"; POSIX.1-2017, "Shell
-Command Language", 2.6.2; U-Boot documentation, "Environment variables" (``setenv``).
+Command Language", 2.2 and 2.6.2; systemd.system-credentials(7); U-Boot documentation, "Environment
+variables" (``setenv``).
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import TYPE_CHECKING
 
@@ -23,7 +26,12 @@ _ASSIGNED = re.compile(
 _VARIABLE = re.compile(
     rb"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<or>[^{}]*))?\})"
 )
-_WORD = re.compile(rb"[^\s;]*\$[^\s;]*")
+_WORD = re.compile(rb"""[^\s;]*[$"'\\][^\s;]*""")
+_ENCODED = re.compile(
+    rb"set_credential_binary=[^\s:]+:((?:[0-9A-Za-z+/]{4})+(?:[0-9A-Za-z+/]{2,3})?)"
+)
+#: In place of a backslash and the end of its line.
+_JOINT = b"\0"
 _QUOTES = bytes.maketrans(b"", b""), b"\"'\\"
 #: Words that are expanded in all; a hostile guest is not followed further.
 _BUDGET = 50_000
@@ -41,7 +49,7 @@ class JoinedValues:
         self._left = _BUDGET
         self._values: dict[bytes, dict[bytes, None]] = {}
         for text in texts:
-            for match in _ASSIGNED.finditer(text):
+            for match in _ASSIGNED.finditer(text.replace(b"\\\n", b"")):
                 given = self._values.setdefault(match["env"] or match["name"], {})
                 value = _unquoted(match["value"])[:_LONGEST]
                 if whole(value):
@@ -50,11 +58,19 @@ class JoinedValues:
                 given.update(dict.fromkeys([each + value for each in before or [b""]][:_MOST]))
 
     def expanded(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """What each word of *text* with a variable may come to, and its first line (from 1)."""
+        """What each word of *text* may come to, and its first line (from 1); not in comments.
+
+        Only of words with a variable, a quote or a joint, and of credentials in Base64.
+        """
         words: dict[bytes, int] = {}
-        for number, line in enumerate(text.split(b"\n"), 1):
-            for word in _WORD.findall(line):
+        number = 1
+        for line in text.replace(b"\\\n", _JOINT).split(b"\n"):
+            joined = b"" if line.lstrip().startswith(b"#") else line.replace(_JOINT, b"")
+            for word in [joined] if _JOINT in line else _WORD.findall(joined):
                 words.setdefault(word, number)
+            for encoded in _ENCODED.findall(joined):
+                yield number, base64.b64decode(encoded + b"=" * (-len(encoded) % 4))
+            number += 1 + line.count(_JOINT)
         for word, number in words.items():
             for each in self._expansions(word, _DEPTH):
                 yield number, _unquoted(each)

@@ -47,7 +47,7 @@ _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 #: Files whose readers replace variables by what other such files may have assigned.
 _EXPANDING = re.compile(
     r"\.cfg$|/grubenv$|/grub\.d/|/etc/default/|/etc/kernel/|/etc/sysconfig/(grub|kernel)"
-    r"|/initramfs-tools/|/(uEnv|\w*env)\.txt$|/boot\.(cmd|ini)$|/extlinux/.*\.env$|/dracut\.conf"
+    r"|/initramfs-tools/|/(uEnv|\w*env)\.txt$|/boot\.(cmd|ini)$|/extlinux/|/loader/entries/|/dracut\.conf"
 )
 
 #: What names a device. Anything else means nothing to most of what a boot opens.
@@ -199,9 +199,9 @@ def _escaped(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, i
 
 
 def _joined(guest: Guest, paths: Iterable[str], finder: Finder) -> Iterator[tuple[str, bytes, int]]:
-    """Path, spelling and line of everything that variables in the files at *paths* make up."""
+    """Path, spelling and line of everything that the files at *paths* put together."""
     files = {path: guest.read(path, CONTENT_LIMIT) for path in paths if guest.is_file(path)}
-    texts = {path: text for path, text in files.items() if b"$" in text or b"=" in text}
+    texts = {path: text for path, text in files.items() if b"\0" not in text}
     joined = JoinedValues(texts.values(), lambda value: any(finder.matches(value)))
     for path, text in texts.items():
         words = list(joined.expanded(text))

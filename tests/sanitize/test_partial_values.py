@@ -82,10 +82,17 @@ def test_what_is_no_part_of_one_is_none(tmp_path: Path, path: str, text: str) ->
         {"/etc/default/grub": "S=7C3E\n", "/etc/default/grub.d/x.cfg": 'X="UUID=${S}-A91B ro"'},
         {"/etc/default/grub": "S=7C3E\nS+=-A91B\nX=UUID=$S"},
         {"/etc/default/grub": "X=UUID=${S:-7C3E}-A91B"},
+        {GRUB: "search --fs-uuid 6f1a2\\\nb3c-4d5e-4f60-8a7b-9c0d1e2\\\nf3a4b"},
+        {GRUB: "search --fs-uuid 7C3E-\\\nA91B"},
+        {GRUB: "search --fs-uuid '7c3e'-\"a91b\""},
+        {
+            "/boot/loader/entries/a.conf": "options systemd.set_credential_binary=fstab.extra:"
+            "VVVJRD03QzNFLUE5MUIgL3gK"
+        },
         {"/boot/boot.cmd": "setenv a 7C3E-\nsetenv bootargs root=UUID=${a}A91B"},
     ],
 )
-def test_what_variables_make_up_is_residue(tmp_path: Path, files: dict[str, str]) -> None:
+def test_what_is_put_together_is_residue(tmp_path: Path, files: dict[str, str]) -> None:
     """No line has a group of the identifier that would be looked for by itself."""
     plant(tmp_path, files)
     assert [(path, at_boot) for path, _, at_boot in scan(tmp_path)] == [
@@ -98,14 +105,15 @@ def test_what_variables_make_up_is_residue(tmp_path: Path, files: dict[str, str]
     [
         "set a=7C3E\nset b=A91B\necho $a $b $a:$b",
         "set a=7C3E\necho $ab-A91B ${x}-A91B",
+        "# '7C3E'-A91B\necho 7C3E\\\n A91B\nset_credential_binary=x:AAAAA",
         "set a=$b$b$b\nset b=$a$a$a\necho $a-A91B",
         "".join(
             f"set a={n:04}$a$b$c\nset b={n:04}$c$a\nset c=$a$a\necho $a$b{n}\n" for n in range(60)
         ),
     ],
-    ids=["apart", "others", "circle", "many"],
+    ids=["apart", "others", "comment", "circle", "many"],
 )
-def test_other_variables_make_up_none(tmp_path: Path, text: str) -> None:
+def test_other_parts_make_up_none(tmp_path: Path, text: str) -> None:
     plant(tmp_path, {GRUB: text})
     assert scan(tmp_path) == []
 
