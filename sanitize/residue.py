@@ -140,7 +140,9 @@ def find_residue(
     for path, program in efi_programs.find(guest).items():
         for content in program.initrds:
             for spelled, member in _inside(content, finder):
-                if member not in MEMBERS:  # the plan refused that, or was told to leave it
+                # The plan refused these members or was told to leave them, and named host keys.
+                key = owners[finder.values[spelled]].kind == "ssh-host-key"
+                if member not in MEMBERS and not key:
                     add(spelled, f"{path}!{member}", 0, at_boot=True)
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
 

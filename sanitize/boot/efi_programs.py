@@ -24,7 +24,8 @@ SIZE_LIMIT = 512 * 1024 * 1024
 #: The sections that hold what a person configured: a kernel's command line, GRUB's prefix and
 #: early configuration.
 CONFIGURED = (".cmdline", grub_core.EFI_SECTION)
-_INITRD = ".initrd"
+#: What the kernel unpacks, in this order: microcode is in an archive like any other.
+_INITRDS = (".ucode", ".initrd")
 
 _EFI = "*.[Ee][Ff][Ii]"
 PATTERNS = (
@@ -63,13 +64,15 @@ def find(guest: Guest) -> Mapping[str, EfiProgram]:
             )
     for path in files_at(guest, PATTERNS, SIZE_LIMIT):
         image = pe.parse(guest.read(path, pe.HEADER_LIMIT))
-        if image is not None and not image.sections.keys().isdisjoint({*CONFIGURED, _INITRD}):
+        if image is not None and not image.sections.keys().isdisjoint({*CONFIGURED, *_INITRDS}):
             content = guest.read(path, SIZE_LIMIT)
             fixed = "carries signed measurements" if image.has_pcr_signature else ""
             found[path] = EfiProgram(
                 configured=configured(content, path),
                 fixed="is signed" if image.signed else fixed,
-                initrds=tuple(map(bytes, pe.contents(content, _INITRD, path))),
+                initrds=tuple(
+                    bytes(part) for name in _INITRDS for part in pe.contents(content, name, path)
+                ),
             )
     return found
 

@@ -137,6 +137,7 @@ def test_inside_a_unified_kernel_image_it_is_refused(tmp_path: Path) -> None:
 ARGUMENT = f"systemd.machine_id={OLD}"
 
 
+@pytest.mark.parametrize("section", [".initrd", ".ucode"])
 @pytest.mark.parametrize(
     ("inside", "boot_config"),
     [
@@ -148,7 +149,7 @@ ARGUMENT = f"systemd.machine_id={OLD}"
     ids=["command line", "credential", "boot config", "boot config on one line"],
 )
 def test_elsewhere_inside_a_unified_kernel_image_it_stops_the_run(
-    tmp_path: Path, inside: dict[str, str | bytes | None], boot_config: str
+    tmp_path: Path, inside: dict[str, str | bytes | None], boot_config: str, section: str
 ) -> None:
     """What is packed is looked into as a file of its own would be, a boot config included."""
     plant(tmp_path / "initrd", inside)
@@ -157,7 +158,7 @@ def test_elsewhere_inside_a_unified_kernel_image_it_stops_the_run(
         text = boot_config.encode()
         sums = len(text).to_bytes(4, "little") + sum(text).to_bytes(4, "little")
         packed += bytes(-len(packed) % 4) + text + sums + b"#BOOTCONFIG\n"
-    image = program((".cmdline", b"ro\0"), (".initrd", packed))
+    image = program((".cmdline", b"ro\0"), (section, packed))
     plant(tmp_path / "guest", {"/etc/machine-id": f"{OLD}\n", UKI: image})
     guest = guest_at(tmp_path / "guest")
     plan = make_plan(guest, Options())
