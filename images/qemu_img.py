@@ -126,6 +126,29 @@ def convert(
     )
 
 
+def convert_alone(source: Path, form: Format, output: Path) -> None:
+    """Write *source*, of format *form* and without a backing image, into the qcow2 *output*."""
+    name = _whole(source, form)
+    process.run(["qemu-img", "convert", "-q", "-O", "qcow2", name, output], timeout=_LONG)
+
+
+def convert_back(source: Path, output: Path, variant: str) -> int:
+    """Write the qcow2 *source* into the VMDK *output* of the kind *variant*, durably.
+
+    Returns the bytes that have data. Raises UncloneError when both do not read the same.
+    """
+    name, options = _whole(source, Format.QCOW2), f"subformat={variant}"
+    process.run(
+        ["qemu-img", "convert", "-q", "-O", "vmdk", "-o", options, name, output], timeout=_LONG
+    )
+    made = _whole(output, Format.VMDK)
+    answer = process.run(["qemu-img", "compare", "-q", name, made], timeout=_LONG, ok=(0, 1))
+    if answer.returncode:
+        raise UncloneError(f"{shown(output)} was not written as it should be")
+    answer = process.run(["qemu-img", "map", "--output=json", name], timeout=_CHECK)
+    return sum(int(each["length"]) for each in json.loads(answer.stdout) if each["data"])
+
+
 def first_sector(overlay: Path, image: Image, output: Path) -> bytes:
     """The first 512 bytes of *overlay* with its backing chain; *output* is written for it."""
     name = qemu_name(over(overlay, image, locked=False))
@@ -136,6 +159,11 @@ def first_sector(overlay: Path, image: Image, output: Path) -> bytes:
 def over(overlay: Path, image: Image, *, locked: bool) -> dict[str, Any]:
     """The BlockdevOptions of *overlay*, whose lock is held, with *image* as backing file."""
     return {**_alone(overlay), "backing": blockdev(image, locked=locked)}
+
+
+def _whole(path: Path, form: Format) -> str:
+    node: dict[str, Any] = {"driver": str(form), "file": file_node(path, locked=False)}
+    return qemu_name({**node, "backing": None})
 
 
 def _alone(overlay: Path) -> dict[str, Any]:

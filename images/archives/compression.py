@@ -33,8 +33,9 @@ _RESERVE = 64 * 1024 * 1024
 
 _TAR = ("a tar archive, such as an OVA or a Vagrant box", "Unpack it with tar")
 _VMA = ("a Proxmox backup (VMA)", "Unpack it with `vma extract` on a Proxmox host")
+_TAR_AT, _TAR_MAGIC = 257, b"ustar"
 #: What may be in a file that is no image: its magic number, where that is, and its name.
-_NO_IMAGES = ((257, b"ustar", _TAR), (0, b"VMA\0", _VMA))
+_NO_IMAGES = ((_TAR_AT, _TAR_MAGIC, _TAR), (0, b"VMA\0", _VMA))
 
 
 class Compression(NamedTuple):
@@ -61,20 +62,58 @@ def recognise(path: Path) -> Compression | None:
     except (OSError, ValueError):  # no file, or a folder: the run, which opens it next, says so
         return None
     _require_image(path, head)
+    return _of_head(head)
+
+
+def recognise_compression(path: Path) -> Compression | None:
+    """As :func:`recognise`, for what may be an archive."""
+    with path.open("rb") as file:
+        return _of_head(file.read(_HEAD))
+
+
+def holds_tar(path: Path) -> bool:
+    """Whether the file at *path* is a tar archive, or one that is compressed."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if (kind := _of_head(head)) is not None:
+                file.seek(0)
+                head = next(kind.unpack(file), b"")
+    except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, _DamagedError):
+        return False  # the run says what is wrong
+    return head[_TAR_AT:].startswith(_TAR_MAGIC)
+
+
+def packed_as(path: Path) -> str:
+    """``compressed`` or ``an archive``; "" for a file that is neither, or cannot be read."""
+    if holds_tar(path):
+        return "an archive"
+    try:
+        return "compressed" if path.is_file() and recognise_compression(path) else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def _of_head(head: bytes) -> Compression | None:
     return next((each for each in TABLE if head.startswith(each.magic)), None)
 
 
-def unpack(source: BinaryIO, path: Path, target: BinaryIO, kind: Compression) -> None:
+def unpack(
+    source: BinaryIO, path: Path, target: BinaryIO, kind: Compression, *, tar: bool = False
+) -> None:
     """Write what is in *source*, the file at *path*, to *target*, sparse.
 
-    Raises RefusedError for a damaged stream, and one that is too large or not an image.
+    Raises RefusedError for a damaged stream, and one that is too large or not an image (*tar*:
+    or an archive).
     """
     size = 0
     free = os.fstatvfs(target.fileno())
     room = free.f_bavail * free.f_frsize - _RESERVE
     try:
         for chunk in kind.unpack(source):
-            if not size:
+            if not size and not tar:
                 _require_image(path, chunk[:_HEAD])
             size += len(chunk)
             if chunk.count(0) == len(chunk):

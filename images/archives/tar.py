@@ -27,11 +27,13 @@ MAGIC_AT, MAGIC = 257, b"ustar"
 MEMBER_LIMIT = 1000
 _EXTENDED_LIMIT = 2**16  # of one extended header, in bytes
 
+#: What is the kind of a member.
+TYPE_AT = 156
 _NAME, _SIZE, _CHECKSUM, _TYPE, _PREFIX = (
     slice(0, 100),
     slice(124, 136),
     slice(148, 156),
-    156,
+    TYPE_AT,
     slice(345, 500),
 )
 _REGULAR = (b"0", b"\0")

@@ -185,7 +185,10 @@ def _folder(request: Request, target: Path) -> Iterator[Path]:
             raise InUseError(f"another run is working on {shown(target)}", hint="Try again later.")
         try:
             for left in folder.iterdir():
-                left.unlink()
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink()
             yield folder
         finally:
             with deferred():

@@ -274,9 +274,9 @@ def _sanitize_machine(
 def _workers(images: tuple[Path, ...], given: dict[str, Any], jobs: int | None) -> int:
     if len(images) <= 1 or given["ask_passphrase"]:  # one question at a time
         return 1
-    from unclone.runs.worker_pool import default_jobs  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.sanitize_given import jobs_for  # noqa: PLC0415 (the engines come with it: not for --help)
 
-    return min(jobs or default_jobs(), len(images))
+    return jobs_for(images, jobs)
 
 
 def _sanitize_all(
@@ -295,9 +295,9 @@ def _sanitize_all(
     return run_all(tasks, progress, jobs=workers, on_error=partial(show_traceback, ctx))
 
 
-def _works(requests: Sequence[Request]) -> Iterator[Callable[[Listener], Report]]:
+def _works(requests: Sequence[Request]) -> Iterator[Callable[[Listener], Any]]:
     """What to do for each of *requests*; a file that was named before is not changed once more."""
-    from unclone.runs.sanitize import sanitize  # noqa: PLC0415 (the engines come with it: not for --help)
+    from unclone.runs.sanitize_given import sanitize_given  # noqa: PLC0415 (the engines come with it: not for --help)
 
     seen: dict[tuple[int, int], Path] = {}
     for request in requests:
@@ -306,7 +306,7 @@ def _works(requests: Sequence[Request]) -> Iterator[Callable[[Listener], Report]
             found = request.image.stat()
             first = seen.setdefault((found.st_dev, found.st_ino), request.image)
         again = first is not request.image
-        yield partial(_refuse_again, request, first) if again else partial(sanitize, request)
+        yield partial(_refuse_again, request, first) if again else partial(sanitize_given, request)
 
 
 def _refuse_again(request: Request, first: Path, _: Listener) -> Report:
@@ -320,10 +320,11 @@ def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
     if given["prove"] and given["dry_run"]:
         raise click.UsageError("--prove boots what a run made; --dry-run makes nothing")
     if given["prove"]:
-        from unclone.images.archives.compression import recognise  # noqa: PLC0415 (only needed here)
+        from unclone.images.archives.compression import packed_as  # noqa: PLC0415 (only needed here)
 
-        if packed := next((each for each in images if recognise(each)), None):
-            raise click.UsageError(f"--prove cannot boot {shown(packed)}, which is compressed")
+        for each in images:
+            if what := packed_as(each):
+                raise click.UsageError(f"--prove cannot boot {shown(each)}, which is {what}")
     outputs, disks = len(given["outputs"]), 1 + len(given["add_disks"])
     if given["definition"]:
         if not given["name"]:

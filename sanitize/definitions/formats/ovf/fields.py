@@ -121,14 +121,14 @@ def _name(system: Element) -> str:
     name = system.first("Name")
     identifier = _setting(system, "VirtualSystemIdentifier")
     said = (name.value if name else "", identifier.value if identifier else "")
-    id_ = _local(system, "id")
+    id_ = local(system, "id")
     return next((each for each in said if each), id_.value if id_ else "")
 
 
 def _system(source: Source, root: Element, system: Element) -> Iterator[Field]:
     items = [item for item in root.walk() if item.tag == "Item" and _is_startup(item)]
     for element in (system, *items):
-        if id_ := _local(element, "id"):
+        if id_ := local(element, "id"):
             yield _attribute(rules.SYSTEM_ID, element, id_)
     for element in system.find("Name"):
         yield from _words(source, rules.SYSTEM_NAME, element)
@@ -152,7 +152,8 @@ def _sections(parent: Element, name: str) -> Iterator[Element]:
     return (child for child in parent.children if _is_section(child, name))
 
 
-def _disk_elements(root: Element) -> Iterator[Element]:
+def disk_elements(root: Element) -> Iterator[Element]:
+    """Every <Disk> of the disk section."""
     for section in _sections(root, "DiskSection"):
         yield from section.find("Disk")
 
@@ -166,7 +167,7 @@ def _setting(system: Element, name: str) -> Element | None:
 def _ovirt(source: Source, system: Element) -> Iterator[Field]:
     """The ids of oVirt: that of the machine is the one of its operating system's section."""
     for section in _sections(system, "OperatingSystemSection"):
-        id_ = _local(section, "id")
+        id_ = local(section, "id")
         if id_ and is_uuid(id_.value):
             yield _attribute(rules.OVIRT_ID, section, id_)
     for element in system.find("CustomSerialNumber"):
@@ -228,7 +229,7 @@ def _prefix(kind: str) -> bytes:
 
 
 def _extra(source: Source, extra: Element) -> Iterator[Field]:
-    key, value = _local(extra, "key"), _local(extra, "value")
+    key, value = local(extra, "key"), local(extra, "value")
     if key is None or value is None:
         return
     for rule, pattern in _EXTRA:
@@ -252,10 +253,10 @@ def _properties(root: Element) -> Iterator[Field]:
             continue
         if not _is_section(element.parent, "ProductSection"):
             continue
-        key = _local(element, "key")
+        key = local(element, "key")
         name = key.value.lower() if key else ""
         for holder in (element, *element.find("Value")):
-            value = _local(holder, "value")
+            value = local(holder, "value")
             if value is None or not value.value:
                 continue
             if name in _HOST_NAMES:
@@ -267,14 +268,14 @@ def _properties(root: Element) -> Iterator[Field]:
 
 
 def _disks(root: Element, *, in_archive: bool) -> Iterator[Field]:
-    for disk in _disk_elements(root):
-        if (found := _local(disk, "uuid")) and found.value:
+    for disk in disk_elements(root):
+        if (found := local(disk, "uuid")) and found.value:
             yield _attribute(rules.DISK_ID, disk, found)
     if in_archive:
         return
     labels = _labels(root)
     for file in root.find("References/File"):
-        id_, href, size = (_local(file, name) for name in ("id", "href", "size"))
+        id_, href, size = (local(file, name) for name in ("id", "href", "size"))
         label = labels.get(id_.value if id_ else "")
         if label and href and href.value:
             yield _attribute(rules.DISK, file, href, label=label)
@@ -286,7 +287,7 @@ def _named_disks(root: Element) -> Iterator[Disk]:
     labels = _labels(root)
     formats = {
         _value(disk, "fileRef"): "vmdk" if "vmdk" in _value(disk, "format").lower() else ""
-        for disk in _disk_elements(root)
+        for disk in disk_elements(root)
     }
     for file in root.find("References/File"):
         id_ = _value(file, "id")
@@ -298,7 +299,7 @@ def _labels(root: Element) -> dict[str, str]:
     """The id of each disk by that of the file it is in."""
     return {
         _value(disk, "fileRef"): _value(disk, "diskId")
-        for disk in _disk_elements(root)
+        for disk in disk_elements(root)
         if _value(disk, "fileRef")
     }
 
@@ -311,11 +312,11 @@ def _files(source: Source, root: Element) -> Iterator[File]:
                 f"{source.position(file.start)}: ovf:size is not a number",
                 hint="Correct the descriptor first.",
             )
-        chunks = _local(file, "chunkSize") is not None
+        chunks = local(file, "chunkSize") is not None
         yield File(_value(file, "href"), int(size) if size else -1, chunks)
 
 
-def _local(element: Element, name: str) -> Attribute | None:
+def local(element: Element, name: str) -> Attribute | None:
     """The attribute called *name*, whatever prefix its namespace has."""
     for attribute in element.attributes.values():
         if attribute.name.rpartition(":")[2] == name:
@@ -324,7 +325,7 @@ def _local(element: Element, name: str) -> Attribute | None:
 
 
 def _value(element: Element, name: str) -> str:
-    found = _local(element, name)
+    found = local(element, name)
     return found.value if found else ""
 
 
