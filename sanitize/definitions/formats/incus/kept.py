@@ -46,8 +46,6 @@ KEPT = (
             "config/security.*",
             "config/raw.idmap",
             "config/limits.*",
-            "devices/*/ipv4.routes*",
-            "devices/*/ipv6.routes*",
             "devices/*/security.*",
             "devices/*/ipv4.gateway",
             "devices/*/ipv6.gateway",

@@ -5,9 +5,12 @@ References: Incus doc/config_options.txt, doc/rest-api.yaml (Instance), internal
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
+from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.cloud_init_fields import seed_fields
 from unclone.sanitize.definitions.definition import Active, Card, Definition, Field
 from unclone.sanitize.definitions.formats.incus import FORMAT
@@ -19,7 +22,6 @@ from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from unclone.sanitize.change import Note
     from unclone.sanitize.definitions.rule import Rule
     from unclone.sanitize.definitions.text.source import Source
 
@@ -29,6 +31,14 @@ PREFIX = bytes.fromhex("10666a")
 #: An Ethernet address in its longest spelling; those of InfiniBand have 8 or 20 octets.
 MAC_LENGTH = len("00:16:3e:00:00:00")
 
+#: Devices of the host that any number of instances use at a time.
+_SHARED = re.compile(
+    r"/dev/(?:null|zero|full|u?random|tty|fuse|kvm|ppp|net/tun|vhost-net|vhost-vsock|vsock|loop.*)"
+)
+_RAW_NOTE = (
+    "raw.qemu and the like: names, UUIDs and MAC addresses were looked for; "
+    "check serial numbers, ports and sockets in them"
+)
 _RUNNING = ("Running", "Frozen", "Freezing", "Thawed", "Starting", "Stopping")
 #: What `config` and `devices` are called where those of the profiles are worked in.
 _EXPANDED = {"config": "expanded_config", "devices": "expanded_devices"}
@@ -55,7 +65,9 @@ def read(source: Source) -> Definition:
     for instance, scope in _copies(root, main):
         copied = scope.startswith("snapshot")
         rules = [rule for rule in INSTANCE if not (copied and rule.id in ("name", "uuid"))]
-        found += fields(rules, instance, applies=_applies, label=_label, scope=scope, prefix=PREFIX)
+        here = fields(rules, instance, applies=_applies, label=_label, scope=scope, prefix=PREFIX)
+        # One card has its address in `devices` and in `volatile`.
+        found += (replace(each, team=each.label) for each in here)
         for rule in RAW:
             for path in rule.where.split(" | "):
                 for node in instance.find(path):
@@ -66,6 +78,8 @@ def read(source: Source) -> Definition:
             elif not scope:
                 notes.append(each)
     found += fields(STORAGE, root)
+    if any(main.get(path) for rule in RAW for path in rule.where.split(" | ")):
+        notes.append(Note(RAW[0].id, Level.WARNING, _RAW_NOTE))
     return TreeDefinition(
         FORMAT,
         source,
@@ -100,9 +114,17 @@ def _applies(rule: Rule, node: Node) -> bool:
         case "disk":
             return kind == "disk"
         case "mac" | "infiniband-address" if node.step.endswith("hwaddr"):
-            return (rule.id == "mac") == (len(node.value) <= MAC_LENGTH)
+            fits = (rule.id == "mac") == (len(node.value) <= MAC_LENGTH)
+            return fits and ".last_state." not in node.step
         case "tpm":
             return node.value == "tpm"
+        case "address":
+            return bool(node.value) and node.value not in ("auto", "none")
+        case "host-device" if node.step == "parent":
+            return device is not None and device.get("nictype") == "physical"
+        case "host-device" if node.step in ("source", "path"):
+            is_device = kind in ("unix-char", "unix-block") and not _SHARED.fullmatch(node.value)
+            return is_device and (node.step == "source" or not device or not device.get("source"))
         case "host-device":
             return kind in ("pci", "gpu", "usb", "infiniband", "nic", "unix-hotplug")
         case "last-state":
@@ -134,7 +156,7 @@ def _cards(main: Node) -> Iterator[Card]:
         _label(node): node.value
         for key in ("expanded_config", "config")
         for node in main.find(f"{key}/volatile.*.hwaddr")
-        if len(node.value) <= MAC_LENGTH
+        if len(node.value) <= MAC_LENGTH and ".last_state." not in node.step
     }
     named = devices if "expanded_devices" in main.entries else (*devices, *volatile)
     for name in dict.fromkeys(named):

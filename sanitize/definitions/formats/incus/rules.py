@@ -124,7 +124,11 @@ _DEVICE = rules(
         "address",
         FieldKind.OTHER,
         _KEEP,
-        tuple(f"devices/*/ipv{n}.address{kind}" for n in (4, 6) for kind in ("", ".external")),
+        tuple(
+            f"devices/*/ipv{n}.{key}"
+            for n in (4, 6)
+            for key in ("address", "address.external", "routes", "routes.external")
+        ),
         "the source has this address too: it has to be the new instance's own",
         Level.WARNING,
     ),
@@ -149,7 +153,10 @@ _DEVICE = rules(
         _KEEP,
         tuple(
             f"devices/*/{key}"
-            for key in ("address", "pci", "busnum", "serial", "mig.uuid", "mdev", "id")
+            for key in (
+                *("address", "pci", "busnum", "serial", "mig.uuid", "mdev", "id"),
+                *("parent", "source", "path"),
+            )
         ),
         "a device of the host belongs to one running instance: give the new one another",
         Level.WARNING,

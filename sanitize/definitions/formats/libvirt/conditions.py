@@ -99,6 +99,7 @@ _CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
     "disk-source": _own,
     "disk-shared": _shared,
     "disk-network": _unnamed,
+    "snapshot-network": _unnamed,
     "interface-target": _managed,
     "interface-made": _unmanaged,
     "interface-port-id": _off_vmware,

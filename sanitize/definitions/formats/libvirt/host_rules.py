@@ -232,4 +232,12 @@ SNAPSHOT_RULES = rules(
         tuple(f"/{disks}/disk/{each}" for disks in ("disks", "revertDisks") for each in SOURCES),
         "two machines that write to one disk destroy it; give --disk OLD=NEW",
     ),
+    (
+        "snapshot-network",
+        FieldKind.OTHER,
+        _KEEP,
+        ("/disks/disk/source/@protocol", "/revertDisks/disk/source/@protocol"),
+        "two machines that write to one disk destroy it: give the new one another",
+        Level.WARNING,
+    ),
 )
