@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,37 @@ def test_of_a_reference_that_no_rule_knows(tmp_path: Path) -> None:
     status, message = compared(tmp_path, image)
     assert status == 5
     assert "/boot/custom/menu.bin:1" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, 0),
+        ({"/opt/app/config.json": f'{{"rootfs_uuid": "{UUID}"}}\n'}, 0),
+        ({"/boot/custom/menu.bin": f"\0root={UUID}\n"}, 5),
+        ({"/boot/grub/grub.cfg": f"a={UUID[:7]}\nsearch --fs-uuid ${{a}}{UUID[7:]}\n"}, 5),
+        ({"/etc/machine-id": "no id\n"}, 4),
+    ],
+    ids=["done", "named", "left", "put together", "refused"],
+)
+def test_its_document_says_what_the_runs_does(
+    tmp_path: Path, more: dict[str, str], status: int
+) -> None:
+    image = make(tmp_path, **more)
+    documents = []
+    for options in (["--dry-run"], []):
+        done = unclone("sanitize", "--json", "--engine", "direct", *options, image)
+        assert done.returncode == status, done.stderr
+        documents.append(json.loads(done.stdout)["results"][0])
+    dry, run = documents
+    of_one = {"status", "changes", "identifiers", "timings"}
+    assert {k: v for k, v in dry.items() if k not in of_one} == {
+        k: v for k, v in run.items() if k not in of_one
+    }
+    assert [(c["step"], c["action"], c["target"]) for c in dry.get("changes", ())] == [
+        (c["step"], c["action"], c["target"]) for c in run.get("changes", ())
+    ]
 
 
 def test_of_a_backing_file(tmp_path: Path) -> None:
