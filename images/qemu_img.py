@@ -132,12 +132,12 @@ def convert_alone(source: Path, form: Format, output: Path) -> None:
     process.run(["qemu-img", "convert", "-q", "-O", "qcow2", name, output], timeout=_LONG)
 
 
-def convert_back(source: Path, output: Path, variant: str) -> int:
-    """Write the qcow2 *source* into the VMDK *output* of the kind *variant*, durably.
+def convert_back(source: Path, output: Path, options: str) -> int:
+    """Write the qcow2 *source* into the VMDK *output*, made with *options* (``subformat=...``).
 
     Returns the bytes that have data. Raises UncloneError when both do not read the same.
     """
-    name, options = _whole(source, Format.QCOW2), f"subformat={variant}"
+    name = _whole(source, Format.QCOW2)
     process.run(
         ["qemu-img", "convert", "-q", "-O", "vmdk", "-o", options, name, output], timeout=_LONG
     )

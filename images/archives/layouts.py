@@ -59,7 +59,7 @@ class Layout:
     definition: Member | None
     disks: tuple[Member, ...]
     disk_format: str  # of `disks`, "" where it is not said
-    vagrantfile: Member | None
+    vagrantfiles: tuple[Member, ...]
     manifest: Member | None
     certificate: Member | None
 
@@ -69,6 +69,7 @@ def layout_of(members: Sequence[Member], read: Callable[[Member], bytes], path: 
 
     *read* gives the bytes of a member. Raises RefusedError for a layout that is not known.
     """
+    members = [member for member in members if not member.is_folder]
     named = {member.name: member for member in members}
     for member in members:
         if member.name.lower().endswith(_STATE_SUFFIXES):
@@ -85,11 +86,14 @@ def layout_of(members: Sequence[Member], read: Callable[[Member], bytes], path: 
         kind = _VIRTUALBOX
     else:
         raise _refused(path, "it is neither an OVA nor a Vagrant box")
+    vagrantfiles = tuple(each for each in members if each.name.endswith(_VAGRANTFILE))
     if not kind.definition:
         disks = _disks(metadata, named, path)
         form = str(metadata.get("format", ""))
-        return Layout(kind, None, disks, form, named.get(_VAGRANTFILE), None, None)
-    found = [each for each in members if each.name.lower().endswith(kind.definition)]
+        return Layout(kind, None, disks, form, vagrantfiles, None, None)
+    # What is in a folder, a person has put there: `vagrant package --include`.
+    beside = [each for each in members if "/" not in each.name]
+    found = [each for each in beside if each.name.lower().endswith(kind.definition)]
     if len(found) != 1:
         raise _refused(path, f"it has {len(found)} files *{kind.definition}")
     stem = found[0].name[: -len(kind.definition)].lower()
@@ -99,7 +103,7 @@ def layout_of(members: Sequence[Member], read: Callable[[Member], bytes], path: 
         found[0],
         (),
         "",
-        named.get(_VAGRANTFILE),
+        vagrantfiles,
         lower.get(f"{stem}.mf"),
         lower.get(f"{stem}.cert"),
     )
@@ -154,7 +158,7 @@ def _disks(
             break
     if isinstance(listed, list):
         names = [str(each.get("path", "")) if isinstance(each, dict) else "" for each in listed]
-    layout = Layout(_LIBVIRT, None, (), "", None, None, None)
+    layout = Layout(_LIBVIRT, None, (), "", (), None, None)
     return require_disks(tuple(named.values()), names, layout, path)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images.archives.tar import (
     BLOCK,
-    TYPE_AT,
     extended_without_size,
     header_with_size,
     padding,
@@ -61,9 +60,6 @@ def repack(
     Names, order, modes, owners and times stay.
     """
     with archive.open("rb") as file:
-        first = file.read(BLOCK)
-        if first[TYPE_AT : TYPE_AT + 1] == b"5":  # the archive's own folder, which is no member
-            output.write(first)
         for member in members:
             new = replaced.get(member.name)
             if new is None:

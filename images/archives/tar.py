@@ -1,7 +1,7 @@
 """Tar archives with a machine in them: read by member, copied by block.
 
 Only what DSP0243 allows is accepted: regular files, without folders, in POSIX format; a Vagrant
-box may have an entry for its own folder, too. Python's own
+box may have folders, too. Python's own
 tar reader would read whatever size a header says into memory, and follow names anywhere.
 
 References: DMTF DSP0243 2.1.1, 5.3; POSIX.1-2017 pax, "ustar Interchange Format", "pax Extended
@@ -27,13 +27,11 @@ MAGIC_AT, MAGIC = 257, b"ustar"
 MEMBER_LIMIT = 1000
 _EXTENDED_LIMIT = 2**16  # of one extended header, in bytes
 
-#: What is the kind of a member.
-TYPE_AT = 156
 _NAME, _SIZE, _CHECKSUM, _TYPE, _PREFIX = (
     slice(0, 100),
     slice(124, 136),
     slice(148, 156),
-    TYPE_AT,
+    156,
     slice(345, 500),
 )
 _REGULAR = (b"0", b"\0")
@@ -62,6 +60,7 @@ class Member:
     header: int
     data: int
     size: int
+    is_folder: bool = False
 
     @property
     def end(self) -> int:
@@ -82,8 +81,8 @@ def read_ova(path: Path) -> tuple[Member, ...]:
 def read_archive(file_path: Path, path: Path, *, folder: bool = False) -> tuple[Member, ...]:
     """The members of the archive in *file_path*, which messages call *path*.
 
-    With *folder*, an entry of the archive's own folder (``./``) is accepted; it is no member.
-    Raises RefusedError for everything but files without folders.
+    With *folder*, folders in it are accepted, and files in them, as a Vagrant box has them.
+    Raises RefusedError for everything but such files, and names that lead out of the archive.
     """
     length = file_path.stat().st_size
     members: list[Member] = []
@@ -91,9 +90,6 @@ def read_archive(file_path: Path, path: Path, *, folder: bool = False) -> tuple[
     with file_path.open("rb") as file:
         at = 0
         while (member := _next(file, at, length, path, folder=folder)) is not None:
-            if member.name == ".":
-                at = member.end
-                continue
             members.append(member)
             at = member.end
             if len(members) > MEMBER_LIMIT:
@@ -150,8 +146,8 @@ def _next(file: BinaryIO, start: int, length: int, path: Path, *, folder: bool) 
             f"{shown(path)}: member {printable(_name(block, said), 200)} is a sparse file",
             hint="Make the archive again without --sparse.",
         )
-    if folder and kind == b"5" and not size and _name(block, said) in ("", "."):
-        return Member(".", start, at, data, 0)
+    if folder and kind == b"5" and not size and _is_inside(_name(block, said)):
+        return Member(_name(block, said).rstrip("/") or ".", start, at, data, 0, is_folder=True)
     if kind not in _REGULAR:
         what = _KINDS.get(kind, f"an entry of kind {printable(kind.decode('latin-1'))}")
         raise RefusedError(
@@ -159,7 +155,8 @@ def _next(file: BinaryIO, start: int, length: int, path: Path, *, folder: bool) 
             hint="An archive with a machine holds files only. Make it again, or do not trust it.",
         )
     name = _name(block, said)
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+    beside = name not in ("", ".", "..") and "/" not in name and "\\" not in name
+    if "\0" in name or not (beside or (folder and name and _is_inside(name))):
         raise RefusedError(
             f"{shown(path)}: member '{printable(name, 200)}' is in another folder",
             hint="An archive with a machine has no folders. Make it again, or do not trust it.",
@@ -169,6 +166,12 @@ def _next(file: BinaryIO, start: int, length: int, path: Path, *, folder: bool) 
             f"{shown(path)} ends within {printable(name, 200)}", hint="Is it copied completely?"
         )
     return Member(name, start, at, data, size)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether *name* is one of the archive's own folder or below it."""
+    parts = name.rstrip("/").split("/")
+    return name in ("", ".") or ("\\" not in name and not {"", ".", ".."} & set(parts))
 
 
 def _block(file: BinaryIO, at: int, length: int, path: Path) -> bytes:

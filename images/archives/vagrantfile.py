@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SET = re.compile(r"^(?P<before>[^#\n]*\bbase_mac\s*=\s*)(?P<rest>[^\n]*)", re.MULTILINE)
+#: An address, in one of the usual spellings.
+ADDRESS = re.compile(
+    r"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}(?:([:-]?)[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Fa-f:-])"
+)
 _LITERAL = re.compile(r"(?P<quote>[\"'])(?P<mac>[0-9A-Fa-f:.-]{12,17})(?P=quote)")
 
 
@@ -37,12 +41,27 @@ def with_base_mac(text: str, macs: Mapping[str, str], path: Path) -> str:
                 "machine's first card",
                 hint="Unpack it with tar, and write the address of the card there.",
             )
-        digits = iter(new.upper() if literal["mac"] == literal["mac"].upper() else new)
-        spelled = re.sub("[0-9A-Fa-f]", lambda _: next(digits), literal["mac"])
+        spelled = _spelled(literal["mac"], new)
         start, end = literal.span("mac")
         return found["before"] + found["rest"][:start] + spelled + found["rest"][end:]
 
-    return _SET.sub(renewed, text)
+    return with_addresses(_SET.sub(renewed, text), macs)
+
+
+def with_addresses(text: str, macs: Mapping[str, str]) -> str:
+    """*text* with every old address of *macs* as the new one, in the same spelling."""
+    known = {_digits(old): _digits(new) for old, new in macs.items()}
+
+    def renewed(found: re.Match[str]) -> str:
+        new = known.get(_digits(found[0]))
+        return _spelled(found[0], new) if new else found[0]
+
+    return ADDRESS.sub(renewed, text)
+
+
+def _spelled(old: str, new: str) -> str:
+    digits = iter(new.upper() if old == old.upper() else new)
+    return re.sub("[0-9A-Fa-f]", lambda _: next(digits), old)
 
 
 def _digits(mac: str) -> str:

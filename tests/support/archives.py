@@ -70,9 +70,8 @@ def disk(folder: Path, variant: str = "streamOptimized") -> bytes:
     """A disk with a small guest, as a VMDK of the kind *variant* or as qcow2."""
     raw = make_disk(folder / "made.raw", [Part("ext4", uuid=UUID, tree=TREE)])
     made = folder / "made"
-    options = (
-        ["-O", "qcow2"] if variant == "qcow2" else ["-O", "vmdk", "-o", f"subformat={variant}"]
-    )
+    vmdk = ["-O", "vmdk", "-o", f"subformat={variant},adapter_type=lsilogic,hwversion=10"]
+    options = ["-O", "qcow2"] if variant == "qcow2" else vmdk
     subprocess.run(["qemu-img", "convert", *options, raw, made], check=True)
     content = made.read_bytes()
     raw.unlink()

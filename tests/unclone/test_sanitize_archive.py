@@ -143,11 +143,13 @@ def test_a_box_for_virtualbox_has_one_address_everywhere(tmp_path: Path) -> None
         b'  config.vm.base_mac = "080027123456"\nend\n',
         "./box.ovf": descriptor(content, "box-disk001.vmdk"),
         "./box-disk001.vmdk": content,
+        "./include/_Vagrantfile": b"# of 08:00:27:12:34:56\n",
     }
     image = archive(tmp_path / "golden.box", members, folder=True)
     (mac,) = [each["new"] for each in sanitized(image)["definition"]["macs"]]
     folder = unpacked(image)
     set_to = (folder / "Vagrantfile").read_text()
+    assert (folder / "include" / "_Vagrantfile").read_text().lower() == f"# of {mac.lower()}\n"
     assert f'config.vm.base_mac = "{mac.replace(":", "").upper()}"' in set_to
     assert mac.lower() in (folder / "box.ovf").read_text().lower()
     subprocess.run(["xmllint", "--noout", folder / "box.ovf"], check=True)
@@ -173,6 +175,10 @@ def test_a_box_for_vmware_becomes_another_machine(tmp_path: Path) -> None:
     assert "56 4d 8f 0a" not in text
     said = checked(folder / "disk.vmdk")
     assert said["format-specific"]["data"]["create-type"] == "monolithicSparse"  # type: ignore[index]
+    with (folder / "disk.vmdk").open("rb") as file:
+        text_in_it = file.read(4096)
+    assert b'ddb.adapterType = "lsilogic"' in text_in_it
+    assert b'ddb.virtualHWVersion = "10"' in text_in_it
     renewed(folder / "disk.vmdk")
     output = tmp_path / "other.vmx"
     done = unclone("define", folder / "golden.vmx", "--name", "other", "--output", output)

@@ -8,6 +8,7 @@ machine's as ``unclone define`` does it, with one map of addresses for it and th
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from unclone.images.archives import packing
 from unclone.images.archives.compression import recognise_compression, unpack
 from unclone.images.archives.layouts import TEXT_LIMIT, layout_of, require_disks
 from unclone.images.archives.tar import read_archive
-from unclone.images.archives.vagrantfile import with_base_mac
+from unclone.images.archives.vagrantfile import with_addresses, with_base_mac
 from unclone.images.errors import RefusedError
 from unclone.images.files import explained
 from unclone.images.formats.header import Format
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
 #: Bytes of a file beside the definition (UEFI variables) that it may need.
 _BESIDE_LIMIT = 256 * 2**20
 #: The kinds of VMDK that are one file, and are written back as they were.
+#: Bytes within which a VMDK has its descriptor; what is kept of it, and qemu-img's name for that.
+_DESCRIPTOR_END = 21 * 512
+_DIALECT = (
+    (rb'ddb\.adapterType\s*=\s*"(ide|buslogic|lsilogic|legacyESX)"', "adapter_type"),
+    (rb'ddb\.virtualHWVersion\s*=\s*"([0-9]{1,3})"', "hwversion"),
+)
 _VARIANTS = ("streamOptimized", "monolithicSparse")
 
 
@@ -79,6 +86,15 @@ def sanitize_archive(request: Request, listener: Listener) -> Report | MachineRe
         return result
 
 
+def _dialect(head: bytes) -> str:
+    """The options for another VMDK for the same hardware as the one that begins with *head*."""
+    found = ""
+    for pattern, option in _DIALECT:
+        if said := re.search(pattern, head):
+            found += f",{option}={said[1].decode()}"
+    return found
+
+
 class _Machine:
     """The machine in an archive, and the files that become members of the new one."""
 
@@ -108,9 +124,12 @@ class _Machine:
             return self._of_file(sanitize(self._on_disks(), self._listener))
         for member in self._members:
             text = member is layout.definition
-            is_disk = member.name.lower().endswith(".vmdk")
-            if text or (not is_disk and member.size <= _BESIDE_LIMIT):
-                with new_file(self._inside / member.name) as file:
+            other = member.is_folder or "/" in member.name or member.name.lower().endswith(".vmdk")
+            if text or (not other and member.size <= _BESIDE_LIMIT):
+                with (
+                    explained("unpack the definition", self._work.folder.parent),
+                    new_file(self._inside / member.name) as file,
+                ):
                     packing.extract(self._archive, member, file)
         if layout.definition.size > TEXT_LIMIT:
             raise RefusedError(f"{shown(self._path)}: its definition is too long")
@@ -143,11 +162,11 @@ class _Machine:
         """The new archive, durable and read back."""
         layout, folder = self._layout, self._work.folder
         populated = {}
-        for name, variant in self._variants.items():
-            self._listener.say(f"writing {name} ({variant})")
+        for name, options in self._variants.items():
+            self._listener.say(f"writing {name}")
             vmdk = self._new / name
             with explained("convert the disk", folder):
-                populated[name] = qemu_img.convert_back(self._disks[name], vmdk, variant)
+                populated[name] = qemu_img.convert_back(self._disks[name], vmdk, options)
             self._disks[name].unlink()
             self._replaced[name] = vmdk
         if layout.definition is not None and layout.definition.name.lower().endswith(".ovf"):
@@ -173,7 +192,7 @@ class _Machine:
 
     def _take_out(self, member: Member, form: str) -> None:
         """Have the disk *member* as an image that can be changed. Raises RefusedError."""
-        request, folder = self._work.request, self._work.folder
+        folder = self._work.folder
         disk = self._inside / member.name
         name = f"{shown(self._path)}: {member.name}"
         self._listener.say(f"taking {member.name} out of {shown(self._path)}")
@@ -188,6 +207,8 @@ class _Machine:
                         f"{name} is {found}, and should be {form}", hint="Make the archive again."
                     )
                 header = read_header(opened, found, name=name)
+                opened.seek(0)
+                head = opened.read(_DESCRIPTOR_END)
         if header.backing or header.extents:
             raise RefusedError(
                 f"{name} is not complete in itself: it needs other files",
@@ -198,14 +219,12 @@ class _Machine:
             return
         if header.variant not in _VARIANTS:
             raise RefusedError(f"{name} is a VMDK of the kind {header.variant}")
-        self._variants[member.name] = header.variant
+        self._variants[member.name] = f"subformat={header.variant}{_dialect(head)}"
         work = folder / f"disk-{len(self._disks)}.qcow2"
         with explained("convert the disk", folder.parent):
             qemu_img.convert_alone(disk, Format.VMDK, work)
         disk.unlink()
         self._disks[member.name] = work
-        if request.format:
-            raise RefusedError(f"{shown(self._path)} is an archive: leave out --format")
 
     def _take_definition(self, result: MachineReport, definition: Definition) -> None:
         """Have what the definition became, and the files beside it, in the new archive."""
@@ -217,14 +236,17 @@ class _Machine:
                     hint="Unpack it with tar, and use --definition.",
                 )
             self._replaced[path.name] = path
-        vagrantfile = self._layout.vagrantfile
-        if vagrantfile is not None and definition.format is OVF and vagrantfile.size <= TEXT_LIMIT:
-            old = packing.read_member(self._archive, vagrantfile)
+        macs = result.defined.identities.macs
+        for number, member in enumerate(self._layout.vagrantfiles):
+            if member.size > TEXT_LIMIT:
+                raise RefusedError(f"{shown(self._path)}: {member.name} is too long")
+            old = packing.read_member(self._archive, member)
             text = old.decode("utf-8", "surrogateescape")
-            new = with_base_mac(text, result.defined.identities.macs, self._path)
-            path = self._new / vagrantfile.name
+            is_ovf = definition.format is OVF
+            new = with_base_mac(text, macs, self._path) if is_ovf else with_addresses(text, macs)
+            path = self._work.folder / f"vagrantfile-{number}"
             path.write_bytes(new.encode("utf-8", "surrogateescape"))
-            self._replaced[vagrantfile.name] = path
+            self._replaced[member.name] = path
 
     def _read_manifest(self) -> Manifest | None:
         """The manifest, when all files are as it says. Raises RefusedError for others."""
