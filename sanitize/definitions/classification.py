@@ -44,6 +44,10 @@ _NAMES = frozenset(
         *("filename", "socket", "sock", "port", "location", "uid", "asset"),
     )
 )
+#: A UUID as VMware spells it: 56 4d 1a 2b 3c 4d 5e 6f-70 81 92 a3 b4 c5 d6 e7
+_SPACED_UUID = re.compile(
+    r"(?<![\w-])(?:[0-9a-fA-F]{2} ){7}[0-9a-fA-F]{2}-(?:[0-9a-fA-F]{2} ){7}[0-9a-fA-F]{2}(?!\w)"
+)
 _STORAGE_NAME = re.compile(
     r"(?<![\w.])(?:iqn\.\d{4}-\d\d\.[\w.:-]+|nqn\.\d{4}-\d\d\.[\w.:-]+|(?:naa|eui)\.[0-9A-Fa-f]{16,32})"
 )
@@ -186,7 +190,7 @@ def _is_within(leaf: Leaf, said: list[tuple[int, int]]) -> bool:
 
 def _identities(text: str, known: set[str], identities: IdentityMap) -> Iterator[str]:
     """What in *text* is a UUID, a MAC address or a name in storage; the renewed ones are not."""
-    for match in UUID.finditer(text):
+    for match in (*UUID.finditer(text), *_SPACED_UUID.finditer(text)):
         digits = hexadecimal(match[0])
         if digits not in known and len(set(digits)) > 1:
             yield match[0]

@@ -69,6 +69,7 @@ STAYS = "stays: not classified, see whether it may"
 DOMAIN = "<domain type='kvm'><name>golden</name>{}</domain>"
 VM = "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata:\n  name: golden\n"
 UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
+SPACED = "56 4d 1a 2b 3c 4d 5e 6f-70 81 92 a3 b4 c5 d6 e7"
 UNKNOWN = {
     "uuid": (
         DOMAIN.format(f"<metadata><own id='{UUID}'/></metadata>"),
@@ -114,6 +115,10 @@ UNKNOWN = {
     "vmx-annotation": (
         f'virtualHW.version = "14"\ndisplayName = "golden"\nannotation = "was {UUID}"\n',
         ("warning", f"annotation: {UUID} {STAYS}"),
+    ),
+    "vmx-spelling": (
+        f'virtualHW.version = "14"\ndisplayName = "golden"\nannotation = "was {SPACED}"\n',
+        ("warning", f"annotation: {SPACED} {STAYS}"),
     ),
     "qemu": (
         f"#!/bin/sh\nqemu-system-x86_64 -name golden -nic none -device quantum,peer={UUID}\n",

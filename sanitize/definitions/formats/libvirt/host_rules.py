@@ -52,7 +52,7 @@ _STORAGE = rules(
         "iscsi-initiator",
         FieldKind.OTHER,
         _KEEP,
-        "devices/disk/source/initiator/iqn/@name",
+        tuple(f"{disk}/source/initiator/iqn/@name" for disk in ("devices/disk", "os/nvram")),
         "the target knows the machine by it, and takes both for one: give the new one another",
         Level.WARNING,
     ),
