@@ -8,6 +8,7 @@ says of the result.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -33,6 +34,7 @@ CONTESTANTS: Mapping[str, Sequence[str | Path]] = {
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     golden = debian.cached(lambda step: print(f"  {step} ...", file=sys.stderr))
     with tempfile.TemporaryDirectory(dir=debian.cache_directory()) as scratch:
         work = Path(scratch)
