@@ -56,6 +56,8 @@ _STORAGE = rules(
             "devices/disk/source/auth/secret/@uuid",
             "devices/disk/encryption/secret/@uuid",
             "devices/disk/source/encryption/secret/@uuid",
+            "devices/disk/source/dataStore/source/auth/secret/@uuid",
+            "devices/disk/source/dataStore/source/encryption/secret/@uuid",
         ),
         "it names a secret of the host: the key is that of the source's disk",
     ),
@@ -105,6 +107,13 @@ _NETWORK = rules(
         _RENEW,
         "devices/interface/mac/@address",
         "two cards with one address on a network lose each other's packets",
+    ),
+    (
+        "interface-current-mac",
+        FieldKind.MAC,
+        _REMOVE,
+        "devices/interface/mac/@currentAddress",
+        "the address that the running machine used; libvirt writes it itself",
     ),
     (
         "interface-target",

@@ -60,7 +60,10 @@ _STORAGE = rules(
         "disk-reservations",
         FieldKind.OTHER,
         _KEEP,
-        "devices/disk/source/reservations/source/@path",
+        (
+            "devices/disk/source/reservations/source/@path",
+            "devices/disk/source/dataStore/source/reservations/source/@path",
+        ),
         "both machines would use the helper at this socket: see whether it serves one only",
         Level.WARNING,
     ),

@@ -42,6 +42,8 @@ KEPT = (
         (
             *("blkiotune/device/path", "devices/disk/source/host", "devices/disk/source/config"),
             "devices/disk/source/dataStore/source/host",
+            "devices/disk/source/dataStore/source/config",
+            "devices/disk/source/dataStore/source/knownHosts",
             *("devices/disk/source/slices", "devices/disk/*/format", "devices/disk/source/@index"),
             *("devices/disk/source/knownHosts", "devices/disk/source/identity"),
         ),
