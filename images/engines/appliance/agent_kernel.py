@@ -40,10 +40,21 @@ def node_of(disk: int) -> str:
                 scan.write(f"0 {disk} 0")
         while time.monotonic() < until:
             names = os.listdir(folder) if os.path.isdir(folder) else []
-            if names and os.path.exists(f"/dev/{names[0]}"):
+            if names and _can_be_opened(f"/dev/{names[0]}"):
                 return f"/dev/{names[0]}"
             time.sleep(0.005)
     raise FailedError(f"the disk {disk} did not appear")
+
+
+def _can_be_opened(node: str) -> bool:
+    """Whether the disk is complete: its node is there for a moment before that."""
+    try:
+        os.close(os.open(node, os.O_RDONLY))
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENXIO}:
+            return False
+        raise
+    return True
 
 
 def call(function: Any, *arguments: Any) -> None:
