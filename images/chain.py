@@ -51,7 +51,19 @@ def read_chain(
     if format is None:
         with open_image(real) as file:
             format = detect(file, name=shown(real), suffix=real.suffix)  # noqa: A001
+        if format is Format.RAW:
+            _require_unpacked(real)
     return _Reader(allowed, repairable=repairable).read(real, format, depth=0)
+
+
+def _require_unpacked(path: Path) -> None:
+    from unclone.images.archives.compression import packed_as  # noqa: PLC0415 (loads compressors)
+
+    if what := packed_as(path):
+        raise RefusedError(
+            f"{shown(path)} is {what}, and no disk image",
+            hint="Unpack it first; only `unclone sanitize` takes it as it is.",
+        )
 
 
 class _Role(NamedTuple):

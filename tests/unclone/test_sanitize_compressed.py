@@ -258,3 +258,11 @@ def test_a_stopped_run_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert image.read_bytes() == before
     sanitized(image)
     assert list(tmp_path.iterdir()) == [image]
+
+
+@pytest.mark.parametrize("command", ["inspect", "prove"])
+def test_a_command_that_does_not_take_one_says_what_it_is(tmp_path: Path, command: str) -> None:
+    image = packed(tmp_path)
+    done = unclone(command, image)
+    assert done.returncode == 4
+    assert "is compressed, and no disk image" in done.stdout + done.stderr
