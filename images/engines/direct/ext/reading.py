@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 
+from unclone.images.engines.direct.directory_types import MODES
 from unclone.images.engines.direct.ext.volume import ROOT, Volume
 from unclone.images.needles import Needles
 
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 NAME_MAX = 255
 #: Entries of a directory whose inodes are returned with the names.
 _FEW = 100
-#: Directory entry type to st_mode type; 0 (the feature is off) has to be looked up.
-_MODES = {
-    1: stat.S_IFREG,
-    2: stat.S_IFDIR,
-    3: stat.S_IFCHR,
-    4: stat.S_IFBLK,
-    5: stat.S_IFIFO,
-    6: stat.S_IFSOCK,
-    7: stat.S_IFLNK,
-}
 
 
 class Reading:
@@ -56,7 +47,7 @@ class Reading:
         # libext2fs looks a name up by reading the directory from its start.
         self._known.update({(directory, name): number for name, (number, _) in entries.items()})
         names = [
-            (name, _MODES.get(kind) or stat.S_IFMT(self._volume.inode(number).mode))
+            (name, MODES.get(kind) or stat.S_IFMT(self._volume.inode(number).mode))
             for name, (number, kind) in entries.items()
         ]
         if len(entries) > _FEW:

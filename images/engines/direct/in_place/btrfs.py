@@ -10,13 +10,13 @@ References: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html; Linu
 from __future__ import annotations
 
 import errno
-import stat
 import struct
 import uuid
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.blocks import number
+from unclone.images.engines.direct.directory_types import MODES
 from unclone.images.engines.direct.in_place.btrfs_trees import (
     LAST,
     Item,
@@ -45,15 +45,6 @@ _INLINE, _REGULAR = 0, 1
 _ZLIB = 1
 _INLINE_HEADER, _ENTRY_HEADER = 21, 30
 _PARENT_UUID = 263
-_FTYPES = {
-    1: stat.S_IFREG,
-    2: stat.S_IFDIR,
-    3: stat.S_IFCHR,
-    4: stat.S_IFBLK,
-    5: stat.S_IFIFO,
-    6: stat.S_IFSOCK,
-    7: stat.S_IFLNK,
-}
 
 
 class _Inode(NamedTuple):
@@ -130,7 +121,7 @@ class Btrfs:
                 target, kind = entry.target
                 inode = target << 64 | _FIRST if kind == _ROOT else tree << 64 | target
                 if kind != _ROOT or target in self._roots:
-                    found[entry.name] = inode, _FTYPES.get(entry.type, 0)
+                    found[entry.name] = inode, MODES.get(entry.type, 0)
         return found
 
     @parsed

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.blocks import number
+from unclone.images.engines.direct.directory_types import MODES
 from unclone.images.engines.direct.in_place.tree import parsed
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.xfs_uuid import superblock
@@ -31,15 +32,6 @@ _BTREE_HEADER, _DIRECTORY_HEADER, _SYMLINK_HEADER = 72, 64, 56
 _ATTRIBUTES, _ATTRIBUTES_COUNT, _ATTRIBUTES_HEADER = b"\x3b\xee", 56, 80
 _LOCAL_VALUE, _ROOT, _SECURE, _PARENT, _INCOMPLETE = 0x1, 0x2, 0x4, 0x8, 0x80
 _LEAF_OFFSET = 1 << 35  # bytes: where the index of a directory begins
-_FTYPES = {
-    1: stat.S_IFREG,
-    2: stat.S_IFDIR,
-    3: stat.S_IFCHR,
-    4: stat.S_IFBLK,
-    5: stat.S_IFIFO,
-    6: stat.S_IFSOCK,
-    7: stat.S_IFLNK,
-}
 
 
 class _Extent(NamedTuple):
@@ -262,7 +254,7 @@ def _short_entries(raw: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
         length = raw[at]
         name = raw[at + 3 : at + 3 + length]
         at += 3 + length
-        yield name, (int.from_bytes(raw[at + 1 : at + 1 + width]), _FTYPES.get(raw[at], 0))
+        yield name, (int.from_bytes(raw[at + 1 : at + 1 + width]), MODES.get(raw[at], 0))
         at += 1 + width
 
 
@@ -283,7 +275,7 @@ def _block_entries(raw: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
             continue
         inode, length = struct.unpack_from(">QB", raw, at)
         name, kind = raw[at + 9 : at + 9 + length], raw[at + 9 + length]
-        yield name, (inode, _FTYPES.get(kind, 0))
+        yield name, (inode, MODES.get(kind, 0))
         at += -(-(12 + length) // 8) * 8
 
 
