@@ -238,7 +238,10 @@ def test_a_hostile_file_name_is_escaped(tmp_path: Path) -> None:
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Options of other programs that hints speak of.
-FOREIGN = {"--system-site-packages", "--config-file", "--inactive"}
+FOREIGN = {
+    *("--system-site-packages", "--config-file", "--inactive", "--shrink"),
+    *("--sparse", "--test"),  # of tar and of the programs that compress
+}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
