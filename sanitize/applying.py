@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from unclone.images import subvolumes
 from unclone.images.errors import EngineError
 from unclone.images.text import printable
+from unclone.sanitize import left_behind
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.actions.delete_subvolume import deletions
 from unclone.sanitize.actions.set_identifier import as_identifier
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Plan
+    from unclone.sanitize.left_behind import LeftBehind
 
 
 def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
@@ -27,11 +29,13 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
     overlay away then, so nothing is ever half done.
     """
     outcomes = []
+    noted: list[LeftBehind] = []
     on_devices = [change for change in plan.changes if change.action in ON_DEVICES]
     for change in plan.changes:
         if change.action in ON_DEVICES:
             continue
         try:
+            left = left_behind.note(guest, change, noted)
             learned = ACTIONS[change.action].apply(guest, change)
         except OSError as error:
             raise EngineError(
@@ -39,7 +43,8 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
                 f"{error.strerror or error}",
                 hint=f"Look at the path in the guest, or use --disable {change.step}.",
             ) from error
-        outcomes.append(Outcome(change, learned))
+        noted += left
+        outcomes.append(Outcome(change, learned, left))
     # All at once: the guest is unmounted for it, and a partition table written only once.
     for device, paths in deletions(plan.changes).items():
         subvolumes.delete(guest, device, paths)

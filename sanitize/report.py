@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unclone.images.layout import Layout
     from unclone.images.volumes import CheckResult, FileSystem, Identifier
     from unclone.sanitize.change import Change, Note, Plan
+    from unclone.sanitize.left_behind import LeftBehind
     from unclone.sanitize.residue import Residue
 
 
@@ -33,6 +34,8 @@ class Outcome:
 
     change: Change
     learned: str = ""
+    #: What it removed one name of, as it was before.
+    left_behind: tuple[LeftBehind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

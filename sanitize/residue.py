@@ -53,6 +53,9 @@ _EXPANDING = re.compile(
 #: What names a device. Anything else means nothing to most of what a boot opens.
 _OF_DEVICES = {*IdentifierKind, OtherKind.DISK_NAME}
 
+#: The kind of what a change removed and left under another name; the value is its path.
+REMOVED_FILE = "removed-file"
+
 #: Bytes that show whether a file is text.
 _START = 4096
 #: Bytes; larger files are data, not configuration, and are not read.

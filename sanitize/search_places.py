@@ -102,7 +102,7 @@ class Places:
 def select(guest: Guest) -> Places:
     """What of *guest* is searched."""
     roots = (*ROOTS, *boot_view.boot_roots(guest))
-    again = _mounted_again(guest)
+    again = mounted_again(guest)
     others = [top for top in _others(guest) if top not in again]
     left_out = _over_budget(guest, others, {*again, *_OF_PACKAGES, *_OF_OTHERS})
     named = [path for path in _OF_OTHERS if guest.is_dir(path) and guest.list(path)]
@@ -124,7 +124,7 @@ def _others(guest: Guest) -> Iterator[str]:
         yield guest.resolve("/usr/local")
 
 
-def _mounted_again(guest: Guest) -> Sequence[str]:
+def mounted_again(guest: Guest) -> Sequence[str]:
     """Where a file system is mounted that is mounted elsewhere before."""
     seen: set[tuple[str, str]] = set()
     again = []

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import EngineError, ResidueError
 from unclone.images.text import printable
 from unclone.images.volumes import CheckState, IdentifierKind
-from unclone.sanitize import var_partition
+from unclone.sanitize import left_behind, var_partition
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.hostname.verifying import wrong_names
 from unclone.sanitize.report import Verification
-from unclone.sanitize.residue import find_residue
+from unclone.sanitize.residue import REMOVED_FILE, find_residue
 from unclone.sanitize.search_places import select
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def verify(
     checking = guest.reopen()
     # First the scan for all identifiers: initrds are unpacked once, for this and what follows.
     places = select(guest) if plan.retired else None
-    residue = tuple(find_residue(guest, plan.retired, places))
+    noted = (left for outcome in outcomes for left in outcome.left_behind)
+    residue = (*find_residue(guest, plan.retired, places), *left_behind.find(guest, noted))
     problems = [problem for outcome in outcomes if (problem := _problem(guest, outcome))]
     if lost := var_partition.lost(guest, Facts(guest), plan):
         problems.append(lost)
@@ -57,12 +58,16 @@ def verify(
         )
     blocking = [found for found in residue if found.read_at_boot or strict]
     if blocking:
+        first = blocking[0]
+        removed = first.kind == REMOVED_FILE
+        what = f"what {printable(first.value)} held" if removed else f"the old {first.kind}"
+        keep = "the file" if removed else f"the old {first.kind}"
         raise ResidueError(
-            f"the old {blocking[0].kind} is still in {len(blocking)} places: "
+            f"{what} is still in {len(blocking)} places: "
             + ", ".join(_place(found) for found in blocking[:5]),
-            hint="No step changes it there. Correct it in the guest, or keep the old "
-            f"{blocking[0].kind} with {_keeping(plan, blocking[0])}"
-            + ("." if blocking[0].read_at_boot else "; without --strict this is a warning."),
+            hint=f"No step changes it there. Correct it in the guest, or keep {keep} with "
+            + _keeping(plan, outcomes, first)
+            + ("." if first.read_at_boot else "; without --strict this is a warning."),
         )
     return Verification(checks, residue, places.unsearched if places else ())
 
@@ -84,12 +89,17 @@ def _old_devices(guest: Guest, plan: Plan) -> Iterator[str]:
                 yield f"{fs.device} is still found by {printable(value, 80)}"
 
 
-def _keeping(plan: Plan, found: Residue) -> str:
+def _keeping(plan: Plan, outcomes: Sequence[Outcome], found: Residue) -> str:
     """The option that leaves the identifier as it is."""
+    if found.kind == REMOVED_FILE:
+        steps = {left.path: each.change.step for each in outcomes for left in each.left_behind}
+        return f"--disable {steps[found.value]}"
     step = next(old.step for old in plan.retired if old.value == found.value)
     on_a_device = found.kind in {kind.value for kind in IdentifierKind}
     return f"--disable {step}" + (" (all of devices: --uuids keep)" if on_a_device else "")
 
 
 def _place(found: Residue) -> str:
+    if not found.path:
+        return "a place that was not found"
     return f"{printable(found.path)}:{found.line}" if found.line else printable(found.path)

@@ -26,7 +26,7 @@ from unclone.sanitize.inventory.inventory import Inventory
 from unclone.sanitize.options import Options
 from unclone.sanitize.planning import make_plan
 from unclone.sanitize.report import GuestSummary, Inspection, Outcome, Report, Verification
-from unclone.sanitize.residue import Residue
+from unclone.sanitize.residue import REMOVED_FILE, Residue
 from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
@@ -95,6 +95,21 @@ def test_a_report_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"the old machine-id is mentioned in {SHOWN}:7" in unwrapped(text)
     assert "\x1b" not in text
     assert "/var/log/8" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/srv/k", "what /etc/k held is still in /srv/k"),
+        ("", "/etc/k was removed, and has another hard link that was not found"),
+    ],
+)
+def test_what_a_removed_file_leaves_is_told(
+    capsys: pytest.CaptureFixture[str], path: str, words: str
+) -> None:
+    left = Residue(REMOVED_FILE, "/etc/k", path, 0, read_at_boot=False)
+    text = shown(capsys, replace(REPORT, verification=Verification(residue=(left,))))
+    assert words in unwrapped(text)
 
 
 def test_verbose_shows_every_change_its_reason_and_the_time(

@@ -13,6 +13,7 @@ from unclone.cli.render.page import count
 from unclone.images.volumes import CheckState
 from unclone.sanitize.change import Level
 from unclone.sanitize.report import reference_steps
+from unclone.sanitize.residue import REMOVED_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from unclone.runs.define import Defined
     from unclone.sanitize.change import Change, Note
     from unclone.sanitize.report import GuestSummary, Report
+    from unclone.sanitize.residue import Residue
 
 _SET_IDENTIFIER = "set-identifier"
 _GENERATE = "generate-ssh-host-key"
@@ -284,12 +286,20 @@ def _show_verification(page: Page, report: Report, *, verbose: bool) -> None:
     else:
         page.field("proven", [text])
     for residue in seen.residue:
-        place = f"{residue.path}:{residue.line}" if residue.line else residue.path
-        page.field("warning", [f"the old {residue.kind} is mentioned in {place}"], fg="yellow")
+        page.field("warning", [_left(residue)], fg="yellow")
     if seen.unsearched:
         page.field("not searched", [", ".join(seen.unsearched)])
     if verbose:
         page.field("checks", [f"{check.device}: {check.output}" for check in seen.checks])
+
+
+def _left(residue: Residue) -> str:
+    place = f"{residue.path}:{residue.line}" if residue.line else residue.path
+    if residue.kind != REMOVED_FILE:
+        return f"the old {residue.kind} is mentioned in {place}"
+    if not place:
+        return f"{residue.value} was removed, and has another hard link that was not found"
+    return f"what {residue.value} held is still in {place}"
 
 
 def _checked(checks: Sequence[CheckResult]) -> str:
