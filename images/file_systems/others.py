@@ -58,7 +58,11 @@ TYPES = (
         (0x1018, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x82"),
         unsettable="a bcache and its cache name each other by their UUIDs",
     ),
-    _type("stratis", (0x200, b"!Stra0tis\x86\xff\x02^A\rh")),
+    _type(
+        "stratis",
+        (0x204, b"!Stra0tis\x86\xff\x02^Arh"),
+        (0x1204, b"!Stra0tis\x86\xff\x02^Arh"),
+    ),
     _type("vdo", (0, b"dmvdo001")),
     FileSystemType(
         ("DM_verity_hash",),

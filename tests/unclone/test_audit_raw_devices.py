@@ -62,3 +62,19 @@ def test_a_disk_without_partitions(tmp_path: Path) -> None:
     assert [(each["kind"], each["value"]) for each in found["shared"]] == [
         ("ceph-osd-uuid", SHARED)
     ]
+
+
+def test_a_file_system_on_drbd(tmp_path: Path) -> None:
+    """Its metadata are at the end of the device, behind the file system."""
+    images = []
+    for number in (1, 2):
+        uuid = f"aaaaaaaa-1111-4222-8333-{number:012x}"
+        tree = {**BARE_ROOT, "/etc/hostname": f"host-{number}\n"}
+        images.append(make_disk(tmp_path / f"{number}.raw", [Part("ext4", uuid=uuid, tree=tree)]))
+        end = images[-1].stat().st_size - MIB  # of the partition
+        poke(images[-1], end - 4096 + 40, bytes.fromhex("00000000deadbeef"))
+        poke(images[-1], end - 4096 + 60, bytes.fromhex("8374026c"))
+    found = audit(*images, status=5)
+    assert [(each["kind"], each["value"]) for each in found["shared"]] == [
+        ("drbd-device-uuid", "deadbeef")
+    ]

@@ -28,6 +28,14 @@ def xdr(name: str, value: int) -> bytes:
 
 BCACHE = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
 LABEL = xdr("version", 5000) + xdr("pool_guid", 2**63 + 5) + xdr("hostid", 77) + xdr("guid", 9)
+UUID_64 = 0xFE0C0FFEE.to_bytes(8, "big")
+STRATIS_IDS = {("stratis-pool-uuid", ONE), ("stratis-device-uuid", TWO)}
+
+
+def stratis(copy: int) -> bytes:
+    """One of the two superblocks."""
+    ids = "".join(each.replace("-", "") for each in (ONE, TWO)).encode()
+    return at((copy + 4, b"!Stra0tis\x86\xff\x02^Arh"), (copy + 32, ids))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +57,27 @@ LABEL = xdr("version", 5000) + xdr("pool_guid", 2**63 + 5) + xdr("hostid", 77) +
                 ("zfs-vdev-guid", "9"),
             },
         ),
+        (at((0, b"dmvdo001"), (40, uuid.UUID(ONE).bytes)), {("vdo-uuid", ONE)}),
+        (at((0, b"dmvdo001")), set()),
+        (at((0, b"integrt\0"), (48, b"s" * 16)), {("dm-integrity-salt", digest(b"s" * 16))}),
+        (at((0, b"integrt\0\1")), set()),  # before version 5 it has none
+        *((stratis(copy), STRATIS_IDS) for copy in (0x200, 0x1200)),
+        *(
+            (
+                at(
+                    (256 * 1024 - 4096 + 60, bytes.fromhex(magic)),
+                    (256 * 1024 - 4096 + at_, UUID_64),
+                ),
+                {("drbd-device-uuid", "fe0c0ffee")},
+            )
+            for magic, at_ in (("8374026b", 40), ("8374026c", 40), ("8374026d", 48))
+        ),
         (at(), set()),
     ],
-    ids=["bcache", "ceph", "zfs", "zeros"],
+    ids=[
+        *("bcache", "ceph", "zfs", "vdo", "vdo-none", "integrity", "integrity-none", "stratis"),
+        *("stratis-second", "drbd-8", "drbd-8.4", "drbd-9", "zeros"),
+    ],
 )
 def test_identifiers_of_known_formats_have_their_names(
     content: bytes, wanted: set[tuple[str, str]]

@@ -18,7 +18,7 @@ from unclone.runs.audit.sources import own_disks
 from unclone.runs.opening import opened
 from unclone.sanitize import initrds
 from unclone.sanitize.audit.known import known, of_devices
-from unclone.sanitize.audit.raw_devices import of_raw_device
+from unclone.sanitize.audit.raw_devices import below_files, of_raw_device
 from unclone.sanitize.audit.unknown import unknown
 from unclone.sanitize.audit.values import Found, digest
 from unclone.sanitize.catalogue import load
@@ -151,6 +151,9 @@ def _raw_values(transaction: ReadOnly, found: Contents) -> list[Found]:
     values: list[Found] = []
     try:
         for area in raw_areas(drives):
+            if not area.is_raw:
+                values += below_files(area.device, area.end)
+                continue
             values += of_raw_device(area.device, area.start, area.end, found.values)
             read = len(area.start) + len(area.end)
             if read < min(area.size, START + END):
