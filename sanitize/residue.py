@@ -23,6 +23,7 @@ from unclone.sanitize.joined_values import JoinedValues
 from unclone.sanitize.partial_values import PartialValues
 from unclone.sanitize.renewal import OtherKind
 from unclone.sanitize.search_places import Places, select
+from unclone.sanitize.ssh.copies import PRIVATE, KeyCopies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -99,8 +100,12 @@ def find_residue(
         kind = owners[finder.values[spelled]].kind
         return path in (opened if kind in _OF_DEVICES else by_any)
 
-    partial = PartialValues(retired)
-    needles = [*finder.needles, *partial.needles]
+    partial, copies = PartialValues(retired), KeyCopies(retired)
+    needles = [*finder.needles, *partial.needles, *copies.needles]
+
+    def add_copies(content: bytes, path: str, *, at_boot: bool = False) -> None:
+        for old in copies.matches(content) if detect(content) is None else ():
+            found[Residue(PRIVATE, old.value, path, 0, at_boot)] = None
 
     def add_partial(path: str, *, patterns: bool = False) -> None:
         start = guest.read(path, _START) if guest.is_file(path) else b""
@@ -123,6 +128,8 @@ def find_residue(
         named = opened.get(path, False) or path.startswith(places.named)
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT, named=named):
             add(spelled, path, line, at_boot=always or reads(spelled, path))
+        if guest.is_file(path):
+            add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=path in by_any)
         if always or path in opened:
             add_partial(path)
     for path, by_name in opened.items():
@@ -138,15 +145,18 @@ def find_residue(
         add(spelled, path, line, at_boot=reads(spelled, path))
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         content = guest.read(path, initrds.SIZE_LIMIT)
-        for spelled, member in _inside(content, finder):
-            add(spelled, f"{path}!{member}", 0, at_boot=True)
+        for member, text in _inside(content, needles):
+            for _, spelled in finder.matches(text):
+                add(spelled, f"{path}!{member}", 0, at_boot=True)
+            add_copies(text, f"{path}!{member}")
     for path, program in efi_programs.find(guest).items():
-        for content in program.initrds:
-            for spelled, member in _inside(content, finder):
+        for member, text in (each for c in program.initrds for each in _inside(c, needles)):
+            for _, spelled in finder.matches(text):
                 # The plan refused these members or was told to leave them, and named host keys.
                 key = owners[finder.values[spelled]].kind == "ssh-host-key"
                 if member not in MEMBERS and not key:
                     add(spelled, f"{path}!{member}", 0, at_boot=True)
+            add_copies(text, f"{path}!{member}")
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
 
 
@@ -166,18 +176,17 @@ def _is_scanned(guest: Guest, path: str, places: Places) -> bool:
     return inside and not excluded and stat is not None and stat.size <= CONTENT_LIMIT
 
 
-def _inside(content: bytes, finder: Finder) -> Iterator[tuple[bytes, str]]:
-    """Spelling and member of everything that an initrd unpacks to and that anything reads.
+def _inside(content: bytes, needles: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
+    """What an initrd unpacks to with one of *needles*, and anything reads: member and content.
 
     Also what is in a boot config, which is no member and is behind all archives.
     """
-    survey = initrds.look_into(content, finder.needles)
+    survey = initrds.look_into(content, needles)
     for name in dict.fromkeys(hit.path for hit in survey.hits if not hit.harmless):
         member = survey.members.get(name)
         inside = survey.contents.get(name, b"")
         for text in (inside, member.header.name) if member else (content[survey.end :],):
-            for _, spelled in finder.matches(text):
-                yield spelled, name
+            yield name, text
 
 
 def _matches(

@@ -158,6 +158,12 @@ REFERENCES = (
             "/usr/lib/modprobe.d/*",
             "/usr/lib/sysctl.d/*",
             "/usr/lib/tmpfiles.d/*",
+            # What initrds and boot menus are made with; packages bring it, people change it.
+            "/usr/lib/dracut/*",
+            "/usr/lib/initcpio/*",
+            "/usr/share/grub/*",
+            "/usr/share/initramfs-tools/*",
+            "/usr/share/mkinitfs/*",
             "/usr/local/bin/*",
             "/usr/local/sbin/*",
             "/usr/local/libexec/*",
