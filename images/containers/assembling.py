@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from unclone.images.containers.luks import luks_name, open_container
-from unclone.images.containers.lvm import open_group
+from unclone.images.containers.luks import Unlocked, luks_name, open_container, unlock
+from unclone.images.containers.lvm import open_groups
+from unclone.images.containers.volume import with_name
 from unclone.images.errors import RefusedError
-from unclone.images.identifiers import luks, lvm
+from unclone.images.identifiers import luks
 from unclone.images.identifiers.containers import LUKS, LVM, MD
 
 if TYPE_CHECKING:
@@ -31,20 +32,30 @@ class Assembled(NamedTuple):
     volumes: Sequence[Volume]
     closed: Sequence[tuple[str, str]]
 
+    @property
+    def reasons(self) -> Sequence[str]:
+        """What is closed, each with its reason, as one text."""
+        return [with_name(name, why) for name, why in self.closed]
 
-def assemble(devices: Sequence[BlockDevice], keys: Keys) -> Assembled:
+
+def assemble(
+    devices: Sequence[BlockDevice], keys: Keys, unlocked: dict[str, Unlocked] | None = None
+) -> Assembled:
     """Open every container on *devices*, and on what is in those.
 
-    Raises EngineError, and RefusedError for LUKS that none of *keys* opens.
+    *unlocked* has, by device, the LUKS containers that were opened before, which need no key and
+    keep their names; the others are added. Raises EngineError, and RefusedError for LUKS that none
+    of *keys* opens.
     """
+    unlocked = {} if unlocked is None else unlocked
     volumes: list[Volume] = []
     locked: dict[str, str] = {}
     types: dict[str, str] = {}
     for _ in range(_DEEPEST):
         seen = [*devices, *volumes]
         types |= {device.name: device.type for device in seen if device.name not in types}
-        opened, closed = _open_groups([d for d in seen if types[d.name] in LVM.names])
-        for name, what in _unlocked(seen, types, keys):
+        opened, closed = open_groups([d for d in seen if types[d.name] in LVM.names])
+        for name, what in _opened(seen, types, keys, unlocked):
             if isinstance(what, str):
                 locked[name] = what
             else:
@@ -58,8 +69,11 @@ def assemble(devices: Sequence[BlockDevice], keys: Keys) -> Assembled:
     raise RefusedError(f"containers are inside of each other, more than {_DEEPEST} levels")
 
 
-def _unlocked(
-    devices: Sequence[BlockDevice], types: dict[str, str], keys: Keys
+def _opened(
+    devices: Sequence[BlockDevice],
+    types: dict[str, str],
+    keys: Keys,
+    unlocked: dict[str, Unlocked],
 ) -> Iterator[tuple[str, Volume | str]]:
     """Each LUKS container that was not opened before, with its content or why it is closed.
 
@@ -67,32 +81,14 @@ def _unlocked(
     """
     taken = {device.name for device in devices}
     for device in [one for one in devices if types[one.name] in LUKS.names]:
-        with closing(device.open()) as blocks:
-            name = luks_name(device.name, luks.read(blocks), taken)
-        taken.add(f"/dev/mapper/{name}")
-        yield device.name, open_container(device, name, keys)
         types[device.name] = ""
-
-
-def _open_groups(devices: Sequence[BlockDevice]) -> tuple[list[Volume], dict[str, str]]:
-    members = {device.name: device for device in devices}
-    found = {}
-    for name, device in members.items():
-        with closing(device.open()) as blocks:
-            found[name] = lvm.read(blocks)
-    physical = {name: volume for name, volume in found.items() if volume}
-    closed = {name: "its LVM label is damaged" for name in members if name not in physical}
-    groups = lvm.groups(physical)
-    opened: list[Volume] = []
-    for group in groups:
-        volumes, left = open_group(group, physical, members)
-        if [other.name for other in groups].count(group.name) > 1:
-            volumes, left = [], [(n, "two volume groups have the same name") for n in group.members]
-        opened += volumes
-        closed |= dict(left)
-    in_groups = {name for group in groups for name in group.members}
-    # Without metadata it belongs to no group, or to one whose other members are missing.
-    for name, volume in physical.items():
-        if volume.damage and name not in in_groups:
-            closed[name] = volume.damage
-    return opened, closed
+        if device.name not in unlocked:
+            with closing(device.open()) as blocks:
+                name = luks_name(device.name, luks.read(blocks), taken)
+            key = unlock(device, keys)
+            if isinstance(key, str):
+                yield device.name, key
+                continue
+            unlocked[device.name] = Unlocked(name, key)
+        taken.add(f"/dev/mapper/{unlocked[device.name].name}")
+        yield device.name, open_container(device, unlocked[device.name])

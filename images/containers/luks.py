@@ -15,7 +15,7 @@ import os
 import re
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images import process
 from unclone.images.containers.volume import Volume
@@ -38,28 +38,44 @@ _KEY_SIZES = {32, 64}
 _NO_SUCH_KEY = 2
 
 
-def open_container(
-    device: BlockDevice, name: str, keys: Callable[[str], Iterable[bytes]]
-) -> Volume | str:
-    """The content of the container on *device*, to be called *name*; or why it stays closed.
+class Unlocked(NamedTuple):
+    """The device-mapper name of a container's content, and its volume key."""
+
+    name: str
+    volume_key: bytes
+
+    def __repr__(self) -> str:  # a log or a traceback must not show the key
+        return f"Unlocked({self.name!r})"
+
+
+def unlock(device: BlockDevice, keys: Callable[[str], Iterable[bytes]]) -> bytes | str:
+    """The volume key of the container on *device*, or why it stays closed.
 
     Raises RefusedError when none of *keys* opens it.
     """
     with closing(device.open()) as blocks:
         segment = luks.segment(blocks)
         if isinstance(segment, str):
-            return f"{printable(device.name)}: {segment}"
+            return segment
+        key = _volume_key(blocks, segment, device.name, luks.read(blocks), keys)
+    return key if len(key) in _KEY_SIZES else f"its volume key has {8 * len(key)} bits"
+
+
+def open_container(device: BlockDevice, unlocked: Unlocked) -> Volume | str:
+    """The content of the container on *device*, or why it stays closed."""
+    name, key = unlocked
+    with closing(device.open()) as blocks:
+        segment = luks.segment(blocks)
+        if isinstance(segment, str):
+            return segment
         uuid = luks.read(blocks)
-        volume_key = _volume_key(blocks, segment, device.name, uuid, keys)
         size = segment.size or (blocks.size - segment.offset)
         size -= size % segment.sector
         if size <= 0 or segment.offset + size > blocks.size:
-            return f"{printable(device.name)}: its LUKS header is damaged"
-    if len(volume_key) not in _KEY_SIZES:
-        return f"{printable(device.name)}: its volume key has {8 * len(volume_key)} bits"
+            return "its LUKS header is damaged"
     mapper = f"CRYPT-LUKS{segment.version}-{uuid.replace('-', '')}-{name}"
-    opener = partial(_opened, device, segment, volume_key, size)
-    return Volume(f"/dev/mapper/{name}", size, mapper, opener=opener)
+    opener = partial(_opened, device, segment, key, size)
+    return Volume(f"/dev/mapper/{name}", size, mapper, secret=True, opener=opener)
 
 
 def luks_name(device: str, uuid: str, taken: AbstractSet[str]) -> str:

@@ -9,10 +9,12 @@ References: LVM2 2.03 ``lib/format_text/export.c``, ``lib/striped/striped.c``; L
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from unclone.images.containers.volume import Mapped, Piece, Volume
+from unclone.images.identifiers import lvm
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -23,6 +25,31 @@ if TYPE_CHECKING:
     from unclone.images.identifiers.lvm_text import Group, LogicalVolume, Segment
 
 _SECTOR = 512
+
+
+def open_groups(devices: Sequence[Member]) -> tuple[list[Volume], dict[str, str]]:
+    """The volumes of all groups on *devices*, and what stays closed: its name, and the reason."""
+    members = {device.name: device for device in devices}
+    found = {}
+    for name, device in members.items():
+        with closing(device.open()) as blocks:
+            found[name] = lvm.read(blocks)
+    physical = {name: volume for name, volume in found.items() if volume}
+    closed = {name: "its LVM label is damaged" for name in members if name not in physical}
+    groups = lvm.groups(physical)
+    opened: list[Volume] = []
+    for group in groups:
+        volumes, left = open_group(group, physical, members)
+        if [other.name for other in groups].count(group.name) > 1:
+            volumes, left = [], [(n, "two volume groups have the same name") for n in group.members]
+        opened += volumes
+        closed |= dict(left)
+    in_groups = {name for group in groups for name in group.members}
+    # Without metadata it belongs to no group, or to one whose other members are missing.
+    for name, volume in physical.items():
+        if volume.damage and name not in in_groups:
+            closed[name] = volume.damage
+    return opened, closed
 
 
 def open_group(
@@ -37,6 +64,7 @@ def open_group(
     opened, closed = [], []
     devices = {volumes[name].uuid: name for name in group.members}
     sizes = {name: _size(members[name]) for name in group.members}
+    secret = any(isinstance(m := members[n], Volume) and m.secret for n in group.members)
     with_snapshots = {*group.snapshots, *group.snapshots.values()}
     for volume in group.text.volumes:
         if not volume.is_visible:
@@ -54,7 +82,7 @@ def open_group(
         mapper = "LVM-" + f"{group.uuid}{volume.uuid}".replace("-", "")
         opener = partial(Mapped, pieces, {n: members[n] for n in group.members})
         size = pieces[-1].start + pieces[-1].size
-        opened.append(Volume(name, size, mapper, opener=opener))
+        opened.append(Volume(name, size, mapper, pieces, secret, opener=opener))
     return opened, closed
 
 

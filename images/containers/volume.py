@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.table import recognise
+from unclone.images.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,10 @@ class Volume:
     name: str
     size: int  # bytes
     mapper_uuid: str = ""
+    #: Where it is; empty for LUKS.
+    pieces: Sequence[Piece] = ()
+    #: Whether something below it is encrypted: nothing of it may be on a disk as it is.
+    secret: bool = False
     opener: Callable[[], OpenBlocks] = field(kw_only=True, repr=False, compare=False)
 
     @property
@@ -48,6 +53,11 @@ class Volume:
     def open(self) -> OpenBlocks:
         """Open it; the caller closes it."""
         return self.opener()
+
+
+def with_name(name: str, why: str) -> str:
+    """*why* what is called *name* cannot be opened, with that name."""
+    return printable(why if name in why else f"{name}: {why}")
 
 
 class Piece(NamedTuple):

@@ -83,8 +83,8 @@ class Agent:
     def _mount(
         self, disks: Sequence[int], kind: str, options: str, subvolume: bytes, *flags: bool
     ) -> int:
-        nodes = [kernel.node_of(disk) for disk in disks]
         """Mount the first of *disks*; the one flag is whether read only."""
+        nodes = [kernel.node_of(disk) for disk in disks]
         always = _NO_SUID | _NO_DEVICES | _NO_EXEC | _NO_ACCESS_TIMES
         data = os.fsencode(options)
         if subvolume:

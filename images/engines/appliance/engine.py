@@ -1,4 +1,4 @@
-"""The engine for XFS and btrfs without libguestfs: a virtual machine that was frozen.
+"""The engine for XFS, btrfs, LVM and LUKS without libguestfs: a virtual machine that was frozen.
 
 It is the direct engine with a kernel: see :mod:`.volumes` and :mod:`.frozen`.
 """
@@ -32,14 +32,13 @@ class ApplianceEngine:
     def open(
         self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say
     ) -> Iterator[Volumes]:
-        """Open *drives*; nothing is mounted. *keys* are not needed.
+        """Open *drives*; nothing is mounted.
 
         Raises BeyondReachError, with nothing changed, when something on the drives, or on this
         host, needs another engine.
         """
-        del keys
         with beyond_this_host(self.name):
-            volumes = ApplianceVolumes(drives, read_only=read_only, say=say)
+            volumes = ApplianceVolumes(drives, keys=keys, read_only=read_only, say=say)
         with finished(volumes, drives):
             with beyond_this_host(self.name):
                 volumes.require_programs()

@@ -13,7 +13,7 @@ import selectors
 import socket
 import struct
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import EngineError
@@ -43,6 +43,19 @@ class Export:
         #: Why something was not written, or not read; "" while everything was.
         self.failure = ""
         self.ours, self.theirs = socket.socketpair()
+        self._lock = Lock()
+
+    def detach(self) -> None:
+        """Close the volume: nothing of it can be used any more. Safe to call twice."""
+        with self._lock:
+            if self.blocks is not None:
+                self.blocks.close()
+            self.blocks = None
+
+    def carry_out(self, kind: int, offset: int, count: int, content: bytes) -> bytes:
+        """The answer to one request. Raises EngineError."""
+        with self._lock:
+            return _carried_out(self, kind, offset, count, content)
 
 
 class Exports:
@@ -65,6 +78,8 @@ class Exports:
             with suppress(OSError):
                 volume.ours.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        for volume in self._volumes:
+            volume.detach()
         for each in (
             self._wake,
             self._woken,
@@ -94,7 +109,7 @@ def _answer(volume: Export) -> bool:
         content = _receive(volume, count) if kind == _WRITE else b""
         answer, error = b"", 0
         try:
-            answer = _carried_out(volume, kind, offset, count, content)
+            answer = volume.carry_out(kind, offset, count, content)
         except EngineError as failed:
             volume.failure = volume.failure or failed.message
             error = errno.EIO

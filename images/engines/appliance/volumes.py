@@ -8,35 +8,37 @@ serves it from the guest's disks, and reads them itself while nothing of it is m
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.engines.appliance import frozen
 from unclone.images.engines.appliance.agent_kernel import BTRFS_DESTROY
+from unclone.images.engines.appliance.contained import Apart, Contained, Containers, is_container
 from unclone.images.engines.appliance.nbd_export import Export, Exports
-from unclone.images.engines.direct.access.dirty_map import REGION
-from unclone.images.engines.direct.access.disk import Disk
-from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.checks import too_large
 from unclone.images.engines.direct.remote_driver import RemoteDriver
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError
+from unclone.images.file_systems import ext
 from unclone.images.file_systems.table import type_of
 from unclone.images.identifiers import devices as identified
+from unclone.images.process import require_program
 from unclone.images.text import printable
 from unclone.images.volumes import CheckResult, CheckState, IdentifierKind, Subvolume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from unclone.images.blocks import Blocks
     from unclone.images.engines.appliance.machine import Machine
     from unclone.images.engines.direct.devices import Device
     from unclone.images.engines.direct.driver import Driver
-    from unclone.images.engines.engine import Drive, Say
+    from unclone.images.engines.engine import Drive, Keys, Say
     from unclone.images.volumes import Identifier
 
-#: What the machine mounts.
+#: What the machine mounts wherever it is; ext only in a container.
 TYPES = frozenset({"xfs", "btrfs"})
+_EXT = frozenset(ext.TYPE.names)
 
 #: Seconds of processor time: for a mount, which a hostile file system could keep busy; for what
 #: takes long in a large one.
@@ -49,36 +51,47 @@ class ApplianceVolumes(DirectVolumes):
 
     engine = "appliance"
 
-    def __init__(self, drives: Sequence[Drive], *, read_only: bool, say: Say) -> None:
+    def __init__(self, drives: Sequence[Drive], *, keys: Keys, read_only: bool, say: Say) -> None:
         super().__init__(drives, read_only=read_only)
         self._say = say
         self._machine: Machine | None = None
         self._types: Sequence[str] = ()
         self._exports: dict[str, Export] = {}
         self._server: Exports | None = None
+        self._containers = Containers(keys)
+        #: Why a container, or a volume of LVM, cannot be opened.
+        self._closed: Sequence[str] = ()
         #: Devices that were mounted writable and unmounted: their logs are empty.
         self._settled: set[str] = set()
+
+    def require_programs(self) -> None:
+        """As ``DirectVolumes``; what the machine mounts is checked by the host's programs."""
+        super().require_programs()
+        for device in self._read():
+            checker = type_of(device.type).checker
+            if _in_machine(device) and checker and not self._read_only:
+                require_program(checker.check[0])
 
     def beyond_reach(self, *, clean: bool = True) -> str:
         """As ``DirectVolumes``; the machine replays what is not *clean*."""
         del clean
         found = [
-            f"{device.name} holds {device.content.beyond}"
-            for device in self._read()
-            if device.content.beyond and device.type not in TYPES
+            f"{device.name} holds {why}" for device in self._read() if (why := _beyond(device))
         ]
-        return "; ".join(found or too_large(self._read(), self._disks.free_space()))
+        return "; ".join(
+            [*self._closed, *found] or too_large(self._read(), self._disks.free_space())
+        )
 
     def start(self) -> None:
         """Start the machine, if there is something for it. Raises EngineError."""
-        devices = [device for device in self._read() if device.type in TYPES]
+        devices = [device for device in self._read() if _in_machine(device)]
         if not devices or self._machine is not None:
             return
         self._machine, self._types = frozen.start(lambda: self._attach(devices), self._say)
         for export in self._exports.values():
             export.theirs.close()
         for device in devices:
-            if device.type not in self._types:
+            if self._kind(device) not in self._types:
                 raise EngineError(f"this host's kernel has no {device.type}, as {device.name} has")
 
     # -- devices ---------------------------------------------------------------------------
@@ -94,7 +107,7 @@ class ApplianceVolumes(DirectVolumes):
     def check(self, device: str, *, repair: bool, force: bool = True) -> CheckResult:
         """As the direct engine; a mount replays the log first where only that does."""
         found = self._unmounted(device)
-        if repair and found.type in TYPES:
+        if repair and _in_machine(found):
             if not force:  # the mount replays its log, and refuses what it cannot use
                 said = "it is not checked before it is mounted"
                 return CheckResult(device, found.type, CheckState.NOT_CHECKED, said, skipped=True)
@@ -106,7 +119,7 @@ class ApplianceVolumes(DirectVolumes):
         super().unmount_all()
         failures = [export.failure for export in self._exports.values() if export.failure]
         for export in self._exports.values():
-            export.blocks = None
+            export.detach()
         if failures:
             raise EngineError(f"a disk of the virtual machine failed: {failures[0]}")
 
@@ -157,6 +170,13 @@ class ApplianceVolumes(DirectVolumes):
         super().drop()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _read(self) -> Sequence[Device]:
+        if not self._devices:
+            devices = super()._read()
+            contained, self._closed = self._containers.open(devices)
+            self._devices = [*devices, *contained]
+        return self._devices
+
     def _attach(self, devices: Sequence[Device]) -> Sequence[int]:
         """Serve *devices* on new sockets, for a machine that is started now."""
         if self._server is not None:
@@ -175,14 +195,14 @@ class ApplianceVolumes(DirectVolumes):
     def _settle(self, name: str) -> None:
         """Have the log of the unmounted file system on *name* replayed by a mount."""
         device = self._unmounted(name)
-        if device.type not in TYPES or name in self._settled:
+        if not _in_machine(device) or name in self._settled:
             return
         self._open(device, subvolume="", read_only=False).close()
         self._devices = ()
         self.unmount_all()
 
     def _open(self, device: Device, *, subvolume: str, read_only: bool) -> Driver:
-        if device.type not in TYPES:
+        if not _in_machine(device):
             return super()._open(device, subvolume=subvolume, read_only=read_only)
         self.start()
         if self._machine is None or device.name not in self._exports:
@@ -197,12 +217,15 @@ class ApplianceVolumes(DirectVolumes):
         order = list(self._exports)
         disks = [order.index(each.name) for each in [device, *members] if each is not device]
         disks = [order.index(device.name), *disks]
-        options = ",".join(type_of(device.type).mount_options)
+        # Inode tables that were never written stay so: the kernel would fill them meanwhile.
+        lazy = ("noinit_itable",) if device.type in _EXT else ()
+        options = ",".join([*type_of(device.type).mount_options, *lazy])
+        kind = self._kind(device)
         try:
             handle = self._machine.call(
                 "mount",
                 0,
-                *(disks, device.type, options, _raw(_as_option(subvolume)), read_only),
+                *(disks, kind, options, _raw(_as_option(subvolume)), read_only),
                 limit=_MOUNT_LIMIT,
             )
         except OSError as error:
@@ -218,12 +241,34 @@ class ApplianceVolumes(DirectVolumes):
         export = self._exports[device.name]
         if export.blocks is not None:
             return
-        blocks = BlockFile(Disk(device.disk.place), device.start, device.size)
-        # A region of the map that another partition has a part of: two processes must not copy it.
-        for at in {0, device.size - 1}:
-            if (device.start + at + (at > 0)) % REGION:
-                blocks.write(at, blocks.read(at, 1))
-        export.blocks = blocks
+        # This thread must not use the disks of the one that serves.
+        contained = isinstance(device, Contained)
+        for each in filter(is_container, self._read()) if contained else [device]:
+            Apart(each).own_edges()
+        export.blocks = device.open() if contained else Apart(device).open()
+
+    def _kind(self, device: Device) -> str:
+        """What the machine's kernel calls the type of *device*; ext4 is also for ext2 and ext3."""
+        is_other = device.type in _EXT and device.type not in self._types
+        return "ext4" if is_other else device.type
+
+
+def _in_machine(device: Device) -> bool:
+    """Whether the machine mounts *device*."""
+    return device.type in TYPES or (isinstance(device, Contained) and device.type in _EXT)
+
+
+def _beyond(device: Device) -> str:
+    """What is on *device* that this engine does not support, or ""."""
+    if device.type in TYPES:
+        with closing(device.open()) as blocks:
+            count = (type_of(device.type).devices or _one)(blocks)
+        return f"{device.type} on {count} devices" if count > 1 else ""
+    return "" if is_container(device) else device.content.beyond
+
+
+def _one(_: Blocks) -> int:
+    return 1
 
 
 class _Mounted(RemoteDriver):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import marshal
 import re
+import struct
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from unclone.images import process
+from unclone.images.engines.direct.ext.metadata import Metadata, UnusualError
 from unclone.images.engines.direct.helpers import CHECKER, end, start
 from unclone.images.engines.direct.vfat.damage import find_damage
 from unclone.images.errors import EngineError, ToolError, is_kill, killed
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess, Popen
     from typing import Protocol
 
+    from unclone.images.blocks import Blocks
     from unclone.images.engines.direct.devices import Device
     from unclone.images.file_systems.file_system_type import Checker, FileSystemType
 
@@ -55,6 +59,10 @@ def check(device: Device, as_file: AsFile, *, repair: bool) -> CheckResult:
     kind = type_of(device.type)
     if kind.checker is None:
         return _result(device, CheckState.NOT_CHECKED, "no checker")
+    if repair and kind is ext.TYPE:  # a check that changes nothing is usually enough
+        look = _check_with_tool(device, kind, kind.checker, as_file, repair=False)
+        if look.state is CheckState.CLEAN:
+            return look
     return _check_with_tool(device, kind, kind.checker, as_file, repair=repair)
 
 
@@ -185,10 +193,10 @@ def _check_with_tool(
     ok = checker.repaired if repair else (0,)
     if why := _missing(argv[0]):
         return _result(device, CheckState.NOT_CHECKED, why)
-    blocks = device.open()
-    if kind.devices and (count := kind.devices(blocks)) > 1:
-        return _result(device, CheckState.NOT_CHECKED, f"it is one of {count} devices")
-    areas = kind.metadata(blocks) if kind.metadata and argv == checker.check else None
+    with closing(device.open()) as blocks:
+        if kind.devices and (count := kind.devices(blocks)) > 1:
+            return _result(device, CheckState.NOT_CHECKED, f"it is one of {count} devices")
+        areas = _areas(kind, blocks) if argv == checker.check else None
     for part in [areas, None] if areas is not None else [None]:
         with as_file(device, part) as file:
             found = _run(file, argv)
@@ -196,6 +204,20 @@ def _check_with_tool(
         if found.returncode in ok:
             return _result(device, CheckState.CLEAN, output)
     return _result(device, CheckState.DAMAGED, output)
+
+
+def _areas(kind: FileSystemType, blocks: Blocks) -> Iterable[tuple[int, int]] | None:
+    """The areas that the checker reads, when that is known and they can be found."""
+    try:
+        find = kind.metadata or (_ext_areas if kind is ext.TYPE else None)
+        found = find(blocks) if find else None
+        return None if found is None else list(found)
+    except (UnusualError, struct.error):  # of ext
+        return None
+
+
+def _ext_areas(blocks: Blocks) -> Iterable[tuple[int, int]]:
+    return Metadata(blocks.read).places()
 
 
 def _missing(program: str) -> str:

@@ -40,14 +40,25 @@ def merged(areas: Iterable[tuple[int, int]], size: int) -> Sequence[tuple[int, i
     return found
 
 
-def make(blocks: Blocks, target: Path, areas: Sequence[tuple[int, int]]) -> None:
-    """Make the file *target* with the merged *areas* of *blocks*. Raises OSError, EngineError."""
-    with target.open("xb") as file:
-        target.chmod(0o600)
+def make(
+    blocks: Blocks, target: Path, areas: Sequence[tuple[int, int]], most: int | None = None
+) -> None:
+    """Fill the empty file *target* with the merged *areas* of *blocks*.
+
+    Raises OSError, and EngineError when more than *most* bytes are not zeros.
+    """
+    written = 0
+    with target.open("r+b") as file:
         file.truncate(blocks.size)
         for start, end in _pieces(areas):
             content = blocks.read(start, end - start)
             if content.count(0) != len(content):
+                written += len(content)
+                if most is not None and written > most:
+                    raise EngineError(
+                        f"a copy in memory of more than {most >> 20} MiB would be needed",
+                        hint="Use --engine guestfs.",
+                    )
                 file.seek(start)
                 file.write(content)
 

@@ -17,6 +17,7 @@ from unclone.images.volumes import FileSystem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from unclone.images.blocks import OpenBlocks
     from unclone.images.engines.direct.access.disk import Disk
     from unclone.images.engines.direct.partition_tables import Partition, Table
 
@@ -35,8 +36,10 @@ class Device:
     #: Of a partition, with the table that it is in.
     partition: Partition | None = None
     parent_table: Table | None = None
-    #: Of a logical volume: as in :class:`FileSystem`.
+    #: Of what is in a container: as in :class:`FileSystem`.
     mapper_uuid: str = ""
+    #: Whether it is encrypted on the disk: no copy of it may be there as it is.
+    secret: bool = False
 
     @property
     def type(self) -> str:
@@ -48,7 +51,7 @@ class Device:
         """Whether it is one to mount or swap to, not a disk or partition with partitions."""
         return self.table is None and not (self.partition and self.partition.extended)
 
-    def open(self) -> BlockFile:
+    def open(self) -> OpenBlocks:
         """The device as a file."""
         return BlockFile(self.disk, self.start, self.size)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
@@ -29,7 +29,7 @@ from unclone.images.formats.table import read_header
 from unclone.images.image import open_image
 from unclone.images.interrupts import deferred
 from unclone.images.overlay import fill_empty
-from unclone.images.pinned import with_paths
+from unclone.images.pinned import pinned_name, with_paths
 from unclone.images.qcow2_overlay import Overlay
 from unclone.images.temporary_folders import clean_up, new_folder, remove
 from unclone.images.text import shown
@@ -46,6 +46,8 @@ _SCRATCH = "scratch"
 _DIRTY_MAP = "dirty-map"
 _SOCKET = "socket"
 _COPY = "copy"
+#: Bytes of a copy in memory, without what is zeros.
+_IN_MEMORY = 1 << 30
 #: Bytes that are copied at once.
 _PIECE = 1024 * 1024
 
@@ -90,21 +92,26 @@ class Disks:
     ) -> Iterator[Path]:
         """The content of *device* as a file, for a tool. What the tool changes is written back.
 
-        With *areas*, offsets and sizes in bytes, the rest is zeros. Raises EngineError when there
-        is no space for the copy.
+        With *areas*, offsets and sizes in bytes, the rest is zeros. What is encrypted on the disk
+        is copied to memory only. Raises EngineError when there is no space for the copy.
         """
-        copy = self._folder / _COPY
-        blocks = device.open()
         kept = copies.merged([(0, device.size)] if areas is None else areas, device.size)
-        try:
+        with ExitStack() as stack:
+            blocks = stack.enter_context(closing(device.open()))
+            if device.secret:
+                memory = os.memfd_create("copy", os.MFD_CLOEXEC)
+                stack.callback(os.close, memory)
+                copy = pinned_name(memory)
+            else:
+                copy = self._folder / _COPY
+                stack.callback(copy.unlink, missing_ok=True)
+                with _explained(copy):
+                    copy.touch(0o600, exist_ok=False)
             with _explained(copy):
-                copies.make(blocks, copy, kept)
+                copies.make(blocks, copy, kept, _IN_MEMORY if device.secret else None)
             yield copy
             with _explained(copy):
                 copies.write_back(copy, blocks, kept)
-        finally:
-            blocks.close()
-            copy.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Write everything to the drives and close them. Raises EngineError."""

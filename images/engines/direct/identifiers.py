@@ -10,6 +10,7 @@ btrfstune(8).
 from __future__ import annotations
 
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from unclone.images import process
@@ -103,8 +104,11 @@ def _keep_checksum_seed(device: Device) -> None:
 def _of(device: Device) -> Iterator[Identifier]:
     if device.content.uuid:
         yield Identifier(type_of(device.type).identifier, device.name, device.content.uuid)
-    if device.type in btrfs.TYPE.names and (uuid_ := btrfs_device.read(device.open())):
-        yield Identifier(IdentifierKind.BTRFS_DEVICE_UUID, device.name, uuid_)
+    if device.type in btrfs.TYPE.names:
+        with closing(device.open()) as blocks:
+            uuid_ = btrfs_device.read(blocks)
+        if uuid_:
+            yield Identifier(IdentifierKind.BTRFS_DEVICE_UUID, device.name, uuid_)
     if device.partition and device.parent_table and device.parent_table.kind == "gpt":
         yield Identifier(IdentifierKind.PARTITION_GUID, device.name, device.partition.uuid)
     if device.table and device.table.id:
@@ -127,12 +131,15 @@ def _set_in_table(device: Device, identifier: Identifier) -> None:
 
 
 def _set_with_tools(device: Device, value: str, as_file: AsFile) -> None:
-    if device.content.ext is not None and _set_ext_uuid(device, value):
+    if device.type in ext.TYPE.names and _set_ext_uuid(device, value):
         output = "the checksums were changed"
     else:
-        kind, blocks = type_of(device.type), device.open()
+        kind = type_of(device.type)
         find_areas = kind.identifier_areas or kind.metadata
-        with as_file(device, find_areas(blocks) if find_areas else None) as file:
+        with closing(device.open()) as blocks:
+            found_areas = find_areas(blocks) if find_areas else None
+            areas = None if found_areas is None else list(found_areas)
+        with as_file(device, areas) as file:
             output = _run(device, str(file), value)
     found = identified.read(device)
     if found != value.lower():  # xfs_admin exits with 0 without having done anything

@@ -9,7 +9,7 @@ from unclone.images.file_systems import ext, swap, vfat
 from unclone.images.file_systems.table import UNKNOWN, recognise, type_of
 
 if TYPE_CHECKING:
-    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.blocks import Blocks
     from unclone.images.file_systems.ext_superblock import Superblock
 
 #: A partition with dm-verity hashes is never opened, only the one that it is for.
@@ -32,7 +32,7 @@ class Content(NamedTuple):
         return self.ext is not None and not self.ext.needs_check
 
 
-def probe(volume: BlockFile) -> Content:
+def probe(volume: Blocks) -> Content:
     """Determine the content of *volume*."""
     name = recognise(volume)
     kind = type_of(name)
@@ -40,7 +40,7 @@ def probe(volume: BlockFile) -> Content:
     return Content(name, kind.read(volume), kind.label(volume), found, _beyond(name, found, volume))
 
 
-def _beyond(name: str, superblock: Superblock | None, volume: BlockFile) -> str:
+def _beyond(name: str, superblock: Superblock | None, volume: Blocks) -> str:
     if superblock is not None:
         return unsupported(superblock, volume.size)
     if name == "swsuspend":

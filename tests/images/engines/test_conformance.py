@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.appliance import MAKERS, serve_appliance
+from tests.support.appliance import SERVED, serve_appliance
 from tests.support.direct import TYPICAL, make_ext, mounted_direct, require_sound
 from tests.support.selection import slow_but
 from tests.support.tree import TreeVolumes
@@ -85,7 +85,7 @@ class Place:
     params=[
         "tree",
         *slow_but({"direct-ext4"}, [f"direct-{variant}" for variant in TYPICAL]),
-        *(pytest.param(f"appliance-{name}", marks=pytest.mark.slow) for name in MAKERS),
+        *(pytest.param(f"appliance-{name}", marks=pytest.mark.slow) for name in SERVED),
         pytest.param("ext4", marks=pytest.mark.appliance),
     ],
 )

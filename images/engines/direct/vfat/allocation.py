@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.blocks import OpenBlocks
     from unclone.images.file_systems.fat_boot_sector import BootSector
 
 _INFO = struct.Struct("<I")
@@ -28,7 +28,7 @@ _LOST = "the file system is damaged: a chain leads nowhere"
 class Allocation:
     """The FAT of *volume*, held in memory; every change goes to all its copies at once."""
 
-    def __init__(self, volume: BlockFile, boot: BootSector) -> None:
+    def __init__(self, volume: OpenBlocks, boot: BootSector) -> None:
         self._volume = volume
         self._boot = boot
         self._mask = (1 << min(boot.bits, 28)) - 1

@@ -12,11 +12,11 @@ from unclone.images.engines.direct.vfat.directory import Directory
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.blocks import OpenBlocks
     from unclone.images.file_systems.fat_boot_sector import BootSector
 
 
-def find_damage(volume: BlockFile, boot: BootSector) -> str:
+def find_damage(volume: OpenBlocks, boot: BootSector) -> str:
     """A description of what is wrong with *volume*; "" when nothing is."""
     fat = Allocation(volume, boot)
     used: set[int] = set()

@@ -18,7 +18,7 @@ from unclone.images import clock
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.blocks import OpenBlocks
     from unclone.images.engines.direct.vfat.allocation import Allocation
     from unclone.images.file_systems.fat_boot_sector import BootSector
 
@@ -75,7 +75,7 @@ class Entry(NamedTuple):
 class Directory:
     """The entries of one directory, as they are now."""
 
-    def __init__(self, volume: BlockFile, boot: BootSector, fat: Allocation, first: int) -> None:
+    def __init__(self, volume: OpenBlocks, boot: BootSector, fat: Allocation, first: int) -> None:
         self._volume, self._boot, self._fat = volume, boot, fat
         self.first = first
         self._clusters: list[int] = []

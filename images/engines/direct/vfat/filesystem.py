@@ -30,7 +30,7 @@ from unclone.images.needles import Needles
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.blocks import OpenBlocks
     from unclone.images.file_systems.fat_boot_sector import BootSector
 
     StatTuple = tuple[int, int, int, int, int]
@@ -41,7 +41,7 @@ _FILE_LIMIT = 2**32 - 1
 class FatFileSystem:
     """One file system, by absolute paths as bytes. It has no symlinks and no owners."""
 
-    def __init__(self, volume: BlockFile, boot: BootSector, *, writable: bool) -> None:
+    def __init__(self, volume: OpenBlocks, boot: BootSector, *, writable: bool) -> None:
         self._volume = volume
         self._boot = boot
         self._writable = writable

@@ -231,7 +231,8 @@ def test_a_volume_that_is_not_linear_is_told(tmp_path: Path) -> None:
     disk = make_physical_volume(tmp_path / "disk", "my-vg", {"root": content}, kind="raid1")
     volumes = DirectVolumes([Drive(disk, "raw")], read_only=True, in_place=True)
     assert volumes.beyond_reach() == (
-        "/dev/sda holds LVM whose volume root is not one piece of a disk"
+        "/dev/sda holds LVM: the logical volume /dev/my-vg/root is of a kind that only LVM opens "
+        "(raid1)"
     )
     volumes.drop()
 
