@@ -11,9 +11,9 @@ import errno
 import posixpath
 from typing import TYPE_CHECKING
 
+from unclone.images.content_cache import ContentCache
 from unclone.images.globs import expand
 from unclone.images.resolution import MAX_SYMLINKS, follow
-from unclone.images.small_files import SmallFiles
 from unclone.images.volumes import FileSystem, Identifier, Kind, Stat
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Guest:
         self._listings: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
         self._links: dict[str, str] = {}
-        self._contents = SmallFiles()
+        self._contents = ContentCache()
 
     @property
     def engine(self) -> str:
@@ -121,8 +121,8 @@ class Guest:
         ``OSError(EINVAL)`` when it is something else (a device node is never opened).
         """
         physical = self.resolve(path)
-        if (known := self._contents.get(physical)) is not None:
-            return known[:limit]
+        if (known := self._contents.get(physical, limit)) is not None:
+            return known
         kind = self._kind(physical)
         if kind is Kind.DIRECTORY:
             raise IsADirectoryError(errno.EISDIR, "is a directory in the guest", path)

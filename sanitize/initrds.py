@@ -60,7 +60,8 @@ class _Known:
         recorder = Recorder()
         self.asked = frozenset(needles)
         self.read = frozenset(read)
-        _budget.meet(content)
+        #: What this initrd has been counted in.
+        self.budget = _budget
         self.found = survey(
             content, needles, read=read, known=archives, recorder=recorder, budget=_budget
         )
@@ -73,10 +74,15 @@ class _Known:
 
     def begins(self, content: bytes) -> bool:
         """Whether *content* is this initrd, or this one with something appended."""
+        if content is self._content:
+            return True
         if len(content) < self.size:
             return False
         if self._content:
-            return content.startswith(self._content)
+            begins = content.startswith(self._content)
+            if begins and len(content) == self.size:
+                self._content = content  # what is asked for next need not be compared
+            return begins
         return hashlib.sha256(memoryview(content)[: self.size]).digest() == self._digest
 
 
@@ -162,6 +168,8 @@ def _look_into(content: bytes, needles: Sequence[bytes], read: Collection[str] =
     # What cannot be read is not tried again for other needles: nothing is concluded from it.
     given_up = known and known.found.unreadable
     if known is None or not same or not (answered or given_up):
+        if not same or known is None or known.budget is not _budget:
+            _budget.meet(content)
         known = _Known(content, needles, known.archives if known else (), read)
     _known.append(known)
     _forget_old()
