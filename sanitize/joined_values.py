@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import re
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _JOINT = b"\0"
 _QUOTES = bytes.maketrans(b"", b""), b"\"'\\"
 #: Words that are expanded in all; a hostile guest is not followed further.
 _BUDGET = 50_000
+#: Words of which the expansions are remembered, and cost nothing when they are met again.
+_REMEMBERED = 1000
 #: How deep variables are made of others; what they may come to; values and their bytes.
 _DEPTH, _MOST, _LONGEST = 6, 64, 512
 
@@ -47,12 +50,14 @@ class JoinedValues:
 
     def __init__(self, texts: Iterable[bytes], whole: Callable[[bytes], bool]) -> None:
         self._left = _BUDGET
+        self._known: dict[tuple[bytes, int], list[bytes]] = {}
         self._values: dict[bytes, dict[bytes, None]] = {}
         for text in texts:
             for match in _ASSIGNED.finditer(text.replace(b"\\\n", b"")):
                 given = self._values.setdefault(match["env"] or match["name"], {})
-                value = _unquoted(match["value"])[:_LONGEST]
-                if whole(value):
+                # With its quotes: in "$a"1 they end the name.
+                value = match["value"][:_LONGEST]
+                if whole(_unquoted(value)):
                     continue
                 before = list(given) if match["more"] else [b""]
                 given.update(dict.fromkeys([each + value for each in before or [b""]][:_MOST]))
@@ -76,19 +81,28 @@ class JoinedValues:
                 yield number, _unquoted(each)
 
     def _expansions(self, word: bytes, depth: int) -> list[bytes]:
-        self._left -= 1
-        if not depth or self._left < 0:
+        if not depth or b"$" not in word:
             return [word]
+        known = self._known.get((word, depth))
+        if known is None:
+            self._left -= 1
+            if self._left < 0:
+                return [word]
+            known = self._expanded(word, depth)
+            if len(self._known) < _REMEMBERED:
+                self._known[word, depth] = known
+        return known
+
+    def _expanded(self, word: bytes, depth: int) -> list[bytes]:
         found, end = [b""], 0
         for match in _VARIABLE.finditer(word):
             values = list(self._values.get(match["plain"] or match["name"], ()))[:_MOST]
             values += [match["or"]] if match["or"] else []
-            inside = [
-                new for value in values or [b""] for new in self._expansions(value, depth - 1)
-            ]
+            each = (self._expansions(value, depth - 1) for value in values or [b""])
+            inside = list(islice(chain.from_iterable(each), _MOST))
             literal = word[end : match.start()]
-            found = [(old + literal + new)[:_LONGEST] for old in found for new in inside][:_MOST]
-            end = match.end()
+            joined = ((old + literal + new)[:_LONGEST] for old in found for new in inside)
+            found, end = list(islice(joined, _MOST)), match.end()
         return [old + word[end:] for old in found]
 
 
