@@ -25,6 +25,7 @@ from unclone.images.text import printable
 from unclone.sanitize.identities import mac as mac_addresses
 from unclone.sanitize.identities.avoidance import TEXT_LIMIT, Avoided
 from unclone.sanitize.identities.derivation import IdentityGenerator
+from unclone.sanitize.identities.hash_table import HashTable
 from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
@@ -105,15 +106,24 @@ class Pool:
     """What is taken, for all machines of one run."""
 
     def __init__(
-        self, *, avoided: Avoided | None = None, ledger: Ledger | None = None, key: bytes = b""
+        self,
+        *,
+        avoided: Avoided | None = None,
+        taken: HashTable | None = None,
+        ledger: Ledger | None = None,
+        key: bytes = b"",
     ) -> None:
-        """*key* makes values derived; see :mod:`unclone.sanitize.identities.keys`."""
+        """*key* makes values derived; see :mod:`unclone.sanitize.identities.keys`.
+
+        *taken* has pairs of kind and value that other machines have; those of this run are added.
+        """
         self._avoided = avoided or Avoided()
         self._ledger = ledger
         self._key = key
-        #: Hashes of the kinds and values that the ledger does not have: ten thousand machines have
-        #: a hundred thousand. Where two should share one, another value is drawn.
-        self._handed: set[int] = set()
+        #: Kinds and values that the ledger does not have.
+        self._taken = HashTable() if taken is None else taken
+        #: Those of the last machine, until it is known which of them the ledger has.
+        self._handed: set[tuple[str, str]] = set()
         self._names: set[str] = set()
 
     @property
@@ -151,14 +161,17 @@ class Pool:
         if known and self._ledger and not self._key:
             raise self._ledger.known(name)
         self._names.add(name)
+        for each in self._handed:
+            self._taken.add(each)
+        self._handed.clear()
         return Allocation(
             self, IdentityGenerator(name, self._key), known.identities if known else ()
         )
 
     def takes(self, kind: str, value: str, machine: str) -> bool:
         """Claim *value* for *machine*; False when it is taken."""
-        key = hash((kind, value))
-        if key in self._handed or self._avoided.has(kind, value):
+        key = (kind, value)
+        if self._is_taken(key) or self._avoided.has(kind, value):
             return False
         if self._ledger and self._ledger.holder(kind, value) not in {"", machine}:
             return False
@@ -167,11 +180,14 @@ class Pool:
 
     def takes_recorded(self, kind: str, value: str) -> bool:
         """Claim what the ledger says is the machine's own; False when it was claimed already."""
-        key = hash((kind, value))
-        if key in self._handed:
+        key = (kind, value)
+        if self._is_taken(key):
             return False
         self._handed.add(key)
         return True
+
+    def _is_taken(self, key: tuple[str, str]) -> bool:
+        return key in self._handed or key in self._taken
 
     def write(self, name: str, source: str, identities: Iterable[Identity]) -> None:
         """Record a machine in the ledger, if there is one."""
@@ -181,7 +197,7 @@ class Pool:
             self._ledger.forget(name)
         known = tuple(identities)
         self._ledger.record(name, source, known)
-        self._handed.difference_update(hash((one.kind, one.value)) for one in known)
+        self._handed.difference_update((one.kind, one.value) for one in known)
 
 
 class Allocation:

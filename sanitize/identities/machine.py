@@ -17,6 +17,9 @@ from unclone.sanitize.identities.allocation import Replaced
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+#: Kinds of values in a definition of which there are enough for all machines.
+_UNIQUE = ("mac", "uuid", "serial")
+
 
 @dataclass(frozen=True, slots=True)
 class MachineIdentity:
@@ -39,6 +42,13 @@ class MachineIdentity:
     def macs(self) -> dict[str, str]:
         """Old MAC address to new one (lower case, colons)."""
         return {each.old: each.new for each in self.replaced if each.kind == "mac" and each.old}
+
+    def own_values(self) -> Iterator[tuple[str, str]]:
+        """Kind and value of what no other machine may have."""
+        yield from ((each.kind, each.new) for each in self.replaced if each.kind in _UNIQUE)
+        yield from ((key.partition(" ")[0], value) for key, value in self.identifiers.items())
+        yield "machine-id", self.machine_id
+        yield "instance-id", self.instance_id
 
     def to_json(self) -> dict[str, Any]:
         """As documented in ``unclone/schemas/machine-1.json``."""

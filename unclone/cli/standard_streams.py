@@ -20,7 +20,7 @@ from unclone.images.errors import ExitStatus, UncloneError
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from unclone.runs.completed import CompletedRun
 
@@ -89,27 +89,29 @@ def prepare() -> None:
 def settle(ctx: click.Context, status: ExitStatus, outcomes: Iterable[str] = ()) -> None:
     """From now on the command ends with *status*, also when its report cannot be printed.
 
-    *outcomes* are then said on standard error, a line each.
+    *outcomes* are then said on standard error, a line each; they are not asked for before.
     """
-    ctx.meta[_SETTLED] = status, tuple(map(printable, outcomes))
+    ctx.meta[_SETTLED] = status, outcomes
 
 
 def settle_runs(
-    ctx: click.Context, runs: Iterable[CompletedRun[Any]], *, changing: bool = True
+    ctx: click.Context, runs: Collection[CompletedRun[Any]], *, changing: bool = True
 ) -> None:
     """As :func:`settle`, for *runs*; without *changing* all there is to them is the report."""
     from unclone.runs import failures  # noqa: PLC0415 (not for --help)
 
-    status, lines = ExitStatus.DONE, []
-    for each in runs:  # once: there may be many
-        status = failures.worst([status, each.status])
-        if changing:
-            what = failures.describe(each.error) if each.error else each.to_json()["status"]
-            lines.append(f"{each.image}: {what}")
+    status = failures.worst([each.status for each in runs])
     if changing:
-        settle(ctx, status, lines)
+        settle(ctx, status, map(_outcome, runs))  # not all at once: there may be many
     else:
         settle(ctx, status or ExitStatus.FAILED)
+
+
+def _outcome(done: CompletedRun[Any]) -> str:
+    from unclone.runs import failures  # noqa: PLC0415 (not for --help)
+
+    what = failures.describe(done.error) if done.error else done.to_json()["status"]
+    return f"{done.image}: {what}"
 
 
 def outcomes(ctx: click.Context) -> tuple[str, ...]:
@@ -129,8 +131,12 @@ def explain(error: UnwritableError, ctx: click.Context | None = None) -> ExitSta
 
 
 def _settled(ctx: click.Context | None) -> tuple[ExitStatus, tuple[str, ...]]:
-    nothing: tuple[ExitStatus, tuple[str, ...]] = (ExitStatus.FAILED, ())
-    return nothing if ctx is None else ctx.meta.get(_SETTLED, nothing)
+    if ctx is None or _SETTLED not in ctx.meta:
+        return ExitStatus.FAILED, ()
+    status, lines = ctx.meta[_SETTLED]
+    told = tuple(map(printable, lines))
+    ctx.meta[_SETTLED] = status, told
+    return status, told
 
 
 def _text(raw: io.FileIO, before: TextIO | None, **settings: Any) -> TextIO:  # noqa: ANN401 (TextIOWrapper's)

@@ -76,28 +76,27 @@ def look(order: Order, listener: Listener) -> Golden:
         )
 
 
-def check_names(order: Order, seen: set[str]) -> None:
-    """Raise UsageError for names that machines or hosts cannot have, and for one id for several.
-
-    *seen* are the host names of other machines of the run; those of *order* are added.
-    """
-    if len(order.names) > 1 and order.request.options.machine_id not in MACHINE_IDS:
-        raise UsageError(
-            "--machine-id ID is for one machine: several would have the same",
-            hint="Use --machine-id random: each gets its own.",
-        )
-    for name in order.names:
-        require_name(name)
-        hostname = order.hostname_of(name)
-        problem = host_name_problem(hostname)
-        if problem:
+def check_names(orders: Sequence[Order]) -> None:
+    """Raise UsageError for names that machines or hosts cannot have, and for one id for several."""
+    seen: set[str] = set()
+    for order in orders:
+        if len(order.names) > 1 and order.request.options.machine_id not in MACHINE_IDS:
             raise UsageError(
-                f"{printable(hostname, 100)} cannot be a host name: {problem}",
-                hint="Say another with --hostname; {name} in it stands for the machine's name.",
+                "--machine-id ID is for one machine: several would have the same",
+                hint="Use --machine-id random: each gets its own.",
             )
-        if hostname.lower() in seen:
-            raise UsageError(f"two machines would have the host name {printable(hostname)}")
-        seen.add(hostname.lower())
+        for name in order.names:
+            require_name(name)
+            hostname = order.hostname_of(name)
+            problem = host_name_problem(hostname)
+            if problem:
+                raise UsageError(
+                    f"{printable(hostname, 100)} cannot be a host name: {problem}",
+                    hint="Say another with --hostname; {name} in it stands for the machine's name.",
+                )
+            if hostname.lower() in seen:
+                raise UsageError(f"two machines would have the host name {printable(hostname)}")
+            seen.add(hostname.lower())
 
 
 def decide(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
-from unclone.runs.clone.batch import RECORD
+from unclone.runs.clone.batch import RECORD, read_record
+from unclone.runs.clone.presence import recorded
 from unclone.sanitize.identities.allocation import Pool
 from unclone.sanitize.identities.avoidance import scan
+from unclone.sanitize.identities.hash_table import HashTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.order import Order
@@ -67,11 +71,29 @@ def pool_for(orders: Sequence[Order], folder: Path) -> Iterator[tuple[Pool, Ledg
     known = [*dict.fromkeys(each.definition for each in orders if each.definition), *first.avoid]
     key = first.request.options.identities.key
     if first.ledger is None or (first.dry_run and not first.ledger.exists()):
-        beside = [] if first.dry_run else sorted(folder.glob(f"*/{RECORD}"))
-        yield Pool(avoided=scan([*known, *beside]), key=key), None
+        taken, others = (HashTable(), []) if first.dry_run else _beside(folder)
+        yield Pool(avoided=scan([*known, *others]), taken=taken, key=key), None
         return
     from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
 
     with Ledger.open(first.ledger) as opened:
         # Machines beside are in the ledger: their files need not be read.
         yield Pool(avoided=scan(known), ledger=opened, key=key), opened
+
+
+def _beside(folder: Path) -> tuple[HashTable, list[Path]]:
+    """Kinds and values of the machines in *folder*, and the files there that are no records."""
+    taken, others = HashTable(), []
+    for entry in os.scandir(folder):
+        record = Path(entry, RECORD)
+        # What a killed run has not finished is nobody's; the values may be derived again.
+        if entry.name.startswith(".") or not record.exists():
+            continue
+        try:
+            identity = recorded(read_record(record.parent) or {}, record.parent, "").identity
+        except (UncloneError, KeyError, TypeError, ValueError):
+            others.append(record)
+            continue
+        for kind, value in identity.own_values():
+            taken.add((kind, value))
+    return taken, others

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unclone.runs.clone.making import Machine
 
 #: Bytes that are kept in memory; a run of a few machines writes no file.
-_IN_MEMORY = 2**20
+_IN_MEMORY = 2**17
 
 
 class Outcomes(Sequence[CompletedRun["Machine"]]):

@@ -80,9 +80,7 @@ class Run:
         return self._done
 
     def _make_all(self, orders: Sequence[Order]) -> None:
-        seen: set[str] = set()
-        for order in orders:
-            deciding.check_names(order, seen)
+        deciding.check_names(orders)
         shares = self._look(orders)
         if not shares:
             return
@@ -100,24 +98,35 @@ class Run:
             return
         with Batch(folder) as batch:
             self._sort_out(shares, batch.folder)
+            if not any(share.missing for share in shares):
+                return
             replaced: list[str] = []
             try:
-                with pool_for([each.order for each in shares], batch.folder) as (pool, ledger):
-                    missing = [name for share in shares for name in share.missing]
-                    replaced = set_aside(missing, batch, ledger)
-                    for warning in pool.warnings:
-                        self.listener.warn(warning)
-                    wanted = [(each.order, each.golden, each.missing) for each in shares]
-                    with deferred():  # or a row might be kept that nobody knows of
-                        decided = deciding.decide(
-                            wanted, pool, ledger, batch, partial(self._refuse, batch.folder)
-                        )
+                decided = self._decide(shares, batch, replaced)
                 for share, names in zip(shares, decided, strict=True):
                     self._make(share, names, batch)
                     if self._done.interrupted:
                         break
             finally:
                 settle(batch, replaced, first.ledger)
+
+    def _decide(
+        self, shares: Sequence[Share], batch: Batch, replaced: list[str]
+    ) -> Sequence[Sequence[str]]:
+        """Decide who the missing machines are: the names of those that are decided, by share.
+
+        *replaced* gets the names of those that are there. What was needed to decide is let go.
+        """
+        with pool_for([each.order for each in shares], batch.folder) as (pool, ledger):
+            missing = [name for share in shares for name in share.missing]
+            replaced += set_aside(missing, batch, ledger)
+            for warning in pool.warnings:
+                self.listener.warn(warning)
+            wanted = [(each.order, each.golden, each.missing) for each in shares]
+            with deferred():  # or a row might be kept that nobody knows of
+                return deciding.decide(
+                    wanted, pool, ledger, batch, partial(self._refuse, batch.folder)
+                )
 
     def _look(self, orders: Sequence[Order]) -> list[Share]:
         """The orders whose golden image can be opened; each image is opened once."""
@@ -216,9 +225,7 @@ class Run:
         while pending:
             chunk = pending.pop(0)
             try:
-                made = stamper.make(
-                    [batch.identity(name) for name in chunk], batch, self.listener.tick
-                )
+                made = stamper.make(chunk, batch, self.listener.tick)
             except Exception as error:  # noqa: BLE001 (the other machines are still made)
                 unmade = [name for name in chunk if batch.hidden(name).exists()]
                 for name in unmade:

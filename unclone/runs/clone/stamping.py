@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Machines that are flushed and appear together.
 CHUNK = 250
+#: Of these, how many seeds are made at once: what they are made of is in memory.
+_PART = 25
 
 
 class Stamper:
@@ -50,20 +52,20 @@ class Stamper:
             for image, stamp in zip(prepared.images, prepared.stamps, strict=True)
         ]
 
-    def make(
-        self, identities: Sequence[MachineIdentity], batch: Batch, tick: Callable[[], None]
-    ) -> list[Machine]:
-        """Make the machines of *identities*: all of them appear, or none does.
+    def make(self, names: Sequence[str], batch: Batch, tick: Callable[[], None]) -> list[Machine]:
+        """Make the machines *names*, as *batch* has them decided: all appear, or none does.
 
         Raises UncloneError. *tick* is called for each.
         """
-        folders = {identity.name: batch.hidden(identity.name) for identity in identities}
-        notes = write_seeds(self._order, self._golden, identities, folders)
-        made = []
-        for identity in identities:
-            made.append(self._machine(identity, folders[identity.name], batch, notes))
-            tick()
-        batch.appear([each.identity.name for each in made], replace=self._order.replace)
+        made: list[Machine] = []
+        for start in range(0, len(names), _PART):
+            identities = [batch.identity(name) for name in names[start : start + _PART]]
+            folders = {identity.name: batch.hidden(identity.name) for identity in identities}
+            notes = write_seeds(self._order, self._golden, identities, folders)
+            for identity in identities:
+                made.append(self._machine(identity, folders[identity.name], batch, notes))
+                tick()
+        batch.appear(names, replace=self._order.replace)
         return made
 
     def _machine(
