@@ -26,7 +26,7 @@ ROOT = Part("ext4", BARE_ROOT)
         (
             Part(""),
             {512: b"LABELONE" + bytes(16) + b"LVM2 001"},
-            "/dev/sda2 holds LVM whose metadata cannot be read",
+            "/dev/sda2: its LVM label is damaged",
         ),
         (Part(""), {0: b"LUKS\xba\xbe\0\2"}, "/dev/sda2 holds crypto_LUKS"),
     ],
