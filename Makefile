@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-confined test-packaging deb release lint format fuzz kills bench system-packages venv clean distclean
+.PHONY: help demo test test-fast test-confined test-packaging deb site release lint format fuzz kills bench system-packages venv clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-packaging: venv ## Wheel, sdist, README's commands, lowest versions, Debian
 
 deb: venv ## The Debian package, into dist/
 	@$(BIN)/python -m release.deb
+
+site: venv ## The documentation as a site, into dist/site
+	@$(BIN)/python -m release.site
 
 release: venv ## sdist, wheel, Debian package, SBOM and their sums, into dist/
 	@$(BIN)/python -m release

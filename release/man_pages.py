@@ -113,20 +113,25 @@ def _examples(epilog: str) -> str:
     return f".SH {roff(heading.rstrip(':')).upper()}\n.nf\n{body}\n.fi\n"
 
 
-def write_pages(folder: Path) -> list[Path]:
-    """Write the page of the program and of each command into *folder*; return their paths."""
-    epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    day = dt.datetime.fromtimestamp(epoch, dt.UTC).date().isoformat()
-    pages: dict[str, tuple[click.Command, str]] = {
+def commands() -> dict[str, tuple[click.Command, str]]:
+    """The program and its commands, as they are called, each with a line that says what it does."""
+    found: dict[str, tuple[click.Command, str]] = {
         "unclone": (cli, "turn a copied VM disk image into a machine of its own, offline")
     }
     root = click.Context(cli, info_name="unclone")
     for name, summary in COMMANDS.items():
         if command := cli.get_command(root, name):
-            pages[f"unclone {name}"] = (command, summary[0].lower() + summary[1:])
+            found[f"unclone {name}"] = (command, summary[0].lower() + summary[1:])
+    return found
+
+
+def write_pages(folder: Path) -> list[Path]:
+    """Write the page of the program and of each command into *folder*; return their paths."""
+    epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    day = dt.datetime.fromtimestamp(epoch, dt.UTC).date().isoformat()
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, (command, summary) in pages.items():
+    for name, (command, summary) in commands().items():
         path = folder / f"{name.replace(' ', '-')}.1"
         path.write_text(man_page(command, name, summary, day))
         written.append(path)

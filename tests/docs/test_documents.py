@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from release import console
 from tests.packaging.conftest import ROOT
-from tests.support import console
+from tests.support.archives import VMX, archive, ova
 from tests.support.command import PROGRAM
 from tests.support.disks import BARE_ROOT, Part, make_disk
 
@@ -78,8 +79,9 @@ def run(document: str, folder: Path) -> list[console.Outcome]:
 
 
 def test_every_document_with_commands_is_run_here() -> None:
+    """Those of the tutorial are run for its pictures, which are made with the site."""
     with_commands = {name for name, text in DOCUMENTS.items() if "```console" in text}
-    assert with_commands == {*WORK, "audit.md", "seeds.md"}
+    assert with_commands == {*WORK, *PLACES, "audit.md", "seeds.md", "tutorial.md"}
 
 
 WORK = (
@@ -88,8 +90,41 @@ WORK = (
 )
 
 
-@pytest.mark.parametrize("document", WORK)
+def vagrant(folder: Path) -> None:
+    members = {
+        "metadata.json": b'{"provider": "libvirt", "format": "qcow2", "virtual_size": 1}',
+        "Vagrantfile": b"# none\n",
+        "box.img": (folder / "golden.qcow2").read_bytes(),
+    }
+    archive(folder / "debian.box", members, mode="w:gz")
+
+
+def vmware(folder: Path) -> None:
+    convert = ("qemu-img", "convert", "-O", "vmdk", "golden.qcow2", "golden.vmdk")
+    subprocess.run(convert, cwd=folder, check=True)
+    (folder / "golden.vmx").write_text(VMX.replace("disk.vmdk", "golden.vmdk"))
+    ova(folder).rename(folder / "appliance.ova")
+
+
+def kubevirt(folder: Path) -> None:
+    (machine,) = re.findall(
+        r"^```yaml\n(.*?)^```$", DOCUMENTS["kubevirt.md"], re.MULTILINE | re.DOTALL
+    )
+    (folder / "vm.yaml").write_text(machine)
+
+
+#: How-to pages, and what makes the files that they are about.
+PLACES = {
+    "libvirt.md": lambda folder: None,
+    "vagrant.md": vagrant,
+    "vmware.md": vmware,
+    "kubevirt.md": kubevirt,
+}
+
+
+@pytest.mark.parametrize("document", [*WORK, *PLACES])
 def test_every_command_works(folder: Path, document: str) -> None:
+    PLACES.get(document, PLACES["libvirt.md"])(folder)
     for each in run(document, folder):
         assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
         assert each.command.output in {None, each.output}

@@ -11,7 +11,10 @@ import pytest
 from tests.packaging.conftest import ROOT
 from unclone.cli.main import cli
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+DOCUMENTS = [
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+]
 FOLDERS = "unclone|sanitize|images|seeds|tests|benchmarks|examples|docs"
 
 #: Options of other programs.
@@ -20,6 +23,7 @@ FOREIGN = {
     *("--gib", "--images", "--made-of", "--mutations", "--rounds"),  # of benchmarks/
     *("--inactive", "--redefine"),  # virsh
     *("--config-file", "--id"),  # cloud-hypervisor, Firecracker
+    *("--image-path", "--size"),  # virtctl
 }
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS)

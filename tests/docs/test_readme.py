@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from release import console
 from tests.packaging.conftest import ROOT
-from tests.support import console
 
 if TYPE_CHECKING:
     from pathlib import Path

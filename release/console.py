@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 #: One bash for all commands, so that `cd` and variables last, as in a person's terminal.
 _RUN_ALL = """
@@ -47,7 +47,7 @@ def commands(markdown: str) -> list[Command]:
 
     A block is either commands alone, or commands after ``$ `` with their output below them.
     """
-    return [command for block in _BLOCK.findall(markdown) for command in _in_block(block)]
+    return [command for block in BLOCK.findall(markdown) for command in _in_block(block)]
 
 
 def _in_block(block: str) -> Iterator[Command]:
@@ -80,7 +80,8 @@ def run_all(
     outcomes = []
     for number, command in enumerate(shown):
         status = scripts / f"{number}.status"
-        assert status.exists(), f"never came to its end: {command.text}"
+        if not status.exists():
+            raise RuntimeError(f"never came to its end: {command.text}")
         output = (scripts / f"{number}.out").read_text()
         errors = (scripts / f"{number}.err").read_text()
         outcomes.append(Outcome(command, int(status.read_text()), output, errors))

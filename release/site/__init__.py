@@ -1,0 +1,1 @@
+"""The documentation as a site: the documents as they are, and a reference made from the code."""
