@@ -32,13 +32,18 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "missing", "optional"]
 
-#: What only the guestfs engine opens.
+#: What the appliance engine opens besides what the direct engine does, and with MD the guestfs one.
+APPLIANCE = "XFS, btrfs, LVM, LUKS"
 GUESTFS_ONLY = "XFS, btrfs, LVM, LUKS and MD"
 
 #: Bytes that the appliance, built once and cached, and a run's scratch files need.
 SCRATCH_SPACE = 1024**3
 
 _ROOT = Path("/")
+
+#: The identifier of the check of the appliance engine, and the programs that it runs on the host.
+_FROZEN = "frozen"
+_HOST_TOOLS = ("xfs_repair", "btrfs", "cryptsetup")
 
 #: Where Debian has e2fsck, and an ordinary user's PATH does not look.
 _SYSTEM_FOLDERS = "/usr/sbin:/sbin"
@@ -74,6 +79,10 @@ def verdict(found: Sequence[Check]) -> str:
         return f"ready: direct engine (ext2/3/4, FAT) and guestfs engine ({GUESTFS_ONLY})"
     if not direct:
         need = ", ".join(guestfs)
+        if any(check.id == _FROZEN and check.state == "ok" for check in found):
+            return (
+                f"direct and appliance engine ready (ext2/3/4, FAT, {APPLIANCE}); MD needs: {need}"
+            )
         return f"direct engine ready (ext2/3/4, FAT); {GUESTFS_ONLY} need: {need}"
     if not guestfs:
         return (
@@ -262,22 +271,26 @@ def _xfs(family: str, root: Path) -> Check:
 
 def _frozen(family: str, root: Path) -> Check:
     """Nothing is booted: whether the machine starts, the first guest shows."""
-    title = "machine for --engine appliance"
-    needed_for = "XFS and btrfs without libguestfs, where that engine is asked for"
+    title = "machine of the appliance engine"
+    needed_for = f"{APPLIANCE} in seconds, without libguestfs"
     if platform.machine() != "x86_64":
         found = f"not known to work on {platform.machine()}"
-        return Check("frozen", title, "optional", found, needed_for)
+        return Check(_FROZEN, title, "optional", found, needed_for)
     try:
         kernel = find_kernel(root)
     except UncloneError as error:
         fix = error.hint if "chmod" in error.hint else install(family, "kernel")
-        return Check("frozen", title, "optional", error.message, needed_for, fix)
+        return Check(_FROZEN, title, "optional", error.message, needed_for, fix)
     if shutil.which(PROGRAM) is None:
         fix, found = install(family, "qemu-system"), f"no {PROGRAM} in PATH"
-        return Check("frozen", title, "optional", found, needed_for, fix)
+        return Check(_FROZEN, title, "optional", found, needed_for, fix)
+    places = f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}"
+    if absent := [name for name in _HOST_TOOLS if shutil.which(name, path=places) is None]:
+        fix, found = install(family, "host-tools"), f"no {', '.join(absent)} in PATH"
+        return Check(_FROZEN, title, "optional", found, needed_for, fix)
     kept = any(cache_folder().glob("*/description.json"))
     found = f"kernel {printable(kernel.version)}; {'kept in' if kept else 'will be kept in'} "
-    return Check("frozen", title, "ok", found + printable(str(cache_folder())), needed_for)
+    return Check(_FROZEN, title, "ok", found + printable(str(cache_folder())), needed_for)
 
 
 def _kvm(family: str, root: Path) -> Check:  # noqa: ARG001

@@ -87,6 +87,11 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "suse": "qemu-ovmf-x86_64",
         "arch": "edk2-ovmf",
     },
+    "host-tools": {
+        **dict.fromkeys(("fedora", "arch"), "xfsprogs btrfs-progs cryptsetup"),
+        "debian": "xfsprogs btrfs-progs cryptsetup-bin",
+        "suse": "xfsprogs btrfsprogs cryptsetup",
+    },
     "e2fsck": dict.fromkeys(("debian", "fedora", "suse", "arch"), "e2fsprogs"),
     "libext2fs": {
         "debian": "libext2fs2",

@@ -67,9 +67,10 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
 
 def _with_another_engine(request: Request, error: EngineError, timer: PhaseTimer) -> Request:
     """*request*, for the engine that may do what failed with *error*; else raise that again."""
-    if request.engine != "auto" or error.engine != "direct":
+    if request.engine != "auto" or not error.engine:
         raise error
-    timer.listener.say(f"{error.message}; once more, in a virtual machine")
+    how = "with libguestfs" if error.engine == "appliance" else "in a virtual machine"
+    timer.listener.say(f"{error.message}; once more, {how}")
     return replace(request, engine="guestfs")
 
 

@@ -100,7 +100,7 @@ def _is_of_this_engine(error: EngineError, drives: Sequence[Drive]) -> bool:
     if not is_full(error.message):
         # What the guest's file system answered, another engine would be answered, too.
         cause = error.__cause__
-        return not isinstance(cause, OSError) or isinstance(cause, BrokenPipeError)
+        return not isinstance(cause, OSError) or isinstance(cause, ConnectionError)
     temporary = temporary_directory().stat().st_dev
     return not any(
         temporary == drive.path.stat().st_dev or shown(drive.path) in error.message

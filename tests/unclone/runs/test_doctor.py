@@ -76,6 +76,11 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
         (
             ("guestfs", "kernel"),
             True,
+            "direct and appliance engine ready (ext2/3/4, FAT, XFS, btrfs, LVM, LUKS); MD needs: l",
+        ),
+        (
+            ("guestfs", "kernel", "frozen"),
+            True,
             "direct engine ready (ext2/3/4, FAT); XFS, btrfs, LVM, LUKS and MD need: libguestfs b",
         ),
         (
@@ -89,7 +94,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
 )
 def test_the_first_line_says_what_works(absent: tuple[str, ...], ready: bool, line: str) -> None:
     """What is in *absent* has the state that it has on a bare host."""
-    optional = {"kvm", "xfs", "guestfs", "kernel"}
+    optional = {"kvm", "xfs", "guestfs", "kernel", "frozen"}
     found = [
         dataclasses.replace(
             check,

@@ -53,6 +53,47 @@ def test_a_crash_of_the_worker(
     assert kills.identity(image) == "new"
 
 
+class Breaker(NullListener):
+    """Crashes the virtual machine of this process, each time when the changes begin."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def phase(self, name: str) -> None:
+        if name == "apply":
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            for child in map(int, children):
+                if "qemu-system" in Path(f"/proc/{child}/cmdline").read_text():
+                    os.kill(child, signal.SIGSEGV)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["appliance", "auto"])
+def test_a_crash_of_the_virtual_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """Once more with every check; the default then turns to libguestfs, which is not there."""
+    (tmp_path / "no-appliance").mkdir()
+    monkeypatch.setenv("LIBGUESTFS_PATH", str(tmp_path / "no-appliance"))
+    golden = make_disk(tmp_path / "disk.qcow2", [Part("xfs", tree=kills.TREE)], form="qcow2")
+    image = kills.copied(golden, tmp_path / "images")
+    before = image.read_bytes()
+    breaker = Breaker()
+    with pytest.raises(EngineError):
+        sanitize(Request(image, engine=engine), breaker)
+    said = [line for line in breaker.said if "once more" in line]
+    assert "the virtual machine ended (-11)" in said[0]
+    assert said[0].endswith("once more, after a check of the file systems")
+    assert [line.endswith("; once more, with libguestfs") for line in said[1:]] == (
+        [True] if engine == "auto" else []
+    )
+    assert image.read_bytes() == before
+    assert [each.name for each in image.parent.iterdir()] == [image.name]
+
+
 class Vandal(Saboteur):
     """Crashes it each time."""
 

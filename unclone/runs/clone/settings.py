@@ -88,7 +88,7 @@ SETTINGS = {
     "strict": Setting("strict", Form.FLAG),
     "delete-snapshots": Setting("delete_snapshots", Form.FLAG),
     "catalogue": Setting("catalogues", Form.FILES),
-    "engine": Setting("engine", choices=("auto", "guestfs", "direct"), default="auto"),
+    "engine": Setting("engine", choices=("auto", "guestfs", "direct", "appliance"), default="auto"),
     "format": Setting("image_format", choices=_names(Format)),
     "add-disk": Setting("add_disks", Form.FILES),
     "allow-dir": Setting("allow", Form.FOLDERS),
