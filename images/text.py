@@ -14,7 +14,9 @@ def printable(text: str, limit: int = 2000) -> str:
     Guest file names are ``str`` with surrogate escapes (PEP 383) and may have newlines that forge a
     line of our output, terminal escape sequences and bytes that are not UTF-8.
     """
-    shown = "".join(c if c.isprintable() else _escape(c) for c in text)
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c if c.isprintable() else _escape(c) for c in text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

@@ -245,8 +245,7 @@ def _read(text: str) -> Mac | None:
         if pattern.fullmatch(text):
             parts = text.split(separator) if separator else [text]
             digits = "".join(part.zfill(2) for part in parts)
-            has_lower = any(c in "abcdef" for c in text)
-            has_upper = any(c in "ABCDEF" for c in text)
+            has_lower, has_upper = text != text.upper(), text != text.lower()
             return Mac(bytes.fromhex(digits), separator, has_upper and not has_lower)
     return None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 _HEX = frozenset("0123456789abcdefABCDEF")
+_NO_DIGIT = re.compile("[^0-9a-fA-F]+")
 _UUID = re.compile(r"[{]?(?:[0-9a-fA-F][ -]?){31}[0-9a-fA-F][}]?")
 
 
 def hexadecimal(text: str) -> str:
     """The hexadecimal digits in *text*, in lower case, without what is between them."""
-    return "".join(c for c in text if c in _HEX).lower()
+    return _NO_DIGIT.sub("", text).lower()
 
 
 def is_uuid(text: str) -> bool:

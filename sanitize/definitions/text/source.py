@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,14 @@ class Source:
 
     def position(self, offset: int) -> str:
         """``FILE:LINE:COLUMN`` (both from 1) of character *offset* of the text, for messages."""
-        before = self.text[:offset]
-        line = before.count("\n") + 1
-        return f"{self.shown}:{line}:{offset - (before.rfind(chr(10)) + 1) + 1}"
+        line = bisect_left(self._breaks, offset)
+        column = offset - (self._breaks[line - 1] if line else -1)
+        return f"{self.shown}:{line + 1}:{column}"
+
+    @cached_property
+    def _breaks(self) -> list[int]:
+        """Where lines end: positions are asked for thousands of fields."""
+        return [match.start() for match in re.finditer("\n", self.text)]
 
     @cached_property
     def _encoding(self) -> tuple[str, bytes]:

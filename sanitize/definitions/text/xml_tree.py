@@ -12,15 +12,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, NoReturn
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from xml.parsers import expat
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from unclone.sanitize.definitions.text.source import Source
 
@@ -68,6 +68,7 @@ class Element:
     __slots__ = (
         *("tag", "parent", "start", "tag_end", "end", "inner", "children"),
         *("_text", "_tag_start", "_attributes", "_number", "_is_alone", "_order", "_at", "_until"),
+        "_by_tag",
     )
 
     def __init__(
@@ -92,6 +93,7 @@ class Element:
         self._order = order
         self._at = len(order)
         self._until = self._at + 1
+        self._by_tag: dict[str, list[Element]] | None = None
         order.append(self)
 
     def close(self, start: int, end: int) -> None:
@@ -149,10 +151,25 @@ class Element:
 
     def find(self, path: str) -> Iterator[Element]:
         """The elements at *path*: ``devices/interface``; ``*`` is any, ``[@a='b']`` a condition."""
-        step, _, rest = path.partition("/")
-        for child in self.children:
-            if _matches(child, step):
-                yield from child.find(rest) if rest else (child,)
+        return self._found(_steps(path), 0)
+
+    def _found(self, steps: Sequence[_Step], at: int) -> Iterator[Element]:
+        tag, attribute, value = steps[at]
+        is_last = at + 1 == len(steps)
+        for child in self.children if tag == "*" else self._called(tag):
+            if not attribute or child.get(attribute) == value:
+                if is_last:
+                    yield child
+                else:
+                    yield from child._found(steps, at + 1)  # noqa: SLF001 (its own class)
+
+    def _called(self, tag: str) -> Sequence[Element]:
+        """The children called *tag*: rules ask for the same few again and again."""
+        if self._by_tag is None:
+            self._by_tag = {}
+            for child in self.children:
+                self._by_tag.setdefault(child.tag, []).append(child)
+        return self._by_tag.get(tag, ())
 
     def first(self, path: str) -> Element | None:
         """The first element at *path*."""
@@ -160,7 +177,7 @@ class Element:
 
     def walk(self) -> Iterator[Element]:
         """The element and all below, in the order of the text."""
-        return islice(self._order, self._at, self._until)
+        return iter(self._order[self._at : self._until])
 
     @property
     def place(self) -> str:
@@ -312,14 +329,22 @@ def _resolved(reference: re.Match[str]) -> str:
     return chr(int(reference[1], 16) if reference[1] else int(reference[2]))
 
 
-def _matches(element: Element, step: str) -> bool:
-    tag, _, condition = step.partition("[")
-    if tag not in ("*", element.tag):
-        return False
-    if not condition:
-        return True
-    attribute, _, value = condition.removeprefix("@").rstrip("]").partition("=")
-    return element.get(attribute) == value.strip("'\"")
+class _Step(NamedTuple):
+    """One step of a path; *attribute* is "" where it has no condition."""
+
+    tag: str
+    attribute: str
+    value: str
+
+
+@lru_cache(1024)
+def _steps(path: str) -> tuple[_Step, ...]:
+    found: list[_Step] = []
+    for step in path.split("/"):
+        tag, _, condition = step.partition("[")
+        attribute, _, value = condition.removeprefix("@").rstrip("]").partition("=")
+        found.append(_Step(tag, attribute, value.strip("'\"")))
+    return tuple(found)
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

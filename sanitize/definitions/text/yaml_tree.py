@@ -10,6 +10,7 @@ References: YAML 1.1, 3.2 and 5 to 9; PyYAML's events and marks (their index cou
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -29,6 +30,7 @@ SIZE_LIMIT = 2 * 2**20
 DEPTH_LIMIT = 64
 NODE_LIMIT = 10_000
 
+_FAST: type[yaml.SafeLoader] | None = getattr(yaml, "CSafeLoader", None)
 _OWN_TAG = "tag:yaml.org,2002:"
 _STRING = f"{_OWN_TAG}str"
 _OWN_TAGS = {
@@ -62,7 +64,7 @@ class _Reader:
             )
         documents: list[Node] = []
         try:
-            self._events = iter(yaml.parse(self._text, Loader=yaml.SafeLoader))
+            self._events = self._parsed()
             for event in self._events:
                 if isinstance(event, yaml.DocumentStartEvent):
                     node = self._node(next(self._events), 0)
@@ -74,6 +76,19 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             self._refuse(min(error.position, len(self._text)), "a character that YAML forbids")
         return documents
+
+    def _parsed(self) -> Iterator[yaml.Event]:
+        """What the parser says: libyaml, ten times as fast, for texts that it can read.
+
+        Both count characters; the pure one has the words for what is wrong.
+        """
+        if _FAST is not None:
+            try:
+                # Enough events for as many values as are read: more are refused anyway.
+                return iter(list(islice(yaml.parse(self._text, Loader=_FAST), 5 * NODE_LIMIT)))
+            except yaml.YAMLError:
+                pass
+        return iter(yaml.parse(self._text, Loader=yaml.SafeLoader))
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         self._count += 1

@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.rule import Rule
     from unclone.sanitize.definitions.text.source import Source
 
+_RULES: dict[str, list[Rule]] = {}
+for _rule in RULES:
+    for _place in _rule.where.split(" | "):
+        _RULES.setdefault(_place, []).append(_rule)
+
 PREFIX = bytes.fromhex("00163e")
 _SETTING = re.compile(r"[ \t]*(lxc\.[\w.-]+)[ \t]*=[ \t]*(.*?)[ \t]*")
+_NUMBER = re.compile(r"\.\d+(?=\.)")
 #: What may stand before a path: the kind of storage it is in.
 _STORAGE = re.compile(r"(?:dir|btrfs|lvm|loop|nbd|rbd|zfs):(?=.)")
 #: File systems that every container has of its own.
@@ -50,7 +56,7 @@ class Setting:
     @property
     def place(self) -> str:
         """The key without numbers, as rules have it."""
-        return re.sub(r"\.\d+(?=\.)", ".#", self.key)
+        return _NUMBER.sub(".#", self.key)
 
 
 def read(source: Source) -> Definition:
@@ -114,8 +120,8 @@ def _settings(source: Source) -> Iterator[Setting]:
 
 def _fields(settings: list[Setting], kinds: dict[str, str]) -> Iterator[Field]:
     for setting in settings:
-        for rule in RULES:
-            if setting.place in rule.where.split(" | ") and _applies(rule, setting, kinds):
+        for rule in _RULES.get(setting.place, ()):
+            if _applies(rule, setting, kinds):
                 yield _field(rule, setting)
 
 

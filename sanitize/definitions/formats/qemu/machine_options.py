@@ -118,5 +118,10 @@ class MachineOptions:
         return option.is_on("server")
 
     def _option(self, node: str) -> Option | None:
-        named = (o for o in self.options if o.name in ("drive", "blockdev"))
-        return next((o for o in named if node and o.get("node-name", "id") == node), None)
+        return self._named.get(node) if node else None
+
+    @cached_property
+    def _named(self) -> dict[str, Option]:
+        """The first disk or block node of each name."""
+        named = [o for o in self.options if o.name in ("drive", "blockdev")]
+        return {o.get("node-name", "id"): o for o in reversed(named)}

@@ -159,8 +159,7 @@ class _Reader:
 
     def _may_assign(self) -> bool:
         """Words before a command, and the arguments of ``export``, are assignments."""
-        before = [word.value for word in self._command.words]
-        return all(each in _BEFORE_COMMANDS for each in before)
+        return all(word.value in _BEFORE_COMMANDS for word in self._command.words)
 
     def _mentioned(self, start: int) -> set[str]:
         """The variables that an assignment uses: ``OPTS="$OPTS -m 1G"`` adds to one."""
