@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.sanitize.definitions.formats import (
+    bhyve,
     cloud_hypervisor,
     firecracker,
     hyperv,
@@ -20,6 +21,7 @@ from unclone.sanitize.definitions.formats import (
     qemu,
     qemu_config,
     vbox,
+    vm_bhyve,
     vmx,
     xen,
 )
@@ -36,6 +38,7 @@ FORMATS: tuple[Format, ...] = (
     libvirt.FORMAT,
     qemu.FORMAT,
     qemu_config.FORMAT,
+    bhyve.FORMAT,
     xen.FORMAT,
     kubevirt.FORMAT,
     incus.FORMAT,
@@ -47,6 +50,7 @@ FORMATS: tuple[Format, ...] = (
     proxmox.FORMAT,
     ovf.FORMAT,
     ova.FORMAT,
+    vm_bhyve.FORMAT,
     hyperv.FORMAT,
 )
 
