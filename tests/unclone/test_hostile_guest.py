@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command import unclone
-from tests.support.disks import BARE_ROOT, Part, make_disk
+from tests.support.disks import BARE_ROOT, MIB, Part, make_disk
+from tests.support.initrds import compress
+from unclone.images.process import run
 from unclone.sanitize import initrds
 from unclone.sanitize.boot.budget import Resource
+from unclone.sanitize.boot.compression import Compression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +52,11 @@ BOMBS = {
         "bytes come out of initrds, and real ones",
         Resource.BYTES,
     ),
+    "8 GB in 290 kB": (
+        compress(Compression.ZSTD, bytes(2**25), fast=True) * 256,
+        "bytes come out of initrds, and real ones",
+        Resource.BYTES,
+    ),
     "many members": (
         empty_members(400_000),
         "it has more than 100000 members",
@@ -73,6 +81,18 @@ def test_an_initrd_that_is_given_up_keeps_what_it_may_refer_to(
     assert 0 < spent <= initrds._budget.limit(resource) + 2**24
     assert resource is not Resource.MEMBERS or spent < 200_000
     assert why in json.dumps(result)
+
+
+def test_5_000_nested_folders_are_walked(tmp_path: Path) -> None:
+    disk = guest(tmp_path, {})
+    script = tmp_path / "nested"
+    script.write_text("cd /etc\n" + "mkdir a\ncd a\n" * 5000)
+    run(["debugfs", "-w", "-f", script, f"{disk}?offset={MIB}"])
+    done = unclone("sanitize", "--engine", "direct", "--json", disk)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert {each["state"] for each in result["checks"]} == {"clean"}
+    assert ID in json.dumps(result["retired"])
 
 
 ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
