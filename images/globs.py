@@ -41,16 +41,21 @@ def matchers(path: str) -> Sequence[tuple[str, Callable[[str], object] | None]]:
 
 
 def expand(
-    pattern: str, kinds: Callable[[str], Mapping[str, Kind]], has: Callable[[str, str], bool]
+    pattern: str,
+    kinds: Callable[[str], Mapping[str, Kind]],
+    has: Callable[[str, str], bool],
+    ahead: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Iterable[str]:
     """The paths that match *pattern*.
 
     *kinds* returns what each name in a directory is (nothing for what is not a directory), *has*
-    whether a directory has a name.
+    whether a directory has a name. *ahead* is told of the directories that come next.
     """
     found = [""]
     parts = matchers(pattern)
     for number, (part, matches) in enumerate(parts, 1):
+        if len(found) > 1:
+            ahead(found)
         if matches is None:
             found = [f"{base}/{part}" for base in found if has(base, part)]
             continue

@@ -107,7 +107,7 @@ class Guest:
         returned are spelled as the pattern spells them. A pattern without wildcards returns the
         path itself when something is there.
         """
-        return sorted(expand(pattern, self.kinds, self._has))
+        return sorted(expand(pattern, self.kinds, self._has, self.prefetch))
 
     def readlink(self, path: str) -> str:
         """The text of the symlink at *path*."""
@@ -167,6 +167,15 @@ class Guest:
         physical = sorted({self.resolve(path) for path in paths if self.is_dir(path)})
         tops = [p for p in physical if not any(p.startswith(f"{other}/") for other in physical)]
         return self._volumes.search(tops, needles, exclude=tuple(exclude), limit=limit)
+
+    def prefetch(self, directories: Iterable[str] = (), files: Iterable[str] = ()) -> None:
+        """Say what will be listed and read next, so that the engine may read it at once."""
+        unlisted = (p for p in directories if p not in self._listings and self.is_dir(p))
+        wanted = {self.resolve(path) for path in unlisted} - self._scans.keys()
+        small = {self.resolve(path) for path in files if self.is_file(path)}
+        unread = [path for path in small if self._contents.get(path, 1) is None]
+        if len(wanted) + len(unread) > 1:
+            self._volumes.prefetch(sorted(wanted), sorted(unread))
 
     # -- changing --------------------------------------------------------------------------
     def write(self, path: str, content: bytes, *, keep: int = 0) -> None:

@@ -218,6 +218,12 @@ class Volumes(Protocol):
     def read(self, path: str, limit: int) -> bytes:
         """The first *limit* bytes of the regular file at *path*."""
 
+    def prefetch(self, directories: Sequence[str], files: Sequence[str]) -> None:
+        """Say what will be scanned and read next, so that it may be read at once.
+
+        An engine may ignore it. What cannot be read is an error only when it is asked for.
+        """
+
     def get_xattrs(self, path: str) -> Mapping[str, bytes]:
         """The extended attributes of *path* (``security.selinux``, ACLs ...)."""
 

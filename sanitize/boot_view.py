@@ -201,6 +201,7 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
         for path in guest.glob(pattern):
             _collect(guest, path, found, set(), _DEPTH)
     pending = [path for path in found if path.endswith((".cfg", ".conf", ".lst"))]
+    guest.prefetch(files=pending)
     while pending and len(found) < _MOST:
         for path in _included(guest, pending.pop()):
             if path not in found:
@@ -255,8 +256,10 @@ def _collect(guest: Guest, path: str, found: dict[str, bool], seen: set[str], de
         found.setdefault(physical, False)
     elif kind is Kind.DIRECTORY and physical not in seen:
         seen.add(physical)
-        for name in guest.list(physical):
-            _collect(guest, f"{physical.rstrip('/')}/{name}", found, seen, depth - 1)
+        below = [f"{physical.rstrip('/')}/{name}" for name in guest.list(physical)]
+        guest.prefetch(below if depth else ())
+        for each in below:
+            _collect(guest, each, found, seen, depth - 1)
 
 
 def _units(
@@ -267,7 +270,10 @@ def _units(
     What links in it lead to outside of it is added to *found*.
     """
     local = called.startswith(("/etc/", "/usr/local/")) and "/system/" in f"{called}/"
-    for name, kind in sorted(guest.kinds(folder).items()) if depth else ():
+    entries = sorted(guest.kinds(folder).items()) if depth else ()
+    below = (name for name, kind in entries if kind is Kind.DIRECTORY)
+    guest.prefetch(f"{folder}/{name}" for name in below if name.endswith(_OPENED_BELOW))
+    for name, kind in entries:
         path = f"{folder}/{name}"
         if kind is Kind.DIRECTORY and name.endswith(_OPENED_BELOW):
             yield from _units(guest, path, f"{called}/{name}", found, depth - 1)

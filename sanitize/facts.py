@@ -109,6 +109,7 @@ class Facts:
     def kernel_argument_texts(self) -> tuple[tuple[KernelArgumentFile, str], ...]:
         """Every file that holds kernel arguments, with its text."""
         found = kernel_arguments.find(self._guest)
+        self._guest.prefetch(files=(file.path for file in found))
         return tuple((file, kernel_arguments.read(self._guest, file)) for file in found)
 
     @cached_property

@@ -214,6 +214,8 @@ def _escaped(guest: Guest, path: str, finder: Finder) -> Iterator[tuple[bytes, i
 
 def _joined(guest: Guest, paths: Iterable[str], finder: Finder) -> Iterator[tuple[str, bytes, int]]:
     """Path, spelling and line of everything that the files at *paths* put together."""
+    paths = tuple(paths)
+    guest.prefetch(files=paths)
     files = {path: guest.read(path, CONTENT_LIMIT) for path in paths if guest.is_file(path)}
     texts = {path: text for path, text in files.items() if b"\0" not in text}
     joined = JoinedValues(texts.values(), lambda value: any(finder.matches(value)))

@@ -149,6 +149,7 @@ def _over_budget(guest: Guest, tops: Sequence[str], skipped: Container[str]) -> 
     level = list(tops)
     while level:
         below: list[str] = []
+        guest.prefetch(level if len(level) <= MOST_FOLDERS - folders else ())
         for folder in level:
             if folder in skipped:
                 continue

@@ -79,6 +79,7 @@ def fixed_identities(guest: Guest, renewed: Mapping[str, str]) -> dict[str, File
             if stat is not None and guest.is_file(path) and stat.size <= TEXT_LIMIT:
                 places.setdefault(guest.resolve(path), []).append(place)
     known = {*renewed, *renewed.values()}
+    guest.prefetch(files=places)
     found = {path: _look(guest.text_or_empty(path), places[path], known) for path in sorted(places)}
     return {path: file for path, file in found.items() if file != File(file.text, (), ())}
 

@@ -99,7 +99,9 @@ def _files(guest: Guest) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     room = TOTAL_LIMIT
     for pattern in dict.fromkeys(pattern for kind in NETWORK_FILES for pattern in kind.globs):
-        for path in guest.glob(pattern):
+        paths = guest.glob(pattern)
+        guest.prefetch(files=paths[:FILES_LIMIT])
+        for path in paths:
             if room <= 0 or len(seen) >= FILES_LIMIT or not guest.is_file(path):
                 continue
             physical = guest.resolve(path)

@@ -180,7 +180,9 @@ class MacPins:
 def _files(guest: Guest, kind: NetworkFiles, fixed: Mapping[str, File]) -> Iterator[Text]:
     """The files of *kind*, each once, under their own names; without the *fixed* identities."""
     seen = set()
-    for path in sorted({path for pattern in kind.globs for path in guest.glob(pattern)}):
+    paths = sorted({path for pattern in kind.globs for path in guest.glob(pattern)})
+    guest.prefetch(files=paths)
+    for path in paths:
         stat = guest.stat(path) if guest.is_file(path) else None
         if stat is None or stat.size > TEXT_LIMIT:
             continue

@@ -98,6 +98,9 @@ class ForestVolumes:
     def close(self) -> None:
         self.unmount_all()
 
+    def prefetch(self, directories: Sequence[str], files: Sequence[str]) -> None:
+        pass
+
     # -- paths -----------------------------------------------------------------------------
     def __getattr__(self, name: str) -> Any:
         """Any path operation, carried out on the file system that the path is on."""

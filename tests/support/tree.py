@@ -121,6 +121,9 @@ class TreeVolumes:
         with self._open(path, os.O_RDONLY) as file:
             return file.read(limit)
 
+    def prefetch(self, directories: Sequence[str], files: Sequence[str]) -> None:
+        pass
+
     def get_xattrs(self, path: str) -> Mapping[str, bytes]:
         host = self._host(path)
         return {

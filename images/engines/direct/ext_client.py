@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.engines.direct.ext.contents import read_runs
@@ -12,7 +13,10 @@ from unclone.images.engines.direct.remote_driver import RemoteDriver
 from unclone.images.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from unclone.images.engines.direct.access.disk import Disk
+    from unclone.images.engines.direct.remote_driver import Scan
     from unclone.images.file_systems.ext_superblock import Superblock
 
 #: Seconds that one call may take; removing a tree of 100,000 files takes a few.
@@ -73,6 +77,40 @@ class ExtClient(RemoteDriver):
         super().__init__(worker.call, handle)
         self._disk = disk
         self._offset = offset
+        #: What was read before it was asked for, until something changes.
+        self._scans: dict[bytes, Scan] = {}
+        self._contents: dict[bytes, bytes] = {}
+        #: The links of the directories that were looked into, by directory.
+        self._links: dict[bytes, dict[bytes, bytes]] = {}
+
+    def prefetch(self, directories: Sequence[bytes], files: Sequence[bytes]) -> None:
+        if len(directories) + len(files) > 1:
+            scans, contents = self._call("prefetch", list(directories), list(files))
+            self._scans.update(scans)
+            self._contents.update(contents)
+
+    def readlink(self, path: bytes) -> bytes:
+        # The next link will mostly be one beside it.
+        directory, _, name = path.rpartition(b"/")
+        if directory not in self._links:
+            self._links[directory] = {}
+            with suppress(OSError):  # what cannot be listed may still be found by its name
+                self._links[directory] = self._call("links", directory)
+        target = self._links[directory].get(name)
+        return super().readlink(path) if target is None else target
+
+    def read(self, path: bytes, limit: int) -> bytes:
+        content = self._contents.pop(path, None)
+        return super().read(path, limit) if content is None else content[:limit]
+
+    def _scan(self, path: bytes) -> Scan:
+        return self._scans.pop(path, None) or super()._scan(path)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._scans.clear()
+        self._contents.clear()
+        self._links.clear()
 
     def _read_here(self, path: bytes, limit: int) -> bytes | None:
         """A large file, read by this process where nothing of it has changed."""

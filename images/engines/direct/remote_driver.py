@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.driver import StatTuple
 
+    #: Names with the type bits of their modes; and all about each, or about none.
+    Scan = tuple[list[tuple[bytes, int]], list[StatTuple]]
+
 #: Bytes of a file in one answer.
 PIECE = 1024 * 1024
 
@@ -36,12 +39,14 @@ class RemoteDriver:
         return found
 
     def scan(self, path: bytes) -> Sequence[tuple[bytes, int]]:
-        names: list[tuple[bytes, int]]
-        stats: list[StatTuple]
-        names, stats = self._call("scan", path)
+        names, stats = self._scan(path)
         base = path.rstrip(b"/")
         self._stats.update((base + b"/" + n[0], s) for n, s in zip(names, stats, strict=False))
         return names
+
+    def _scan(self, path: bytes) -> Scan:
+        found: Scan = self._call("scan", path)
+        return found
 
     def readlink(self, path: bytes) -> bytes:
         return bytes(self._call("readlink", path))
@@ -67,6 +72,9 @@ class RemoteDriver:
     def _read_here(self, path: bytes, limit: int) -> bytes | None:  # noqa: ARG002
         """A large file, where this process can read it; else None."""
         return None
+
+    def prefetch(self, directories: Sequence[bytes], files: Sequence[bytes]) -> None:
+        """Nothing to do, unless there is something to gain."""
 
     def get_xattrs(self, path: bytes) -> dict[str, bytes]:
         found: dict[str, bytes] = self._call("get_xattrs", path)
@@ -116,8 +124,12 @@ class RemoteDriver:
         self._change("set_xattr", path, name, value)
 
     def _change(self, method: str, *arguments: Any) -> None:  # noqa: ANN401  (as called)
-        self._stats.clear()
+        self._forget()
         self._call(method, *arguments)
+
+    def _forget(self) -> None:
+        """Something changes: what was read before does not count any more."""
+        self._stats.clear()
 
     def _call(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401  (as called)
         return self._remote(method, self._handle, *arguments)

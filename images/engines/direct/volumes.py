@@ -13,7 +13,7 @@ from unclone.images.engines.direct.ext_client import ExtWorker
 from unclone.images.engines.direct.in_place.formats import FORMATS, beyond_reach
 from unclone.images.engines.direct.in_place.logical_volumes import logical_volumes
 from unclone.images.engines.direct.in_place.tree import Tree
-from unclone.images.engines.direct.no_snapshots import NoSnapshots
+from unclone.images.engines.direct.mounts import Mounts, raw, text
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
 from unclone.images.errors import EngineError
 from unclone.images.file_systems.fat_boot_sector import parse_sane
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unclone.images.volumes import FileSystem, Identifier
 
 
-class DirectVolumes(NoSnapshots):
+class DirectVolumes(Mounts):
     """The guest on *drives*.
 
     With *read_only* the drives stay as they are: replayed journals go to a temporary file.
@@ -153,13 +153,13 @@ class DirectVolumes(NoSnapshots):
         """The names in directory *path* and what each is."""
         driver, below = self._at(path)
         with _about(path):
-            return {_text(name): as_kind(mode) for name, mode in driver.scan(below)}
+            return {text(name): as_kind(mode) for name, mode in driver.scan(below)}
 
     def readlink(self, path: str) -> str:
         """The target text of the symlink at *path*."""
         driver, below = self._at(path)
         try:
-            return _text(driver.readlink(below))
+            return text(driver.readlink(below))
         except OSError as error:
             raise _named(error, path) from None
 
@@ -187,7 +187,7 @@ class DirectVolumes(NoSnapshots):
             driver, below, outside, left_out = self._part(top, exclude)
             try:
                 for met, found, content, target in driver.walk(below, left_out, limit):
-                    yield Member(outside + _text(met), as_stat(found), content, _text(target))
+                    yield Member(outside + text(met), as_stat(found), content, text(target))
             except OSError as error:
                 raise _named(error, top) from None
 
@@ -197,14 +197,14 @@ class DirectVolumes(NoSnapshots):
         """Everything below the directories *paths* that holds one of *needles*, sorted."""
         found: list[str] = []
         for top in [top for path in paths for top in self._tops(path, exclude)]:
-            if top not in paths and any(n in _raw(top.rpartition("/")[2]) for n in needles):
+            if top not in paths and any(n in raw(top.rpartition("/")[2]) for n in needles):
                 found.append(top)
             driver, below, outside, left_out = self._part(top, exclude)
             try:
                 hits = driver.search(below, needles, left_out, limit)
             except OSError as error:
                 raise _named(error, top) from None
-            found.extend(outside + _text(hit) for hit in hits)
+            found.extend(outside + text(hit) for hit in hits)
         return sorted(found)
 
     # -- writing ---------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class DirectVolumes(NoSnapshots):
         """Make a symlink at *path* that holds *target* as its text."""
         driver, below = self._at(path)
         with _about(path):
-            driver.make_symlink(below, _raw(target))
+            driver.make_symlink(below, raw(target))
 
     def set_owner(self, path: str, *, uid: int, gid: int) -> None:
         """Change owner and group."""
@@ -337,42 +337,6 @@ class DirectVolumes(NoSnapshots):
             volume.close()
         raise EngineError(f"{device.name} holds nothing that can be mounted ({content.type})")
 
-    def _at(self, path: str) -> tuple[Driver, bytes]:
-        """The file system that *path* is on, and the path in it."""
-        inside = f"{path.rstrip('/')}/"
-        places = (m for m in self._mounts if inside.startswith(f"{m.rstrip('/')}/"))
-        place = max(places, key=len, default="")
-        if not place:
-            raise EngineError("nothing is mounted")
-        below = path if place == "/" else path[len(place) :]
-        return self._mounts[place][2], _raw(below) or b"/"
-
-    def _tops(self, path: str, exclude: Sequence[str]) -> Sequence[str]:
-        """*path* and the mount points below it that are not excluded: one walk for each."""
-        place = path.rstrip("/")
-        mounted = [m for m in self._mounts if m != "/" and m.startswith(f"{place}/")]
-        kept = [
-            m for m in mounted if not any(f"{m}/".startswith(f"{e.rstrip('/')}/") for e in exclude)
-        ]
-        return [path, *kept]
-
-    def _part(
-        self, path: str, exclude: Sequence[str]
-    ) -> tuple[Driver, bytes, str, Sequence[bytes]]:
-        """The driver for *path*, *path* in it, its mount point, and what to leave out there."""
-        driver, below = self._at(path)
-        inner = _text(below).strip("/")
-        place = path.rstrip("/")
-        outside = place[: len(place) - len(inner)].rstrip("/") if inner else place
-        left_out = [*exclude, *self._mounts]
-        inside = [_raw(e[len(outside) :]) for e in left_out if e.startswith(f"{outside}/")]
-        return driver, below, outside, [e for e in inside if e != b"/"]
-
-    def _require_no_mount(self, path: str) -> None:
-        place = path.rstrip("/")
-        if any(m == place or m.startswith(f"{place}/") for m in self._mounts):
-            raise OSError(errno.EBUSY, "something is mounted there", path)
-
 
 @contextmanager
 def _about(path: str) -> Iterator[None]:
@@ -385,13 +349,3 @@ def _about(path: str) -> Iterator[None]:
 
 def _named(error: OSError, path: str) -> OSError:
     return OSError(error.errno, f"{error.strerror} (in the guest)", path)
-
-
-def _raw(path: str) -> bytes:
-    if "\0" in path:
-        raise ValueError("embedded null byte")
-    return path.encode("utf-8", "surrogateescape")
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

@@ -76,6 +76,9 @@ class FileOperations:
                 names[name] = _KINDS.get(letter, Kind.OTHER) if known else self._kind(path, name)
         return names
 
+    def prefetch(self, directories: Sequence[str], files: Sequence[str]) -> None:
+        """Nothing to do: a call takes little."""
+
     def readlink(self, path: str) -> str:
         """The target text of the symlink at *path*."""
         return decode(self._appliance.call(lambda: self._native.readlink(path)))

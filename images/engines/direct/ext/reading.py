@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from contextlib import suppress
 
 from unclone.images.engines.direct.directory_types import MODES
 from unclone.images.engines.direct.ext.volume import ROOT, Volume
@@ -18,12 +19,18 @@ if TYPE_CHECKING:
 
     #: mode with type, uid, gid, size, links
     StatTuple = tuple[int, int, int, int, int]
+    #: Names with the type bits of their modes; and all about each, or about none.
+    Scan = tuple[list[tuple[bytes, int]], list[StatTuple]]
     #: path below the one walked, stat, content or None, symlink text
     Met = tuple[bytes, StatTuple, bytes | None, bytes]
 
 NAME_MAX = 255
 #: Entries of a directory whose inodes are returned with the names.
 _FEW = 100
+#: Symlinks of a directory that are read at once.
+_MANY = 500
+#: Bytes that one answer may have of what is read ahead: of all, for a name, of a file.
+_ROOM, _PER_NAME, _SMALL = 1024 * 1024, 64, 64 * 1024
 
 
 class Reading:
@@ -37,7 +44,7 @@ class Reading:
     def lstat(self, path: bytes) -> StatTuple:
         return _stat(self._inode(path))
 
-    def scan(self, path: bytes) -> tuple[list[tuple[bytes, int]], list[StatTuple]]:
+    def scan(self, path: bytes) -> Scan:
         """The names in a directory, each with the type bits of its mode; and all about each.
 
         The latter only where there are few: the caller will mostly ask for the inodes next.
@@ -56,6 +63,43 @@ class Reading:
             return names, [_stat(self._volume.inode(number)) for number, _ in entries.values()]
         except OSError:
             return names, []  # reported when that inode is asked for
+
+    def prefetch(
+        self, directories: Sequence[bytes], files: Sequence[bytes]
+    ) -> tuple[dict[bytes, Scan], dict[bytes, bytes]]:
+        """As many of *directories* as :meth:`scan` shows them, and small *files*, as fit an answer.
+
+        What cannot be read is missing, and an error when it is asked for.
+        """
+        scans: dict[bytes, Scan] = {}
+        contents: dict[bytes, bytes] = {}
+        room = _ROOM
+        for path in directories:
+            with suppress(OSError):
+                scans[path] = self.scan(path)
+                room -= _PER_NAME * len(scans[path][0])
+            if room < 0:
+                return scans, contents
+        for path in files:
+            with suppress(OSError):
+                inode = self._file(path)
+                if inode.size <= _SMALL:
+                    contents[path] = self._volume.read(inode, _SMALL)
+                    room -= len(contents[path])
+            if room < 0:
+                break
+        return scans, contents
+
+    def links(self, path: bytes) -> dict[bytes, bytes]:
+        """The texts of the symlinks in the directory *path*, but of no more than :data:`_MANY`."""
+        found: dict[bytes, bytes] = {}
+        for name, (number, kind) in self._volume.entries(self._directory(path).number).items():
+            if MODES.get(kind) == stat.S_IFLNK and len(found) < _MANY:
+                with suppress(OSError):
+                    inode = self._volume.inode(number)
+                    if inode.is_symlink:
+                        found[name] = self._volume.link_target(inode)
+        return found
 
     def readlink(self, path: bytes) -> bytes:
         inode = self._inode(path)

@@ -108,6 +108,9 @@ class Tree(Generic[N]):
     def read(self, path: bytes, limit: int) -> bytes:
         return self._content(self._file(path), limit)
 
+    def prefetch(self, directories: Sequence[bytes], files: Sequence[bytes]) -> None:
+        """Nothing to do: it is read in this process."""
+
     def get_xattrs(self, path: bytes) -> dict[str, bytes]:
         return self._form.attributes(self._find(path))
 

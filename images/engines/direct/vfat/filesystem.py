@@ -70,6 +70,9 @@ class FatFileSystem:
     def read(self, path: bytes, limit: int) -> bytes:
         return self._content(self._file(path), limit)
 
+    def prefetch(self, directories: Sequence[bytes], files: Sequence[bytes]) -> None:
+        """Nothing to do: it is read in this process."""
+
     def get_xattrs(self, path: bytes) -> dict[str, bytes]:
         self._find(path)
         return {}
