@@ -328,7 +328,7 @@ def _booted_lines(text: str, kind: ArgumentKind) -> Iterator[str]:
             yield match.group("arguments")
 
 
-@lru_cache(maxsize=8)  # as that of _words
+@lru_cache(maxsize=64)  # the files of a guest are asked for one argument after the other
 def _regions(text: str, kind: ArgumentKind) -> tuple[tuple[int, int, int], ...]:
     """Where arguments are: start, end, and the start of the line or assignment they belong to."""
     found = []
@@ -340,7 +340,7 @@ def _regions(text: str, kind: ArgumentKind) -> tuple[tuple[int, int, int], ...]:
     return tuple(sorted(set(found)))
 
 
-@lru_cache(maxsize=8)  # asked for one argument after the other; a hostile text can be long
+@lru_cache(maxsize=64)  # as that of _regions; a hostile text can be long
 def _words(text: str) -> tuple[str, ...]:
     return tuple(_unquoted(match.group()) for match in _WORD.finditer(text))
 
