@@ -155,7 +155,7 @@ def command(
     Each image is done completely or left as it was, and one that fails does not stop the others.
     The exit status is then that of the most severe failure (docs/exit-status.md).
     """
-    _require_sense(images, given)
+    require_sense(images, given)
     _require_plan_sense(ctx, given)
     steps = options.options_from(given)
     workers = _workers(images, given, jobs)
@@ -316,7 +316,7 @@ def _refuse_again(request: Request, first: Path, _: Listener) -> Report:
     )
 
 
-def _require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
+def require_sense(images: tuple[Path, ...], given: dict[str, Any]) -> None:
     if given["prove"] and given["dry_run"]:
         raise click.UsageError("--prove boots what a run made; --dry-run makes nothing")
     if given["prove"]:
