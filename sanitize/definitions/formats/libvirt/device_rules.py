@@ -37,7 +37,7 @@ _STORAGE = rules(
         "disk-serial",
         FieldKind.SERIAL,
         _RENEW,
-        "devices/disk/serial",
+        ("devices/disk/serial", "devices/controller/serial"),
         "the guest names disks by it in /dev/disk/by-id",
     ),
     (

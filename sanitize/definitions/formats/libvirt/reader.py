@@ -11,6 +11,7 @@ tool changes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,12 @@ from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
 from unclone.sanitize.definitions.formats.libvirt.host import activity
 from unclone.sanitize.definitions.formats.libvirt.host_rules import SNAPSHOT_RULES
-from unclone.sanitize.definitions.formats.libvirt.rules import RULES
+from unclone.sanitize.definitions.formats.libvirt.rules import (
+    ARGUMENT_ID,
+    ARGUMENT_MAC,
+    ARGUMENT_RULES,
+    RULES,
+)
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.xml_tree import leaves, read_xml, text_place, with_line
 
@@ -50,6 +56,11 @@ QEMU_PREFIX = bytes.fromhex("525400")
 XEN_PREFIX = bytes.fromhex("00163e")
 #: What a graphics port is set to: libvirt looks for a free one at every start.
 FREE_PORT = "-1"
+#: In an argument of QEMU, plain or in JSON.
+_ARGUMENT = re.compile(
+    r"(?:^|[,{])\"?(?:mac\"?[=:]\"?(?P<mac>[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5})(?=[,\"}]|$)|"
+    r"(?:uuid|serial|wwn|wwnn|wwpn|nguid|eui64|guest-cid|device_id)\"?[=:]\"?(?P<id>[^,\"}]+))"
+)
 #: What has a copy of the domain in it.
 _SAVED = ("domainsnapshot", "domaincheckpoint")
 _QEMU_TYPES = {"kvm", "qemu", "hvf", "test"}
@@ -114,6 +125,21 @@ class Libvirt(Definition):
 def _fields(source: Source, domain: Element, scope: str) -> Iterator[Field]:
     prefix = QEMU_PREFIX if domain.get("type") in _QEMU_TYPES else XEN_PREFIX
     yield from _matches(source, domain, _DOMAIN, scope, prefix)
+    for argument in domain.find("commandline/arg"):
+        if value := argument.attributes.get("value"):
+            yield from _argument(argument, value, scope)
+
+
+def _argument(argument: Element, found: Attribute, scope: str) -> Iterator[Field]:
+    """A card's address in an argument of QEMU, and what else in it identifies."""
+    place = f"{argument.place}/@value"
+    if found.end - found.start != len(found.value):
+        return  # something in it is escaped
+    for match in _ARGUMENT.finditer(found.value):
+        group = match.lastgroup or ""
+        rule = ARGUMENT_MAC if group == "mac" else ARGUMENT_ID
+        start, end = (found.start + at for at in match.span(group))
+        yield Field(rule, place, match[group], start, end, str, scope=scope, prefix=QEMU_PREFIX)
 
 
 def _matches(
@@ -268,4 +294,4 @@ def _places(rules: Sequence[Rule]) -> tuple[tuple[Rule, str, str], ...]:
 
 
 _SNAPSHOT = _places(SNAPSHOT_RULES)
-_DOMAIN = _places([rule for rule in RULES if rule not in SNAPSHOT_RULES])
+_DOMAIN = _places([rule for rule in RULES if rule not in (*SNAPSHOT_RULES, *ARGUMENT_RULES)])

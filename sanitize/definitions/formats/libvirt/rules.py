@@ -145,8 +145,28 @@ _OTHER = rules(
         "libvirt passes these arguments to QEMU as they are: see whether they name the source",
     ),
 )
+#: What is found within QEMU's arguments, which libvirt passes on.
+ARGUMENT_MAC, ARGUMENT_ID = ARGUMENT_RULES = rules(
+    "https://libvirt.org/drvqemu.html#pass-through-of-arbitrary-qemu-commands",
+    (
+        "argument-mac",
+        FieldKind.MAC,
+        _RENEW,
+        "commandline/arg/@value",
+        "two cards with one address on a network lose each other's packets",
+    ),
+    (
+        "argument-identity",
+        FieldKind.OTHER,
+        _KEEP,
+        "commandline/arg/@value",
+        "libvirt does not know what this argument says: give the new machine one of its own",
+        Level.WARNING,
+    ),
+)
 
 RULES = (
+    *ARGUMENT_RULES,
     *_GENERAL,
     *_SMBIOS,
     *_BOOT,
