@@ -22,6 +22,7 @@ CLOUD_CONFIG = "text/cloud-config"
 SHELL_SCRIPT = "text/x-shellscript"
 BOOTHOOK = "text/cloud-boothook"
 JINJA = "text/jinja2"
+JSON_PATCH = "text/cloud-config-jsonp"
 ARCHIVE = "text/cloud-config-archive"
 INCLUDE = "text/x-include-url"
 INCLUDE_ONCE = "text/x-include-once-url"
@@ -35,7 +36,7 @@ HEADERS = {
     "#part-handler": "text/part-handler",
     "#cloud-boothook": BOOTHOOK,
     "#cloud-config-archive": ARCHIVE,
-    "#cloud-config-jsonp": "text/cloud-config-jsonp",
+    "#cloud-config-jsonp": JSON_PATCH,
     "## template: jinja": JINJA,
 }
 

@@ -31,6 +31,8 @@ PORT_WINDOW = 1000
 #: Only root may listen at a port below the first: the new one is above their sum instead.
 PRIVILEGED, UNPRIVILEGED = 1024, 10_000
 _LABEL = re.compile(r"[A-Za-z][A-Za-z _.-]*\d{0,3}|.{0,3}", re.DOTALL)
+#: What a disk's address may have for its server: user and password, or a key.
+_CREDENTIAL = re.compile(r"(?<=//)[^/@\s]*[:%][^/@\s]*(?=@)|(?<=:key=)[^:,\s]+")
 _UNSIGNED, _SIGNED_64 = re.compile("[0-9]{1,10}"), re.compile("-?[0-9]{1,19}")
 #: Characters. Serial numbers have up to 247 (SCSI through libvirt).
 LONGEST = 1024
@@ -176,7 +178,8 @@ def _remarks(field: Field, new: str | None) -> list[Note]:
     """What the report says about a field besides the change."""
     if new != field.value:
         return []
-    where = f"{field.place}: {field.value}" if field.value else field.place
+    value = _CREDENTIAL.sub("...", field.value)
+    where = f"{field.place}: {value}" if value else field.place
     if is_label(field):
         return [Note(field.rule.id, Level.INFO, f"{where} stays: it is a label, not a number")]
     match field.rule.treatment:

@@ -110,7 +110,9 @@ def _check_version(root: Node, top: dict[str, tuple[Node, Node]]) -> Iterator[Fi
 def _check_macs(root: Node) -> Iterator[Finding]:
     for path, node in scalars(root):
         if path and path[-1] in _MAC_KEYS:
-            problem = values.mac_problem(node)
+            # netplan's macaddress outside of match: is given to a device, and compared with none.
+            is_compared = path[-1] != "macaddress" or "match" in path[-2:]
+            problem = values.mac_problem(node, is_compared=is_compared)
             if problem:
                 severity, message, hint = problem
                 yield _at(node, "mac", message, hint, severity)
@@ -183,6 +185,9 @@ def _check_subnet(subnet: Node) -> Iterator[Finding]:
     if static and "address" not in fields:
         yield _at(subnet, "address", "a static subnet without an address", "address: 192.0.2.10/24")
     prefix = static and not {"netmask", "prefix"} & fields.keys()
+    mask = fields.get("netmask")
+    if mask is not None and not (_parses(_ipv4_mask, mask) or _parses(_ipv6_mask, mask)):
+        yield _at(mask, "address", f"{mask.value!r} is no netmask", "Such as 255.255.255.0, or 24.")
     yield from _check_address(fields.get("address"), prefix=prefix, version=1)
     yield from _check_ip(fields.get("gateway"))
     for server in _items(fields.get("dns_nameservers")):
@@ -321,6 +326,16 @@ def _check_ip(node: Node | None) -> Iterator[Finding]:
         yield values.changed_type(_FILE, node, "address")
     elif not _parses(ipaddress.ip_address, node.value):
         yield _at(node, "address", f"{node.value!r} is no IP address", "Such as 192.0.2.1.")
+
+
+def _ipv4_mask(text: str) -> object:
+    return ipaddress.IPv4Network(f"0.0.0.0/{text}")
+
+
+def _ipv6_mask(text: str) -> object:
+    """A number of bits, or as an address."""
+    bits = text.isdecimal()
+    return ipaddress.IPv6Network(f"::/{text}") if bits else ipaddress.IPv6Address(text)
 
 
 def _parses(parse: Callable[[str], object], text: str | Node) -> bool:

@@ -26,6 +26,8 @@ _HASH = re.compile(r"\$[0-9a-z]{1,3}\$.+|[!*].*|_[./0-9A-Za-z]{19}|[./0-9A-Za-z]
 _RANDOM = frozenset({"R", "RANDOM"})
 _HINT = "Use a hash: --password-file makes one, and so does `openssl passwd -6`."
 
+_SUBSCRIPTION_HINT = "Use an activation-key and org, which can be withdrawn."
+
 
 def check(file: str, root: Node) -> Iterator[Finding]:
     """Findings for the cloud-config mapping *root*."""
@@ -41,6 +43,13 @@ def check(file: str, root: Node) -> Iterator[Finding]:
                 yield from _account(file, account)
         elif name == "user":
             yield from _account(file, value)
+        elif name == "system_info":
+            for account in (field for key, _, field in entries(value) if key == "default_user"):
+                yield from _account(file, account)
+        elif name == "rh_subscription":
+            for password in (field for key, _, field in entries(value) if key == "password"):
+                if _text(password):
+                    yield _at(file, password, f"{name}.password", _SUBSCRIPTION_HINT)
 
 
 def _account(file: str, account: Node) -> Iterator[Finding]:
@@ -91,12 +100,12 @@ def _text(node: Node) -> str:
     return node.value if isinstance(node, yaml.ScalarNode) else ""
 
 
-def _at(file: str, node: Node, key: str) -> Finding:
+def _at(file: str, node: Node, key: str, hint: str = _HINT) -> Finding:
     return values.at(
         file,
         node,
         Severity.WARNING,
         "plain-password",
         f"{key} holds a password that anybody who can read the seed can read",
-        _HINT,
+        hint,
     )

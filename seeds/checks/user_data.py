@@ -6,6 +6,7 @@ References: cloud-init ``cloudinit/user_data.py``, ``cloudinit/handlers/__init__
 
 from __future__ import annotations
 
+import json
 import re
 from difflib import SequenceMatcher
 from itertools import islice
@@ -24,6 +25,7 @@ from unclone.seeds.formats import (
     INCLUDE,
     INCLUDE_ONCE,
     JINJA,
+    JSON_PATCH,
     MIME_WINDOW,
     PART_TYPES,
     SHELL_SCRIPT,
@@ -43,6 +45,7 @@ _HEADER_HINT = "The first line says what the file is: #cloud-config, or #! and a
 #: What an #include can name: a URL, or a file of the guest.
 _SOURCE = re.compile(r"((https?|ftps?|file):/)?/\S+", re.IGNORECASE)
 _IGNORED = "cloud-init does not recognise the header behind it and ignores the file"
+_PATCH_HINT = 'Such as [{"op": "replace", "path": "/packages", "value": ["nginx"]}].'
 _MAX_PARTS = 1000
 #: One letter too few or too many in #cloud-config is 0.96, one that differs 0.92.
 _NEARLY = 0.85
@@ -99,10 +102,26 @@ def _check_text(file: str, text: str, kind: str, schema: Schema | None) -> Itera
         yield from cloud_config.check(file, text, schema)
     elif kind == ARCHIVE:
         yield from _check_archive(file, text, schema)
+    elif kind == JSON_PATCH:
+        yield from _check_patch(file, text)
     elif kind in {INCLUDE, INCLUDE_ONCE}:
         yield from _check_urls(file, text)
     elif kind.startswith((SHELL_SCRIPT, BOOTHOOK)):
         yield from _check_line_endings(file, text)
+
+
+def _check_patch(file: str, text: str) -> Iterator[Finding]:
+    """A JSON patch of the cloud-config of other parts (RFC 6902): a list of operations."""
+    body = text.lstrip().removeprefix("#cloud-config-jsonp")
+    try:
+        patch = json.loads(body)
+    except ValueError as error:
+        yield _finding(file, 1, "json-patch", f"not valid JSON: {error}", _PATCH_HINT)
+        return
+    steps = patch if isinstance(patch, list) else [None]
+    if not all(isinstance(step, dict) and {"op", "path"} <= step.keys() for step in steps):
+        message = "a JSON patch is a list of operations, each with op and path"
+        yield _finding(file, 1, "json-patch", message, _PATCH_HINT)
 
 
 def _check_line_endings(file: str, text: str) -> Iterator[Finding]:

@@ -65,8 +65,11 @@ def surprising_number(file: str, node: ScalarNode, key: str) -> Iterator[Finding
         yield changed_type(file, node, key or "value")
 
 
-def mac_problem(node: Node) -> tuple[Severity, str, str] | None:
-    """What is wrong with how a MAC address is written: severity, message, hint."""
+def mac_problem(node: Node, *, is_compared: bool = True) -> tuple[Severity, str, str] | None:
+    """What is wrong with how a MAC address is written: severity, message, hint.
+
+    *is_compared*: a card is looked for by it.
+    """
     if not isinstance(node, yaml.ScalarNode):
         return (Severity.ERROR, "is no MAC address", "Write it as '52:54:00:12:34:56'.")
     text = node.value
@@ -80,7 +83,7 @@ def mac_problem(node: Node) -> tuple[Severity, str, str] | None:
         return None
     if not _MAC.fullmatch(text):
         return (Severity.ERROR, f"{text!r} is no MAC address", "Write it as '52:54:00:12:34:56'.")
-    if text != text.lower():
+    if is_compared and text != text.lower():
         return (
             Severity.ERROR,
             f"{text} has capital letters; cloud-init compares with lower-case ones",

@@ -150,12 +150,29 @@ def test_an_untyped_entry_of_an_archive_is_cloud_config() -> None:
         "chpasswd: {users: [{name: a, password: hunter2, type: text}]}",
         "users: [{name: a, plain_text_passwd: hunter2}]",
         "user: {name: a, plain_text_passwd: hunter2}",
+        "system_info: {default_user: {name: a, plain_text_passwd: hunter2}}",
+        "rh_subscription: {username: a, password: hunter2}",
     ],
 )
 def test_a_plain_password_is_named_wherever_it_is(text: str) -> None:
     found = Seed(f"#cloud-config\n{text}\n".encode(), META).check()
     assert "plain-password" in {f.code for f in found}
     assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("patch", "is_right"),
+    [
+        ('[{"op": "add", "path": "/a", "value": 1}]', True),
+        ("[]", True),
+        ('[{"op": "add"}]', False),
+        ('{"op": "add", "path": "/a"}', False),
+        ("packages: [nginx]", False),
+    ],
+)
+def test_a_json_patch_is_a_list_of_operations(patch: str, is_right: bool) -> None:
+    found = Seed(f"#cloud-config-jsonp\n{patch}\n".encode(), META).check()
+    assert ("json-patch" not in {f.code for f in found}) == is_right
 
 
 @pytest.mark.parametrize("header", ["#cloud-configs", "#cloud-config:", "#include-oncex"])

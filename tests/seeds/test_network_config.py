@@ -60,6 +60,18 @@ ethernets:
     nameservers: {addresses: [192.0.2.53], search: [example.org]}
     dhcp4-overrides: {use-dns: false, route-metric: 100}
 """,
+    "a given address in capitals": """version: 2
+bridges: {br0: {interfaces: [], macaddress: '52:54:00:AB:CD:EF'}}
+""",
+    "netmasks": """version: 1
+config:
+- type: physical
+  name: eth0
+  subnets:
+  - {type: static, address: 192.0.2.10, netmask: '24'}
+  - {type: static, address: 192.0.2.11, netmask: 255.255.255.128}
+  - {type: static6, address: '2001:db8::1', netmask: 'ffff:ffff:ffff:ffff::'}
+""",
     "a bridge without parameters": """version: 1
 config:
 - {type: physical, name: eth0}
@@ -115,6 +127,17 @@ def test_what_netplan_refuses_is_an_error(setting: str, code: str) -> None:
         ("version: 1\nconfig: [{type: physical, name: e, subnets: dhcp}]\n", "network-form"),
         ("version: 1\nconfig: [{type: physical, name: e, subnets: [dhcp]}]\n", "network-form"),
         ("network: [version, 2]\n", "not-a-mapping"),
+        (
+            (
+                "version: 1\nconfig:\n- type: physical\n  name: e\n  subnets:\n"
+                "  - {type: static, address: 192.0.2.1, netmask: 255.0.255.0}\n"
+            ),
+            "address",
+        ),
+        (
+            "version: 2\nethernets: {e: {match: {macaddress: '52:54:00:AB:CD:EF'}}}\n",
+            "mac",
+        ),
     ],
 )
 def test_a_wrong_form_is_an_error(text: str, code: str) -> None:

@@ -12,6 +12,7 @@ from unclone.sanitize.definitions.formats.ovf import rules
 from unclone.sanitize.definitions.formats.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
 from unclone.sanitize.definitions.formats.vbox.fields import machine_cards, machine_fields
 from unclone.sanitize.definitions.formats.vmx.cards import PREFIX as VMWARE_PREFIX
+from unclone.sanitize.definitions.substitution import UUID
 from unclone.sanitize.definitions.text.xml_tree import read_xml, text_place, with_line
 from unclone.sanitize.identities.uuids import is_uuid
 
@@ -97,6 +98,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
         *_system(source, root, system),
         *_hardware(source, system),
         *_properties(root),
+        *_network_addresses(source, root),
         *_ovirt(source, system),
         *_disks(root, in_archive=in_archive),
     ]
@@ -129,7 +131,9 @@ def _system(source: Source, root: Element, system: Element) -> Iterator[Field]:
     items = [item for item in root.walk() if item.tag == "Item" and _is_startup(item)]
     for element in (system, *items):
         if id_ := local(element, "id"):
-            yield _attribute(rules.SYSTEM_ID, element, id_)
+            foreign = UUID.search(id_.value) and not is_uuid(id_.value)
+            rule = rules.SYSTEM_REFERENCE if foreign else rules.SYSTEM_ID
+            yield _attribute(rule, element, id_)
     for element in system.find("Name"):
         yield from _words(source, rules.SYSTEM_NAME, element)
     for section in _sections(system, "VirtualHardwareSection"):
@@ -245,6 +249,17 @@ def _extra(source: Source, extra: Element) -> Iterator[Field]:
                 label=key.value.partition(".")[0] if rule is rules.VMWARE_CARD else "",
                 prefix=VMWARE_PREFIX,
             )
+
+
+def _network_addresses(source: Source, root: Element) -> Iterator[Field]:
+    """The addresses that VMware Cloud Director gives the machine in its networks."""
+    for element in root.walk():
+        parent = element.parent.tag if element.parent else ""
+        if element.tag == "IpAddress" and parent == "NetworkConnection":
+            yield from _words(source, rules.ADDRESS, element)
+        address = local(element, "ipAddress") if element.tag == "Connection" else None
+        if address is not None and address.value:
+            yield _attribute(rules.ADDRESS, element, address)
 
 
 def _properties(root: Element) -> Iterator[Field]:

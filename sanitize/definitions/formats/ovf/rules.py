@@ -30,6 +30,24 @@ SYSTEM_ID = Rule(
     "many programs use it as the machine's name",
     _SPEC,
 )
+SYSTEM_REFERENCE = Rule(
+    "system-reference",
+    FieldKind.OTHER,
+    _KEEP,
+    "@ovf:id",
+    "it is the source's in vCenter, which gives an imported machine another",
+    _VMWARE,
+)
+ADDRESS = Rule(
+    "address",
+    FieldKind.OTHER,
+    _KEEP,
+    "VirtualHardwareSection/Item/Connection/@vcloud:ipAddress | "
+    "NetworkConnectionSection/NetworkConnection/IpAddress",
+    "the source has this address too: it has to be the new machine's own",
+    "https://developer.broadcom.com/xapis/vmware-cloud-director-api/latest/",
+    Level.WARNING,
+)
 SYSTEM_NAME = Rule(
     "system-name", FieldKind.NAME, Treatment.NAME, "Name", "importers use it as the name", _SPEC
 )
@@ -210,6 +228,8 @@ VIRTUALBOX = tuple(
 #: In an archive the disks are members, and stay so.
 ARCHIVE_RULES = (
     SYSTEM_ID,
+    SYSTEM_REFERENCE,
+    ADDRESS,
     SYSTEM_NAME,
     IDENTIFIER,
     CARD,

@@ -128,7 +128,7 @@ def _is_file(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
     kind = option.get("backend", "backend.type")
     if option.name == "object":
         return option.get("qom-type") == "filter-dump"
-    return option.name == "audiodev" or pair.key == "logfile" or kind in ("file", "pipe")
+    return option.name == "audiodev" or pair.key == "logfile" or kind in ("file", "pipe", "pty")
 
 
 def _own_network_name(_machine: MachineOptions, option: Option, pair: Pair) -> bool:

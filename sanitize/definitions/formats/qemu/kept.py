@@ -32,7 +32,7 @@ KEPT = (
             "-device chassis*",
             "-device devno",
             "-device bus",
-            "-device *id",
+            *("-device id", "-device *-id", "-device *_id", "-device nsid", "-device cntlid"),
         ),
     ),
     Kept(
@@ -90,13 +90,11 @@ KEPT = (
             "-object *",
             "-machine *",
             "-cpu *",
-            "-global *",
             "-numa *",
             "-smp *",
             "-sandbox *",
             "-trace*",
             "-add-fd *",
-            "-set *",
         ),
     ),
 )

@@ -54,6 +54,7 @@ _KEYED = {
     "set",
     "smp",
     "sandbox",
+    "trace",
     "icount",
     "rtc",
     "boot",

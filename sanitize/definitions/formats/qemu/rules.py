@@ -139,7 +139,7 @@ COMMON = rules(
         "device-uuid",
         FieldKind.UUID,
         _RENEW,
-        "-device uuid",
+        ("-device uuid", "-device nguid"),
         "the guest identifies NVDIMMs and NVMe name spaces by it",
     ),
     (
@@ -374,7 +374,7 @@ COMMAND_LINE = rules(
         "host-file",
         FieldKind.FILE,
         _FOLLOW,
-        ("-pidfile", "-D"),
+        ("-pidfile", "-D", "-trace file"),
         "two machines would write into one file",
     ),
     (

@@ -1,0 +1,80 @@
+"""Identities in places that are rare: each is renewed, or named; none stays without a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.allocator import Counting
+from tests.support.definitions import written
+from unclone.sanitize.definitions.formats.table import read_definition
+from unclone.sanitize.definitions.identity_map import IdentityMap
+from unclone.sanitize.definitions.planning import plan_definition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QEMU = "#!/bin/sh\nqemu-system-x86_64 -name golden -nic none {}\n"
+LIBVIRT = "<domain type='kvm'><name>golden</name>{}</domain>"
+PASSED = "<qemu:commandline xmlns:qemu='urn:q'><qemu:arg value='{}'/></qemu:commandline>"
+VMX = 'virtualHW.version = "14"\ndisplayName = "golden"\n{}\n'
+NGUID = "6b1d2e3f405162738495a6b7c8d9eafb"
+RENEWED = {
+    "nguid of a name space": (QEMU, f"-device nvme-ns,nguid={NGUID}", NGUID),
+    "link to a terminal": (QEMU, "-chardev pty,id=a,path=/run/console", "/console\n"),
+    "trace": (QEMU, "-trace events=/etc/ev,file=/var/log/trace", "file=/var/log/trace\n"),
+    "card in an argument": (LIBVIRT, PASSED.format("e1000,mac=52:54:00:aa:bb:cc"), "aa:bb:cc"),
+    "card in an argument in JSON": (
+        LIBVIRT,
+        PASSED.format('{"driver":"e1000","mac":"52:54:00:AA:BB:CC"}'),
+        "AA:BB:CC",
+    ),
+    "controller": (
+        LIBVIRT,
+        "<devices><controller type='nvme'><serial>NV-4711-0815</serial></controller></devices>",
+        "4711",
+    ),
+    "disk of VMware": (VMX, 'nvme0:0.serial = "VMWNVME-4711"', "4711"),
+}
+NAMED = {
+    "address set later": (QEMU, "-set device.n.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
+    "address for all": (QEMU, "-global virtio-net.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
+    "serial number in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
+    "a Mac's ROM": (VMX, 'efi.nvram.var.ROM = "%A4%B1%C1%0D%2E%3F"', "%A4%B1%C1%0D%2E%3F"),
+}
+
+
+def defined(path: Path, text: str) -> tuple[str, str]:
+    """The new definition, and the notes of the report."""
+    path.write_text(text)
+    plan = plan_definition(read_definition(path), IdentityMap(Counting(), "web-01"))
+    return written(plan).decode(), "\n".join(note.text for note in plan.notes)
+
+
+@pytest.mark.parametrize(("form", "more", "old"), RENEWED.values(), ids=RENEWED)
+def test_is_renewed(tmp_path: Path, form: str, more: str, old: str) -> None:
+    assert old in form.replace("{}", more)
+    assert old not in defined(tmp_path / "golden", form.replace("{}", more))[0]
+
+
+@pytest.mark.parametrize(("form", "more", "value"), NAMED.values(), ids=NAMED)
+def test_is_named(tmp_path: Path, form: str, more: str, value: str) -> None:
+    new, notes = defined(tmp_path / "golden", form.replace("{}", more))
+    assert value in new
+    assert value in notes
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("iscsi://user%hidden@host/iqn.2001-04.com.example/1", "iscsi://...@host/iqn"),
+        ("rbd:pool/golden:id=x:key=hidden:conf=/c", "rbd:pool/golden:id=x:key=...:conf=/c"),
+        ("https://user:hidden@host/golden.img", "https://...@host/golden.img"),
+        ("ssh://user@host/golden.img", "ssh://user@host/golden.img"),
+    ],
+)
+def test_what_opens_a_server_is_not_shown(tmp_path: Path, path: str, shown: str) -> None:
+    notes = defined(tmp_path / "golden", QEMU.format(f"-drive file={path},if=virtio"))[1]
+    assert f"{shown}" in notes
+    assert "hidden" not in notes
