@@ -49,6 +49,9 @@ _OPENED = (
     "/etc/kernelstub",
     "/etc/elilo.conf",
     "/etc/lilo.conf",
+    "/etc/silo.conf",
+    # Petitboot reads them from every file system.
+    *(f"{top}/{name}.c*nf" for top in ("", "/etc") for name in ("kboot", "petitboot", "yaboot")),
     "/etc/grub.conf",
     "/etc/booster.yaml",
     "/etc/cryptsetup-initramfs",
@@ -133,6 +136,9 @@ _FOR_DEVICES = (
     "/etc/init",
     "/etc/conf.d",
     "/etc/local.d",
+    "/etc/dinit.d",
+    "/etc/s6*",
+    "/etc/66",
     "/etc/runit",
     "/etc/sv/*/run",
 )
@@ -170,8 +176,9 @@ _NAMED = re.compile(
     r"|^[ \t]*/\S*[ \t]+(?:file[,:])?(?P<map>/\S+)"
 )
 _PATH = re.compile(r"(?<![\w/.])/[^\s'\";|&()<>]+")
-#: What packages bring is the same on every machine, and what the kernel makes is no file.
-_OF_PACKAGES = re.compile(r"/(usr/)?(s?bin|lib\w*|share)/|/(dev|proc|sys|run)/")
+#: Where packages put programs, and people scripts; and what the kernel makes, which is no file.
+_OF_PACKAGES = re.compile(r"/(usr/)?(s?bin|lib\w*|share)/")
+_NO_FILE = re.compile(r"/(dev|proc|sys|run)/")
 _DEVICE = re.compile(r"""^["']?(?:\([^)]*\)|\$\{?\w+\}?)?""")
 
 #: Bytes that are read of one file; a larger one is named by the rules' own limit.
@@ -303,8 +310,10 @@ def _named(guest: Guest, path: str) -> Iterator[str]:
     """What the unit or master map at *path* names, but for what packages bring."""
     for match in _NAMED.finditer(guest.text_or_empty(path, READ_LIMIT)):
         for named in _PATH.findall(match["unit"] or match["map"]):
-            stat = None if _OF_PACKAGES.match(named) else guest.stat(named)
-            if stat is not None and stat.size <= _NAMED_LIMIT:
+            stat = None if _NO_FILE.match(named) else guest.stat(named)
+            if stat is None or stat.kind is not Kind.FILE or stat.size > _NAMED_LIMIT:
+                continue
+            if not _OF_PACKAGES.match(named) or guest.read(named, 2) == b"#!":
                 yield named
 
 

@@ -45,8 +45,9 @@ _NAMING = (
 _SETTINGS = (*boot_settings.REFERENCES, *boot_files.REFERENCES, *storage_files.REFERENCES)
 _LINE = re.compile(r"[ \t]*(?:(?:Exec[A-Z]\w*|EnvironmentFile)[ \t]*=|/\S*[ \t])(.*)")
 _FILE = re.compile(r"(?:^|(?<=[\s=@:+!|'\"-]))/[^\s'\";|&()<>]+")
-#: Where nothing is but what packages bring, and no file at all.
-_NOT_OURS = re.compile(r"/(usr/)?(s?bin|lib\w*|share)/|/(dev|proc|sys|run)/")
+#: Where packages put programs, which are no texts; and where no file is.
+_PROGRAMS = re.compile(r"/(usr/)?(s?bin|lib\w*|share)/")
+_NO_FILE = re.compile(r"/(dev|proc|sys|run)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,18 @@ def _is_no_text(content: bytes) -> bool:
     return b"\0" in content or detect(content) is not None
 
 
+def _is_script(guest: Guest, path: str) -> bool:
+    return guest.is_file(path) and guest.read(path, 2) == b"#!"
+
+
 def _named(guest: Guest, naming: Sequence[str]) -> Iterator[str]:
     for path in files_at(guest, naming, _LIMIT):
         for line in guest.text_or_empty(path, _LIMIT).splitlines():
             match = _LINE.match(line)
             for name in _FILE.findall(match[1]) if match else ():
-                if not _NOT_OURS.match(name) and not set("%$") & set(name):
+                if _NO_FILE.match(name) or set("%$") & set(name):
+                    continue
+                if not _PROGRAMS.match(name) or _is_script(guest, name):
                     yield name
 
 
@@ -143,6 +150,9 @@ REFERENCES = (
             "/etc/inittab",
             "/etc/conf.d/*",
             "/etc/local.d/*",
+            "/etc/dinit.d/*",
+            "/etc/s6*/*",
+            "/etc/66/*",
             "/etc/runit/*",
             "/etc/sv/*/run",
             "/etc/default/*",

@@ -39,6 +39,9 @@ _CERTIFICATE = re.compile(rb"[a-z0-9-]+-cert-v01@openssh\.com ")
 #: Where Debian has dropbear's host keys for the initrd; nothing makes new ones at boot.
 FOR_INITRDS = ("/etc/dropbear-initramfs", "/etc/dropbear/initramfs")
 
+#: Folders of an sshd of ALT Linux, and of one that was not packaged.
+_FOLDERS = ("/etc/openssh", "/usr/local/etc", "/usr/local/etc/ssh", "/opt/*/etc", "/opt/*/etc/ssh")
+
 #: Host keys that are looked at. A machine has four; a host of many containers has some hundred.
 MOST = 1000
 
@@ -93,7 +96,8 @@ def find_host_keys(guest: Guest, config: SshdConfig) -> Found:
     """
     found = Found()
     standard = [*guest.glob(f"{FOLDER}/ssh_host_*_key"), *guest.glob(f"{FOLDER}/ssh_host_key")]
-    named = dict.fromkeys((*standard, *config.host_keys))
+    elsewhere = (path for folder in _FOLDERS for path in guest.glob(f"{folder}/ssh_host_*_key"))
+    named = dict.fromkeys((*standard, *config.host_keys, *elsewhere))
     if len(named) > MOST:
         raise RefusedError(
             f"{len(named)} files are called like SSH host keys, most of them in {FOLDER}; no "

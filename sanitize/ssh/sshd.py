@@ -1,6 +1,6 @@
 """What the guest's sshd needs at its next start: which host keys, and who makes missing ones.
 
-References: sshd_config(5), ssh-keygen(1) ``-A``, Fedora's ``sshd-keygen@.service`` and
+References: sshd(8), sshd_config(5), ssh-keygen(1) ``-A``, Fedora's ``sshd-keygen@.service`` and
 ``sshd-keygen.target`` (openssh 9.6), Arch's ``sshdgenkeys.service``, openSUSE's
 ``sshd-gen-keys-start``, Alpine's ``main/openssh/sshd.initd``, Debian 13's ``sshd-keygen.service``
 (only on a first boot), cloud-init's ``disable-sshd-keygen-if-cloud-init-active.conf``.
@@ -28,6 +28,40 @@ FOLDER = "/etc/ssh"
 
 #: The key types that ``ssh-keygen -A`` and its relatives make today.
 MADE_TYPES = frozenset({"rsa", "ecdsa", "ed25519"})
+
+#: The configuration of a second sshd, of ALT Linux, and of one that was not packaged.
+_FURTHER = (
+    f"{FOLDER}/sshd_config[!.]*",
+    f"{FOLDER}/*_sshd_config",
+    "/etc/openssh/sshd_config",
+    "/usr/local/etc/sshd_config",
+    "/usr/local/etc/ssh/sshd_config",
+    "/opt/*/etc/sshd_config",
+    "/opt/*/etc/ssh/sshd_config",
+)
+#: What starts an sshd, and the variables with its options.
+_STARTING = (
+    "/etc/systemd/system/*.service",
+    "/etc/systemd/system/*.d/*.conf",
+    "/usr/local/lib/systemd/system/*.service",
+    "/usr/lib/systemd/system/ssh*.service",
+    "/etc/default/ssh*",
+    "/etc/sysconfig/ssh*",
+    "/etc/conf.d/ssh*",
+    "/etc/init.d/ssh*",
+    "/etc/dinit.d/ssh*",
+    "/etc/sv/ssh*/run",
+    "/etc/inetd.conf",
+    "/etc/xinetd.d/*ssh*",
+    "/etc/inittab",
+    "/etc/rc.local",
+)
+#: sshd(8): ``-f``, ``-h``, ``-o``.
+_OPTION = re.compile(
+    r"(?<![\w-])-(?:(?P<flag>[fh])[ \t]*"
+    r"|o[ \t]*[\"']?(?P<keyword>HostKey|HostCertificate)[ \t=]+)[\"']?(?P<path>/[^\s\"';]+)",
+    re.IGNORECASE,
+)
 
 #: Bytes and number of configuration files read; real ones are a few kilobytes.
 CONFIG_LIMIT = 64 * 1024
@@ -57,12 +91,17 @@ class KeyMaker(NamedTuple):
 
 
 def sshd_config(guest: Guest) -> SshdConfig:
-    """The ``HostKey`` and ``HostCertificate`` files of sshd, ``Include`` followed."""
+    """The ``HostKey`` and ``HostCertificate`` files of every sshd, ``Include`` followed."""
     values: dict[str, list[str]] = {"hostkey": [], "hostcertificate": []}
     main = f"{FOLDER}/sshd_config"
     if not guest.glob(main):
         main = "/usr/etc/ssh/sshd_config"
-    for keyword, arguments in _settings(guest, main):
+    given = list(_on_command_lines(guest))
+    further = (path for pattern in _FURTHER for path in guest.glob(pattern))
+    mains = dict.fromkeys((main, *further, *(path for name, path in given if name == "f")))
+    settings = [each for config in mains for each in _settings(guest, config)]
+    settings += [("hostkey" if name == "h" else name, [path]) for name, path in given]
+    for keyword, arguments in settings:
         if keyword in values and arguments:
             path = arguments[0]
             if path.startswith("/") and "\0" not in path:
@@ -93,6 +132,17 @@ def _settings(guest: Guest, main: str) -> Iterator[tuple[str, list[str]]]:
                     files += [each for each in found if each not in files]
                 del files[CONFIG_FILES:]
             yield keyword, arguments
+
+
+def _on_command_lines(guest: Guest) -> Iterator[tuple[str, str]]:
+    """Options of sshd that name a file, as ``f``, ``h`` or the keyword, and the file."""
+    for pattern in _STARTING:
+        for path in guest.glob(pattern):
+            text = guest.text_or_empty(path, CONFIG_LIMIT).replace("\\\n", " ")
+            for line in text.split("\n"):
+                if re.search("sshd|(?i:opt)", line) and not line.lstrip().startswith("#"):
+                    for match in _OPTION.finditer(line):
+                        yield (match["flag"] or match["keyword"]).lower(), match["path"]
 
 
 def _arguments(text: str) -> list[str]:

@@ -189,6 +189,13 @@ CASES = {
             "/etc/update-extlinux.conf": f"default_kernel_opts=quiet\nroot=UUID={ROOT}\n",
             "/etc/conf.d/dmcrypt": f"target='c'\nsource='/dev/disk/by-uuid/{ROOT}'\n",
             "/etc/local.d/data.start": f"#!/bin/sh\nmount UUID={ROOT} /data\n",
+            "/etc/dinit.d/data": f"type = scripted\ncommand = mount UUID={ROOT} /data\n",
+            "/etc/s6-rc/source/data/up": f"mount UUID={ROOT} /data\n",
+            "/etc/yaboot.conf": f"image=/vmlinux\nappend='root=UUID={ROOT}'\n",
+            "/etc/kboot.conf": f"linux='/vmlinux root=UUID={ROOT}'\n",
+            "/petitboot.conf": f"kernel /vmlinux\nboot_args root=UUID={ROOT}\n",
+            "/etc/systemd/system/data.service": "[Service]\nExecStart=/usr/sbin/mount-data x\n",
+            "/usr/sbin/mount-data": f"#!/bin/sh\nmount UUID={ROOT} /data\n",
         },
     ),
 }  # fmt: skip

@@ -173,3 +173,16 @@ def test_more_host_keys_than_any_machine_has_are_refused(
     plant(tmp_path, {**DEBIAN, **{f"/etc/ssh/ssh_host_{n}_key": b"" for n in range(21)}})
     with pytest.raises(RefusedError, match="files are called like SSH host keys"):
         planned(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["/etc/openssh", "/usr/local/etc", "/opt/x/etc/ssh", "/srv/k"])
+def test_a_key_of_another_sshd_is_made_anew(tmp_path: Path, folder: str) -> None:
+    path = f"{folder}/ssh_host_ed25519_key"
+    options = {"/etc/default/ssh": "SSHD_OPTS='-h /srv/k/ssh_host_ed25519_key'\n", folder: None}
+    plant(tmp_path, DEBIAN | options)
+    keygen(tmp_path / path[1:], "-t", "ed25519")
+    old = fingerprint(tmp_path / path[1:])
+    plan = planned(tmp_path)
+    assert path in {change.target for change in plan.changes}
+    done(tmp_path, plan)
+    assert fingerprint(tmp_path / path[1:]) != old

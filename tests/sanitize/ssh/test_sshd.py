@@ -140,3 +140,29 @@ def test_configured_keys(tmp_path: Path, config: str, keys: tuple[str, ...]) -> 
     parts = {"/etc/ssh/sshd_config.d/1.conf": "HostKey /d\n", "/etc/ssh/sshd_config.d/2.conf": "HostKey /e"}  # fmt: skip  # noqa: E501
     plant(tmp_path, {"/etc/ssh/sshd_config": config, **parts})
     assert sorted(sshd_config(guest_at(tmp_path)).host_keys) == list(keys)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/ssh/sshd_config_internal", "HostKey /srv/k\n"),
+        ("/etc/ssh/internal_sshd_config", "HostKey /srv/k\n"),
+        ("/etc/openssh/sshd_config", "HostKey /srv/k\n"),
+        ("/usr/local/etc/sshd_config", "HostKey /srv/k\n"),
+        ("/etc/systemd/system/sshd2.service", "[Service]\nExecStart=/usr/sbin/sshd -D -h /srv/k\n"),
+        (
+            "/etc/systemd/system/sshd2.service",
+            "[Service]\nExecStart=/usr/sbin/sshd -D \\\n -h/srv/k",
+        ),
+        ("/etc/systemd/system/in.service", "[Service]\nExecStart=/usr/sbin/sshd -f /srv/conf\n"),
+        ("/etc/systemd/system/ssh.service.d/x.conf", "ExecStart=sshd -D -oHostKey=/srv/k\n"),
+        ("/etc/default/ssh", "SSHD_OPTS='-o \"HostKey /srv/k\"'\n"),
+        ("/etc/sysconfig/sshd", 'OPTIONS="-u0 -f /srv/conf"\n'),
+        ("/etc/conf.d/sshd", 'SSHD_OPTS="-h /srv/k"\n'),
+        ("/etc/inetd.conf", "ssh stream tcp nowait root /usr/sbin/sshd sshd -i -h /srv/k\n"),
+    ],
+)
+def test_keys_of_a_further_sshd(tmp_path: Path, path: str, text: str) -> None:
+    plant(tmp_path, {"/etc/ssh/sshd_config": "HostKey /a\n", "/srv/conf": "HostKey /srv/k\n"})
+    plant(tmp_path, {path: text, "/etc/default/ssh2": "#SSHD_OPTS='-h /b'\n-h /c\n"})
+    assert sshd_config(guest_at(tmp_path)).host_keys == ("/a", "/srv/k")
