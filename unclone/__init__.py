@@ -139,11 +139,13 @@ def define(
     *output* is *name* with the suffix of *source*, in the current folder, unless it is given.
     *disks* says where a disk (its path, or a name such as ``vda``) is on the new machine, *macs*
     which address a card (``net0``, its old address, its number) gets. What is in the definitions in
-    *avoid*, or in *ledger*, is not given again.
+    *avoid*, or in *ledger* (a file, or ``postgresql://HOST/DATABASE``), is not given again.
     """
+    from os import fspath
     from pathlib import Path
 
     from unclone.runs import define as run
+    from unclone.sanitize.identities.ledger.place import parse_place
 
     request = run.Request(
         Path(source),
@@ -156,7 +158,7 @@ def define(
         overwrite=overwrite,
     )
     definition = run.read(request)
-    book = None if ledger is None else Path(ledger)
+    book = None if ledger is None else parse_place(fspath(ledger))
     with run.pool(request, avoid=tuple(map(Path, avoid)), ledger=book) as pool:
         return run.define(request, definition, pool)
 

@@ -7,10 +7,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from unclone.sanitize.identities.ledger.place import Server, parse_place
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
+
+
+class LedgerPlace(click.Path):
+    """The name of a file, or the address of a PostgreSQL database."""
+
+    def convert(
+        self,
+        value: str | PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 (click's)
+        place = parse_place(str(value))
+        return place if isinstance(place, Server) else super().convert(value, param, ctx)
 
 
 def taken_identity_options(*, needs: str = "") -> Callable[[Decorated], Decorated]:
@@ -30,10 +46,11 @@ def taken_identity_options(*, needs: str = "") -> Callable[[Decorated], Decorate
     )
     ledger = click.option(
         "--ledger",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
+        type=LedgerPlace(path_type=Path),
+        metavar="FILE|URL",
         help=explained(
-            "a database of every identity ever given: none is given twice. Made if it is not there."
+            "a database of every identity ever given: none is given twice. Made if it is not "
+            "there; postgresql://HOST/DATABASE for several hosts."
         ),
     )
     return lambda function: avoid(ledger(function))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         PlannedField,
     )
     from unclone.sanitize.identities.allocation import MachineAllocator, MachinePool
+    from unclone.sanitize.identities.ledger.place import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def parse_uuid(text: str) -> str:
 
 @contextmanager
 def pool(
-    request: Request, *, avoid: Sequence[Path] = (), ledger: Path | None = None, key: bytes = b""
+    request: Request, *, avoid: Sequence[Path] = (), ledger: Place | None = None, key: bytes = b""
 ) -> Iterator[Pool]:
     """Where new identities come from: unlike the source's own, those in *avoid* and *ledger*."""
     own = [request.source] if request.source.is_file() else []
@@ -157,7 +158,7 @@ def pool(
     if ledger is None:
         yield Pool(avoided=avoided, key=key)
         return
-    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (only needed here)
 
     with Ledger.open(ledger) as opened:
         yield Pool(avoided=avoided, ledger=opened, key=key)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unclone.runs.listener import Listener
     from unclone.runs.request import Request
     from unclone.sanitize.definitions.definition import Definition, Disk, PlannedField
+    from unclone.sanitize.identities.ledger.place import Place
     from unclone.sanitize.report import Report
 
 
@@ -61,7 +62,7 @@ def sanitize_machine(
     listener: Listener,
     *,
     avoid: Sequence[Path] = (),
-    ledger: Path | None = None,
+    ledger: Place | None = None,
 ) -> MachineReport:
     """Make the machine's disks and definition those of another machine, or neither.
 

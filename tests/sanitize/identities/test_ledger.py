@@ -15,29 +15,38 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
-from unclone.sanitize.identities import ledger as ledger_module
 from unclone.sanitize.identities.file_system import file_system_type
-from unclone.sanitize.identities.ledger import Ledger
+from unclone.sanitize.identities.ledger import Ledger, sqlite
+from unclone.sanitize.identities.ledger.place import parse_place
 from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from unclone.sanitize.identities.ledger.place import Place
 
 ROOT = Path(__file__).resolve().parents[3]
 MAC = Identity("mac", "52:54:00:00:00:01", "net0")
 UUID = Identity("uuid", "11111111-2222-4333-8444-555555555555", "machine")
 
 
-def record(path: Path, name: str, *identities: Identity) -> None:
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where there is no ledger yet."""
+    if request.param == "file":
+        return tmp_path / "ledger"
+    return parse_place(request.getfixturevalue("url"))
+
+
+def record(path: Place, name: str, *identities: Identity) -> None:
     with Ledger.open(path) as ledger, ledger.transaction():
         ledger.record(name, "golden.xml", identities)
 
 
-def test_what_was_recorded_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "ledger"
-    record(path, "web-01", MAC, UUID)
-    record(path, "web-02")
-    with Ledger.open(path) as ledger:
+def test_what_was_recorded_is_found(place: Place) -> None:
+    record(place, "web-01", MAC, UUID)
+    record(place, "web-02")
+    with Ledger.open(place) as ledger:
         assert ledger.holder("mac", MAC.value) == "web-01"
         assert ledger.holder("uuid", MAC.value) == ""
         machine = ledger.machine("web-01")
@@ -53,11 +62,10 @@ def test_what_was_recorded_is_found(tmp_path: Path) -> None:
     "value",
     [MAC.value, "52-54-00-00-00-01", "525400000001", UUID.value.upper(), f"{{{UUID.value}}}"],
 )
-def test_a_value_is_found_in_any_spelling(tmp_path: Path, value: str) -> None:
-    path = tmp_path / "ledger"
-    record(path, "web-01", MAC, UUID)
-    record(path, "web-02", Identity("instance-id", "i-2"))
-    with Ledger.open(path) as ledger:
+def test_a_value_is_found_in_any_spelling(place: Place, value: str) -> None:
+    record(place, "web-01", MAC, UUID)
+    record(place, "web-02", Identity("instance-id", "i-2"))
+    with Ledger.open(place) as ledger:
         assert [m.name for m in ledger.find(value)] == ["web-01"]
         assert [m.name for m in ledger.find("i-2")] == ["web-02"]
         assert list(ledger.find("' OR 1=1 --")) == []
@@ -73,31 +81,29 @@ def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["ledger"]
 
 
-def test_nothing_is_handed_out_twice(tmp_path: Path) -> None:
-    path = tmp_path / "ledger"
-    record(path, "web-01", MAC)
+def test_nothing_is_handed_out_twice(place: Place) -> None:
+    record(place, "web-01", MAC)
     with pytest.raises(RefusedError, match="mac 52:54:00:00:00:01 already belongs to web-01"):
-        record(path, "web-02", UUID, MAC)
+        record(place, "web-02", UUID, MAC)
     with pytest.raises(RefusedError, match=r"already has a machine called web-01 \(20"):
-        record(path, "web-01", UUID)
-    with Ledger.open(path) as ledger:
+        record(place, "web-01", UUID)
+    with Ledger.open(place) as ledger:
         assert [m.name for m in ledger.machines()] == ["web-01"]
         assert ledger.holder("uuid", UUID.value) == ""
 
 
-def test_what_is_released_can_be_handed_out_again(tmp_path: Path) -> None:
-    path = tmp_path / "ledger"
-    record(path, "web-01", MAC, UUID)
-    with Ledger.open(path) as ledger:
+def test_what_is_released_can_be_handed_out_again(place: Place) -> None:
+    record(place, "web-01", MAC, UUID)
+    with Ledger.open(place) as ledger:
         assert ledger.release("web-01") == 2
         assert ledger.holder("mac", MAC.value) == ""
         with pytest.raises(UsageError, match="knows no machine called web-01"):
             ledger.release("web-01")
-    record(path, "web-02", MAC)
+    record(place, "web-02", MAC)
 
 
-def test_an_error_inside_a_transaction_undoes_it(tmp_path: Path) -> None:
-    with Ledger.open(tmp_path / "ledger") as ledger:
+def test_an_error_inside_a_transaction_undoes_it(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         with pytest.raises(RefusedError, match="belongs to web-01"), ledger.transaction():
             ledger.record("web-01", "", [MAC, MAC])
         assert list(ledger.machines()) == []
@@ -106,8 +112,8 @@ def test_an_error_inside_a_transaction_undoes_it(tmp_path: Path) -> None:
         assert ledger.holder("mac", MAC.value) == "web-01"
 
 
-def test_a_hostile_source_is_shown_as_it_is(tmp_path: Path) -> None:
-    with Ledger.open(tmp_path / "ledger") as ledger:
+def test_a_hostile_source_is_shown_as_it_is(place: Place) -> None:
+    with Ledger.open(place) as ledger:
         with ledger.transaction():
             ledger.record("web-01", "a\x1b\udcff'; DROP TABLE machines --", [])
         (machine,) = ledger.machines()
@@ -131,23 +137,22 @@ def finish(running: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_want_the_same_values_share_them_out(tmp_path: Path) -> None:
+def test_processes_that_want_the_same_values_share_them_out(place: Place) -> None:
     """Three processes walk through the same 120 values; each value has one owner in the end."""
     program = """
         import sys
-        from pathlib import Path
+        from unclone.sanitize.identities.ledger.place import parse_place
         from unclone.sanitize.identities.ledger import Ledger
         from unclone.sanitize.identities.records import Identity
 
-        with Ledger.open(Path(sys.argv[1])) as ledger:
+        with Ledger.open(parse_place(sys.argv[1])) as ledger:
             for number in range(120):
                 with ledger.transaction():
                     if not ledger.holder("mac", str(number)):
                         ledger.record(f"{sys.argv[2]}-{number}", "", [Identity("mac", str(number))])
         """
-    path = tmp_path / "ledger"
-    finish([start(program, str(path), name) for name in ("a", "b", "c")])
-    with Ledger.open(path) as ledger:
+    finish([start(program, str(place), name) for name in ("a", "b", "c")])
+    with Ledger.open(place) as ledger:
         found = [one.value for m in ledger.machines() for one in m.identities]
     assert sorted(found, key=int) == [str(number) for number in range(120)]
 
@@ -160,7 +165,7 @@ def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
         from unclone.sanitize.identities.records import Identity
 
         ledger = Ledger.open(Path(sys.argv[1]))
-        ledger._connection.execute("PRAGMA cache_size = 1")  # so that pages reach the file early
+        ledger._store.rows("PRAGMA cache_size = 1")  # so that pages reach the file early
         with ledger.transaction():
             for machine in range(200):
                 many = [Identity("mac", f"{machine}-{n}", "x" * 100) for n in range(20)]
@@ -184,32 +189,31 @@ def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
 def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ledger"
     with Ledger.open(path) as first, first.transaction():
-        monkeypatch.setattr(ledger_module, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
         second = Ledger.open(path)
         with pytest.raises(InUseError, match="was in use by another process"):
             second.release("web-01")
         second.close()
 
 
-def test_every_process_gets_a_turn(tmp_path: Path) -> None:
+def test_every_process_gets_a_turn(place: Place) -> None:
     """One process takes turn after turn; another that wants a single one gets it meanwhile."""
     program = """
         import sys
-        from pathlib import Path
+        from unclone.sanitize.identities.ledger.place import parse_place
         from unclone.sanitize.identities.ledger import Ledger
 
-        with Ledger.open(Path(sys.argv[1])) as ledger:
+        with Ledger.open(parse_place(sys.argv[1])) as ledger:
             print("begun", flush=True)
             while not ledger.machine("web-01"):
                 with ledger.transaction():
                     pass
         """
-    path = tmp_path / "ledger"
-    record(path, "web-00")
-    hurried = start(program, str(path))
+    record(place, "web-00")
+    hurried = start(program, str(place))
     assert hurried.stdout is not None
     assert hurried.stdout.readline() == b"begun\n"
-    record(path, "web-01")
+    record(place, "web-01")
     finish([hurried])
 
 
@@ -218,7 +222,7 @@ def test_a_second_ledger_in_one_process_does_not_unlock_the_first(tmp_path: Path
     program = """
         import sys
         from pathlib import Path
-        from unclone.sanitize.identities import ledger as module
+        from unclone.sanitize.identities.ledger import sqlite as module
         from unclone.sanitize.identities.ledger import Ledger
         from unclone.sanitize.identities.records import Identity
 
@@ -250,7 +254,7 @@ BAD_DATABASES = {
     "id of another program": (["PRAGMA application_id = 7"], "is a database, but not a ledger"),
     "version without an id": (["PRAGMA user_version = 1"], "is a database, but not a ledger"),
     "a newer ledger": (
-        [f"PRAGMA application_id = {ledger_module.APPLICATION_ID}", "PRAGMA user_version = 2"],
+        [f"PRAGMA application_id = {sqlite.APPLICATION_ID}", "PRAGMA user_version = 2"],
         r"written by a newer unclone \(ledger version 2; this one knows 1\)",
     ),
 }
@@ -331,7 +335,7 @@ def test_a_network_file_system_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger.open(tmp_path / "ledger") as ledger:
-        assert file_system_type(ledger.path)
+        assert file_system_type(tmp_path / "ledger")
         assert ledger.warning == ""
-        monkeypatch.setattr(ledger_module, "file_system_type", lambda path: "nfs4")
+        monkeypatch.setattr(sqlite, "file_system_type", lambda path: "nfs4")
         assert "is on a network file system (nfs4)" in ledger.warning

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unclone.runs.define import Defined
+    from unclone.sanitize.identities.ledger.place import Place
 
 EPILOG = """\b
 Examples:
@@ -128,7 +129,7 @@ def command(
     as_json: bool,  # noqa: FBT001 (click gives flags by name)
     verbose: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
-    ledger: Path | None,
+    ledger: Place | None,
     avoid: Sequence[Path],
     key_file: str | None,
     **given: Any,  # noqa: ANN401 (the options that make up the request)

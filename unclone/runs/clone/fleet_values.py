@@ -12,6 +12,7 @@ from unclone.images.text import printable, shown
 from unclone.runs.clone.fleet_text import Kind, MistakeError, Value, mistake
 from unclone.runs.clone.settings import ADDRESSES, LISTS, Form, Setting
 from unclone.runs.options import parse_machine_id
+from unclone.sanitize.identities.ledger.place import Server, parse_place
 from unclone.sanitize.identities.mac import parse_prefix
 from unclone.seeds.errors import SeedError
 from unclone.seeds.ssh_keys import looks_like_a_key, public_keys
@@ -107,6 +108,9 @@ class Values:
         return found
 
     def _one(self, name: str, form: Form, value: Value) -> Any:  # noqa: ANN401 (text or path)
+        if form is Form.LEDGER:
+            place = parse_place(_text(name, form, value))
+            return place if isinstance(place, Server) else self._path(name, Form.PATH, value)
         if form is not Form.TEXT:
             return self._path(name, form, value)
         return _text(name, form, value)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.order import Order
     from unclone.sanitize.identities.ledger import Ledger
+    from unclone.sanitize.identities.ledger.place import Place
 
 
 def set_aside(missing: Sequence[str], batch: Batch, ledger: Ledger | None) -> list[str]:
@@ -42,13 +43,13 @@ def _aside(name: str, batch: Batch) -> str:
     return f"{name} (replaced in run {batch.run})"
 
 
-def settle(batch: Batch, replaced: Sequence[str], book: Path | None) -> None:
+def settle(batch: Batch, replaced: Sequence[str], book: Place | None) -> None:
     """Free the rows of machines that were not made, and of those that others took the place of."""
     unmade = set(batch.unmade())
     given_back = batch.own_rows & unmade
     if book is None or not (given_back or replaced):
         return
-    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (only needed here)
 
     with deferred(), Ledger.open(book) as ledger, ledger.transaction():
         for name in sorted(given_back):
@@ -70,12 +71,12 @@ def pool_for(orders: Sequence[Order], folder: Path) -> Iterator[tuple[Pool, Ledg
     first = orders[0]
     known = [*dict.fromkeys(each.definition for each in orders if each.definition), *first.avoid]
     key = first.request.options.identities.key
-    if first.ledger is None or (first.dry_run and not first.ledger.exists()):
+    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (only needed here)
+
+    if first.ledger is None or (first.dry_run and not Ledger.exists(first.ledger)):
         taken, others = (HashTable(), []) if first.dry_run else _beside(folder)
         yield Pool(avoided=scan([*known, *others]), taken=taken, key=key), None
         return
-    from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
-
     with Ledger.open(first.ledger) as opened:
         # Machines beside are in the ledger: their files need not be read.
         yield Pool(avoided=scan(known), ledger=opened, key=key), opened

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unclone.runs.request import Request
+    from unclone.sanitize.identities.ledger.place import Place
 
 
 class Mode(StrEnum):
@@ -75,7 +76,7 @@ class Order:
     hostname: str = "{name}"
     oui: bytes = b""
     avoid: tuple[Path, ...] = ()
-    ledger: Path | None = None
+    ledger: Place | None = None
     replace: bool = False
     #: Whether only those are replaced that are not what they would be made as.
     keep_unchanged: bool = False

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from unclone.sanitize.identities.ledger.place import Place
+
 
 def remove(
-    folder: Path, names: Sequence[str], ledger: Path | None, *, unregister: bool = False
+    folder: Path, names: Sequence[str], ledger: Place | None, *, unregister: bool = False
 ) -> list[Path]:
     """Remove the machines *names* from *folder*, with all their files; from the ledger, if given.
 
@@ -43,7 +45,7 @@ def remove(
         path.rename(hidden)  # absent at once, whatever happens while its files go
         shutil.rmtree(hidden)
     if ledger is not None:
-        from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (SQLite comes with it)
+        from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (only needed here)
 
         with Ledger.open(ledger) as opened:
             for name in names:

@@ -26,6 +26,7 @@ class Form(StrEnum):
     FILES = "the name of a file, or a list of them"
     FOLDERS = "the name of a folder, or a list of them"
     PATHS = "a path, or a list of paths"
+    LEDGER = "a path, or postgresql://HOST/DATABASE"
     #: Public keys, and files of them.
     KEYS = "a public key or the name of a file, or a list of them"
     #: The name of a file, or a public key, for something that has a name.
@@ -98,7 +99,7 @@ SETTINGS = {
 #: Of the whole fleet: who owns an identity, and where everything is, is one thing.
 FLEET = {
     "output-dir": Setting("folder", Form.PATH),
-    "ledger": Setting("ledger", Form.PATH),
+    "ledger": Setting("ledger", Form.LEDGER),
     "avoid": Setting("avoid", Form.PATHS),
     "cache": Setting("cache", Form.FOLDER),
     "derive-from": Setting("derive_from", Form.FILE),

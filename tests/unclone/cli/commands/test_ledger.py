@@ -104,3 +104,32 @@ def test_what_makes_no_sense(path: Path, tmp_path: Path) -> None:
     assert told.exit_code == ExitStatus.REFUSED
     (entry,) = json.loads(told.stdout)["results"]
     assert (entry["status"], entry["image"]) == ("refused", str(tmp_path / "text"))
+
+
+def test_one_ledger_is_taken_over_by_another(path: Path, tmp_path: Path) -> None:
+    document = tmp_path / "fleet.json"
+    document.write_text(run(path, "--json").stdout)
+    other = tmp_path / "other.ledger"
+    done = run(other, "--import", document, "--json")
+    assert done.exit_code == ExitStatus.DONE
+    assert done.stdout == document.read_text() == run(other, "--json").stdout
+    again = run(other, "--import", document)
+    assert again.exit_code == ExitStatus.REFUSED
+    assert "already has a machine called web-01" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Expecting value"),
+        ('{"schema": "unclone.define/1", "results": []}', "was expected"),
+        ('{"schema": "unclone.ledger/1", "results": [{"name": 1}]}', "not valid under any"),
+        ("[" * 100_000, "RecursionError"),
+    ],
+)
+def test_what_cannot_be_imported(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "fleet.json").write_text(text)
+    done = run(tmp_path / "ledger", "--import", tmp_path / "fleet.json")
+    assert done.exit_code == ExitStatus.USAGE
+    assert "is not what a ledger prints" in done.stderr
+    assert words in done.stderr
