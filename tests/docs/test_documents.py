@@ -14,6 +14,7 @@ import pytest
 
 from release import console
 from tests.packaging.conftest import ROOT
+from tests.support import postgresql
 from tests.support.archives import VMX, archive, ova
 from tests.support.command import PROGRAM
 from tests.support.disks import BARE_ROOT, Part, make_disk
@@ -81,7 +82,8 @@ def run(document: str, folder: Path) -> list[console.Outcome]:
 def test_every_document_with_commands_is_run_here() -> None:
     """Those of the tutorial are run for its pictures, which are made with the site."""
     with_commands = {name for name, text in DOCUMENTS.items() if "```console" in text}
-    assert with_commands == {*WORK, *PLACES, "audit.md", "seeds.md", "tutorial.md"}
+    others = {"audit.md", "mac-addresses.md", "seeds.md", "tutorial.md"}
+    assert with_commands == {*WORK, *PLACES, *others}
 
 
 WORK = (
@@ -147,6 +149,14 @@ def test_seeds_are_as_shown(folder: Path) -> None:
         assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
         assert each.command.output in {None, each.errors + each.output}
     assert (checked.status, checked.output) == (4, checked.command.output)
+
+
+def test_a_ledger_moves_to_a_server(folder: Path) -> None:
+    with postgresql.running() as server:
+        service = server.service("fleet", server.new_database())
+        (folder / "home/.pg_service.conf").write_text(service)
+        for each in run("mac-addresses.md", folder):
+            assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
 
 
 def test_a_fleet_in_yaml_is_written(folder: Path) -> None:

@@ -66,6 +66,11 @@ class Server:
         self.sql(f"CREATE DATABASE {name}")
         return url(self.folder, name)
 
+    def service(self, name: str, address: str) -> str:
+        """A service file in which *name* is the database at *address*."""
+        database = address.rpartition("/")[2]
+        return f"[{name}]\nhost={self.folder}\ndbname={database}\nuser={_ROLE}\n"
+
     def sql(self, statement: str, database: str = "postgres") -> str:
         """What psql prints for *statement*."""
         words = ["-X", "-q", "-A", "-t", "-d", url(self.folder, database), "-c", statement]
