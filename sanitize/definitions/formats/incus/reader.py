@@ -65,7 +65,15 @@ def read(source: Source) -> Definition:
     for instance, scope in _copies(root, main):
         copied = scope.startswith("snapshot")
         rules = [rule for rule in INSTANCE if not (copied and rule.id in ("name", "uuid"))]
-        here = fields(rules, instance, applies=_applies, label=_label, scope=scope, prefix=PREFIX)
+        here = fields(
+            rules,
+            instance,
+            applies=_applies,
+            label=_label,
+            secret=lambda rule, _: rule.id == "guest-input",
+            scope=scope,
+            prefix=PREFIX,
+        )
         # One card has its address in `devices` and in `volatile`.
         found += (replace(each, team=each.label) for each in here)
         for rule in RAW:

@@ -50,6 +50,17 @@ _CONFIG = rules(
         "two cards with one address on a network lose each other's packets",
     ),
     (
+        "guest-input",
+        FieldKind.OTHER,
+        _KEEP,
+        (
+            "config/systemd.credential*",
+            *(f"config/security.sev.session.{key}" for key in ("data", "dh")),
+        ),
+        "the guest is given it, or started with it, as the source was",
+        Level.WARNING,
+    ),
+    (
         "vsock-id",
         FieldKind.VSOCK_CID,
         _REMOVE,

@@ -335,7 +335,7 @@ RULES = (
         "network-attachment",
         FieldKind.OTHER,
         _KEEP,
-        "ethernet#.externalId",
+        "ethernet#.externalId | ethernet#.filter#.param*",
         "NSX knows the card's port by it: connect the new one anew",
         _FILES,
         Level.WARNING,

@@ -41,6 +41,8 @@ NAMED = {
     "address set later": (QEMU, "-set device.n.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
     "address for all": (QEMU, "-global virtio-net.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
     "serial number in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
+    "filter of NSX": (VMX, 'ethernet0.filter0.param1 = "port-47"', "port-47"),
+    "device on USB": (VMX, 'usb:1.serial = "47"', "usb:1.serial"),
     "a Mac's ROM": (VMX, 'efi.nvram.var.ROM = "%A4%B1%C1%0D%2E%3F"', "%A4%B1%C1%0D%2E%3F"),
 }
 
