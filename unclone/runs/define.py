@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from unclone.images.errors import RefusedError, UsageError
+from unclone.images.errors import UsageError
 from unclone.images.text import printable, shown
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import appearing, require_free
@@ -256,13 +256,9 @@ def _decided(
         beside = reader.read_network(Source(path), definition.name, frozenset(identities.macs))
         parts.append(_beside(beside, identities, request, output))
     for path in request.snapshots:
-        beside = read_definition(path)
-        if beside.name != definition.name:
-            raise RefusedError(
-                f"{beside.source.shown} is a snapshot of {printable(beside.name)}, not of "
-                f"{printable(definition.name)}",
-                hint="Give the snapshots of this machine.",
-            )
+        from unclone.sanitize.definitions.formats.libvirt_backup import reader as backups  # noqa: PLC0415 (as above)
+
+        beside = backups.read_of_domain(path, definition.name)
         parts.append(_beside(beside, identities, request, output))
     home, nvram = request.home, request.nvram
     files = [f for part in parts for f in files_of(part.plan, part.output, home, nvram)]

@@ -100,7 +100,7 @@ SECTIONS = {
     type=_FILE,
     multiple=True,
     metavar="FILE",
-    help="A snapshot of the machine, as libvirt dumps it, that gets the same identity.",
+    help="A snapshot, checkpoint or backup of the machine, in libvirt's XML: it follows.",
 )
 @taken_identity_options()
 @click.option("--derive-from", "key_file", metavar="FILE", help=KEY_HELP)
