@@ -47,7 +47,10 @@ _EXTRA = (
     ),
     (
         rules.VMWARE_STORAGE_ADDRESS,
-        re.compile(r"wwn\.(node|port|type)|nvme\d+\.subnqnuuid", re.IGNORECASE),
+        re.compile(
+            r"wwn\.(node|port|type)|npiv(node|port)worldwidename|nvme\d+\.subnqnuuid",
+            re.IGNORECASE,
+        ),
     ),
     (rules.VMWARE_VARIABLES, re.compile("nvram", re.IGNORECASE)),
     (
@@ -60,6 +63,8 @@ _EXTRA = (
     ),
     (rules.GUEST_INFO, re.compile(r"guestinfo\..*|machine\.id", re.IGNORECASE)),
 )
+#: What a <vmw:Config> can hold of these.
+_OF_CONFIG = (rules.VMWARE_UUID, rules.VMWARE_ID, rules.VMWARE_STORAGE_ADDRESS)
 
 
 @dataclass(frozen=True)
@@ -237,7 +242,7 @@ def _extra(source: Source, extra: Element) -> Iterator[Field]:
     if key is None or value is None:
         return
     for rule, pattern in _EXTRA:
-        if extra.tag == "Config" and rule not in (rules.VMWARE_UUID, rules.VMWARE_ID):
+        if extra.tag == "Config" and rule not in _OF_CONFIG:
             continue
         if pattern.fullmatch(key.value) and (value.value or rule is rules.VMWARE_MADE):
             yield _attribute(

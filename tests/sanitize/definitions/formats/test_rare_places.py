@@ -19,6 +19,10 @@ QEMU = "#!/bin/sh\nqemu-system-x86_64 -name golden -nic none {}\n"
 LIBVIRT = "<domain type='kvm'><name>golden</name>{}</domain>"
 PASSED = "<qemu:commandline xmlns:qemu='urn:q'><qemu:arg value='{}'/></qemu:commandline>"
 VMX = 'virtualHW.version = "14"\ndisplayName = "golden"\n{}\n'
+OVF = (
+    '<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"><VirtualSystem id="golden">'
+    "<VirtualHardwareSection>{}</VirtualHardwareSection></VirtualSystem></Envelope>"
+)
 NGUID = "6b1d2e3f405162738495a6b7c8d9eafb"
 RENEWED = {
     "nguid of a name space": (QEMU, f"-device nvme-ns,nguid={NGUID}", NGUID),
@@ -34,6 +38,11 @@ RENEWED = {
         LIBVIRT,
         "<devices><controller type='nvme'><serial>NV-4711-0815</serial></controller></devices>",
         "4711",
+    ),
+    "name in a Fibre Channel fabric": (
+        OVF,
+        '<Config xmlns:v="urn:v" v:key="npivNodeWorldWideName" v:value="2807000c29000001"/>',
+        "2807000c29000001",
     ),
     "disk of VMware": (VMX, 'nvme0:0.serial = "VMWNVME-4711"', "4711"),
 }
