@@ -36,6 +36,7 @@ MADE_BY_OTHERS = {"/domain/devices/interface[4]/target@dev"}
 
 #: Rows whose fields virt-clone leaves as they are, in the fixtures it can read.
 LEFT_BY_VIRT_CLONE = {
+    "argument-mac",
     "genid",
     "sysinfo-uuid",  # where there is a second <sysinfo>: libvirt then refuses the result
     "sysinfo-serial",
