@@ -7,6 +7,7 @@ its providers; vagrant-libvirt, "Box Format" (``box.img``, ``box_N.img``, ``disk
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ _METADATA, _VAGRANTFILE = "metadata.json", "Vagrantfile"
 TEXT_LIMIT = 8 * 2**20
 #: What a disk is called, when nothing else says that it is one.
 _DISK_SUFFIXES = (".vmdk", ".qcow2", ".img", ".vdi", ".vhd", ".vhdx", ".raw")
+#: A piece of a VMDK that is split (twoGbMaxExtentSparse, twoGbMaxExtentFlat, monolithicFlat).
+_PIECE = re.compile(r"(.+)-(?:[sf][0-9]{3}|flat)\.vmdk")
 #: What VMware writes when a machine is suspended, or has snapshots.
 _STATE_SUFFIXES = (".vmem", ".vmss", ".vmsn")
 
@@ -128,6 +131,13 @@ def require_disks(
     for member in members:
         is_disk = member.name.lower().endswith(_DISK_SUFFIXES)
         if is_disk and member not in found and member is not layout.definition:
+            piece = _PIECE.fullmatch(member.name)
+            if piece and f"{piece[1]}.vmdk" in named:
+                raise RefusedError(
+                    f"{shown(path)}: {printable(piece[1], 200)}.vmdk is split into several files",
+                    hint="Unpack it with tar, join them (`qemu-img convert -O vmdk`), and pack "
+                    "the one file under the same name.",
+                )
             raise _refused(path, f"no machine in it uses the disk {printable(member.name, 200)}")
     if not found:
         raise _refused(path, "its machine has no disk")
