@@ -33,9 +33,10 @@ _RESERVE = 64 * 1024 * 1024
 
 _TAR = ("a tar archive, such as an OVA or a Vagrant box", "Unpack it with tar")
 _VMA = ("a Proxmox backup (VMA)", "Unpack it with `vma extract` on a Proxmox host")
-_TAR_AT, _TAR_MAGIC = 257, b"ustar"
+_LZO = ("compressed with lzop", "Unpack it with `lzop -d`")
+_TAR_AT, _TAR_MAGIC, _VMA_MAGIC = 257, b"ustar", b"VMA\0"
 #: What may be in a file that is no image: its magic number, where that is, and its name.
-_NO_IMAGES = ((_TAR_AT, _TAR_MAGIC, _TAR), (0, b"VMA\0", _VMA))
+_NO_IMAGES = ((_TAR_AT, _TAR_MAGIC, _TAR), (0, _VMA_MAGIC, _VMA), (0, b"\x89LZO\0", _LZO))
 
 
 class Compression(NamedTuple):
@@ -71,24 +72,26 @@ def recognise_compression(path: Path) -> Compression | None:
         return _of_head(file.read(_HEAD))
 
 
-def holds_tar(path: Path) -> bool:
-    """Whether the file at *path* is a tar archive, or one that is compressed."""
+def archive_in(path: Path) -> str:
+    """``tar`` or ``vma`` for such an archive at *path*, also a compressed one; else ""."""
     try:
         if not path.is_file():
-            return False
+            return ""
         with path.open("rb") as file:
             head = file.read(_HEAD)
             if (kind := _of_head(head)) is not None:
                 file.seek(0)
                 head = next(kind.unpack(file), b"")
     except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, _DamagedError):
-        return False  # the run says what is wrong
-    return head[_TAR_AT:].startswith(_TAR_MAGIC)
+        return ""  # the run says what is wrong
+    if head.startswith(_VMA_MAGIC):
+        return "vma"
+    return "tar" if head[_TAR_AT:].startswith(_TAR_MAGIC) else ""
 
 
 def packed_as(path: Path) -> str:
     """``compressed`` or ``an archive``; "" for a file that is neither, or cannot be read."""
-    if holds_tar(path):
+    if archive_in(path):
         return "an archive"
     try:
         return "compressed" if path.is_file() and recognise_compression(path) else ""

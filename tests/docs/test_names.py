@@ -24,6 +24,7 @@ FOREIGN = {
     *("--inactive", "--redefine"),  # virsh
     *("--config-file", "--id"),  # cloud-hypervisor, Firecracker
     *("--image-path", "--size"),  # virtctl
+    *("--unique",),  # qmrestore
 }
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS)

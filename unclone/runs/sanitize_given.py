@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unclone.images.archives.compression import holds_tar
+from unclone.images.archives.compression import archive_in
 from unclone.runs.sanitize import sanitize
 from unclone.runs.worker_pool import default_jobs
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 def sanitize_given(request: Request, listener: Listener) -> Report | MachineReport:
     """As :func:`sanitize`; an archive with a machine in it has its definition reported, too."""
-    if request.format or not holds_tar(request.image):
+    kind = "" if request.format else archive_in(request.image)
+    if not kind:
         return sanitize(request, listener)
+    if kind == "vma":
+        from unclone.runs.sanitize_backup import sanitize_backup  # noqa: PLC0415 (as below)
+
+        return sanitize_backup(request, listener)
     from unclone.runs.sanitize_archive import sanitize_archive  # noqa: PLC0415 (all formats of definitions come with it)
 
     return sanitize_archive(request, listener)
@@ -29,4 +34,4 @@ def sanitize_given(request: Request, listener: Listener) -> Report | MachineRepo
 
 def jobs_for(images: Sequence[Path], jobs: int | None) -> int:
     """How many of *images* are worked on at once: a definition is not sent between processes."""
-    return 1 if any(map(holds_tar, images)) else min(jobs or default_jobs(), len(images))
+    return 1 if any(map(archive_in, images)) else min(jobs or default_jobs(), len(images))
