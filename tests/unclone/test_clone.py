@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import multiprocessing
@@ -268,6 +269,11 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(golden: Path) -> No
         (["--name", "a", "--definition", "nowhere.xml"], 2, "nowhere.xml cannot be read"),
         (["--name", "a", "--write-file", "/etc/x=gone"], 2, "gone cannot be read"),
         (["--name", "a", "--user-key", "ops"], 2, "write --user-key NAME=FILE"),
+        (["--name", "a", "GOLDEN=noise.img"], 4, "noise.img: the disk has no partition table"),
+        (["--name", "a", "GOLDEN=empty.img"], 4, "empty.img is empty"),
+        (["--name", "a", "GOLDEN=vms.tar.gz"], 4, "vms.tar.gz is compressed"),
+        (["--name", "a", "GOLDEN=gone.img"], 2, "gone.img does not exist"),
+        (["--name", "a", "GOLDEN=."], 2, ". is a directory"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_nothing(
@@ -279,6 +285,11 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     second = disk.replace("golden.qcow2", "data.qcow2").replace("vda", "vdb")
     second = second.replace("WD-WX11A22B3344", "WD-WX11A22B3345")
     (golden.parent / "two-disks.xml").write_text(text.replace(disk, disk + second))
+    for name, content in (("noise", b"no disk"), ("empty", b"")):
+        Path(f"{name}.img").write_bytes(content)
+    Path("vms.tar.gz").write_bytes(gzip.compress(b"no disk"))
+    if arguments and arguments[-1].startswith("GOLDEN="):
+        golden = Path(arguments.pop().removeprefix("GOLDEN="))
     done = unclone("clone", golden, "-o", "vms", *arguments)
     assert done.returncode == status, done.stderr
     assert said in done.stderr

@@ -38,6 +38,11 @@ _OPTIONS = (
         metavar="FILE",
         help="A password for every --user; only its hash goes into the seed.",
     ),
+    click.option(
+        "--generate-password",
+        is_flag=True,
+        help="Make a password for every --user, print it once, and put its hash into the seed.",
+    ),
     click.option("--package", "packages", multiple=True, metavar="NAME", help="May be repeated."),
     click.option("--run", multiple=True, metavar="COMMAND", help="Runs once; may be repeated."),
     click.option("--timezone", metavar="ZONE", help="Such as Europe/Berlin."),

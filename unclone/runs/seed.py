@@ -55,6 +55,8 @@ def as_unclone_error(error: SeedError) -> UncloneError:
 def blueprint_from(given: Mapping[str, Any], source: Source) -> Blueprint:
     """What the options say about all machines."""
     network, meta = given["network_config"], given["meta_data"]
+    if given.get("generate_password") and given["password_file"]:
+        raise UsageError("--generate-password and --password-file are two passwords: give one")
     return Blueprint(
         users=given["users"],
         ssh_keys=tuple(key for text in given["ssh_keys"] for key in _keys(text, source)),
@@ -95,8 +97,6 @@ def rows_from(given: Mapping[str, Any], source: Source) -> Sequence[Row]:
     else:
         rows = (_only_row(given),)
     if given["generate_password"]:
-        if given["password_file"]:
-            raise UsageError("--generate-password and --password-file are two passwords: give one")
         rows = tuple(replace(row, password=generated()) for row in rows)
     return rows
 

@@ -61,7 +61,7 @@ SECTIONS = {
     "The seed": (
         *("--seed", "--user", "--ssh-key", "--password-file", "--user-data", "--template", "--set"),
         *("--vendor-data", "--network-config", "--package", "--run", "--timezone", "--disk-grow"),
-        *("--user-key", "--write-file", "--dsmode"),
+        *("--generate-password", "--user-key", "--write-file", "--dsmode"),
     ),
     "Identities": (
         *("--ledger", "--avoid", "--derive-from", "--oui", "--machine-id", "--ssh-host-keys"),
@@ -224,16 +224,22 @@ def command(
         _require_run_options(ctx)
     elif not given["name"]:
         raise click.UsageError("--name is missing: unclone clone GOLDEN --name NAME")
+    elif given["generate_password"] and given["seed"] == "never":
+        raise click.UsageError("--generate-password needs a seed, and --seed never makes none")
     elif given["register"] and not given["definition"]:
         raise click.UsageError("--register needs --definition FILE, of a libvirt domain")
     lost: list[UnwritableError] = []
 
     def tell(done: CompletedRun[Machine]) -> None:
-        if not as_lines or lost:
+        password = done.result.password if done.result else ""
+        if lost or not (as_lines or (password and not as_json)):
             return
         try:
             with progress.paused():
-                print_document(SCHEMA, [done.to_json()])
+                if as_lines:
+                    print_document(SCHEMA, [done.to_json()])
+                else:  # at once: nobody else has it
+                    print_line(plain(f"{done.image}: password {password}"))
         except UnwritableError as error:  # the machines are still made
             lost.append(error)
 
@@ -350,6 +356,7 @@ def _order(golden: Path, given: dict[str, Any], progress: Progress) -> Order:
         definition=given["definition"],
         blueprint=_blueprint(given),
         seed=SeedPolicy(given["seed"]),
+        generate_password=given["generate_password"],
         hostname=given["hostname"],
         oui=addresses.parse_prefix(given["oui"]) if given["oui"] else b"",
         avoid=given["avoid"],

@@ -76,11 +76,6 @@ SECTIONS = {
 )
 @seed_options
 @click.option(
-    "--generate-password",
-    is_flag=True,
-    help="Make a password for every --user, print it once, and put its hash into the seed.",
-)
-@click.option(
     "--nic",
     "nics",
     multiple=True,

@@ -70,10 +70,16 @@ def look(order: Order, listener: Listener) -> Golden:
                 f"{definition.source.shown} has {len(own)} disks, and {len(given)} are given",
                 hint=f"Its disks: {has}. Give each further one with --add-disk.",
             )
-    with read_only(order.request, listener) as guest:
-        return Golden(
-            tuple(guest.identifiers()), cloud_init(guest, Facts(guest)).installed, definition
-        )
+    try:
+        with read_only(order.request, listener) as guest:
+            return Golden(
+                tuple(guest.identifiers()), cloud_init(guest, Facts(guest)).installed, definition
+            )
+    except UncloneError as error:
+        # Some speak of "the disk": here it is one of several files.
+        if not any(disk.path.name in error.message for disk in order.request.disks):
+            error.message = f"{shown(order.request.image)}: {error.message}"
+        raise
 
 
 def check_names(orders: Sequence[Order]) -> None:

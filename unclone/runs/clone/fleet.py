@@ -121,6 +121,7 @@ def _order(fleet: Fleet, entry: Entry, how: How, key: bytes) -> Order:
         definition=given["definition"] or None,
         blueprint=_blueprint(entry, given),
         seed=SeedPolicy(given["seed"]),
+        generate_password=given["generate_password"],
         hostname=hostname if "{name}" in hostname else "{name}",
         oui=parse_prefix(given["oui"]) if given["oui"] else b"",
         avoid=common.get("avoid", ()),

@@ -191,6 +191,12 @@ class _Reader:
             words = f"{printable(hostname, 100)} is the host name of a machine already"
             self._claim(self.hosts, hostname.lower().rstrip("."), place, words)
         self._claim_addresses(entry, item)
+        if said.get("generate-password") and "password-file" in said:
+            mistake(
+                item.place,
+                "generate-password: password-file has a password already",
+                "Leave one out, or say generate-password: false.",
+            )
         ids = said.get("machine-id", "")
         if len(ids) == _ID_LENGTH:
             words = "machine-id: it is the id of a machine already"

@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.files import create_private, explained
@@ -35,6 +35,7 @@ from unclone.seeds.errors import SeedError
 from unclone.seeds.findings import blocking
 from unclone.seeds.fleet import write_fleet
 from unclone.seeds.nic_option import describe
+from unclone.seeds.password import generated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 _FICLONE = 0x40049409
 #: Bytes. A larger disk has no digest in the record: reading it takes longer than making it.
 _DIGEST_LIMIT = 256 * 1024 * 1024
+#: For a seed that is only checked: the form of a hash, so that none is computed.
+_ANY = f"$6$unclone${'x' * 86}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,13 @@ class Machine:
     report: Report | None = None
     #: Where libvirt was to be told of it.
     registration: Registration | None = None
+    #: What was generated for its users; nowhere else.
+    password: str = field(default="", repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
-        return {
+        generated = {"generated_password": self.password} if self.password else {}
+        return generated | {
             "status": self.status,
             "path": str(self.path),
             "machine": self.identity.to_json(),
@@ -113,7 +119,8 @@ def make(
                     hint="Leave it alone and run again; machines that are complete are kept.",
                 )
             written = write_seeds(order, golden, [identity], {identity.name: folder})
-            seeded, notes = identity.name in written, written.get(identity.name, ())
+            seed = written.get(identity.name)
+            seeded, notes = seed is not None, seed.notes if seed else ()
             wanted = definition_request(order, golden, identity, folder, path, seeded=seeded)
             if wanted is not None and golden.definition is not None:
                 defined = defining.define(wanted, golden.definition, RecordedPool(identity))
@@ -125,7 +132,8 @@ def make(
         # Whatever had become of the disk: its folder has not appeared.
         raise InterruptedRun(str(path)) from interrupt
     said = report if len(order.names) == 1 else None
-    return Machine(identity, path, "done", (*files, RECORD), backing, notes, said)
+    made = Machine(identity, path, "done", (*files, RECORD), backing, notes, said)
+    return replace(made, password=seed.password if seed else "")
 
 
 def _as_made(identity: MachineIdentity, report: Report) -> MachineIdentity:
@@ -219,22 +227,32 @@ def _share_blocks(source: Path, target: int, folder: Path) -> None:
             ) from error
 
 
+class Seeded(NamedTuple):
+    """The seed of a machine: what its checks found, and the password that was generated."""
+
+    notes: tuple[Note, ...]
+    password: str
+
+
 def write_seeds(
     order: Order,
     golden: Golden,
     identities: Sequence[MachineIdentity],
     folders: Mapping[str, Path] | None,
-) -> dict[str, tuple[Note, ...]]:
-    """Write the seed of each machine into its folder; what its checks found, by machine.
+) -> dict[str, Seeded]:
+    """Write the seed of each machine into its folder; what there is to say of it, by machine.
 
     Empty where machines get none. Without *folders* seeds are checked only.
     """
-    wanted = order.blueprint is not None or golden.has_cloud_init
+    described = order.blueprint is not None or order.generate_password
+    wanted = described or golden.has_cloud_init
     if order.seed is SeedPolicy.NEVER or (order.seed is SeedPolicy.AUTO and not wanted):
         return {}
     blueprint = order.blueprint or Blueprint()
     from_cards = blueprint.network_config is None
     rows = [_row(order, identity, from_cards=from_cards) for identity in identities]
+    if order.generate_password:
+        rows = [replace(row, password=generated() if folders else _ANY) for row in rows]
     names = {identity.instance_id: identity.name for identity in identities}
     nowhere = order.folder / f".{RECORD}.none"
     try:
@@ -253,10 +271,11 @@ def write_seeds(
             name = names[result.machine.identity]
             raise RefusedError(f"the seed of {name} is refused: {first}", first.hint)
     return {
-        names[result.machine.identity]: tuple(
-            Note("seed", Level.WARNING, str(each)) for each in result.findings
+        names[result.machine.identity]: Seeded(
+            tuple(Note("seed", Level.WARNING, str(each)) for each in result.findings),
+            row.password,
         )
-        for result in results
+        for row, result in zip(rows, results, strict=True)
     }
 
 

@@ -73,6 +73,8 @@ class Order:
     definition: Path | None = None
     blueprint: Blueprint | None = None
     seed: SeedPolicy = SeedPolicy.AUTO
+    #: Whether each machine gets a new password for its users.
+    generate_password: bool = False
     hostname: str = "{name}"
     oui: bytes = b""
     avoid: tuple[Path, ...] = ()
@@ -190,6 +192,7 @@ def _common_settings(order: Order) -> dict[str, str]:
     options, usual = order.request.options, Options()
     said = {
         "seed": str(order.seed) if order.seed is not SeedPolicy.AUTO else None,
+        "generate-password": order.generate_password or None,
         "oui": order.oui.hex() or None,
         "derive-from": bool(options.identities.key) or None,
         "nvram": hashlib.sha256(_content(order.nvram, "")).hexdigest() if order.nvram else None,

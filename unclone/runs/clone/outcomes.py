@@ -31,8 +31,9 @@ class Outcomes(Sequence[CompletedRun["Machine"]]):
     def add(self, name: str, done: CompletedRun[Machine]) -> None:
         """What became of the machine *name*."""
         self.interrupted |= done.interrupted
-        # An exception has whatever it was raised with, and a report is that of one machine.
-        if done.result is None or done.result.report is not None:
+        # An exception has whatever it was raised with, and a report is that of one machine;
+        # a password goes into no file.
+        if done.result is None or done.result.report is not None or done.result.password:
             self._kept[name] = done
             return
         try:

@@ -15,14 +15,14 @@ from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
 from unclone.runs import failures
 from unclone.runs.clone import deciding
-from unclone.runs.clone.batch import Batch, read_record
+from unclone.runs.clone.batch import Batch
 from unclone.runs.clone.deciding import Share
 from unclone.runs.clone.definition_files import check_nvram
 from unclone.runs.clone.job import Job, execute
 from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
 from unclone.runs.clone.order import Mode, made_from
 from unclone.runs.clone.outcomes import Outcomes
-from unclone.runs.clone.presence import Presence, recorded
+from unclone.runs.clone.presence import Presence
 from unclone.runs.completed import CompletedRun
 from unclone.runs.listener import NullListener
 from unclone.runs.worker_pool import default_jobs
@@ -226,12 +226,16 @@ class Run:
             chunk = pending.pop(0)
             try:
                 made = stamper.make(chunk, batch, self.listener.tick)
+                with deferred():  # what has appeared is told: its password is nowhere else
+                    try:
+                        batch.appear(chunk, replace=order.replace)
+                    finally:
+                        self._tell(m for m in made if not batch.hidden(m.identity.name).exists())
             except Exception as error:  # noqa: BLE001 (the other machines are still made)
                 unmade = [name for name in chunk if batch.hidden(name).exists()]
                 for name in unmade:
                     batch.clear(name)
                 if len(chunk) > 1:  # one of them: which, shows when each is made by itself
-                    self._tell(_appeared(batch.path(each)) for each in chunk if each not in unmade)
                     pending[:0] = [[name] for name in unmade]
                     continue
                 path = os.fspath(batch.path(chunk[0]))
@@ -239,8 +243,6 @@ class Run:
                 self.listener.fail(failures.describe(error), failures.hint_of(error))
                 self.listener.finish()
                 self._made(CompletedRun(path, error=error))
-                continue
-            self._tell(made)
         return True
 
     def _tell(self, made: Iterable[Machine]) -> None:
@@ -249,11 +251,6 @@ class Run:
             self.listener.begin(path)
             self.listener.finish()
             self._made(CompletedRun(path, result=each))
-
-
-def _appeared(path: Path) -> Machine:
-    """The machine that has just been made as *path*."""
-    return recorded(read_record(path) or {}, path, "done")
 
 
 def protect(order: Order) -> None:

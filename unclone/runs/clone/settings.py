@@ -64,6 +64,7 @@ SETTINGS = {
     "user": Setting("users", Form.TEXTS, of_seed=True),
     "ssh-key": Setting("ssh_keys", Form.KEYS, of_seed=True),
     "password-file": Setting("password_file", Form.FILE, of_seed=True),
+    "generate-password": Setting("generate_password", Form.FLAG, of_seed=True),
     "package": Setting("packages", Form.TEXTS, of_seed=True),
     "run": Setting("run", Form.TEXTS, of_seed=True),
     "timezone": Setting("timezone", of_seed=True),

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.deciding import Golden
+    from unclone.runs.clone.making import Seeded
     from unclone.runs.clone.order import MadeFrom, Order
     from unclone.runs.clone.preparing import Prepared
-    from unclone.sanitize.change import Note
     from unclone.sanitize.identities.machine import MachineIdentity
 
 #: Machines that are flushed and appear together.
@@ -53,7 +53,7 @@ class Stamper:
         ]
 
     def make(self, names: Sequence[str], batch: Batch, tick: Callable[[], None]) -> list[Machine]:
-        """Make the machines *names*, as *batch* has them decided: all appear, or none does.
+        """Make the machines *names*, as *batch* has them decided, in their hidden folders.
 
         Raises UncloneError. *tick* is called for each.
         """
@@ -61,11 +61,10 @@ class Stamper:
         for start in range(0, len(names), _PART):
             identities = [batch.identity(name) for name in names[start : start + _PART]]
             folders = {identity.name: batch.hidden(identity.name) for identity in identities}
-            notes = write_seeds(self._order, self._golden, identities, folders)
+            seeds = write_seeds(self._order, self._golden, identities, folders)
             for identity in identities:
-                made.append(self._machine(identity, folders[identity.name], batch, notes))
+                made.append(self._machine(identity, folders[identity.name], batch, seeds))
                 tick()
-        batch.appear(names, replace=self._order.replace)
         return made
 
     def _machine(
@@ -73,7 +72,7 @@ class Stamper:
         identity: MachineIdentity,
         folder: Path,
         batch: Batch,
-        seeded: dict[str, tuple[Note, ...]],
+        seeds: dict[str, Seeded],
     ) -> Machine:
         path = batch.path(identity.name)
         files = list(disk_names(self._order))
@@ -85,8 +84,8 @@ class Stamper:
                 whole = overlay.holds(folder / name, content)
             if not whole:
                 raise UncloneError(f"what was read back from {shown(folder / name)} is not right")
-        notes = seeded.get(identity.name, ())
-        has_seed = identity.name in seeded
+        seed = seeds.get(identity.name)
+        has_seed, notes = seed is not None, seed.notes if seed else ()
         if has_seed:
             files.append(SEED)
         request = definition_request(
@@ -104,7 +103,8 @@ class Stamper:
             notes = (*notes, *definition_notes(self._order, defined, path, seeded=has_seed))
         own = self._as_made(identity)
         record(folder, own, self._source, sorted(files), self._backing)
-        return Machine(own, path, "done", (*sorted(files), RECORD), tuple(self._backing), notes)
+        made = Machine(own, path, "done", (*sorted(files), RECORD), tuple(self._backing), notes)
+        return replace(made, password=seed.password if seed else "")
 
     def _as_made(self, identity: MachineIdentity) -> MachineIdentity:
         """What was decided, with what machines of this image keep."""

@@ -223,6 +223,14 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
         f"{TOP}- name: a\n  password-file: gone\n",
         "fleet.yaml:4:18: password-file: there is no gone",
     ),
+    "two passwords": (
+        f"{TOP}- name: a\n  password-file: golden.qcow2\n  generate-password: true\n",
+        "fleet.yaml:3:3: generate-password: password-file has a password already",
+    ),
+    "text as a flag": (
+        f"{TOP}- name: a\n  generate-password: 'yes'\n",
+        "fleet.yaml:4:22: generate-password: text, where true or false belongs",
+    ),
     "a file for the guest that is not there": (
         f"{TOP}- name: a\n  write-file: [/etc/x=gone]\n",
         "fleet.yaml:4:16: write-file: there is no gone",

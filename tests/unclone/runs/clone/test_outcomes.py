@@ -39,6 +39,19 @@ def test_an_interruption_is_remembered() -> None:
     assert found.interrupted
 
 
+def test_a_password_goes_into_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unclone.runs.clone.outcomes._IN_MEMORY", 1)
+    found = Outcomes(["a", "b"])
+    secret = Machine(WEB, Path("vms/a"), "done", ("a",), password="xyzzy")
+    found.add("a", CompletedRun("vms/a", result=secret))
+    found.add("b", machine("b"))
+    assert found.of("a").result == secret
+    file = found._file
+    file.seek(0)
+    assert b"xyzzy" not in file.read()
+    assert "xyzzy" not in repr(secret)
+
+
 class Full:
     """A file on a disk without room."""
 
