@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -59,6 +60,7 @@ class Stamper:
         """
         made: list[Machine] = []
         for start in range(0, len(names), _PART):
+            gc.collect(1)  # the command has it done rarely, which suits runs that are short
             identities = [batch.identity(name) for name in names[start : start + _PART]]
             folders = {identity.name: batch.hidden(identity.name) for identity in identities}
             seeds = write_seeds(self._order, self._golden, identities, folders)
