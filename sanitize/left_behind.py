@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.volumes import Kind
 from unclone.sanitize import boot_view
+from unclone.sanitize.change import ON_DEVICES
 from unclone.sanitize.residue import REMOVED_FILE, Residue
 from unclone.sanitize.search_places import mounted_again
 
@@ -62,7 +63,9 @@ def note(
     *before* is what the changes before it left: their other names may be removed now.
     """
     sizes = {left.size for left in before}
-    found = guest.lstat(change.target) if change.action in _LEAVING else None
+    if change.action not in _LEAVING:
+        return tuple(_changed_in_place(guest, change, sizes))
+    found = guest.lstat(change.target)
     if found is None:
         return ()
     if found.kind is Kind.DIRECTORY:
@@ -108,6 +111,14 @@ def find(guest: Guest, noted: Iterable[LeftBehind]) -> Sequence[Residue]:
         Residue(REMOVED_FILE, shared[key].path, "", 0, read_at_boot=False) for key in +missing
     ]
     return sorted(found, key=lambda residue: (residue.path, residue.value))
+
+
+def _changed_in_place(guest: Guest, change: Change, sizes: Collection[int]) -> Iterator[LeftBehind]:
+    """The file that *change* writes to, when it may be one that has lost a name before."""
+    found = guest.stat(change.target) if sizes and change.action not in ON_DEVICES else None
+    if found is not None and found.kind is Kind.FILE and found.size in sizes:
+        noted = _noted(guest, change.target, found.size, 0)
+        yield from (noted,) if noted else ()
 
 
 def _in_tree(guest: Guest, folder: str, sizes: Collection[int]) -> Iterable[LeftBehind]:

@@ -51,6 +51,9 @@ _EXPANDING = re.compile(
     r"|/initramfs-tools/|/(uEnv|\w*env)\.txt$|/boot\.(cmd|ini)$|/extlinux/|/loader/entries/|/dracut\.conf"
 )
 
+#: ``/etc/machine-id``, D-Bus' own, ``systemd.machine_id=``.
+_MACHINE_ID = re.compile(rb"machine[-_]id")
+
 #: What names a device. Anything else means nothing to most of what a boot opens.
 _OF_DEVICES = {*IdentifierKind, OtherKind.DISK_NAME}
 
@@ -95,9 +98,11 @@ def find_residue(
     opened = boot_view.files_read(guest)
     by_any = boot_view.files_read(guest, devices=False)
 
-    def reads(spelled: bytes, path: str) -> bool:
+    def reads(spelled: bytes, path: str, line: int) -> bool:
         """Whether the next boot takes what is *spelled* in the file at *path* for what it is."""
         kind = owners[finder.values[spelled]].kind
+        if kind == "machine-id" and path in opened and _sets_machine_id(guest, path, line):
+            return True
         return path in (opened if kind in _OF_DEVICES else by_any)
 
     partial, copies = PartialValues(retired), KeyCopies(retired)
@@ -127,7 +132,7 @@ def find_residue(
         # What a name in a folder of somebody's own means is for those to say who use it.
         named = opened.get(path, False) or path.startswith(places.named)
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT, named=named):
-            add(spelled, path, line, at_boot=always or reads(spelled, path))
+            add(spelled, path, line, at_boot=always or reads(spelled, path, line))
         if guest.is_file(path):
             add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=path in by_any)
         if always or path in opened:
@@ -136,13 +141,13 @@ def find_residue(
         if not _is_scanned(guest, path, places):
             look = _matches if by_name else _in_content
             for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
-                add(spelled, path, line, at_boot=reads(spelled, path))
+                add(spelled, path, line, at_boot=reads(spelled, path, line))
             add_partial(path)
     for path in filter(_ESCAPING.search, opened):
         for spelled, line in _escaped(guest, path, finder):
-            add(spelled, path, line, at_boot=reads(spelled, path))
+            add(spelled, path, line, at_boot=reads(spelled, path, line))
     for path, spelled, line in _joined(guest, filter(_EXPANDING.search, opened), finder):
-        add(spelled, path, line, at_boot=reads(spelled, path))
+        add(spelled, path, line, at_boot=reads(spelled, path, line))
     for path in dict.fromkeys((*initrds.find(guest), *boot_view.initrds(guest))):
         content = guest.read(path, initrds.SIZE_LIMIT)
         for member, text in _inside(content, needles):
@@ -158,6 +163,13 @@ def find_residue(
                     add(spelled, f"{path}!{member}", 0, at_boot=True)
             add_copies(text, f"{path}!{member}")
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
+
+
+def _sets_machine_id(guest: Guest, path: str, line: int) -> bool:
+    """Whether that line (from 1) is about the file or the kernel argument: a script writes it."""
+    lines = guest.read(path, CONTENT_LIMIT).split(b"\n") if line else []
+    text = lines[line - 1] if line <= len(lines) and lines else b""
+    return not text.lstrip().startswith(b"#") and _MACHINE_ID.search(text) is not None
 
 
 def _values(old: Retired) -> Iterator[str]:

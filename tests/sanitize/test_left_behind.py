@@ -85,6 +85,17 @@ def test_a_symlink_to_a_directory_to_programs_or_to_what_is_removed_too(tmp_path
     assert [(r.value, r.path) for r in found] == [("/etc/app/a", "/data")]
 
 
+def test_names_that_are_emptied_leave_nothing(tmp_path: Path) -> None:
+    linked(tmp_path, "/etc/app/k", "/var/lib/app/k", "/srv/k")
+    guest = guest_at(tmp_path)
+    changes = (
+        Change("a-step", "remove", "/var/lib/app/k", "it identifies"),
+        Change("a-step", "truncate", "/etc/app/k", "it identifies"),
+    )
+    plan = Plan("identity", changes, (), ())
+    assert verify(guest, plan, apply_plan(guest, plan)).residue == ()
+
+
 def test_a_name_that_is_not_found_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As below a mount point, or when there are too many names to look at."""
     linked(tmp_path, "/etc/app/k", "/srv/k")

@@ -53,6 +53,25 @@ def test_names_and_link_targets_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "text", "at_boot"),
+    [
+        ("/etc/tmpfiles.d/x.conf", f"f+ /etc/machine-id 0444 root root - {ID}\n", True),
+        ("/etc/rc.local", f"#!/bin/sh\necho {ID} >/etc/machine-id\n", True),
+        ("/etc/init.d/id", f"echo {ID} > /var/lib/dbus/machine-id\n", True),
+        ("/etc/rc.local", f"#!/bin/sh\n# the machine-id was {ID}\n", False),
+        ("/etc/tmpfiles.d/x.conf", f"d /var/log/journal/{ID}\n", False),
+        ("/etc/default/agent", f"AGENT={ID}\n", False),
+        ("/etc/app.conf", f"machine-id={ID}\n", False),
+    ],
+)
+def test_what_writes_the_old_id_again_at_boot_is_told_apart(
+    tmp_path: Path, path: str, text: str, at_boot: bool
+) -> None:
+    plant(tmp_path, {path: text})
+    assert [(found, read) for found, _, read in scan(tmp_path)] == [(path, at_boot)]
+
+
+@pytest.mark.parametrize(
     ("path", "dash"),
     [
         ("/etc/fstab", r"\055"),
