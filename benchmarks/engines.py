@@ -5,6 +5,7 @@
     .venv/bin/python -m benchmarks.engines --made-of 30000 --gib 20    # a guest made for this
     .venv/bin/python -m benchmarks.engines --uuids renew         # and every reference rewritten
     .venv/bin/python -m benchmarks.engines --guest disk.qcow2 --markdown
+    .venv/bin/python -m benchmarks.engines --guest xfs --uuids renew    # or btrfs, or lvm
 
 Every run gets fresh copies of the guest, read once so that all find the same page cache; the
 interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them,
@@ -32,13 +33,20 @@ from typing import TYPE_CHECKING
 
 from tests.guests import debian
 from tests.support import families, readback
-from tests.support.disks import Part, make_disk
+from tests.support.disks import Part, make_disk, make_file_system
+from tests.support.lvm import make_physical_volume
 from unclone.images.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 UNCLONE = Path(sys.executable).with_name("unclone")
+
+#: What a guest can be made with, and the type of its root; those of the tests, as they call them.
+_KINDS = {"ext4": "ext4", "xfs": "xfs", "btrfs": "btrfs", "lvm": "xfs"}
+_BUILT = {"ext4": debian.USUAL, "xfs": "xfs"}
+#: Files of a guest that is made, unless the number is given.
+_FILES = 15_000
 
 #: Seconds between two looks at how much memory a run uses.
 _PERIOD = 0.02
@@ -56,11 +64,11 @@ class Measured:
 
 def main() -> int:
     options = _options()
-    found = _contestants(options.uuids)
+    found = _contestants(options.uuids, options.guest)
     contestants = {n: c for n, c in found.items() if n not in options.without}
     measured = {name: Measured() for name in contestants}
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        guest = options.guest or _guest(Path(scratch), options)
+        guest = _guest(Path(scratch), options)
         for number in range(options.rounds):
             for name, command in contestants.items():
                 print(f"  round {number + 1}: {name} ...", file=sys.stderr, flush=True)
@@ -76,9 +84,16 @@ def main() -> int:
 
 
 def _guest(folder: Path, options: argparse.Namespace) -> Path:
-    """The tests' guest, or one that is made of as many files as *options* say."""
-    if not options.made_of:
-        return debian.cached(lambda step: print(f"  {step} ...", file=sys.stderr))
+    """What *options* name: an image, the tests' guest, or one made of so many files."""
+    kind = options.guest or "ext4"
+    if kind not in _KINDS:
+        return Path(kind)
+    if not options.made_of and kind in _BUILT:
+        return debian.cached(
+            lambda step: print(f"  {step} ...", file=sys.stderr), variant=_BUILT[kind]
+        )
+    form = _KINDS[kind]
+    root = "/dev/vg/root" if kind == "lvm" else "/dev/sda1"
     tree = {
         **families.DEBIAN_12,
         "/usr/lib/systemd/systemd": "ELF",
@@ -86,18 +101,28 @@ def _guest(folder: Path, options: argparse.Namespace) -> Path:
         "/bin": "-> usr/bin",
         "/usr/bin/true": "ELF",
         "/etc/debian_version": "12.0\n",
-        "/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n",
+        "/etc/fstab": f"{root} / {form} defaults 0 1\n",
     }
-    for number in range(options.made_of):
+    for number in range(options.made_of or _FILES):
         tree[f"/usr/share/made/{number % 300}/{number}"] = f"{number}\n" * 200
-    root = Part("ext4", tree=tree, size=options.gib * 1024 - 2)
-    return make_disk(folder / "made.qcow2", [root], form="qcow2")
+    if kind != "lvm":
+        part = Part(form, tree=tree, size=options.gib * 1024 - 2)
+        return make_disk(folder / "made.qcow2", [part], form="qcow2")
+    content = make_file_system(folder / "root", Part(form, tree=tree, size=options.gib * 1024 - 8))
+    volume, made = folder / "volume", folder / "made.qcow2"
+    make_physical_volume(volume, "vg", {"root": content})
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", volume, made])
+    content.unlink()
+    volume.unlink()
+    return made
 
 
-def _contestants(uuids: str) -> Mapping[str, Callable[[Sequence[Path]], None]]:
+def _contestants(uuids: str, kind: str) -> Mapping[str, Callable[[Sequence[Path]], None]]:
     """By name, what to do to the images: all in one command, or as many at once as processors."""
+    # Of the two, the one that opens the guest; for an image that is named, what `auto` takes.
+    quick = {"": "direct", "ext4": "direct"}.get(kind, "appliance" if kind in _KINDS else "auto")
     return {
-        "direct": lambda images: _unclone(images, "direct", uuids),
+        quick: lambda images: _unclone(images, quick, uuids),
         "guestfs": lambda images: _unclone(images, "guestfs", uuids),
         "virt-sysprep": partial(_each, _virt_sysprep),
     }
@@ -225,7 +250,8 @@ def _print(measured: Mapping[str, Measured], images: int, *, markdown: bool) -> 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--guest", type=Path, help="a qcow2 image (default: the tests' guest)")
+    kinds = "a qcow2 image, or xfs, btrfs, lvm (XFS on it), ext4 (default: the tests' ext4 guest)"
+    parser.add_argument("--guest", default="", help=kinds)
     parser.add_argument(
         "--made-of", type=int, metavar="FILES", help="make a guest of so many files"
     )

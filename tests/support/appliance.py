@@ -9,6 +9,7 @@ from tests.support.lvm import make_physical_volume
 from unclone.images.chain import read_chain
 from unclone.images.engines.appliance.volumes import ApplianceVolumes
 from unclone.images.engines.engine import Drive, no_keys
+from unclone.images.errors import ToolError
 from unclone.images.formats.header import Format
 from unclone.images.process import run
 
@@ -68,6 +69,19 @@ def mounted_appliance(
 def require_clean(image: Path, kind: str) -> None:
     """Have the file system's own checker look at *image*."""
     run([*_JUDGES[kind], image])
+
+
+def complaint(kind: str) -> Callable[[Path], str]:
+    """What says what the checker of *kind* complains of in an image, "" when it is clean."""
+
+    def judged(image: Path) -> str:
+        try:
+            require_clean(image, kind)
+        except ToolError as error:
+            return error.message
+        return ""
+
+    return judged
 
 
 def encrypt(plain: Path, key: Path, *options: str) -> None:

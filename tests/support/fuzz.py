@@ -1,20 +1,22 @@
-"""Damaged file systems for the direct engine, and everything it is asked to do with them."""
+"""Damaged file systems for the engines, and everything they are asked to do with them."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from tests.support.direct import EXT_VARIANTS, complaints, make_fat, mounted_direct
+from tests.support.disks import Part, make_file_system
+from tests.support.templates import copy_sparse
 from unclone.images.errors import EngineError
 from unclone.images.process import run
 from unclone.images.volumes import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from unclone.images.engines.direct.volumes import DirectVolumes
@@ -23,6 +25,8 @@ _MIB = 1024 * 1024
 _SIZE = 8 * _MIB
 _MARGIN = 64 * 1024
 _FAT = "vfat"
+#: The types of :func:`damaged_for_a_kernel`, and where the first superblock of each is.
+KERNEL_TYPES = {"xfs": 0, "btrfs": 65536}
 
 
 class Outcome(Enum):
@@ -52,15 +56,55 @@ def damaged(path: Path, seed: int) -> Path:
     return path
 
 
-def exercise(image: Path, chosen: random.Random) -> Outcome:
+def damaged_for_a_kernel(path: Path, seed: int) -> tuple[Path, str]:
+    """As :func:`damaged`, for the appliance: the image, and whether it is xfs or btrfs."""
+    chosen = random.Random(seed)
+    kind = chosen.choice([*KERNEL_TYPES])
+    pristine = path.with_name(f"pristine-{kind}")
+    if not pristine.exists():
+        tree: dict[str, str | bytes | None] = {name: f"{name}\n" * 400 for name in _FILES}
+        tree |= {f"/etc/many/a-file-with-a-long-name-{number}": "x" for number in range(80)}
+        make_file_system(pristine, Part(kind, tree))
+    copy_sparse(pristine, path)
+    with path.open("r+b") as file:
+        used, first = _used(str(pristine)), KERNEL_TYPES[kind]
+        for _ in range(chosen.choice([1, 2, 8, 40])):
+            at = chosen.choice([chosen.choice(used), first]) + chosen.randrange(512)
+            file.seek(at)
+            (old,) = file.read(1)
+            file.seek(at)
+            file.write(bytes([old ^ 1 << chosen.randrange(8)]))
+    return path, kind
+
+
+@cache
+def _used(path: str) -> Sequence[int]:
+    """The offsets of the sectors that are not zeros."""
+    found = []
+    with open(path, "rb") as file:
+        while piece := file.read(_MIB):
+            if piece.count(0) != len(piece):
+                start = file.tell() - len(piece)
+                found += [start + n for n in range(0, len(piece), 512) if any(piece[n : n + 512])]
+    return found
+
+
+def exercise(
+    image: Path,
+    chosen: random.Random,
+    mounted: Callable[[Path], DirectVolumes] = mounted_direct,
+    judge: Callable[[Path], str] | None = None,
+) -> Outcome:
     """Do everything a run does with *image*; anything but an ``Outcome`` is a failure.
 
-    Fails as well when a byte beyond the file system was changed.
+    Fails as well when a byte beyond the file system was changed, or when *judge* complains of what
+    the engine calls clean.
     """
+    size = image.stat().st_size
     with image.open("ab") as file:
         file.write(b"\xa5" * _MARGIN)
     try:
-        volumes = mounted_direct(image)
+        volumes = mounted(image)
     except EngineError:
         return Outcome.REFUSED
     try:
@@ -72,12 +116,14 @@ def exercise(image: Path, chosen: random.Random) -> Outcome:
         volumes.drop()
         clean = False
     with image.open("r+b") as file:
-        file.seek(_SIZE)
+        file.seek(size)
         if file.read() != b"\xa5" * _MARGIN:
             raise AssertionError("something was written beyond the file system")
-        file.truncate(_SIZE)
-    if clean and _FAT not in _type(image) and complaints(image):
-        raise AssertionError(f"the check missed: {complaints(image)}")
+        file.truncate(size)
+    if clean and judge is None and _FAT not in _type(image):
+        judge = complaints
+    if clean and judge is not None and (said := judge(image)):
+        raise AssertionError(f"the check missed: {said}")
     return Outcome.UNHARMED if clean else Outcome.FOUND
 
 

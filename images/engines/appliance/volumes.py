@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 TYPES = frozenset({"xfs", "btrfs"})
 _EXT = frozenset(ext.TYPE.names)
 
-#: Seconds of processor time: for a mount, which a hostile file system could keep busy; for what
-#: takes long in a large one.
-_MOUNT_LIMIT, _LONG_LIMIT = 10.0, 600.0
+#: Seconds of processor time: for a mount, which a hostile file system could keep busy; for one
+#: request; for what takes long in a large one.
+_MOUNT_LIMIT, LIMIT, LONG_LIMIT = 10.0, 60.0, 600.0
 _LONG = frozenset({"remove", "close"})
 
 
@@ -276,7 +276,7 @@ class _Mounted(RemoteDriver):
 
     def __init__(self, machine: Machine, handle: int, kind: str) -> None:
         def call(method: str, handle: int, *arguments: Any) -> Any:  # noqa: ANN401
-            limit = _LONG_LIMIT if method in _LONG else 120.0
+            limit = LONG_LIMIT if method in _LONG else LIMIT
             return machine.call(method, handle, *arguments, limit=limit)
 
         super().__init__(call, handle)
