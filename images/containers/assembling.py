@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.containers.luks import Unlocked, luks_name, open_container, unlock
 from unclone.images.containers.lvm import open_groups
+from unclone.images.containers.md import open_arrays
 from unclone.images.containers.volume import with_name
 from unclone.images.errors import RefusedError
 from unclone.images.identifiers import luks
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     #: As :data:`unclone.images.engines.engine.Keys`.
     Keys = Callable[[str], Iterable[bytes]]
 
-_ARRAY = "is a member of an MD array, which only a kernel can open"
 #: Levels of containers inside of each other.
 _DEEPEST = 8
 
@@ -55,12 +55,14 @@ def assemble(
         seen = [*devices, *volumes]
         types |= {device.name: device.type for device in seen if device.name not in types}
         opened, closed = open_groups([d for d in seen if types[d.name] in LVM.names])
+        arrays, apart = open_arrays([d for d in seen if types[d.name] in MD.names])
+        opened += arrays
+        closed |= apart
         for name, what in _opened(seen, types, keys, unlocked):
             if isinstance(what, str):
                 locked[name] = what
             else:
                 opened.append(what)
-        locked |= {n: _ARRAY for n, held in types.items() if held in MD.names}
         known = {volume.name for volume in volumes}
         new = [volume for volume in opened if volume.name not in known]
         if not new:

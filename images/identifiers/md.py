@@ -39,6 +39,22 @@ _BITMAP_PRESENT = 1 << 8
 _RESHAPING_0 = 91  # the minor version during a reshape
 
 
+# What else a member of a mirror says of itself.
+_LEVEL, _USED, _COUNT, _DATA, _NUMBER, _EVENTS, _RESYNC = 72, 80, 92, 128, 160, 200, 208
+_NO_RESYNC = (1 << 64) - 1
+
+
+class Mirror(NamedTuple):
+    """A member of a RAID1: where its data is, in bytes, and how it fits to the other members."""
+
+    array: str
+    role: int
+    members: int
+    start: int
+    size: int
+    events: int
+
+
 class _Superblock(NamedTuple):
     start: int  # bytes
     raw: bytes
@@ -80,6 +96,27 @@ def read(blocks: Blocks) -> str:
         return ""
     digits = found.uuid.hex()
     return ":".join(digits[n : n + 8] for n in range(0, 32, 8))
+
+
+def mirror(blocks: Blocks) -> Mirror | str:
+    """The member of a RAID1 on *blocks*, which is in use and in sync; or why it is none."""
+    found = _superblock(blocks)
+    if found is None or found.old:
+        return "its superblock is damaged, or older than version 1"
+    raw = found.raw
+    level, count = number(raw, _LEVEL, "<i"), number(raw, _COUNT, "<I")
+    place = 256 + 2 * number(raw, _NUMBER, "<I")
+    if level != 1:
+        return f"its level is {level}, not 1"
+    if number(raw, 8, "<I") & ~_HAS_BITMAP or number(raw, _RESYNC, "<Q") != _NO_RESYNC:
+        return "it is not clean, or has a feature that only a kernel supports"
+    role = number(raw, place, "<H") if place + 2 <= _length_1(raw) else count
+    if role >= count:
+        return "it is a spare, or has failed"
+    start, size = (512 * number(raw, at, "<Q") for at in (_DATA, _USED))
+    if not size or start + size > blocks.size:
+        return "its data lies beyond its end"
+    return Mirror(found.uuid.hex(), role, count, start, size, number(raw, _EVENTS, "<Q"))
 
 
 def unsettable(blocks: Blocks) -> str:

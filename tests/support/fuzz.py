@@ -69,7 +69,7 @@ def damaged_for_a_kernel(path: Path, seed: int) -> tuple[Path, str]:
     with path.open("r+b") as file:
         used, first = _used(str(pristine)), KERNEL_TYPES[kind]
         for _ in range(chosen.choice([1, 2, 8, 40])):
-            at = chosen.choice([chosen.choice(used), first]) + chosen.randrange(512)
+            at = chosen.choice([*chosen.choices(used, k=5), first]) + chosen.randrange(512)
             file.seek(at)
             (old,) = file.read(1)
             file.seek(at)

@@ -65,7 +65,7 @@ def engine_option(function: Decorated) -> Decorated:
         default="auto",
         show_default=True,
         help="What opens the guest: auto is direct (ext2/3/4, FAT) where that suffices, else "
-        "appliance (XFS, btrfs, LVM, LUKS), else guestfs.",
+        "appliance (XFS, btrfs, LVM, LUKS, RAID1), else guestfs.",
     )(function)
 
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "missing", "optional"]
 
-#: What the appliance engine opens besides what the direct engine does, and with MD the guestfs one.
-APPLIANCE = "XFS, btrfs, LVM, LUKS"
+#: What the appliance engine opens besides what the direct engine does, and what the guestfs one.
+APPLIANCE = "XFS, btrfs, LVM, LUKS, RAID1"
 GUESTFS_ONLY = "XFS, btrfs, LVM, LUKS and MD"
 
 #: Bytes that the appliance, built once and cached, and a run's scratch files need.
@@ -80,9 +80,8 @@ def verdict(found: Sequence[Check]) -> str:
     if not direct:
         need = ", ".join(guestfs)
         if any(check.id == _FROZEN and check.state == "ok" for check in found):
-            return (
-                f"direct and appliance engine ready (ext2/3/4, FAT, {APPLIANCE}); MD needs: {need}"
-            )
+            ready = f"direct and appliance engine ready (ext2/3/4, FAT, {APPLIANCE})"
+            return ready + f"; the rest needs: {need}"
         return f"direct engine ready (ext2/3/4, FAT); {GUESTFS_ONLY} need: {need}"
     if not guestfs:
         return (

@@ -14,10 +14,11 @@ from unclone.images.engines.direct.access.dirty_map import REGION
 from unclone.images.engines.direct.access.disk import Disk
 from unclone.images.engines.direct.block_file import BlockFile
 from unclone.images.engines.direct.devices import Device
+from unclone.images.engines.direct.partition_tables import read_table
 from unclone.images.engines.direct.probing import probe
 from unclone.images.file_systems import ext, swap
 from unclone.images.file_systems.table import UNKNOWN
-from unclone.images.identifiers.containers import LUKS, LVM
+from unclone.images.identifiers.containers import LUKS, LVM, MD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from unclone.images.containers.volume import Volume
     from unclone.images.engines.engine import Keys
 
-_CONTAINERS = {*LVM.names, *LUKS.names}
+_CONTAINERS = {*LVM.names, *LUKS.names, *MD.names}
 #: What may be in a container.
 _TYPES = {"xfs", "btrfs", *ext.TYPE.names, *swap.TYPE.names, *_CONTAINERS, UNKNOWN}
 
@@ -116,11 +117,14 @@ class _OwnDisk(BlockFile):
 def _contained(volume: Volume) -> Contained:
     with closing(volume.open()) as blocks:
         content = probe(blocks)
+        table = read_table(blocks) if content.type == UNKNOWN else None
     beyond = "" if content.type in _CONTAINERS else content.beyond
     if content.type in {"xfs", "btrfs"}:
         beyond = ""
     elif content.type not in _TYPES:
         beyond = f"{content.type} in a container"
+    if table is not None:
+        beyond = "a partition table in a container"
     return Contained(
         volume.name,
         0,

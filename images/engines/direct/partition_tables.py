@@ -18,7 +18,7 @@ from unclone.images.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unclone.images.engines.direct.block_file import BlockFile
+    from unclone.images.blocks import Blocks
 
 SECTOR = 512
 #: Bytes; the sector sizes that a GPT may have.
@@ -59,7 +59,7 @@ class Table(NamedTuple):
     partitions: tuple[Partition, ...]
 
 
-def read_table(disk: BlockFile) -> Table | None:
+def read_table(disk: Blocks) -> Table | None:
     """The partition table of *disk*; None when it has none."""
     mbr = disk.read(0, SECTOR)
     if len(mbr) < SECTOR or mbr[_SIGNATURE:] != b"\x55\xaa":
@@ -77,7 +77,7 @@ def read_table(disk: BlockFile) -> Table | None:
     return Table("dos", disk_id, tuple(_mbr_partitions(disk, mbr, disk_id)))
 
 
-def set_gpt_guid(disk: BlockFile, value: uuid.UUID, *, partition: int = 0) -> None:
+def set_gpt_guid(disk: Blocks, value: uuid.UUID, *, partition: int = 0) -> None:
     """Set the GUID of *partition*, or of the disk itself when 0, in both copies of the table.
 
     Both are written from the first valid copy. A damaged copy is written again, because it has the
@@ -101,7 +101,7 @@ def set_gpt_guid(disk: BlockFile, value: uuid.UUID, *, partition: int = 0) -> No
         disk.write(copy.start, copy.packed(guid, zlib.crc32(table)))
 
 
-def set_mbr_id(disk: BlockFile, value: int) -> None:
+def set_mbr_id(disk: Blocks, value: int) -> None:
     """Set the disk signature of an MBR."""
     disk.write(_DISK_ID, struct.pack("<I", value))
 
@@ -138,7 +138,7 @@ class _Header(NamedTuple):
         first, last = struct.unpack_from("<QQ", self.raw, 40)
         return first, last
 
-    def table(self, disk: BlockFile) -> bytes:
+    def table(self, disk: Blocks) -> bytes:
         return disk.read(self.table_start, self.entries * self.entry_size)
 
     def packed(self, guid: bytes, table_crc: int) -> bytes:
@@ -157,7 +157,7 @@ class _Header(NamedTuple):
         return self._replace(raw=bytes(raw), own=own, table_at=table_at)
 
 
-def _gpt_headers(disk: BlockFile) -> Sequence[_Header]:
+def _gpt_headers(disk: Blocks) -> Sequence[_Header]:
     """The valid headers, primary first."""
     for sector in _GPT_SECTORS:
         primary = _gpt_header(disk, 1, sector)
@@ -171,7 +171,7 @@ def _gpt_headers(disk: BlockFile) -> Sequence[_Header]:
     return []
 
 
-def _gpt_copies(disk: BlockFile, headers: Sequence[_Header]) -> Iterator[_Header]:
+def _gpt_copies(disk: Blocks, headers: Sequence[_Header]) -> Iterator[_Header]:
     """The first valid header, and that of the other copy, valid or to be written again."""
     source = headers[0]
     others = [(header.own, header.table_at) for header in headers[1:]]
@@ -192,7 +192,7 @@ def _gpt_copies(disk: BlockFile, headers: Sequence[_Header]) -> Iterator[_Header
         yield source.copy(own, table_at)
 
 
-def _gpt_header(disk: BlockFile, number: int, sector: int) -> _Header | None:
+def _gpt_header(disk: Blocks, number: int, sector: int) -> _Header | None:
     if number < 1 or (number + 1) * sector > disk.size:
         return None
     raw = disk.read(number * sector, SECTOR)
@@ -213,7 +213,7 @@ def _gpt_header(disk: BlockFile, number: int, sector: int) -> _Header | None:
     return header if zlib.crc32(header.table(disk)) == table_crc else None
 
 
-def _gpt_partitions(header: _Header, disk: BlockFile) -> Iterator[Partition]:
+def _gpt_partitions(header: _Header, disk: Blocks) -> Iterator[Partition]:
     table = header.table(disk)
     for index in range(header.entries):
         entry = table[index * header.entry_size :][:128]
@@ -231,7 +231,7 @@ def _gpt_partitions(header: _Header, disk: BlockFile) -> Iterator[Partition]:
         )
 
 
-def _mbr_partitions(disk: BlockFile, mbr: bytes, disk_id: str) -> Iterator[Partition]:
+def _mbr_partitions(disk: Blocks, mbr: bytes, disk_id: str) -> Iterator[Partition]:
     extended = 0
     for number, (kind, first, count) in enumerate(_mbr_entries(mbr), 1):
         if kind and count:
@@ -242,7 +242,7 @@ def _mbr_partitions(disk: BlockFile, mbr: bytes, disk_id: str) -> Iterator[Parti
         yield from _logical_partitions(disk, extended, disk_id)
 
 
-def _logical_partitions(disk: BlockFile, extended: int, disk_id: str) -> Iterator[Partition]:
+def _logical_partitions(disk: Blocks, extended: int, disk_id: str) -> Iterator[Partition]:
     at = extended
     for number in range(5, 5 + _MANY):
         sector = disk.read(at * SECTOR, SECTOR)
@@ -258,7 +258,7 @@ def _logical_partitions(disk: BlockFile, extended: int, disk_id: str) -> Iterato
 
 
 def _mbr_partition(
-    disk: BlockFile, number: int, first: int, count: int, disk_id: str, *, extended: bool
+    disk: Blocks, number: int, first: int, count: int, disk_id: str, *, extended: bool
 ) -> Iterator[Partition]:
     if (first + count) * SECTOR <= disk.size and first:
         name = f"{disk_id}-{number:02x}" if disk_id else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.disks import FileBlocks
+from tests.support.md import write_member
 from unclone.images.containers.assembling import Assembled, assemble
 from unclone.images.containers.lvm import open_group
 from unclone.images.errors import EngineError, RefusedError
@@ -259,3 +261,63 @@ def test_a_member_of_an_array_stays_closed(tmp_path: Path, offset: int) -> None:
     path.write_bytes((bytes(offset) + b"\xfc\x4e\x2b\xa9").ljust(MIB, b"\0"))
     found = assemble([FileDevice("/dev/sda", path)], keys())
     assert found == ([], [("/dev/sda", "is a member of an MD array, which only a kernel can open")])
+
+
+# -- MD ------------------------------------------------------------------------------------
+def mirror(folder: Path, version: str) -> list[FileDevice]:
+    """Two members of a RAID1 in sync, which mdadm finds no fault with."""
+    paths = [folder / "sda", folder / "sdb"]
+    for role, path in enumerate(paths):
+        path.write_bytes(bytes(4 * MIB))
+        write_member(path, role, version)
+        said = run(["mdadm", "--examine", path]).stdout.decode()
+        assert re.search(r"State : clean", said), said
+        assert re.search(r"Raid Level : raid1", said)
+        assert re.search(rf"Device Role : Active device {role}", said)
+        assert "correct" in said
+    return [FileDevice(f"/dev/{path.name}", path) for path in paths]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_a_mirror_is_read_and_both_members_are_written(tmp_path: Path, version: str) -> None:
+    devices = mirror(tmp_path, version)
+    opened = assemble(devices, keys())
+    (volume,) = opened.volumes
+    assert (volume.name, volume.size, opened.closed) == ("/dev/md127", 2 * MIB, [])
+    with closing(volume.open()) as blocks:
+        blocks.write(5000, b"content")
+        assert blocks.read(4999, 9)[1:8] == b"content"
+        assert blocks.read(2 * MIB - 1, 10) == b"\0"
+        with pytest.raises(EngineError, match="beyond the end"):
+            blocks.write(2 * MIB - 1, b"zz")
+    for device in devices:
+        assert device.path.read_bytes()[MIB + 5000 :][:7] == b"content"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"events": 8}, "not all of its 2 members are there and in sync"),
+        ({"role": 0xFFFE}, "it is a spare, or has failed"),
+        ({"resync": 0}, "it is not clean"),
+        ({"features": 8}, "it is not clean, or has a feature that only a kernel supports"),
+        ({"level": 5}, "its level is 5, not 1"),
+        ({"used": 1 << 40}, "its data lies beyond its end"),
+    ],
+)
+def test_a_mirror_that_is_not_in_sync_stays_closed(
+    tmp_path: Path, damage: dict[str, int], message: str
+) -> None:
+    devices = mirror(tmp_path, "1.2")
+    write_member(devices[1].path, 1, "1.2", **damage)
+    found = assemble(devices, keys())
+    assert found.volumes == []
+    reasons = dict(found.closed)
+    assert message in reasons["/dev/sdb"]
+    assert "not all of its 2 members are there and in sync" in reasons["/dev/sda"]
+
+
+def test_half_a_mirror_stays_closed(tmp_path: Path) -> None:
+    found = assemble(mirror(tmp_path, "1.2")[:1], keys())
+    assert found.volumes == []
+    assert "not all of its 2 members are there" in dict(found.closed)["/dev/sda"]

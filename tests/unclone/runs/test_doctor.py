@@ -76,7 +76,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
         (
             ("guestfs", "kernel"),
             True,
-            "direct and appliance engine ready (ext2/3/4, FAT, XFS, btrfs, LVM, LUKS); MD needs: l",
+            "direct and appliance engine ready (ext2/3/4, FAT, XFS, btrfs, LVM, LUKS, RAID1); the ",
         ),
         (
             ("guestfs", "kernel", "frozen"),
