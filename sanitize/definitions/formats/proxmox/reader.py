@@ -270,7 +270,8 @@ def _notes(entries: Sequence[Entry]) -> Iterator[Note]:
     for entry in entries:
         if entry.kind == "args" and not entry.section:
             message = (
-                "args: names, UUIDs and MAC addresses were looked for; check its ports and sockets"
+                "args: names, UUIDs and MAC addresses were looked for; check serial numbers, ports "
+                "and sockets in it"
             )
             yield Note(rules.ARGUMENTS.id, Level.WARNING, message)
 
