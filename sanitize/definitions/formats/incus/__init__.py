@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from unclone.sanitize.definitions.definition import Format
+from unclone.sanitize.definitions.text.source import HEAD
 
 _TOP = (
     rb"(?m)^%s[\"']?(architecture|config|devices|ephemeral|profiles|stateful|container|instance"
     rb"|pool|expanded_config|expanded_devices)[\"']?:"
 )
-_OWN = rb"volatile\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles"
+_OWN = rb"volatile\.|cloud-init\.|image\.os|eth0|security\.|limits\.|root:|\"root\"|profiles"
 
 
 def detects(head: bytes) -> bool:
@@ -24,7 +25,9 @@ def detects(head: bytes) -> bool:
     enough = b"config" in keys or b"devices" in keys
     if not enough or b"apiVersion" in text or b"boot_vcpus" in text:
         return False
-    return len(keys) >= 3 and bool(re.search(_OWN, text))
+    # Long user-data stands before the other keys, and only the first 64 KiB are seen.
+    is_cut = len(head) >= HEAD and b"architecture" in keys
+    return len(keys) >= 3 - is_cut and bool(re.search(_OWN, text))
 
 
 FORMAT = Format("incus", "Incus or LXD instance", detects, __name__)

@@ -107,3 +107,9 @@ def test_the_nearest_format_is_named(tmp_path: Path, name: str, text: str, hint:
 )
 def test_keys_of_an_instance_begin_lines(text: bytes) -> None:
     assert not incus.FORMAT.detects(text)
+
+
+def test_an_instance_with_long_user_data_is_one() -> None:
+    text = b"architecture: x86_64\nconfig:\n  cloud-init.user-data: |\n" + b"    # line\n" * HEAD
+    assert incus.FORMAT.detects(text[:HEAD])
+    assert not incus.FORMAT.detects(text[:100])
