@@ -67,5 +67,10 @@ def test_every_link_leads_somewhere(document: str) -> None:
     assert [link for link in links if not (folder / link).exists()] == []
 
 
+@every_document
+def test_every_document_is_in_the_navigation_of_the_site(document: str) -> None:
+    assert re.search(rf": {document}$|- {document}$", text("mkdocs.yml"), re.MULTILINE)
+
+
 def test_readme_stays_short() -> None:
     assert len(text("README.md").splitlines()) <= 150
