@@ -146,6 +146,19 @@ def test_no_machine_beside_has_the_same_instance_id(golden: Path) -> None:
     assert len(set(found)) == 2
 
 
+@pytest.mark.parametrize("ledger", [(), ("--ledger", "fleet.ledger")], ids=["none", "ledger"])
+def test_a_dry_run_tells_the_instance_id_of_a_replaced_machine(
+    golden: Path, ledger: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(golden.parent)
+    runs = [clone(golden, "--name", "a", *ledger, *more) for more in REPLACED]
+    before, planned, after = [run[0]["machine"]["instance_id"] for run in runs]
+    assert before != planned == after
+
+
+REPLACED = ((), ("--replace", "--dry-run"), ("--replace",))
+
+
 @pytest.mark.parametrize("mode", ["copy", "overlay"])
 def test_machines_differ_in_everything_that_is_one_machines_own(golden: Path, mode: str) -> None:
     before = golden.read_bytes()

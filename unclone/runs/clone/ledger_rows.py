@@ -74,7 +74,7 @@ def pool_for(orders: Sequence[Order], folder: Path) -> Iterator[tuple[Pool, Ledg
     from unclone.sanitize.identities.ledger import Ledger  # noqa: PLC0415 (only needed here)
 
     if first.ledger is None or (first.dry_run and not Ledger.exists(first.ledger)):
-        taken, others = (HashTable(), []) if first.dry_run else _beside(folder)
+        taken, others = beside(folder)
         yield Pool(avoided=scan([*known, *others]), taken=taken, key=key), None
         return
     with Ledger.open(first.ledger) as opened:
@@ -82,10 +82,10 @@ def pool_for(orders: Sequence[Order], folder: Path) -> Iterator[tuple[Pool, Ledg
         yield Pool(avoided=scan(known), ledger=opened, key=key), opened
 
 
-def _beside(folder: Path) -> tuple[HashTable, list[Path]]:
+def beside(folder: Path) -> tuple[HashTable, list[Path]]:
     """Kinds and values of the machines in *folder*, and the files there that are no records."""
-    taken, others = HashTable(), []
-    for entry in os.scandir(folder):
+    taken, others = HashTable(), list[Path]()
+    for entry in os.scandir(folder) if folder.is_dir() else ():
         record = Path(entry, RECORD)
         # What a killed run has not finished is nobody's; the values may be derived again.
         if entry.name.startswith(".") or not record.exists():

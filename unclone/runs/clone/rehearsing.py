@@ -14,6 +14,7 @@ from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs import failures
 from unclone.runs.clone import deciding, definition_files, making
+from unclone.runs.clone.ledger_rows import beside
 from unclone.runs.clone.making import Machine
 from unclone.runs.clone.order import Mode
 from unclone.runs.completed import CompletedRun, complete
@@ -109,8 +110,9 @@ class Rehearsal:
             return known  # an interrupted run is finished with what it had decided
         pool = self._pool
         if self._ledger is not None and self._batch.path(name).exists():
-            # It is replaced: its name is its own.
-            pool = Pool(key=share.order.request.options.identities.key)
+            # It is replaced: its name is its own, and what it has is not given again.
+            taken, _ = beside(self._batch.folder)
+            pool = Pool(taken=taken, key=share.order.request.options.identities.key)
         return deciding.allocate(share.order, share.golden, name, pool, keep=False)
 
     def _failed(self, done: CompletedRun[Machine]) -> CompletedRun[Machine]:
