@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,7 +24,6 @@ from unclone.images.interrupts import deferred
 from unclone.images.process import start
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from unclone.images.boot.command import Machine
@@ -34,6 +34,8 @@ REPORT_LIMIT = 512 * 1024
 RESTARTS = 3
 #: Seconds that a report may still come after a dead end, and that turning off may take.
 _GRACE, _SHUTDOWN = 90.0, 120.0
+#: Pieces of at most 64 KiB that are read after the end.
+_DRAINED = 64
 #: How often a passphrase is typed: a wrong one is asked for again.
 _ATTEMPTS = 3
 
@@ -142,8 +144,9 @@ class _Boot:
             self._read(1.0)
             self._tell()
             reason = self._ended()
-        while self._read(0.0):
-            pass
+        for _ in range(_DRAINED):  # a guest may never be silent
+            if not self._read(0.0):
+                break
         report = self._report()
         # A picture first: a machine that is off has none.
         screen = b"" if report else self._screen()
@@ -233,6 +236,11 @@ class _Boot:
         until = time.monotonic() + _SHUTDOWN
         while self._process.poll() is None and time.monotonic() < until:
             self._read(0.5)
+        if self._process.poll() is None:
+            # What QEMU has not written yet is a part of the disks.
+            with suppress(ToolError, subprocess.TimeoutExpired):
+                self._monitor.ask("quit", {})
+                self._process.wait(_SHUTDOWN)
 
     def _screen(self) -> bytes:
         """The screen as PNG; empty where QEMU is gone or has none."""

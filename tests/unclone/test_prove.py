@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.boot_sector import Then, install, program, report
 from tests.support.command import unclone
-from tests.support.disks import BARE_ROOT, Part, make_disk
+from tests.support.disks import BARE_ROOT, Part, make_disk, poke
 from tests.support.readback import fingerprint
 from unclone.images.lock import ImageLock
 
@@ -38,6 +38,14 @@ TREE: dict[str, str | bytes | None] = {
     "/etc/ssh/ssh_host_ed25519_key.pub": f"{KEY}\n",
     "/usr/lib/systemd/systemd": b"",
 }
+#: Of the MBR, as it is on the disk and as blkid says it.
+DISK_ID = bytes.fromhex("d1c0b0a0")
+#: What blkid says of a disk with the root alone.
+DEVICES = (
+    f'device /dev/vda1: UUID="{ROOT}" TYPE="ext4" PARTUUID="a0b0c0d1-01"',
+    'device /dev/vda: PTUUID="a0b0c0d1" PTTYPE="dos"',
+)
+MOUNTED = 'mount TARGET="/" UUID="" SOURCE="/dev/vda1" FSTYPE="ext4" OPTIONS="rw"'
 #: What the guest says when all is well.
 SAID = (
     "init systemd",
@@ -46,6 +54,7 @@ SAID = (
     "hostname web-01",
     f'mount TARGET="/" UUID="{ROOT}" SOURCE="/dev/vda1" FSTYPE="ext4" OPTIONS="rw"',
     f"host-key /etc/ssh/ssh_host_ed25519_key.pub {KEY}",
+    *DEVICES,
 )
 
 
@@ -70,6 +79,7 @@ def make(
     then: Then = Then.OFF,
 ) -> Path:
     disk = make_disk(path, [Part("ext4", tree, uuid=ROOT)], table="dos")
+    poke(disk, 440, DISK_ID)
     install(disk, program(console, report(said) if said else b"", then))
     return disk
 
@@ -99,6 +109,7 @@ def test_each_difference_is_named(tmp_path: Path) -> None:
         "hostname \x1b[31mgolden",
         'mount TARGET="/" UUID="" SOURCE="/dev/vda1" FSTYPE="ext4" OPTIONS="ro"',
         "failed ssh.service loaded failed",
+        *DEVICES,
     ]
     tree = {
         **TREE,
@@ -149,8 +160,21 @@ def test_against_the_original(tmp_path: Path) -> None:
     assert found.differences == {"unit new.service": "failed"}
     assert found.result["failed_before"] == ["both.service"]
     key = "host key /etc/ssh/ssh_host_ed25519_key.pub"
-    assert found.result["shared"] == [{"kind": key, "value": fingerprint(KEY.encode())}]
+    assert {each["kind"]: each["value"] for each in found.result["shared"]} == {
+        key: fingerprint(KEY.encode()),
+        "UUID of /dev/vda1": ROOT,
+        "PARTUUID of /dev/vda1": "a0b0c0d1-01",
+        "PTUUID of /dev/vda": "a0b0c0d1",
+    }
     assert found.result["original"]["reported"]
+
+
+def test_an_original_that_does_not_boot_proves_nothing(tmp_path: Path) -> None:
+    golden = make(tmp_path / "golden.raw", (), then=Then.OFF)
+    found = prove(make(tmp_path / "web-01.raw"), "--against", golden)
+    assert (found.done.returncode, found.result["status"]) == (5, "different")
+    reason = "it did not boot: the machine turned itself off before it had reported"
+    assert found.differences == {"the original": reason}
 
 
 def test_a_machine_that_does_not_boot(tmp_path: Path) -> None:
@@ -228,7 +252,6 @@ def test_an_image_in_use_is_left_alone(tmp_path: Path) -> None:
 
 #: A guest that gets new identities: its report has none of those of its image.
 PLAIN = {path: text for path, text in TREE.items() if not path.startswith("/etc/ssh")}
-MOUNTED = 'mount TARGET="/" UUID="" SOURCE="/dev/vda1" FSTYPE="ext4" OPTIONS="rw"'
 
 
 @pytest.mark.parametrize(
@@ -238,9 +261,10 @@ MOUNTED = 'mount TARGET="/" UUID="" SOURCE="/dev/vda1" FSTYPE="ext4" OPTIONS="rw
 def test_what_sanitize_made_is_proven(
     tmp_path: Path, machine_id: str, status: str, differences: set[str]
 ) -> None:
-    said = [*SAID[:2], f"machine-id {machine_id}", SAID[3], MOUNTED]
+    said = [*SAID[:2], f"machine-id {machine_id}", SAID[3], MOUNTED, *DEVICES]
     disk = make(tmp_path / "web-01.raw", said, tree=PLAIN)
-    done = unclone("sanitize", "-q", "--engine", "direct", "--json", "--prove", disk)
+    options = ("--engine", "direct", "--uuids", "keep", "--prove")
+    done = unclone("sanitize", "-q", "--json", *options, disk)
     (result,) = json.loads(done.stdout)["results"]
     assert (result["status"], result["proof"]["status"]) == ("done", status)
     assert {each["what"] for each in result["proof"]["differences"]} == differences
@@ -249,7 +273,7 @@ def test_what_sanitize_made_is_proven(
 
 @pytest.mark.parametrize(("wanted", "proven"), [("first", 1), ("all", 2), ("2", 2)])
 def test_what_clone_made_is_proven(tmp_path: Path, wanted: str, proven: int) -> None:
-    said = [*SAID[:2], f"machine-id {OLD}", "hostname web-01", MOUNTED]
+    said = [*SAID[:2], f"machine-id {OLD}", "hostname web-01", MOUNTED, *DEVICES]
     golden = make(tmp_path / "golden.raw", said, tree=PLAIN)
     folder = tmp_path / "vms"
     options: list[str | Path] = [
@@ -259,8 +283,7 @@ def test_what_clone_made_is_proven(tmp_path: Path, wanted: str, proven: int) -> 
         "2",
         "-o",
         folder,
-        "--seed",
-        "never",
+        *("--seed", "never", "--uuids", "keep"),
     ]
     done = unclone("clone", "-q", "--json", golden, *options, "--prove", wanted)
     results = json.loads(done.stdout)["results"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from tests.support.boot_sector import Then, program, report
 from unclone.images.boot import booting
 from unclone.images.boot.booting import Ending, Watch, boot
-from unclone.images.boot.command import Machine
+from unclone.images.boot.command import CHANNELS, Machine
 from unclone.images.boot.console import KEPT, Phase
 from unclone.images.boot.hardware import CARDS, CONTROLLERS, DISKS, Card, Hardware
 from unclone.images.boot.screen import png_from_ppm
@@ -112,6 +113,26 @@ def test_a_report_that_never_ends_is_cut_off(
     ending = booted(tmp_path, b"", b"begin 1\n" + b"x" * 5000)
     assert (ending.reported, len(ending.report)) == (False, 1000)
     assert "longer than 1000 bytes" in ending.reason
+
+
+def test_a_guest_that_is_never_silent_is_not_read_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What its console still has after the report is read so often and no oftener."""
+    monkeypatch.setattr(booting, "_DRAINED", 0)
+    said = {name: socket.socketpair() for name in CHANNELS}
+    own = {name: pair[0] for name, pair in said.items()}
+    said["qmp"][1].close()
+    said["console"][1].sendall(b"x" * 100_000)
+    said["report"][1].sendall(report([]))
+    with subprocess.Popen(["sleep", "60"]) as process:
+        ending = booting._Boot(process, own, watch()).watched()
+        process.kill()
+    for pair in said.values():
+        for each in pair:
+            each.close()
+    assert ending.reported
+    assert len("".join(ending.console.lines(limit=KEPT))) <= 65536
 
 
 BUSES = tuple(DISKS)

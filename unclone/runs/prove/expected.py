@@ -7,23 +7,28 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from unclone.images import fstab
+from unclone.images import fstab, mount_units
+from unclone.images.device_names import DeviceNames
 from unclone.images.errors import UsageError
 from unclone.images.text import shown
 from unclone.sanitize.inventory.taking import take_inventory
 from unclone.sanitize.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from unclone.images.guest import Guest
 
 #: Bytes of a sanitize report that are read.
 _REPORT_LIMIT = 64 * 1024 * 1024
-#: What fstab may mount that is no device of the guest.
-_PLACES = re.compile(r"/.*")
-_ID = re.compile(r"[0-9a-f]{32}")
+#: Types of file systems that need a network, which a proof has none of.
+_REMOTE = re.compile(
+    r"nfs4?|cifs|smb3?|smbfs|ceph|glusterfs|lustre|afs|davfs|fuse\.(sshfs|ceph|glusterfs)"
+)
+#: A name in crypttab that is a file's name in /dev/mapper as it is.
+_MAPPED = re.compile(r"[\w.+-]+", re.ASCII)
+_TABLE_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Expected:
     init: str
     #: The id, and "" where the first boot makes one.
     machine_id: str = ""
+    #: Of /var/lib/dbus/machine-id, where that is a file of its own.
+    dbus_machine_id: str = ""
     host_name: str = ""
     instance_id: str = ""
     macs: tuple[str, ...] = ()
@@ -42,10 +49,16 @@ class Expected:
     identifiers: tuple[tuple[str, str, str], ...] = ()
     #: Mount points of fstab, with the UUID of the file system where it is known, and options.
     mounts: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    #: Swap areas of fstab, as it names them.
+    #: The btrfs subvolumes at mount points.
+    subvolumes: tuple[tuple[str, str], ...] = ()
+    #: Swap areas of fstab: ``UUID=`` where the area is on a disk of the guest, else as fstab says.
     swaps: tuple[str, ...] = ()
+    #: What crypttab opens, by its name in /dev/mapper.
+    mapped: tuple[str, ...] = ()
     #: Kind and value of what must be seen nowhere.
     retired: tuple[tuple[str, str], ...] = ()
+    #: What cannot be compared.
+    notes: tuple[str, ...] = ()
 
 
 def read_offline(guest: Guest, init: str) -> Expected:
@@ -53,15 +66,19 @@ def read_offline(guest: Guest, init: str) -> Expected:
     inventory = take_inventory(guest, Options())
     ids = {each.path: each.id for each in inventory.machine_ids}
     uuids = {fs.device: fs.uuid for fs in guest.file_systems()}
-    table = fstab.parse(guest.text_or_empty("/etc/fstab", 1024 * 1024)).entries
-    wanted = [entry for entry in table if "noauto" not in entry.options]
+    table = fstab.parse(guest.text_or_empty("/etc/fstab", _TABLE_LIMIT)).entries
+    wanted = [entry for entry in _entries(guest, table, init) if "noauto" not in entry.options]
     root = guest.layout.mounts["/"]
     mounts = {"/": (uuids.get(root.device, ""), _options(table))}
-    for entry in wanted:
+    local = [entry for entry in wanted if not _is_remote(entry)]
+    for entry in local:
         if entry.mount_point.startswith("/") and entry.mount_point != "/":
             place = guest.layout.mounts.get(entry.mount_point)
             uuid = uuids.get(place.device, "") if place else ""
             mounts[entry.mount_point] = (uuid, entry.options)
+    crypttab = guest.text_or_empty("/etc/crypttab", _TABLE_LIMIT)
+    names = DeviceNames(guest.file_systems(), crypttab)
+    subvolumes = {place: guest.layout.subvolume_at(place) for place in guest.layout.mounts}
     return Expected(
         init,
         machine_id=ids.get("/etc/machine-id", ""),
@@ -69,8 +86,43 @@ def read_offline(guest: Guest, init: str) -> Expected:
         host_keys=tuple((k.path, k.fingerprint) for k in inventory.ssh_host_keys if k.fingerprint),
         identifiers=tuple((str(i.kind), i.device, i.value) for i in guest.identifiers()),
         mounts=tuple((place, *rest) for place, rest in mounts.items()),
-        swaps=tuple(entry.spec for entry in wanted if entry.type == "swap"),
+        subvolumes=tuple((place, found[1]) for place, found in subvolumes.items() if found),
+        swaps=tuple(_swap(entry, names) for entry in local if entry.type == "swap"),
+        mapped=tuple(_opened(crypttab)),
+        notes=tuple(
+            f"{entry.mount_point} is not compared: it needs a network"
+            for entry in wanted
+            if entry not in local
+        ),
     )
+
+
+def _entries(guest: Guest, table: Sequence[fstab.Entry], init: str) -> Sequence[fstab.Entry]:
+    """What is mounted at boot: by fstab, and by mount units of the guest's own."""
+    if init != "systemd":
+        return table
+    merged = mount_units.merged(table, guest)
+    return [e for e in merged if not e.unit or (e.unit.startswith("/etc/") and e.started)]
+
+
+def _is_remote(entry: fstab.Entry) -> bool:
+    return bool(_REMOTE.fullmatch(entry.type)) or "_netdev" in entry.options
+
+
+def _swap(entry: fstab.Entry, names: DeviceNames) -> str:
+    found = {fs.uuid for fs in names.find(entry.spec) if fs.type == "swap" and fs.uuid}
+    return f"UUID={found.pop()}" if len(found) == 1 else entry.spec
+
+
+def _opened(crypttab: str) -> Iterator[str]:
+    for words in map(str.split, crypttab.splitlines()):
+        options = words[3].split(",") if len(words) > 3 else ()
+        if (
+            len(words) > 1
+            and _MAPPED.fullmatch(words[0])
+            and not {"noauto", "_netdev"} & {*options}
+        ):
+            yield words[0]
 
 
 def _options(table: Sequence[fstab.Entry]) -> tuple[str, ...]:
@@ -92,7 +144,7 @@ def read_report(path: Path) -> Sequence[Mapping[str, Any]]:
             document = json.loads(file.read(_REPORT_LIMIT))
         if document["schema"] != "unclone.sanitize/1":
             raise ValueError  # noqa: TRY301 (said once below)
-        return [result for result in document["results"] if "identifiers" in result]
+        return [each for each in document["results"] if "identifiers" in {**each}]
     except OSError as error:
         raise UsageError(f"{shown(path)} cannot be read: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -124,23 +176,24 @@ def with_report(expected: Expected, result: Mapping[str, Any], report: str) -> E
     """*expected* with what the *result* of sanitize promises. Raises UsageError."""
     try:
         inventory = result["inventory"]
-        ids = {each["path"]: str(each["id"]) for each in inventory["machine_ids"]}
-        keys = ((str(k["path"]), str(k["fingerprint"])) for k in inventory["ssh_host_keys"])
+        ids = {_text(each["path"]): _text(each["id"]) for each in inventory["machine_ids"]}
+        keys = ((_text(k["path"]), _text(k["fingerprint"])) for k in inventory["ssh_host_keys"])
         identifiers = result["identifiers"]
         renamed = result.get("host_name") or {}
         old = [
-            (f"old {change['details'].get('kind', 'identifier')}", str(change["old"]))
+            (f"old {change['details'].get('kind', 'identifier')}", _text(change["old"]))
             for change in result["changes"]
             if change["action"] == "set-identifier"
         ]
-        retired = [(f"old {each['kind']}", str(each["value"])) for each in result["retired"]]
+        retired = [(f"old {each['kind']}", _text(each["value"])) for each in result["retired"]]
         return replace(
             expected,
             machine_id=ids.get("/etc/machine-id", ""),
-            host_name=str(renamed.get("new", "")) or expected.host_name,
+            dbus_machine_id=ids.get("/var/lib/dbus/machine-id", ""),
+            host_name=_text(renamed.get("new", "")) or expected.host_name,
             host_keys=tuple((path, print_) for path, print_ in keys if print_),
             identifiers=tuple(
-                (str(i["kind"]), str(i["device"]), str(i["value"])) for i in identifiers
+                (_text(i["kind"]), _text(i["device"]), _text(i["value"])) for i in identifiers
             )
             or expected.identifiers,
             retired=tuple(
@@ -149,3 +202,9 @@ def with_report(expected: Expected, result: Mapping[str, Any], report: str) -> E
         )
     except (LookupError, TypeError, AttributeError):
         raise UsageError(f"{report} is no complete report of unclone sanitize") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

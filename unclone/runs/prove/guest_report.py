@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.errors import UncloneError
+from unclone.images.fstab import decode
 from unclone.images.text import printable
 from unclone.sanitize.ssh.key import NotAKeyError, read_public
 
@@ -24,11 +25,13 @@ LINE_LIMIT = 8192
 #: How often each key may come.
 KEYS: Mapping[str, int] = {
     **dict.fromkeys(("begin", "init", "state", "machine-id", "dbus-machine-id"), 1),
-    **dict.fromkeys(("hostname", "instance-id", "kernel", "resume", "boot-time", "end"), 1),
+    **dict.fromkeys(("hostname", "instance-id", "instance-now", "kernel", "resume"), 1),
+    **dict.fromkeys(("root-device", "boot-time", "end"), 1),
     "told-machine-id": 2,
     **dict.fromkeys(("cmdline", "journal", "swap", "volume", "array", "host-key"), 200),
-    **dict.fromkeys(("card", "active"), 200),
-    **dict.fromkeys(("mount", "device", "address", "failed", "job"), 1000),
+    "card": 200,
+    **dict.fromkeys(("mount", "device", "mapped", "address", "failed", "job"), 1000),
+    **dict.fromkeys(("active", "enabled"), 1000),
 }
 
 _PAIR = re.compile(r'([A-Z_]+)="((?:[^"\\]|\\.)*)"')
@@ -109,9 +112,14 @@ class GuestReport:
         return sorted({line.split()[0] for line in self.values.get("failed", ()) if line.strip()})
 
     @property
-    def text(self) -> str:
-        """All values, to look for something in."""
-        return "\n".join(line for lines in self.values.values() for line in lines)
+    def services(self) -> frozenset[str]:
+        """Services that run and are enabled: not those that something started on demand."""
+        return frozenset(self.values.get("active", ())) & {*self.values.get("enabled", ())}
+
+    def uuid_of(self, name: str) -> str:
+        """The UUID of the device *name*; "" where the guest did not say it."""
+        found = (each.tags.get("UUID", "") for each in self.devices if each.name == name)
+        return next(filter(None, found), "")
 
     def to_json(self) -> dict[str, list[str]]:
         """The values by key, printable."""
@@ -148,7 +156,8 @@ def _mounted(line: str) -> Mounted | None:
     words = line.split(" ")
     if len(words) < 4:
         return None
-    return Mounted(words[1], "", words[0], words[2], tuple(words[3].split(",")))
+    source, target = decode(words[0]), decode(words[1])
+    return Mounted(target, "", source, words[2], tuple(words[3].split(",")))
 
 
 def _unescaped(text: str) -> str:

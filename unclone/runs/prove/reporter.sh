@@ -20,6 +20,10 @@ each() {
     while IFS= read -r line; do say "$1" "$line"; done
 }
 
+words() {
+    while read -r word rest; do say "$1" "$word"; done
+}
+
 systemd=
 [ -d /run/systemd/system ] && systemd=1
 state=running
@@ -58,9 +62,20 @@ say dbus-machine-id "$(cat /var/lib/dbus/machine-id 2>/dev/null)"
 ls /var/log/journal 2>/dev/null | each journal
 say hostname "$(cat /proc/sys/kernel/hostname)"
 say instance-id "$(cat /var/lib/cloud/data/instance-id 2>/dev/null)"
+say instance-now "$(cat /run/cloud-init/.instance-id 2>/dev/null)"
 say kernel "$(uname -r)"
 cat /proc/cmdline | each cmdline
+# What is mounted on demand is mounted now: fstab's "x-systemd.automount".
+while read -r _ place type _; do
+    case $type:$place in
+    autofs:/proc/*) ;;
+    autofs:*) timeout 100 ls "$place" >/dev/null 2>&1 ;;
+    esac
+done </proc/mounts
 (findmnt -Pno TARGET,UUID,SOURCE,FSTYPE,OPTIONS 2>/dev/null || cat /proc/mounts) | each mount
+number=$(mountpoint -d / 2>/dev/null) &&
+    say root-device "$(basename "$(readlink "/sys/dev/block/$number")" 2>/dev/null)"
+ls /dev/mapper 2>/dev/null | each mapped
 (blkid -c /dev/null 2>/dev/null || blkid 2>/dev/null) | each device
 for disk in /dev/vd? /dev/sd? /dev/nvme?n?; do
     [ -b "$disk" ] && blkid -c /dev/null -p "$disk" 2>/dev/null | each device
@@ -70,20 +85,26 @@ resume=$(cat /sys/power/resume 2>/dev/null)
 [ "${resume:-0:0}" = 0:0 ] || say resume "$(lsblk -nro UUID "/dev/block/$resume" 2>/dev/null)"
 pvs --noheadings -o pv_uuid,vg_uuid 2>/dev/null | each volume
 mdadm --detail --scan 2>/dev/null | each array
-for key in /etc/ssh/ssh_host_*_key.pub; do
-    [ -f "$key" ] && say host-key "$key $(cat "$key")"
+# The private key is what the machine shows to others: the file beside it may be another's.
+for key in /etc/ssh/ssh_host_*_key; do
+    [ -f "$key" ] || continue
+    public=$(ssh-keygen -y -P "" -f "$key" 2>/dev/null </dev/null) || public=$(cat "$key.pub")
+    say host-key "$key.pub $public"
 done
-for card in /sys/class/net/*/address; do
-    [ -e "$(dirname "$card")/device" ] && say card "$(basename "$(dirname "$card")") $(cat "$card")"
+for card in /sys/class/net/*; do
+    [ -e "$card/device" ] || continue
+    own=$card/bonding_slave/perm_hwaddr # a card in a bond shows the address of the bond
+    [ -f "$own" ] || own=$card/address
+    say card "$(basename "$card") $(cat "$own")"
 done
 ip -o addr show scope global 2>/dev/null | each address
 if [ -n "$systemd" ]; then
-    for unit in ssh.service sshd.service; do
-        [ "$(systemctl is-active $unit 2>/dev/null)" = active ] && say active $unit
-    done
-    systemctl list-units --state=failed --plain --no-legend --no-pager 2>/dev/null | each failed
+    set -- --no-legend --no-pager
+    systemctl list-units --type=service --state=running --plain "$@" 2>/dev/null | words active
+    systemctl list-unit-files --type=service --state=enabled "$@" 2>/dev/null | words enabled
+    systemctl list-units --state=failed --plain "$@" 2>/dev/null | each failed
     [ "$state" = running ] || [ "$state" = degraded ] ||
-        systemctl list-jobs --no-legend --no-pager 2>/dev/null | each job
+        systemctl list-jobs "$@" 2>/dev/null | each job
     systemd-analyze time 2>/dev/null | head -n 1 | each boot-time
 fi
 say end 1

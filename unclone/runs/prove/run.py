@@ -40,6 +40,8 @@ LIMITS = {True: 300.0, False: 1800.0}
 
 #: Bytes of the first sector that a BIOS runs, before the disk identifier of an MBR.
 _BOOT_CODE = 440
+#: The files of a seed, the one whose host name counts first.
+_SEED_FILES = ("user-data", "vendor-data", "meta-data", "network-config")
 _ELF, _X86 = b"\x7fELF", {3, 62}  # e_machine of i386 and x86-64
 
 
@@ -150,8 +152,13 @@ def _with_seed(order: Order, wanted: Expected) -> Expected:
     from unclone.runs.audit.reading import seed_values  # noqa: PLC0415 (the formats come with it)
     from unclone.runs.audit.seed_files import seed_files  # noqa: PLC0415
 
+    found = [*seed_values(seed_files(order.seed), "")]
+    # cloud-init prefers the user's configuration to the vendor's, and that to meta-data.
+    ranked = sorted(found, key=lambda each: _SEED_FILES.index(each.place))
     values = {
-        each.kind: each.value for each in reversed([*seed_values(seed_files(order.seed), "")])
+        each.kind: each.value
+        for each in reversed(ranked)
+        if each.kind != "instance-id" or each.place == "meta-data"
     }
     return replace(
         wanted,
@@ -230,8 +237,11 @@ def _compared(
         found += comparing.failed_units(each, before)
         if number:
             found += comparing.between_boots(said[0], each)
-    if original and original.said is None:
-        prepared.notes.append(f"the original did not boot: {original.ending.reason}")
+    if original and said and original.said is None:
+        why = f"it did not boot: {original.ending.reason}"
+        found.append(comparing.Difference("the original", "a report to compare with", why))
+    elif original and original.said and said:
+        found += comparing.missing_services(said[-1], original.said)
     shared = comparing.shared(said[0], original.said) if said and original and original.said else ()
     return Proof(
         image=str(order.request.image),
@@ -244,7 +254,7 @@ def _compared(
         failed_before=tuple(sorted({u for each in said for u in each.failed_units if u in before})),
         shared=tuple(shared),
         original=original,
-        notes=tuple(dict.fromkeys(prepared.notes)),
+        notes=tuple(dict.fromkeys([*prepared.notes, *prepared.expected.notes])),
         timings=timer.stop(),
     )
 

@@ -24,6 +24,7 @@ def test_a_report() -> None:
             "machine-id 1234",
             'mount TARGET="/a\\x20b" UUID="1" SOURCE="/dev/sda1" FSTYPE="ext4" OPTIONS="rw,x"',
             "mount /dev/sda2 /srv xfs ro 0 0",
+            "mount /dev/sda3 /srv/a\\040b xfs rw 0 0",
             'device /dev/vda1: LABEL="a\\"b" UUID="1" TYPE="ext4"',
             f"host-key /etc/ssh/ssh_host_ed25519_key.pub ssh-ed25519 {BLOB} root@golden",
             "host-key /etc/ssh/ssh_host_rsa_key.pub nonsense",
@@ -36,6 +37,7 @@ def test_a_report() -> None:
     assert found.mounts == {
         "/a b": Mounted("/a b", "1", "/dev/sda1", "ext4", ("rw", "x")),
         "/srv": Mounted("/srv", "", "/dev/sda2", "xfs", ("ro",)),
+        "/srv/a b": Mounted("/srv/a b", "", "/dev/sda3", "xfs", ("rw",)),
     }
     assert found.devices[0].tags["UUID"] == "1"
     good, bad = found.host_keys.values()
@@ -83,5 +85,8 @@ def test_how_far_a_report_is(data: bytes, *, begun: bool, complete: bool) -> Non
 
 def test_the_reporter_says_what_is_read() -> None:
     text = script().decode()
-    said = {*re.findall(r"\bsay ([a-z-]+) ", text), *re.findall(r"\| each ([a-z-]+)", text)}
+    said = {
+        *re.findall(r"\bsay ([a-z-]+) ", text),
+        *re.findall(r"\| (?:each|words) ([a-z-]+)", text),
+    }
     assert said == set(KEYS)
