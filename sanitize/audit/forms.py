@@ -1,6 +1,6 @@
 """What identities look like, where no rule says what a value is.
 
-References: RFC 9562 (UUID); IEEE 802 (MAC-48); systemd sd-id128(3) (32 digits).
+References: RFC 9562 (UUID); IEEE 802 (MAC-48); systemd sd-id128(3) (32 digits); elf(5) (e_type).
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ def is_binary(content: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return False
+
+
+def is_object(content: bytes) -> bool:
+    """Whether *content* is a relocatable object, as modules of kernels and boot loaders are."""
+    return content.startswith(b"\x7fELF") and content[16:18] in {b"\1\0", b"\0\1"}
 
 
 def is_random_binary(content: bytes) -> bool:

@@ -142,7 +142,7 @@ def unknown(guest: Guest, known: Collection[Found]) -> Iterator[Found]:
     files: list[_File] = []
     vendors = bytearray()
     for path, content, link, initrd in _members(guest):
-        if path in places:
+        if path in places or forms.is_object(content):
             continue
         if packages.brought(path, content):
             vendors += b"\n" + content if len(vendors) < _VENDOR_BYTES else b""

@@ -114,6 +114,16 @@ def test_without_a_database_what_vendors_files_hold_is_left_out(tmp_path: Path) 
     assert found(tmp_path) == []
 
 
+def test_modules_of_boot_loaders_are_programs(tmp_path: Path) -> None:
+    """Their bytes are the same in every machine, wherever a copy of them is."""
+    text = f"uuid={ID}\n".encode()
+    for name, kind in (("module.mod", 1), ("program", 2)):
+        (tmp_path / "boot").mkdir(exist_ok=True)
+        header = b"\x7fELF\2\1\1".ljust(16, b"\0") + kind.to_bytes(2, "little")
+        (tmp_path / "boot" / name).write_bytes(header + text)
+    assert [each.place for each in found(tmp_path)] == ["/boot/program"]
+
+
 def test_files_in_an_initrd_are_looked_at_too(tmp_path: Path) -> None:
     initrd, root = tmp_path / "initrd", tmp_path / "root"
     vendor = "id = 9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d\n"
