@@ -197,6 +197,8 @@ class _Boot:
             return
         room = REPORT_LIMIT - len(self._reports[name])
         self._reports[name] += data[:room]
+        if data:
+            self._dead_since = 0.0  # it is reporting, however slowly
         if self._watch.begun(self._reports[name]):
             self._console.reach(Phase.SYSTEM)
         if self._watch.complete(self._reports[name]):

@@ -135,6 +135,29 @@ def test_a_guest_that_is_never_silent_is_not_read_for_ever(
     assert len("".join(ending.console.lines(limit=KEPT))) <= 65536
 
 
+def test_a_guest_that_reports_slowly_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In emergency mode, on a loaded host: the time begins anew with whatever it says."""
+    now = [1.0]
+    monkeypatch.setattr(booting.time, "monotonic", lambda: now[0])
+    said = {name: socket.socketpair() for name in CHANNELS}
+    with subprocess.Popen(["sleep", "60"]) as guest:
+        running = booting._Boot(guest, {name: pair[0] for name, pair in said.items()}, watch(1000))
+        running._take("console", b"You are in emergency mode\r\n")
+        running._take("report", b"begin 1\n")
+        reasons = []
+        for step in (0, 80, 80, 80):
+            now[0] += step
+            running._take("report", b"job a.service start running\n")
+            reasons.append(running._ended())
+        now[0] += 100
+        reasons.append(running._ended())
+        guest.kill()
+    for pair in said.values():
+        for each in pair:
+            each.close()
+    assert reasons == ["", "", "", "", "the system started in emergency mode"]
+
+
 BUSES = tuple(DISKS)
 
 

@@ -106,6 +106,9 @@ if [ -n "$systemd" ]; then
     [ "$state" = running ] || [ "$state" = degraded ] ||
         systemctl list-jobs "$@" 2>/dev/null | each job
     systemd-analyze time 2>/dev/null | head -n 1 | each boot-time
+else
+    # OpenRC: what did not start, and what started and ended.
+    (ls /run/openrc/failed; rc-status --nocolor --crashed) 2>/dev/null | words failed
 fi
 say end 1
 sync
