@@ -1,4 +1,4 @@
-"""Small Debian 13 guests without systemd: sysvinit's init with its own scripts.
+"""Small Debian 13 guests without systemd: sysvinit's init, which starts OpenRC.
 
 Kernel, initrd and boot loader are those of the other small guests (``base.py``).
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.guests.trixie.base import Base
 
 _COMMON = ("sysvinit-core", "initscripts", "udev", "kmod", "dbus", "e2fsprogs", "openssh-server")
-PACKAGES = {"sysvinit": (*_COMMON, "sysv-rc")}
+PACKAGES = {"openrc": (*_COMMON, "openrc")}
 
 _MIB = 500
 
