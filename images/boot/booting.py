@@ -222,14 +222,15 @@ class _Boot:
         if any(len(report) >= REPORT_LIMIT for report in self._reports.values()):
             return f"the report is longer than {REPORT_LIMIT} bytes"
         if self._console.asks and (self._typed >= _ATTEMPTS or not self._watch.keys):
-            return self._dead(now, "the console waits for a passphrase")
+            return self._dead("the console waits for a passphrase")
         if self._console.dead_end:
-            return self._dead(now, self._console.dead_end)
+            return self._dead(self._console.dead_end)
         self._dead_since = 0.0
         return ""
 
-    def _dead(self, now: float, why: str) -> str:
-        """*why*, once the guest has had its time to report all the same."""
+    def _dead(self, why: str) -> str:
+        """*why*, once the guest has had its time to report all the same: time on a processor."""
+        now = time.monotonic() - _delay(self._process.pid)
         self._dead_since = self._dead_since or now
         began = any(self._watch.begun(report) for report in self._reports.values())
         return why if now - self._dead_since > (_GRACE if began else _GRACE / 9) else ""
@@ -253,6 +254,17 @@ class _Boot:
                 return png_from_ppm(picture.read_bytes())
             except (ToolError, OSError, ValueError):
                 return b""
+
+
+def _delay(process: int) -> float:
+    """Seconds for which a thread of *process* was ready to run, and others had the processors.
+
+    Reference: Linux Documentation/scheduler/sched-stats.rst (/proc/<pid>/schedstat).
+    """
+    with suppress(OSError, ValueError, IndexError):  # gone, or a kernel that does not count
+        files = Path(f"/proc/{process}/task").glob("*/schedstat")
+        return max(int(file.read_bytes().split()[1]) for file in files) / 1e9
+    return 0
 
 
 def _received(channel: socket.socket) -> bytes:
