@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,7 @@ def test_a_guest_that_is_never_silent_is_not_read_for_ever(
 def test_a_guest_that_reports_slowly_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """In emergency mode, on a loaded host: the time begins anew with whatever it says."""
     now = [1.0]
-    monkeypatch.setattr(booting.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     said = {name: socket.socketpair() for name in CHANNELS}
     with subprocess.Popen(["sleep", "60"]) as guest:
         running = booting._Boot(guest, {name: pair[0] for name, pair in said.items()}, watch(1000))

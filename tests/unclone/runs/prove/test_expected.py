@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,11 @@ def test_a_host_name_that_another_may_give_is_not_expected(
     assert expected(tmp_path, hostname=text).host_name == name
 
 
-EMPTY = {"inventory": {"machine_ids": [], "ssh_host_keys": []}, "changes": [], "retired": []}
+EMPTY: dict[str, Any] = {
+    "inventory": {"machine_ids": [], "ssh_host_keys": []},
+    "changes": [],
+    "retired": [],
+}
 
 
 def test_the_ids_in_a_report(tmp_path: Path) -> None:
