@@ -101,6 +101,19 @@ def test_the_ids_in_a_report(tmp_path: Path) -> None:
     assert (found.machine_id, found.dbus_machine_id) == ("", ID)
 
 
+#: Parts of a result that are of another type than ours.
+WRONG: tuple[dict[str, Any], ...] = (
+    {"result": 1, "inventory": []},
+    {"inventory": {"machine_ids": 1, "ssh_host_keys": []}},
+    {"inventory": {"machine_ids": [{"path": [], "id": None}], "ssh_host_keys": []}},
+    {"host_name": {"new": None}},
+    {"host_name": "a"},
+    {"retired": [{"kind": "a", "value": None}]},
+    {"changes": [{"action": "set-identifier", "details": [], "old": "a"}]},
+    {"changes": [{"action": "set-identifier", "details": {}, "old": 1}]},
+)
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -111,16 +124,7 @@ def test_the_ids_in_a_report(tmp_path: Path) -> None:
         {"schema": "unclone.sanitize/1", "results": [["identifiers"]]},
         *(
             {"schema": "unclone.sanitize/1", "results": [{"identifiers": [], **EMPTY, **result}]}
-            for result in (
-                {"result": 1, "inventory": []},
-                {"inventory": {"machine_ids": 1, "ssh_host_keys": []}},
-                {"inventory": {"machine_ids": [{"path": [], "id": None}], "ssh_host_keys": []}},
-                {"host_name": {"new": None}},
-                {"host_name": "a"},
-                {"retired": [{"kind": "a", "value": None}]},
-                {"changes": [{"action": "set-identifier", "details": [], "old": "a"}]},
-                {"changes": [{"action": "set-identifier", "details": {}, "old": 1}]},
-            )
+            for result in WRONG
         ),
     ],
 )
