@@ -53,7 +53,9 @@ def _serve(head: str) -> None:
     from unclone.packer.post_processor import PostProcessor  # noqa: PLC0415 (not for describe)
     from unclone.packer.rpc import Broker  # noqa: PLC0415 (likewise)
 
-    with tempfile.TemporaryDirectory(prefix="packer-unclone.") as folder:
+    # The path of a socket has at most 107 bytes (unix(7)).
+    short = tempfile.gettempdir() if len(os.fsencode(tempfile.gettempdir())) < 70 else "/tmp"  # noqa: S108 (a folder of its own there)
+    with tempfile.TemporaryDirectory(prefix="packer-unclone.", dir=short) as folder:
         path = Path(folder) / "socket"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))

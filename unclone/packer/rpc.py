@@ -104,10 +104,12 @@ def _answer(
 ) -> None:
     answer = {**request, "Error": ""}
     result = None
+    name = request["ServiceMethod"]
     try:
-        result = methods[request["ServiceMethod"]](argument)
-    except KeyError:
-        answer["Error"] = f"there is no method {request['ServiceMethod']}"
+        if name in methods:
+            result = methods[name](argument)
+        else:
+            answer["Error"] = f"there is no method {name}"
     except UncloneError as error:
         answer["Error"] = "\n".join(filter(None, (error.message, error.hint)))
     except Exception as error:  # noqa: BLE001 (whatever fails has to reach Packer)

@@ -33,7 +33,8 @@ _LEFT_OUT = {
 #: Packer has a use of its own for ``name``.
 _RENAMED = {"--name": "machine_name"}
 
-#: What Packer has in place of a value that the build will bring; the settings come again then.
+#: What Packer has in place of a value that the build will bring. The settings come again then, and
+#: still have it where the builder has no such value.
 _UNKNOWN = "<unknown>"
 
 
@@ -101,6 +102,9 @@ def arguments(configuration: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 def check(given: Sequence[str], paths: Sequence[str]) -> None:
     """Raise UsageError when ``unclone sanitize`` would not take *given* for *paths*."""
+    for each in given:
+        if _UNKNOWN in each:
+            raise UsageError(f"the builder did not say what {_in_settings(each)} needs")
     outputs = sum(each.startswith("--output=") for each in given)
     disks = paths or ["IMAGE"] * (outputs or 1)
     line = [*given, *(f"--add-disk={each}" for each in disks[1:]), "--", disks[0]]

@@ -22,6 +22,7 @@ from unclone.packer.rpc import Broker, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -138,10 +139,15 @@ def test_the_plugin_describes_itself() -> None:
     ("arguments", "head"),
     [((), "5|unix|/"), (("start", "post-processor", _DEFAULT), "5|0|unix|/")],
 )
-def test_the_first_line_is_as_each_version_wants_it(arguments: tuple[str, ...], head: str) -> None:
+def test_the_first_line_is_as_each_version_wants_it(
+    tmp_path: Path, arguments: tuple[str, ...], head: str
+) -> None:
+    """A socket's path is short, however long that of the folder for temporary files is."""
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
     with subprocess.Popen(
         [sys.executable, "-m", "unclone.packer", *arguments],
-        env={**os.environ, "PACKER_PLUGIN_MAGIC_COOKIE": _COOKIE},
+        env={**os.environ, "PACKER_PLUGIN_MAGIC_COOKIE": _COOKIE, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         text=True,
     ) as plugin:

@@ -9,7 +9,7 @@ import pytest
 
 from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.packer.artifact import disks_of
-from unclone.packer.settings import SETTINGS, arguments, configured
+from unclone.packer.settings import SETTINGS, arguments, check, configured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,10 +57,10 @@ def test_hcl_values_come_as_json() -> None:
 
 
 def test_what_only_the_build_will_know_is_checked_then() -> None:
-    assert arguments({"hostname": "<unknown>", "profile": "gold"})[0] == [
-        "--hostname=<unknown>",
-        "--profile=gold",
-    ]
+    given, _ = arguments({"hostname": "<unknown>", "profile": "gold"})
+    assert given == ["--hostname=<unknown>", "--profile=gold"]
+    with pytest.raises(UsageError, match="the builder did not say what hostname=<unknown> needs"):
+        check(given, [])
 
 
 @pytest.mark.parametrize(
