@@ -29,8 +29,8 @@ HOOK = ROOT / "examples" / "libvirt" / "post-virt-clone"
 GENID = "11111111-2222-4333-8444-555555555555"
 TEST = "http://libvirt.org/schemas/domain/test/1.0"
 SNAPSHOT = (
-    "<test:domainsnapshot><name>one</name><state>shutoff</state><creationTime>1</creationTime><active>0</active><disks><disk name='vda'"
-    " snapshot='no'/></disks></test:domainsnapshot>"
+    "<test:domainsnapshot><name>one</name><state>shutoff</state><creationTime>1</creationTime>"
+    "<active>0</active><disks><disk name='vda' snapshot='no'/></disks></test:domainsnapshot>"
 )
 
 
