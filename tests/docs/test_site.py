@@ -91,6 +91,17 @@ def test_no_link_is_dead(site: Path, pages: dict[Path, Html]) -> None:
 
 
 @pytest.mark.slow
+def test_every_page_of_the_navigation_is_linked(site: Path, pages: dict[Path, Html]) -> None:
+    listed = re.findall(
+        r"^ *- (?:.*: )?(\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE
+    )
+    assert len(listed) > 40
+    wanted = {re.sub(r"README$", "index", name) + ".html" for name in listed}
+    linked = {link.removeprefix("./") for link in pages[site / "index.html"].links}
+    assert wanted - {"index.html"} - linked == set()
+
+
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Html]) -> None:
     foreign = {link for html in pages.values() for link in html.loaded if urlsplit(link).netloc}
     assert foreign == set()
