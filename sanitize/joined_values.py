@@ -27,12 +27,13 @@ _ASSIGNED = re.compile(
 _VARIABLE = re.compile(
     rb"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?-(?P<or>[^{}]*))?\})"
 )
-_WORD = re.compile(rb"""[^\s;]*[$"'\\][^\s;]*""")
+_WORD = re.compile(rb"[^\s;]*\$[^\s;]*")
 _ENCODED = re.compile(
     rb"set_credential_binary=[^\s:]+:((?:[0-9A-Za-z+/]{4})+(?:[0-9A-Za-z+/]{2,3})?)"
 )
 #: In place of a backslash and the end of its line.
 _JOINT = b"\0"
+_OF_NOTE = re.compile(rb"""[$"'\\\0]|set_credential_binary""")
 _QUOTES = bytes.maketrans(b"", b""), b"\"'\\"
 #: Words that are expanded in all; a hostile guest is not followed further.
 _BUDGET = 50_000
@@ -63,22 +64,30 @@ class JoinedValues:
                 given.update(dict.fromkeys([each + value for each in before or [b""]][:_MOST]))
 
     def expanded(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """What each word of *text* may come to, and its first line (from 1); not in comments.
+        """What the lines of *text* may come to, and the first line (from 1); not of comments.
 
-        Only of words with a variable, a quote or a joint, and of credentials in Base64.
+        Those with quotes or joints without them; each word with a variable once for each value,
+        with blanks between them; and credentials in Base64.
         """
         words: dict[bytes, int] = {}
         number = 1
         for line in text.replace(b"\\\n", _JOINT).split(b"\n"):
-            joined = b"" if line.lstrip().startswith(b"#") else line.replace(_JOINT, b"")
-            for word in [joined] if _JOINT in line else _WORD.findall(joined):
-                words.setdefault(word, number)
-            for encoded in _ENCODED.findall(joined):
-                yield number, base64.b64decode(encoded + b"=" * (-len(encoded) % 4))
+            if not _OF_NOTE.search(line):
+                number += 1
+                continue
+            if not line.lstrip().startswith(b"#"):
+                joined = line.replace(_JOINT, b"")
+                plain = _unquoted(joined)
+                if plain != line:
+                    yield number, plain
+                if b"$" in joined:
+                    for word in [joined] if _JOINT in line else _WORD.findall(joined):
+                        words.setdefault(word, number)
+                for encoded in _ENCODED.findall(joined):
+                    yield number, base64.b64decode(encoded + b"=" * (-len(encoded) % 4))
             number += 1 + line.count(_JOINT)
         for word, number in words.items():
-            for each in self._expansions(word, _DEPTH):
-                yield number, _unquoted(each)
+            yield number, _unquoted(b" ".join(self._expansions(word, _DEPTH)))
 
     def _expansions(self, word: bytes, depth: int) -> list[bytes]:
         if not depth or b"$" not in word:
