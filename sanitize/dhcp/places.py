@@ -20,46 +20,62 @@ from typing import NamedTuple
 class Place(NamedTuple):
     """One way of fixing an identity.
 
-    ``pattern`` matches all that goes, or its group ``drop``; ``value`` is what is sent. ``words``
-    are values that the client computes from the card, the machine-id or a key of its own.
+    ``regex`` matches all that goes, or its group ``drop``; ``value`` is what is sent. ``own`` are
+    values that the client computes from the card, the machine-id or a key of its own. Expressions
+    are compiled when a file is there to be looked at: to compile all takes long.
     """
 
     globs: tuple[str, ...]
-    pattern: re.Pattern[str]
-    words: re.Pattern[str] = re.compile("")
+    regex: str
+    own: str = ""
     #: A number is an identity here (an IAID), and not a name.
     numbers: bool = False
     #: What a value becomes where its line has to stay: keys of a mapping in YAML.
     instead: str = ""
-    comment: re.Pattern[str] = re.compile(r"(?m)^[ \t]*[#;].*$")
+    commented: str = r"(?m)^[ \t]*[#;].*$"
     #: What has to be before it in the line: the command that the option is of.
     before: str = ""
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """``regex``, compiled."""
+        return re.compile(self.regex)
 
-_CLIENT_ID = re.compile("mac|perm-mac|duid|ipv6-duid|stable|none", re.IGNORECASE)
-_DUID = re.compile("lease|llt?|stable-(llt|ll|uuid)", re.IGNORECASE)
-_IAID = re.compile("mac|perm-mac|ifname|stable", re.IGNORECASE)
-_DHCPCD_DUID = re.compile("ll|lt|llt|uuid", re.IGNORECASE)
+    @property
+    def words(self) -> re.Pattern[str]:
+        """``own``, compiled."""
+        return re.compile(self.own)
+
+    @property
+    def comment(self) -> re.Pattern[str]:
+        """``commented``, compiled."""
+        return re.compile(self.commented)
+
+
+_CLIENT_ID = "(?i)mac|perm-mac|duid|ipv6-duid|stable|none"
+_DUID = "(?i)lease|llt?|stable-(llt|ll|uuid)"
+_IAID = "(?i)mac|perm-mac|ifname|stable"
+_DHCPCD_DUID = "(?i)ll|lt|llt|uuid"
 #: An expression of dhclient's whose value is the card's: ``hardware``, ``concat(1, hardware)``.
-_HARDWARE = re.compile(r"=?.*\b(hardware|gethostname|option\s|config-option\s).*", re.DOTALL)
+_HARDWARE = r"(?s)=?.*\b(hardware|gethostname|option\s|config-option\s).*"
 
 
-def _setting(keys: str) -> re.Pattern[str]:
+def _setting(keys: str) -> str:
     """A line ``KEY=value``, in shell, in a keyfile or in a unit."""
-    return re.compile(rf"(?m)^[ \t]*(?:export[ \t]+)?(?:{keys})[ \t]*=(?P<value>.*)$")
+    return rf"(?m)^[ \t]*(?:export[ \t]+)?(?:{keys})[ \t]*=(?P<value>.*)$"
 
 
-def _yaml(key: str) -> re.Pattern[str]:
+def _yaml(key: str) -> str:
     """A key of NetworkManager's in a mapping, of which only the value goes."""
-    return re.compile(
+    return (
         rf"(?m)(?:^|[{{,])[ \t]*[\"']?{key}[\"']?[ \t]*:[ \t]*"
         r"(?P<drop>\"(?P<double>[^\"\n]*)\"|'(?P<single>[^'\n]*)'|(?P<value>[^\s,}#\"'][^\n,}#]*))"
     )
 
 
-def _option(option: str) -> re.Pattern[str]:
+def _option(option: str) -> str:
     """An option of a command in a setting: ``dhcpcd_eth0="-I 01:..."``."""
-    return re.compile(rf"(?P<drop>(?<=[\s\"'=]){option}(?P<value>[^\s\"';]+)[ \t]*)", re.IGNORECASE)
+    return rf"(?i)(?P<drop>(?<=[\s\"'=]){option}(?P<value>[^\s\"';]+)[ \t]*)"
 
 
 _PROFILES = (
@@ -121,8 +137,8 @@ _COMMANDS = (
     "/etc/netctl/*",
     *_INTERFACES,
 )
-_XML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_HASH = re.compile(r"(?m)#.*$")
+_XML_COMMENT = r"(?s)<!--.*?(?:-->|\Z)"
+_HASH = r"(?m)#.*$"
 
 PLACES: tuple[Place, ...] = (
     Place(_KEYFILES, _setting(f"{_PREFIX}dhcp-client-id"), _CLIENT_ID),
@@ -139,27 +155,27 @@ PLACES: tuple[Place, ...] = (
     Place(_NETPLAN, _yaml(r"ipv[46]\.dhcp-iaid"), _IAID, numbers=True, instead="ifname"),
     Place(
         _WICKED,
-        re.compile(
+        (
             r"<(?P<tag>(?:[a-z0-9]+:)?(?:client-id|default-duid|duid))>"
             r"(?P<value>[^<]{0,500})</(?P=tag)>"
         ),
-        comment=_XML_COMMENT,
+        commented=_XML_COMMENT,
     ),
     Place(
         _DHCLIENT,
-        re.compile(
+        (
             r"(?:(?:send|supersede|default|prepend|append)\s+"
             r"(?:dhcp-client-identifier|dhcp6\.client-id)|default-duid)"
             # Bounded, because a hostile file may open quotes and close none.
             r"(?P<value>[^;\"]{0,400}(?:\"(?:[^\"\\]|\\.){0,300}\"[^;\"]{0,100}){0,4});"
         ),
         _HARDWARE,
-        comment=_HASH,
+        commented=_HASH,
     ),
-    Place(_DHCPCD, re.compile(r"(?m)^[ \t]*clientid(?:[ \t]+(?P<value>.*))?$")),
-    Place(_DHCPCD, re.compile(r"(?m)^[ \t]*duid(?:[ \t]+(?P<value>.*))?$"), _DHCPCD_DUID),
-    Place(_DHCPCD, re.compile(r"(?m)^[ \t]*iaid[ \t]+(?P<value>.*)$"), numbers=True),
-    Place(_INTERFACES, re.compile(r"(?m)^[ \t]*client(?:-?id)?[ \t]+(?P<value>.*)$")),
+    Place(_DHCPCD, r"(?m)^[ \t]*clientid(?:[ \t]+(?P<value>.*))?$"),
+    Place(_DHCPCD, r"(?m)^[ \t]*duid(?:[ \t]+(?P<value>.*))?$", _DHCPCD_DUID),
+    Place(_DHCPCD, r"(?m)^[ \t]*iaid[ \t]+(?P<value>.*)$", numbers=True),
+    Place(_INTERFACES, r"(?m)^[ \t]*client(?:-?id)?[ \t]+(?P<value>.*)$"),
     Place(_COMMANDS, _option(r"(?:-I[ \t]*|--clientid[= \t])"), before="dhcp"),
     Place(_COMMANDS, _option(r"-x[ \t]*(?:0x3d|61):"), numbers=True),
     Place(("/var/lib/connman/*/settings",), _setting(r"IPv6\.DHCP\.DUID"), numbers=True),

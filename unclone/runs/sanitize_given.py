@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from unclone.images.archives.compression import archive_in
 from unclone.runs.sanitize import sanitize
-from unclone.runs.worker_pool import default_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,4 +33,8 @@ def sanitize_given(request: Request, listener: Listener) -> Report | MachineRepo
 
 def jobs_for(images: Sequence[Path], jobs: int | None) -> int:
     """How many of *images* are worked on at once: a definition is not sent between processes."""
-    return 1 if any(map(archive_in, images)) else min(jobs or default_jobs(), len(images))
+    if len(images) == 1 or any(map(archive_in, images)):
+        return 1
+    from unclone.runs.worker_pool import default_jobs  # noqa: PLC0415 (slow to load, and for batches only)
+
+    return min(jobs or default_jobs(), len(images))

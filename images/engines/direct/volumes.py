@@ -10,8 +10,6 @@ from unclone.images.engines.direct import checks, identifiers
 from unclone.images.engines.direct.disks import Disks
 from unclone.images.engines.direct.driver import as_kind, as_stat
 from unclone.images.engines.direct.ext_client import ExtWorker
-from unclone.images.engines.direct.in_place.formats import FORMATS, beyond_reach
-from unclone.images.engines.direct.in_place.logical_volumes import logical_volumes
 from unclone.images.engines.direct.in_place.tree import Tree
 from unclone.images.engines.direct.mounts import Mounts, raw, text
 from unclone.images.engines.direct.vfat.filesystem import FatFileSystem
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.devices import Device
     from unclone.images.engines.direct.driver import Driver
+    from unclone.images.engines.direct.in_place.formats import InPlace
     from unclone.images.engines.engine import Drive
     from unclone.images.volumes import FileSystem, Identifier
 
@@ -39,7 +38,11 @@ class DirectVolumes(Mounts):
 
     def __init__(self, drives: Sequence[Drive], *, read_only: bool, in_place: bool = False) -> None:
         self._read_only = read_only
-        self._in_place = FORMATS if in_place else {}
+        self._in_place: Mapping[str, InPlace] = {}
+        if in_place:
+            from unclone.images.engines.direct.in_place.formats import FORMATS  # noqa: PLC0415 (for stamps only)
+
+            self._in_place = FORMATS
         self._worker = ExtWorker()  # starts while the disks are being opened
         self._mounts = {}
         self._devices: Sequence[Device] = ()
@@ -60,7 +63,14 @@ class DirectVolumes(Mounts):
 
     def beyond_reach(self, *, clean: bool = True) -> str:
         """What it cannot open, or ""; *clean* also counts what has to be replayed first."""
-        found = beyond_reach(self._read(), self._in_place, clean=clean)
+        devices = self._read()
+        found: Sequence[str] = [
+            f"{d.name} holds {d.content.beyond}" for d in devices if d.content.beyond
+        ]
+        if self._in_place:
+            from unclone.images.engines.direct.in_place.formats import beyond_reach  # noqa: PLC0415 (as above)
+
+            found = beyond_reach(devices, self._in_place, clean=clean)
         return "; ".join(found or checks.too_large(self._read(), self._disks.free_space()))
 
     # -- devices ---------------------------------------------------------------------------
@@ -297,8 +307,11 @@ class DirectVolumes(Mounts):
     # -- helpers ---------------------------------------------------------------------------
     def _read(self) -> Sequence[Device]:
         if not self._devices:
-            found = self._disks.devices()
-            self._devices = [*found, *logical_volumes(found)] if self._in_place else found
+            self._devices = self._disks.devices()
+            if self._in_place:
+                from unclone.images.engines.direct.in_place.logical_volumes import logical_volumes  # noqa: PLC0415 (as above)
+
+                self._devices = [*self._devices, *logical_volumes(self._devices)]
         return self._devices
 
     def _device(self, name: str) -> Device:
