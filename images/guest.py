@@ -41,6 +41,8 @@ class Guest:
         #: By the path that was asked for; empty for what is not a directory.
         self._listings: dict[str, Mapping[str, Kind]] = {}
         self._resolved: dict[tuple[str, bool], str] = {}
+        #: What the beginnings of patterns match.
+        self._globbed: dict[str, list[str]] = {}
         self._links: dict[str, str] = {}
         self._contents = ContentCache()
 
@@ -107,7 +109,7 @@ class Guest:
         returned are spelled as the pattern spells them. A pattern without wildcards returns the
         path itself when something is there.
         """
-        return sorted(expand(pattern, self.kinds, self._has, self.prefetch))
+        return sorted(expand(pattern, self.kinds, self._has, self.prefetch, self._globbed))
 
     def readlink(self, path: str) -> str:
         """The text of the symlink at *path*."""
@@ -306,6 +308,7 @@ class Guest:
         self._scans.clear()
         self._listings.clear()
         self._resolved.clear()
+        self._globbed.clear()
         self._links.clear()
         self._contents.clear()
 

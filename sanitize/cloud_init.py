@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -133,6 +134,12 @@ def _config_part(guest: Guest, path: str) -> tuple[object, bool]:
     text = guest.text_or_empty(path, CONFIG_LIMIT)
     if len(text) >= CONFIG_LIMIT:
         return None, False
+    return _parsed(text)
+
+
+@lru_cache(maxsize=16)  # asked for by several steps, and again when all was changed
+def _parsed(text: str) -> tuple[object, bool]:
+    """As :func:`_config_part`; nobody changes what is returned."""
     try:
         part = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, and stricter
     except (yaml.YAMLError, ValueError, RecursionError, TypeError):
