@@ -11,10 +11,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Bytes; a shorter text is searched without that pass.
-_SMALL = 512
-#: Distinct bytes in the strings; with more, nearly all of a text is one run.
-_FEW = 64
+#: Bytes and strings; for less, to search takes less time than to find the runs.
+_SMALL, _MANY = 16 * 1024, 8
+#: Distinct bytes in strings that are searched for at once; with more, most of a text is one run.
+_FEW = 70
+#: Bytes; words of a text are seldom as long.
+_SHORT = 16
+
+
+#: What identifiers are mostly spelled in.
+_DIGITS = frozenset(b"0123456789abcdefABCDEF-:.")
 
 
 class Needles:
@@ -22,22 +28,22 @@ class Needles:
 
     def __init__(self, needles: Iterable[bytes]) -> None:
         self._needles = tuple(needles)
-        letters = frozenset().union(*self._needles)
-        self._table = bytes(letter in letters for letter in range(256))
-        shortest = min(map(len, self._needles), default=0)
         self._longest = max(map(len, self._needles), default=0)
-        self._run = b"\1" * shortest if len(letters) <= _FEW else b""
-        self._gap = bytes([next((n for n in range(256) if n not in letters), 0)])
+        # A pass can only tell strings of few bytes from a text, and long ones better.
+        alike: dict[tuple[bool, bool, bool], list[bytes]] = {}
+        for needle in self._needles:
+            key = _DIGITS.issuperset(needle), needle.isascii(), len(needle) < _SHORT
+            alike.setdefault(key, []).append(needle)
+        self._groups = [Group(group) for group in alike.values()]
 
     def are_in(self, text: bytes) -> bool:
         """Whether any of them is in *text*."""
-        likely = self.likely(text)
-        return any(needle in likely for needle in self._needles)
+        return any(group.found_in(text) for group in self._groups)
 
     def found_in(self, text: bytes) -> Sequence[bytes]:
         """Those that are in *text*, in the order in which they were given."""
-        likely = self.likely(text)
-        return [needle for needle in self._needles if needle in likely]
+        found = {needle for group in self._groups for needle in group.found_in(text)}
+        return [needle for needle in self._needles if needle in found] if found else []
 
     def found_in_pieces(self, pieces: Iterable[bytes | memoryview]) -> Sequence[bytes]:
         """As :meth:`found_in`, for a text in *pieces*, of which one is in memory at a time."""
@@ -49,9 +55,29 @@ class Needles:
             before = window[-(self._longest - 1) :] if self._longest > 1 else b""
         return [needle for needle in self._needles if needle in found]
 
+
+class Group:
+    """Some strings that are alike in their bytes and their length."""
+
+    def __init__(self, needles: Sequence[bytes]) -> None:
+        self._needles = needles
+        letters = frozenset().union(*needles)
+        self._table = bytes(letter in letters for letter in range(256))
+        shortest = min(map(len, needles))
+        self._run = b"\1" * shortest if len(letters) <= _FEW else b""
+        self._gap = bytes([next((n for n in range(256) if n not in letters), 0)])
+
+    def found_in(self, text: bytes) -> Sequence[bytes]:
+        """Those that are in *text*, in the order in which they were given."""
+        if self._run and self._run not in text.translate(self._table):
+            return ()  # as in most: one look, and not one for each of them
+        worthwhile = len(text) >= _SMALL and len(self._needles) >= _MANY
+        likely = self.likely(text) if worthwhile else text
+        return [needle for needle in self._needles if needle in likely]
+
     def likely(self, text: bytes) -> bytes:
         """The parts of *text* that can hold one of them, joined by a byte that is in none."""
-        if len(text) < _SMALL or not self._run:
+        if not self._run:
             return text
         letters = text.translate(self._table)
         parts = []

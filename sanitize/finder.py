@@ -59,12 +59,10 @@ class Finder:
         """Where which spelling begins, in order and without overlaps; the longest first."""
         # Plain searches, not one large pattern: an EFI program has megabytes, and a hundred
         # alternatives tried at every byte take minutes.
-        likely = self._cores.likely(content)
         hits = [
             (start, -len(spelled), spelled)
-            for shared, found in self._by_core.items()
-            if shared in likely
-            for spelled in found
+            for shared in self._cores.found_in(content)
+            for spelled in self._by_core[shared]
             for start in self._occurrences(content, spelled)
         ]
         if len(content) <= _BINARY_LIMIT:
