@@ -17,6 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: Bytes of the image that are read for a request of no more than so many, and how many are
+#: kept: metadata and small files are asked for one by one, and are neighbours.
+_WINDOW, _SMALL, _WINDOWS = 64 * 1024, 16 * 1024, 64
+
 
 class Place:
     """Where a disk of *size* bytes is; sent to the helper programs.
@@ -61,6 +65,8 @@ class Disk:
         self._descriptor = -1
         self._dirty_map: DirtyMap | None = None
         self._clusters: Clusters | None = None
+        #: Of the layers, by number, in the order in which they were read.
+        self._windows: dict[int, bytes] = {}
         if place.layers:
             self._dirty_map = DirtyMap(os.fsencode(place.dirty_map))
             self._clusters = Clusters(place.layers)
@@ -115,6 +121,7 @@ class Disk:
         if self._clusters is not None:
             self._clusters.close()
             self._clusters = None
+            self._windows.clear()
         if self._dirty_map is not None:
             self._dirty_map.close()
             self._dirty_map = None
@@ -126,6 +133,26 @@ class Disk:
         return [(start, min(REGION, self.size - start)) for start in starts]
 
     def _below(self, offset: int, count: int) -> bytes:
+        number, start = divmod(offset, _WINDOW)
+        if start + count <= _WINDOW and count <= _SMALL:
+            try:
+                return self._window(number)[start : start + count]
+            except OSError:  # the part that is wanted may be readable by itself
+                return self._of_layers(offset, count)
+        return self._of_layers(offset, count)
+
+    def _window(self, number: int) -> bytes:
+        """A part of what is below, which does not change."""
+        known = self._windows.get(number)
+        if known is None:
+            start = number * _WINDOW
+            known = self._of_layers(start, min(_WINDOW, self.size - start))
+            if len(self._windows) == _WINDOWS:
+                del self._windows[next(iter(self._windows))]
+            self._windows[number] = known
+        return known
+
+    def _of_layers(self, offset: int, count: int) -> bytes:
         assert self._clusters is not None  # noqa: S101  (there is a dirty map)
         try:
             return self._clusters.read(offset, count)

@@ -20,6 +20,8 @@ _GOOD_OLD_SIZE = 128
 #: Bytes of fields after the first 128 that this version knows, as the kernel makes new inodes.
 _EXTRA_SIZE = 32
 _HALF, _WORD = struct.Struct("=H").unpack_from, struct.Struct("=I").unpack_from
+#: Mode, owner, size, group, links, the high halves of size, owner and group.
+_STAT = struct.Struct("=HHI16xHH80xI8xHH")
 _KEY = struct.Struct("=H24xH4xI")  # mode, links, flags
 _NO_ENTRIES = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0)  # an extent header, little-endian
 
@@ -54,6 +56,12 @@ class Inode:
         """Mode, links and flags, which are looked at in every inode."""
         mode, links, flags = _KEY.unpack_from(self.raw)
         return mode, links, flags
+
+    @property
+    def stat(self) -> tuple[int, int, int, int, int]:
+        """Mode with the type, owner, group, size in bytes and number of links."""
+        mode, uid, size, gid, links, size_high, uid_high, gid_high = _STAT.unpack_from(self.raw)
+        return mode, uid | uid_high << 16, gid | gid_high << 16, size | size_high << 32, links
 
     @property
     def is_directory(self) -> bool:

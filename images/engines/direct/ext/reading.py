@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import stat
-from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 
 from unclone.images.engines.direct.directory_types import MODES
 from unclone.images.engines.direct.ext.volume import ROOT, Volume
@@ -75,17 +76,22 @@ class Reading:
         contents: dict[bytes, bytes] = {}
         room = _ROOM
         for path in directories:
-            with suppress(OSError):
+            try:
                 scans[path] = self.scan(path)
-                room -= _PER_NAME * len(scans[path][0])
+            except OSError:
+                continue
+            room -= _PER_NAME * len(scans[path][0])
             if room < 0:
                 return scans, contents
         for path in files:
-            with suppress(OSError):
+            try:
                 inode = self._file(path)
-                if inode.size <= _SMALL:
-                    contents[path] = self._volume.read(inode, _SMALL)
-                    room -= len(contents[path])
+                if inode.size > _SMALL:
+                    continue
+                contents[path] = self._volume.read(inode, _SMALL)
+            except OSError:
+                continue
+            room -= len(contents[path])
             if room < 0:
                 break
         return scans, contents
@@ -93,12 +99,12 @@ class Reading:
     def links(self, path: bytes) -> dict[bytes, bytes]:
         """The texts of the symlinks in the directory *path*, but of no more than :data:`_MANY`."""
         found: dict[bytes, bytes] = {}
-        for name, (number, kind) in self._volume.entries(self._directory(path).number).items():
-            if MODES.get(kind) == stat.S_IFLNK and len(found) < _MANY:
-                with suppress(OSError):
-                    inode = self._volume.inode(number)
-                    if inode.is_symlink:
-                        found[name] = self._volume.link_target(inode)
+        entries = self._volume.entries(self._directory(path).number).items()
+        links = (entry for entry in entries if MODES.get(entry[1][1]) == stat.S_IFLNK)
+        for name, (number, _) in islice(links, _MANY):
+            inode = self._volume.inode(number)
+            if inode.is_symlink:
+                found[name] = self._volume.link_target(inode)
         return found
 
     def readlink(self, path: bytes) -> bytes:
@@ -130,7 +136,7 @@ class Reading:
     ) -> list[bytes]:
         """What is below directory *path* and holds one of *needles*, as a name or inside."""
         found = []
-        wanted = Needles(needles)
+        wanted = _prepared(tuple(needles))
         for below, inode in self._below(path, exclude):
             texts = [below.rpartition(b"/")[2]]
             if inode.is_regular and inode.size <= limit:
@@ -192,8 +198,13 @@ class Reading:
         return inode
 
 
+@lru_cache(maxsize=1)  # many directories are searched for the same
+def _prepared(needles: tuple[bytes, ...]) -> Needles:
+    return Needles(needles)
+
+
 def _stat(inode: Inode) -> StatTuple:
-    return inode.mode, inode.uid, inode.gid, inode.size, inode.links
+    return inode.stat
 
 
 def require_new(number: int, seen: set[int]) -> None:
