@@ -9,10 +9,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: Bytes and strings; for less, to search takes less time than to find the runs.
-_SMALL, _MANY = 16 * 1024, 8
+_SMALL, _MANY = 16 * 1024, 3
 #: Distinct bytes in strings that are searched for at once; with more, most of a text is one run.
 _FEW = 70
 #: Bytes; words of a text are seldom as long.
@@ -29,20 +29,22 @@ class Needles:
     def __init__(self, needles: Iterable[bytes]) -> None:
         self._needles = tuple(needles)
         self._longest = max(map(len, self._needles), default=0)
-        # A pass can only tell strings of few bytes from a text, and long ones better.
+        text = [needle for needle in self._needles if needle.isascii()]
+        self._text = Group(text) if text else None
+        # In a short text, a pass tells more about strings of few bytes, and about long ones.
         alike: dict[tuple[bool, bool, bool], list[bytes]] = {}
         for needle in self._needles:
-            key = _DIGITS.issuperset(needle), needle.isascii(), len(needle) < _SHORT
+            key = needle.isascii(), _DIGITS.issuperset(needle), len(needle) < _SHORT
             alike.setdefault(key, []).append(needle)
-        self._groups = [Group(group) for group in alike.values()]
+        self._groups = [(key[0], Group(group)) for key, group in alike.items()]
 
     def are_in(self, text: bytes) -> bool:
         """Whether any of them is in *text*."""
-        return any(group.found_in(text) for group in self._groups)
+        return any(self._in_turn(text))
 
     def found_in(self, text: bytes) -> Sequence[bytes]:
         """Those that are in *text*, in the order in which they were given."""
-        found = {needle for group in self._groups for needle in group.found_in(text)}
+        found = {needle for some in self._in_turn(text) for needle in some}
         return [needle for needle in self._needles if needle in found] if found else []
 
     def found_in_pieces(self, pieces: Iterable[bytes | memoryview]) -> Sequence[bytes]:
@@ -54,6 +56,14 @@ class Needles:
             found.update(self.found_in(window))
             before = window[-(self._longest - 1) :] if self._longest > 1 else b""
         return [needle for needle in self._needles if needle in found]
+
+    def _in_turn(self, text: bytes) -> Iterator[Sequence[bytes]]:
+        """Those of each group that are in *text*."""
+        reduced = text
+        if self._text is not None and len(text) >= _SMALL:
+            reduced = self._text.likely(text)
+        for is_text, group in self._groups:
+            yield group.found_in(reduced if is_text else text)
 
 
 class Group:
@@ -69,11 +79,9 @@ class Group:
 
     def found_in(self, text: bytes) -> Sequence[bytes]:
         """Those that are in *text*, in the order in which they were given."""
-        if self._run and self._run not in text.translate(self._table):
+        if len(self._needles) >= _MANY and self._run not in text.translate(self._table):
             return ()  # as in most: one look, and not one for each of them
-        worthwhile = len(text) >= _SMALL and len(self._needles) >= _MANY
-        likely = self.likely(text) if worthwhile else text
-        return [needle for needle in self._needles if needle in likely]
+        return [needle for needle in self._needles if needle in text]
 
     def likely(self, text: bytes) -> bytes:
         """The parts of *text* that can hold one of them, joined by a byte that is in none."""
