@@ -91,6 +91,7 @@ def test_an_image_in_use_is_refused(tmp_path: Path, who: str) -> None:
         lock.exclusive([image])
 
 
+@pytest.mark.slow
 def test_an_image_that_is_a_running_machines_backing_file_is_refused(tmp_path: Path) -> None:
     image = make(tmp_path / "base.qcow2")
     top = overlay_on(tmp_path / "top.qcow2", "base.qcow2")

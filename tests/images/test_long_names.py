@@ -52,6 +52,7 @@ def test_an_image_of_the_longest_name_is_changed_in_place_and_copied(tmp_path: P
     assert names(tmp_path) == [image.name, output.name]
 
 
+@pytest.mark.slow
 def test_two_long_names_that_begin_alike_do_not_meet(tmp_path: Path) -> None:
     first, second = (tmp_path / f"{of(240)}{end}" for end in "ab")
     assert {*run_files(first)}.isdisjoint(run_files(second))
@@ -112,6 +113,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_a_name_is_only_a_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = make(tmp_path / name)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from unclone.images.needles import Group, Needles
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.text("abcdef0123-", min_size=1, max_size=9).map(str.encode)

@@ -52,6 +52,7 @@ def test_another_failure_is_what_it_was(tmp_path: Path, how: dict[str, bool]) ->
     assert type(raised.value) is EngineError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clean", [True, False])
 def test_only_a_file_system_marked_clean_is_not_checked(tmp_path: Path, *, clean: bool) -> None:
     image = make_ext(tmp_path / "image", "ext2")  # its superblock has no checksum

@@ -58,6 +58,7 @@ def folders(directory: Path) -> tuple[Path, Path]:
     return source, target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_the_output_has_the_format_of_the_source(tmp_path: Path, kind: Kind) -> None:
     source, target = folders(tmp_path)
@@ -80,6 +81,7 @@ def test_the_output_can_have_another_format(tmp_path: Path, fmt: Format) -> None
     assert is_new(tmp_path / "clone", fmt)
 
 
+@pytest.mark.slow
 def test_a_qcow2_keeps_its_version_and_cluster_size(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2", Kind("x", "qcow2", "compat=0.10,cluster_size=128k"))
     write(image, tmp_path / "clone.qcow2")
@@ -88,6 +90,7 @@ def test_a_qcow2_keeps_its_version_and_cluster_size(tmp_path: Path) -> None:
     assert "cluster_size: 131072" in found
 
 
+@pytest.mark.slow
 def test_the_output_stands_alone(tmp_path: Path) -> None:
     make(tmp_path / "base.qcow2")
     image = overlay_on(tmp_path / "disk.qcow2", "base.qcow2")
@@ -96,6 +99,7 @@ def test_the_output_stands_alone(tmp_path: Path) -> None:
     assert is_new(tmp_path / "clone.qcow2")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_changed_in_place_can_be_copied(tmp_path: Path) -> None:
     make(tmp_path / "source.qcow2")
     image = tmp_path / "disk.vmdk"
@@ -133,6 +137,7 @@ def test_several_disks_have_several_outputs(tmp_path: Path) -> None:
         ToOutput([Disk(image) for image in images], outputs[:1])
 
 
+@pytest.mark.slow
 def test_an_image_being_read_can_be_copied_and_one_being_written_cannot(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2")
     with ImageLock() as lock:
@@ -223,6 +228,7 @@ def test_the_name_of_the_output_is_utf8(tmp_path: Path) -> None:
         ToOutput([Disk(image)], [output])
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_write_the_same_output(tmp_path: Path) -> None:
     image, output = make(tmp_path / "disk.qcow2"), tmp_path / "clone.qcow2"
     with ToOutput([Disk(image)], [output]) as transaction:

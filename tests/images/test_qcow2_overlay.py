@@ -126,6 +126,7 @@ def test_zeros_take_no_room(tmp_path: Path) -> None:
 SIZES = (2**20, 3 * 2**20 + 512, GIB, 2**40 + 4096, 64 * 2**40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bits", "sets"),
     [(16, 3), *(pytest.param(bits, 30, marks=pytest.mark.slow) for bits in range(12, 22))],

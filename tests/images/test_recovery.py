@@ -56,6 +56,7 @@ def test_without_a_marker_the_changes_are_discarded(tmp_path: Path) -> None:
     assert digests(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_with_a_marker_the_changes_are_finished(tmp_path: Path, kind: Kind) -> None:
     image = make(tmp_path / f"disk.{kind.format}", kind)
@@ -87,6 +88,7 @@ def test_what_a_finished_run_left_behind_is_removed(tmp_path: Path) -> None:
     assert left_names == ["data.qcow2", "disk.qcow2", "swap.qcow2"]
 
 
+@pytest.mark.slow
 def test_a_run_that_had_almost_finished_is_finished_again(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2")
     interrupt([image], committed=True)
@@ -100,6 +102,7 @@ def test_a_run_that_had_almost_finished_is_finished_again(tmp_path: Path) -> Non
     assert is_new(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("committed", [False, True])
 def test_the_next_run_recovers_by_itself(tmp_path: Path, committed: bool) -> None:
     image = make(tmp_path / "disk.qcow2")
@@ -110,6 +113,7 @@ def test_the_next_run_recovers_by_itself(tmp_path: Path, committed: bool) -> Non
     assert is_new(image) if committed else is_old(image)
 
 
+@pytest.mark.slow
 def test_a_chain_outside_the_directory_has_to_be_allowed_again(tmp_path: Path) -> None:
     (tmp_path / "golden").mkdir()
     base = make(tmp_path / "golden" / "base.qcow2")
@@ -127,6 +131,7 @@ def test_a_chain_outside_the_directory_has_to_be_allowed_again(tmp_path: Path) -
     assert is_new(image)
 
 
+@pytest.mark.slow
 def test_the_directory_may_have_moved(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     image = make(tmp_path / "before" / "disk.qcow2")
@@ -148,6 +153,7 @@ def test_a_run_is_finished_from_any_of_its_disks(tmp_path: Path, asked: int) -> 
     assert left == ["data.qcow2", "disk.qcow2", "swap.qcow2"]
 
 
+@pytest.mark.slow
 def test_without_the_first_marker_no_disk_is_committed(tmp_path: Path) -> None:
     images = three(tmp_path)
     before = digests(images)

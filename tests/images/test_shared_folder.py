@@ -91,6 +91,7 @@ def test_the_image_is_exchanged_before_the_commit(image: Path, tmp_path: Path) -
     assert is_old(tmp_path / "moved.qcow2")
 
 
+@pytest.mark.slow
 def test_the_image_is_exchanged_during_the_commit(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +263,7 @@ def test_the_direct_engine_opens_the_files_that_were_read(
     assert digests(decoys.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_recovery_writes_to_the_files_that_were_read(
     image: Path, decoys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_the_image_never_grows_by_more(tmp_path: Path, kind: Kind) -> None:
     image = make(tmp_path / "disk", kind)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 VMDK = BY_NAME["vmdk-monolithicSparse"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=str)
 def test_commit_writes_the_changes_into_every_format(tmp_path: Path, kind: Kind) -> None:
     image = make(tmp_path / f"disk.{kind.format}", kind)
@@ -73,6 +74,7 @@ def with_lazy_refcounts(directory: Path) -> Path:
 SHAPES = [compressed, on_a_chain, with_data_file, with_lazy_refcounts, with_snapshot]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", SHAPES, ids=lambda build: build.__name__)
 def test_commit_into_a_qcow2_of_any_shape(tmp_path: Path, build: Callable[[Path], Path]) -> None:
     image = build(tmp_path)
@@ -164,6 +166,7 @@ def test_a_symlink_stays_and_its_target_changes(tmp_path: Path) -> None:
     assert changed(image)
 
 
+@pytest.mark.slow
 def test_a_stated_raw_format_holds(tmp_path: Path) -> None:
     # The disk's first bytes are a qcow2 header that names /etc/passwd: nobody follows it.
     image = empty(tmp_path / "disk.raw", BY_NAME["raw"])

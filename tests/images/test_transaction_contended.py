@@ -39,6 +39,7 @@ VMDK = BY_NAME["vmdk-monolithicSparse"]
 # -- in use --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused(tmp_path: Path) -> None:
     image = make(tmp_path / "disk.qcow2")
     with InPlace([Disk(image)]) as transaction:

@@ -87,6 +87,7 @@ def test_one_that_begins_alike_is_another(
     assert packed == [0, 0, 0]  # a plain archive is as fast to read again
 
 
+@pytest.mark.slow
 def test_little_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(initrds, "_REMEMBERED", 3)
     contents = [made(tmp_path / str(n), b"%d" % n) for n in range(6)]
@@ -132,6 +133,7 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
     return small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [c for c in COMPRESSORS if c is not Compression.NONE])
 def test_a_bomb_is_given_up_once_in_a_run(budget: Budget, compression: Compression) -> None:
     content = bomb(compression, 20 << 20)  # lz4 (legacy) comes in pieces of 8 MiB

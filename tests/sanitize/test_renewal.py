@@ -152,6 +152,7 @@ def test_nothing_to_renew_changes_nothing() -> None:
     assert Rewriter([]).needles == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([*(b for b, _ in LINES), *STAY, "\n", "x", "-", " ", "\\x2d"])))
 def test_length_is_kept_and_twice_is_once(words: list[str]) -> None:
     content = " ".join(words).encode()

@@ -103,6 +103,7 @@ def test_what_is_right_has_no_findings(content: bytes) -> None:
     assert Seed(content, META).check() == ()
 
 
+@pytest.mark.slow
 def test_what_options_alone_add_up_to_follows_every_rule() -> None:
     """So ``unclone seed`` need not apply cloud-init's schema to it."""
     for users in ((), ("admin", "ops")):

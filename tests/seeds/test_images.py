@@ -118,6 +118,7 @@ def test_what_fits_no_vfat_image_is_refused() -> None:
     assert "--format iso" in refused.value.hint
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=5000), min_size=1))
 @settings(max_examples=50)
 def test_both_kinds_give_back_what_they_were_given(files: dict[str, bytes]) -> None:

@@ -330,6 +330,7 @@ def test_what_yaml_cannot_say_is_refused() -> None:
         dump_yaml({"a": 1j})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["[", "{a: ", "- ", "? "])
 def test_yaml_that_would_overflow_the_stack_is_refused(level: str) -> None:
     (finding,) = ParsedYaml("user-data", f"#cloud-config\n{level * 100_000}").problems

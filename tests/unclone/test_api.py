@@ -70,6 +70,7 @@ def test_the_example_of_the_readme_works(image: Path) -> None:
     assert ID not in str(unclone.inspect(image).to_json())
 
 
+@pytest.mark.slow
 def test_the_example_of_the_definitions_works(tmp_path: Path) -> None:
     (tmp_path / "golden.xml").write_text(DOMAIN)
     assert "52:54:00:12:34:56" in python(example("docs/definitions.md"), tmp_path)

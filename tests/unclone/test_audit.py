@@ -135,6 +135,7 @@ def test_the_text_fits_80_columns_and_says_what_is_shared(
     assert done.stdout.splitlines()[0] == "2 machines compared: no identity is shared"
 
 
+@pytest.mark.slow
 def test_a_definition_copied_by_hand_beside_its_seed(tmp_path: Path) -> None:
     seed(tmp_path / "web-01.iso", "web-01")
     domain(tmp_path / "web-01.xml", [tmp_path / "web-01.iso"])
@@ -151,6 +152,7 @@ def test_a_definition_copied_by_hand_beside_its_seed(tmp_path: Path) -> None:
     assert len(mac["machines"][0]["places"]) == 2  # in the definition, and in the seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["web-01.iso", "web-01-seed.iso", "seed.iso"])
 def test_a_machine_and_its_own_seed_are_one(tmp_path: Path, name: str) -> None:
     """The seed belongs to the definition that names it, else to what is called like it."""
@@ -162,6 +164,7 @@ def test_a_machine_and_its_own_seed_are_one(tmp_path: Path, name: str) -> None:
     assert [len(machine["files"]) for machine in found["machines"]] == [2, 1]
 
 
+@pytest.mark.slow
 def test_a_mac_address_in_a_definition_and_in_another_machines_seed(tmp_path: Path) -> None:
     seed(tmp_path / "a.iso", "a")
     domain(tmp_path / "b.xml", [])
@@ -218,6 +221,7 @@ def test_the_backing_file_of_linked_clones_is_harmless(
     assert len(found["machines"]) == 2
 
 
+@pytest.mark.slow
 def test_links_in_circles_and_special_files_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "loop.xml").symlink_to("loop.xml")
     (tmp_path / "gone.xml").symlink_to("nothing.xml")
@@ -265,6 +269,7 @@ def test_another_reader_of_an_image_is_no_obstacle(images: tuple[Path, Path]) ->
         audit(*images, status=0)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_named_and_is_no_pass(
     images: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -371,6 +376,7 @@ def test_what_no_rule_knows_is_ranked_and_becomes_rows(tmp_path: Path) -> None:
     assert "exists already" in done.stderr
 
 
+@pytest.mark.slow
 def test_pages_and_numbers_are_written_beside_the_text(tmp_path: Path) -> None:
     for name in ("a", "b"):
         domain(tmp_path / f"{name}.xml", [])
@@ -383,6 +389,7 @@ def test_pages_and_numbers_are_written_beside_the_text(tmp_path: Path) -> None:
     assert "exists already" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_was_not_read_is_not_said_to_be_distinct(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.qcow2").write_bytes(b"QFI\xfb" + bytes(100))

@@ -26,6 +26,7 @@ def audit(*images: Path, status: int) -> dict[str, Any]:
     return dict(document["results"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["raw", "qcow2"])
 def test_a_partition_without_a_file_system(tmp_path: Path, form: str) -> None:
     images = []
@@ -52,6 +53,7 @@ def test_a_partition_without_a_file_system(tmp_path: Path, form: str) -> None:
     assert SHARED not in json.dumps(found)  # it may be a secret
 
 
+@pytest.mark.slow
 def test_a_disk_without_partitions(tmp_path: Path) -> None:
     images = []
     for number in (1, 2):

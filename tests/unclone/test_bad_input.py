@@ -120,6 +120,7 @@ def test_read_only(folder: Path) -> None:
     assert "--output" in refused(image, status=4)
 
 
+@pytest.mark.slow
 def test_in_use_by_a_running_vm(folder: Path) -> None:
     image = make_disk(folder / "disk.qcow2", [GUEST], form="qcow2")
     drive = f"file={image},format=qcow2,if=virtio"
@@ -136,6 +137,7 @@ def test_in_use_by_a_running_vm(folder: Path) -> None:
 # -- full disks ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path, tiny_tmpfs: Callable[[int], Path]) -> None:
     made = make_disk(tmp_path / "disk.qcow2", [GUEST], form="qcow2")
     full = tiny_tmpfs(made.stat().st_size // 1024 + 128)
@@ -227,6 +229,7 @@ def test_a_corrupt_file_system(folder: Path) -> None:
     refused(image, status=4, names=" ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tree",
     [

@@ -82,6 +82,7 @@ def test_no_program_asks_for_fuse(folder: Path) -> None:
         assert word not in said
 
 
+@pytest.mark.slow
 def test_a_host_without_proc_is_told_so(folder: Path) -> None:
     image = make_disk(folder / "disk.qcow2", [Part("ext4", tree=TREE)], form="qcow2")
     before = image.read_bytes()

@@ -95,6 +95,7 @@ def test_its_document_says_what_the_runs_does(
     ]
 
 
+@pytest.mark.slow
 def test_of_a_backing_file(tmp_path: Path) -> None:
     image = make(tmp_path)
     overlay_on(tmp_path / "clone.qcow2", image)

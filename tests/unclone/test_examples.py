@@ -121,6 +121,7 @@ def test_hook_passes_on_what_is_wrong(tmp_path: Path, arguments: Sequence[str], 
     assert not list(tmp_path.glob("*.??????"))  # no unfinished report is left
 
 
+@pytest.mark.slow
 def test_hook_passes_options_on(tmp_path: Path) -> None:
     done = run([HOOK, "absent.qcow2"], tmp_path, UNCLONE_OPTIONS="--profile nonsense")
     assert done.returncode == 2

@@ -130,6 +130,7 @@ def test_each_place_has_its_verdict(holders: Sanitized) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_what_is_told_says_what_gives_a_clone_its_own(holders: Sanitized) -> None:
     assert len(holders.told) > 80
     assert all(each["why"] and each["remedy"] for each in holders.told.values())
@@ -247,6 +248,7 @@ def test_a_quiet_run_counts_it(small: Path) -> None:
     assert ", 5 off by default" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry_run", slow_but({True}, [True, False]))
 def test_a_strict_run_refuses_it(small: Path, dry_run: bool) -> None:
     options: Sequence[str] = ["--dry-run"] if dry_run else []

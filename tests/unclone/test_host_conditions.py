@@ -93,6 +93,7 @@ def open_for_writing(image: Path) -> Iterator[str]:
 Opened = Callable[[Path], AbstractContextManager[str]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opened", [on_a_loop_device, open_for_writing])
 @pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["run", "dry run"])
 def test_an_image_that_others_write_to_is_in_use(

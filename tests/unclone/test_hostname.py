@@ -107,6 +107,7 @@ def test_nonsense_is_a_usage_error(arguments: list[str], words: str) -> None:
     assert words in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_from_python(image: Path) -> None:
     with pytest.raises(UsageError, match="cannot be a host name"):
         library.sanitize(image, hostname="-")

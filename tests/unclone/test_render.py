@@ -252,6 +252,7 @@ def test_a_real_run_over_a_tree_is_rendered(
     assert f"{len(plan.changes)} changes read back, 1 file system clean" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["steps"], ["steps", "random-seed"], ["doctor"]])
 def test_lists_in_a_pipe_are_80_columns_wide_and_end_in_no_blanks(arguments: list[str]) -> None:
     text = CliRunner(env={"COLUMNS": ""}).invoke(cli, arguments).stdout

@@ -115,6 +115,7 @@ def test_a_second_run_says_so_and_if_needed_leaves_the_image_alone(image: Path) 
     assert hashlib.sha256(image.read_bytes()).digest() != digest
 
 
+@pytest.mark.slow
 def test_an_inspection_begins_with_identities_and_has_a_plan_when_asked(image: Path) -> None:
     text = run("inspect", image)
     assert text.index("host name") < text.index("machine-id") < text.index("file systems")

@@ -49,6 +49,7 @@ def unpacked(path: Path) -> Path:
     return disk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "form"),
     [(".gz", "qcow2"), (".xz", "qcow2"), (".bz2", "qcow2"), (".zst", "qcow2"), (".zst", "raw")],
@@ -70,6 +71,7 @@ def test_a_compressed_image_is_changed_in_place(tmp_path: Path, suffix: str, for
     assert UUID not in again
 
 
+@pytest.mark.slow
 def test_output_leaves_the_compressed_image(tmp_path: Path) -> None:
     image = packed(tmp_path)
     before, output = image.read_bytes(), tmp_path / "new.qcow2.zst"
@@ -85,6 +87,7 @@ def test_output_leaves_the_compressed_image(tmp_path: Path) -> None:
     assert output.read_bytes() != written
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_compressed_image_writes_nothing_beside_it(tmp_path: Path) -> None:
     image = packed(tmp_path)
     before = image.read_bytes()
@@ -92,6 +95,7 @@ def test_a_dry_run_of_a_compressed_image_writes_nothing_beside_it(tmp_path: Path
     assert (image.read_bytes(), list(tmp_path.iterdir())) == (before, [image])
 
 
+@pytest.mark.slow
 def test_if_needed_leaves_a_sanitised_one(tmp_path: Path) -> None:
     image = packed(tmp_path)
     sanitized(image)
@@ -171,6 +175,7 @@ def test_one_with_a_second_name_is_refused(tmp_path: Path) -> None:
     assert "has 2 names" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_that_is_being_written_is_refused(tmp_path: Path) -> None:
     image = packed(tmp_path)
     code = f"f = open({str(image)!r}, 'ab'); print('ready', flush=True); input()"
@@ -186,6 +191,7 @@ def test_one_that_is_being_written_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [image]
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_file_do_not_meet_and_a_killed_one_is_cleaned_up(tmp_path: Path) -> None:
     image = packed(tmp_path)
     folder = tmp_path / f".{image.name}.unclone-unpacked"
@@ -202,6 +208,7 @@ def test_two_runs_on_one_file_do_not_meet_and_a_killed_one_is_cleaned_up(tmp_pat
     assert list(tmp_path.iterdir()) == [image]
 
 
+@pytest.mark.slow
 def test_a_symlink_stays_one(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     image = packed(tmp_path / "real")
@@ -212,6 +219,7 @@ def test_a_symlink_stays_one(tmp_path: Path) -> None:
     assert OLD not in unclone("inspect", unpacked(image)).stdout
 
 
+@pytest.mark.slow
 def test_messages_name_the_compressed_file_and_not_a_temporary_one(tmp_path: Path) -> None:
     plain = make_disk(tmp_path / "web.raw", [Part("ext4", uuid=UUID, tree={"/etc/x": "1"})])
     image = tmp_path / "web.raw.gz"
@@ -223,6 +231,7 @@ def test_messages_name_the_compressed_file_and_not_a_temporary_one(tmp_path: Pat
     assert "unclone recover" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_derived_machine_has_the_name_without_the_suffix(tmp_path: Path) -> None:
     """The compressed image and the plain one of the same machine get the same identifiers."""
     key = tmp_path / "fleet.key"

@@ -74,6 +74,7 @@ def test_without_a_file_random_values_are_shown_as_such(image: Path) -> None:
     assert "(random)" not in done.values()
 
 
+@pytest.mark.slow
 def test_the_file_is_not_replaced_unasked(image: Path, tmp_path: Path) -> None:
     plan = tmp_path / "web-01.plan"
     plan.write_text("mine")
@@ -83,6 +84,7 @@ def test_the_file_is_not_replaced_unasked(image: Path, tmp_path: Path) -> None:
     assert json.loads(plan.read_text())["schema"] == "unclone.plan/1"
 
 
+@pytest.mark.slow
 def test_a_plan_that_would_fail_is_not_saved(tmp_path: Path) -> None:
     tree = TREE | {"/boot/custom/menu.bin": f"\0root={UUID}\n"}
     image = make_disk(tmp_path / "web-01.qcow2", [Part("ext4", uuid=UUID, tree=tree)], form="qcow2")

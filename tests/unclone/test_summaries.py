@@ -213,6 +213,7 @@ def test_columns_says_how_wide_piped_output_is(
     assert widths == {"": 80, "120": 120, "abc": 80, "0": 80, "10": 40}
 
 
+@pytest.mark.slow
 def test_a_second_run_says_that_nothing_was_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_uuid_in_a_file_is_renewed_by_every_run(tmp_path: Path) -> None:
     assert second.only_renews
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["/etc/machine-id", "/var/lib/systemd/random-seed", "/var/lib/dhcp/dhclient.e.leases"]
 )

@@ -102,6 +102,7 @@ def volumes(devices: Sequence[FileDevice]) -> Assembled:
     return assemble(devices, keys())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["long-one", "striped"])
 def test_a_logical_volume_is_where_lvm_says(
     group: tuple[Sequence[FileDevice], str], name: str
@@ -234,6 +235,7 @@ def test_luks1_is_opened(tmp_path: Path) -> None:
         assert blocks.read(4999, 9)[1:8] == b"content"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tried", "message"),
     [((), "is encrypted .* and no key was given"), ((b"wrong", b"secret"), "none of the 2 keys")],

@@ -55,6 +55,7 @@ def failures(disk: Path, form: str) -> tuple[str, str, list[str]]:
     return ended[0], ended[1], said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "form"), [("e2fsck", "raw"), ("qemu-nbd", "vmdk")])
 def test_a_program_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, form: str
@@ -69,6 +70,7 @@ def test_a_program_that_is_missing_is_named(
     assert "damaged" not in direct + auto
 
 
+@pytest.mark.slow
 def test_without_libext2fs_nothing_is_said_of_the_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

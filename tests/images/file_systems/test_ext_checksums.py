@@ -127,6 +127,7 @@ def test_what_it_does_not_know_is_left_to_tune2fs(tmp_path: Path, variant: str) 
     assert digest(image) == before
 
 
+@pytest.mark.slow
 def test_an_extent_block_that_is_used_twice_is_left_to_e2fsck(tmp_path: Path, tree: Path) -> None:
     """Five levels of such blocks would make a walk without end."""
     image = tmp_path / "image"

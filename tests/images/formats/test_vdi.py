@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unmapped", "count"),
     [(True, 4), (False, 6), (True, 6), (False, 2), (True, 2), (False, 4)],

@@ -168,6 +168,7 @@ def test_luks_still_opens_with_its_key(changed: Mapping[str, Changed], name: str
     assert run(["cryptsetup", "luksUUID", image]).stdout.decode().strip() == UUID
 
 
+@pytest.mark.slow
 def test_the_second_header_of_luks2_is_as_good_as_the_first(
     changed: Mapping[str, Changed], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_every_form_of_a_zstd_frame_has_an_end(options: list[str]) -> None:
         assert reading.end == len(packed)
 
 
+@pytest.mark.slow
 def test_several_chunks_of_lz4_legacy_are_one_stream_and_another_magic_is_the_next() -> None:
     content = random.Random(2).randbytes(9 * 1024 * 1024)  # a chunk holds 8 MiB
     packed = compress(Compression.LZ4_LEGACY, content, fast=True)

@@ -196,6 +196,7 @@ def test_an_empty_file_is_an_initrd_without_members() -> None:
     assert (found.members, found.unreadable) == ({}, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_flipped_bits_never_raise(tmp_path: Path, tree: Path, seed: int) -> None:
     chosen = random.Random(seed)

@@ -355,6 +355,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "text"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_takes_no_time(tmp_path: Path, path: str, text: str) -> None:
     plant(tmp_path, {path: text})

@@ -157,6 +157,7 @@ def test_processes_that_want_the_same_values_share_them_out(place: Place) -> Non
     assert sorted(found, key=int) == [str(number) for number in range(120)]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
     program = """
         import sys, signal, os

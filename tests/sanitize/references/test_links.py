@@ -248,6 +248,7 @@ def test_a_file_that_is_too_large_to_read_keeps_what_it_may_refer_to(
     assert f"{path} may refer to it, and is larger than the 16 MiB" in kept[0].why
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_whole(tmp_path: Path) -> None:
     comment = "# comment line of some length here\n" * 250_000
     plant(tmp_path, {"/etc/fstab": comment + FSTAB})

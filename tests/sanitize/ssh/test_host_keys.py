@@ -121,6 +121,7 @@ def test_a_configured_path_without_a_key_is_never_touched(
     assert (tmp_path / "etc/shadow").read_text() == "root:x:\n"
 
 
+@pytest.mark.slow
 def test_a_key_with_a_passphrase_is_kept(tmp_path: Path) -> None:
     plant(tmp_path, DEBIAN)
     path = tmp_path / KEY[1:]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from unclone.sanitize.stamps.crc import ALGORITHMS, change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @given(content=st.binary(min_size=1, max_size=200), data=st.data())
 def test_the_change_is_that_of_the_whole(

@@ -182,6 +182,7 @@ def _bytes(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
 
+@pytest.mark.slow
 def test_in_a_signed_image_it_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "guest"
     plant(root, {"/etc/machine-id": OLD, PLAIN: kernel(tmp_path, signed=True)})
@@ -192,6 +193,7 @@ def test_in_a_signed_image_it_is_refused(tmp_path: Path) -> None:
     assert snapshot(root) == before
 
 
+@pytest.mark.slow
 def test_in_a_signed_image_it_stays_when_asked_and_is_named(tmp_path: Path) -> None:
     root = tmp_path / "guest"
     signed = kernel(tmp_path, signed=True)

@@ -148,6 +148,7 @@ def test_keys_that_the_unit_does_not_make_are_made_here(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_dsa_is_dropped_but_never_the_only_key(tmp_path: Path) -> None:
     pem = dsa.generate_private_key(1024).private_bytes(
         serialization.Encoding.PEM,
@@ -188,6 +189,7 @@ def test_a_public_half_without_its_key_is_removed(tmp_path: Path) -> None:
     assert actions(planned(tmp_path)) == [("remove", "/etc/ssh/ssh_host_dsa_key.pub")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "bits"), [("rsa", 2048), ("ecdsa", 384), ("ed25519", 256)])
 def test_dropbear_keys_are_made_anew(tmp_path: Path, kind: str, bits: int) -> None:
     old = generate(kind, bits)

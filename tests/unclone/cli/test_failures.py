@@ -170,6 +170,7 @@ def test_what_is_no_image_is_named_and_left_alone(bad: Path, name: str, command:
     assert sorted(os.listdir(bad)) == listing
 
 
+@pytest.mark.slow
 def test_json_of_failures_is_one_document(bad: Path) -> None:
     names = [str(bad / "missing.qcow2"), str(bad / "empty.qcow2")]
     done = CliRunner().invoke(cli, ["sanitize", "--json", *names])

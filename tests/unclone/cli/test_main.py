@@ -167,6 +167,7 @@ def test_quiet_lists_have_one_name_per_line() -> None:
     assert names == [step["id"] for step in listed if step["runs"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "not_loaded"),
     [
@@ -201,6 +202,7 @@ def test_a_short_command_loads_only_what_it_needs(
     assert [n for n in loaded if any(f"{n}.".startswith(f"{m}.") for m in not_loaded)] == []
 
 
+@pytest.mark.slow
 def test_help_loads_no_engine() -> None:
     program = (
         "import sys; from click.testing import CliRunner; from unclone.cli.main import cli\n"

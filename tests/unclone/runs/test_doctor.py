@@ -68,6 +68,7 @@ def test_a_bare_host_is_told_what_to_install(bare: Path, family: str) -> None:
     assert not host.is_ready([*found.values()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("absent", "ready", "line"),
     [
@@ -133,6 +134,7 @@ def test_quiet_is_the_first_line_alone() -> None:
     assert "direct engine" in short.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "exists", "fix"),
     [
@@ -187,6 +189,7 @@ def test_what_files_show(
     assert words in check.found
 
 
+@pytest.mark.slow
 def test_a_kernel_for_root_alone_is_no_kernel_for_others() -> None:
     program = (
         "import os, sys; from pathlib import Path; from unclone.runs import doctor as host\n"

@@ -145,6 +145,7 @@ def test_a_person_reads_where_it_is_and_which_address(folder: Path) -> None:
     assert said.count("MAC address 52:54:00:") == 0  # the new one is not kept
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(folder: Path) -> None:
     before = digest(folder / "golden.raw")
     (result,) = json.loads(run(folder, "--dry-run", "--json"))["results"]

@@ -62,6 +62,7 @@ def build(path: Path, **changes: str) -> None:
     make_disk(path, [Part("ext4", tree=tree, uuid=UUID)], form="qcow2")
 
 
+@pytest.mark.slow
 def test_a_guest_that_is_ready_moves(folder: Path) -> None:
     build(folder / "golden.qcow2")
     document = json.loads(run("--json", "--disk", "sda=/srv/web-01.qcow2").stdout)
@@ -94,6 +95,7 @@ def test_a_guest_without_drivers_is_refused(folder: Path) -> None:
     assert not (folder / "web-01.xml").exists()
 
 
+@pytest.mark.slow
 def test_the_new_disk_is_looked_at_where_it_is_there(folder: Path) -> None:
     build(folder / "golden.qcow2")
     build(folder / "web-01.qcow2", etc__fstab="/dev/sda1 / ext4 defaults 0 1\n")

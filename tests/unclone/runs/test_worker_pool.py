@@ -108,6 +108,7 @@ def crash(_: Listener) -> Said:
     return Said("never")
 
 
+@pytest.mark.slow
 def test_a_failure_stops_no_other_and_keeps_its_words() -> None:
     stream = io.StringIO()
     done = attempts(refuse, fail, crash, saying("fine"), stream=stream)
@@ -128,6 +129,7 @@ def test_a_failure_stops_no_other_and_keeps_its_words() -> None:
     assert all(words in stream.getvalue() for words in told)
 
 
+@pytest.mark.slow
 def test_an_image_that_another_of_them_holds_has_its_turn_later(tmp_path: Path) -> None:
     place = tmp_path / "lock"
 
@@ -148,6 +150,7 @@ def test_an_image_that_another_of_them_holds_has_its_turn_later(tmp_path: Path) 
     assert "held" not in stream.getvalue()
 
 
+@pytest.mark.slow
 def test_an_image_in_use_by_somebody_else_is_in_use() -> None:
     def work(_: Listener) -> Said:
         raise InUseError("by a virtual machine")
@@ -155,6 +158,7 @@ def test_an_image_in_use_by_somebody_else_is_in_use() -> None:
     assert [each.status for each in attempts(work, work)] == [ExitStatus.IN_USE] * 2
 
 
+@pytest.mark.slow
 def test_waiting_for_a_virtual_machine_delays_no_other_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

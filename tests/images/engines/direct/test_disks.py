@@ -61,6 +61,7 @@ def test_an_image_without_an_overlay_is_changed_itself(tmp_path: Path) -> None:
     assert sound(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["raw", "qcow2", "vmdk", "vdi", "vhdx"])
 @pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
 def test_an_overlay_has_what_was_written(tmp_path: Path, form: str, *, again: bool) -> None:

@@ -73,6 +73,7 @@ def opened(image: Path) -> Iterator[Opened]:
     found.disks.drop()
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_metadata_is_enough_for_a_check(opened: Opened) -> None:
     assert opened.check() is CheckState.CLEAN
     assert opened.copies == 1

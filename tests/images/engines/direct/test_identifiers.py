@@ -62,6 +62,7 @@ def blkid(disk: Path, start: int, size: int) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
+@pytest.mark.slow
 def test_everything_is_named_as_blkid_names_it(disk: Path) -> None:
     volumes = open_direct(disk, read_only=True)
     try:

@@ -44,6 +44,7 @@ def kill(program: str, number: signal.Signals = signal.SIGKILL) -> None:
         os.waitid(os.P_PID, int(pid), os.WEXITED | os.WSTOPPED | os.WNOWAIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("program", "named"),

@@ -96,6 +96,7 @@ def test_what_was_written_is_read(image: Path) -> None:
     assert not complaints(image)
 
 
+@pytest.mark.slow
 def test_verification_reads_the_overlay_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_whatever_can_be_said_is_said_in_cdata(value: str) -> None:
     assert parsed(with_words("<a><![CDATA[old]]></a>", value))[1].value == value
 
 
+@pytest.mark.slow
 @given(VALUES, st.sampled_from("'\""))
 def test_whatever_can_be_said_is_said_in_an_attribute(value: str, quote: str) -> None:
     source, root = parsed(f"<a b={quote}old{quote}/>")

@@ -337,6 +337,7 @@ def test_every_field_is_listed_with_its_reason() -> None:
             assert f"  {rule.id} ({rule.treatment}) {rule.where}: {rule.why}" in lines
 
 
+@pytest.mark.slow
 def test_the_example_for_python_runs(folder: Path) -> None:
     text = (FOLDER.parents[3] / "docs" / "definitions.md").read_text()
     (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -77,6 +77,7 @@ def test_a_seed_by_which_nobody_can_log_in_is_warned_about() -> None:
     assert [finding["code"] for finding in entry["findings"]] == ["no-login"]
 
 
+@pytest.mark.slow
 def test_a_seed_for_stdout_is_warned_about_as_well() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "unclone", "seed", "--hostname", "web-01", "-o", "-"],
@@ -137,6 +138,7 @@ def test_a_folder_that_cannot_be_made_is_named(here: Path) -> None:
     assert "the folder notes/seeds cannot be made: Not a directory" in done.stderr
 
 
+@pytest.mark.slow
 def test_everything_that_can_be_asked_for(here: Path) -> None:
     (here / "key.pub").write_text(f"{KEY} one\n{KEY} two\n")
     (here / "pw").write_text("correct horse\n")

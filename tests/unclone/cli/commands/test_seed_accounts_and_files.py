@@ -49,6 +49,7 @@ def is_hash_of(password: str, given: str) -> bool:
     return sha512_crypt(password.encode(), salt, int(rounds)) == given
 
 
+@pytest.mark.slow
 def test_a_password_is_made_and_printed_once() -> None:
     done = seed("--user", "admin", "--generate-password")
     (password,) = re.findall(r"web-01\.iso: password (\w{20})\n", done.stdout)
@@ -59,6 +60,7 @@ def test_a_password_is_made_and_printed_once() -> None:
     assert password.encode() not in Path("web-01.iso").read_bytes()
 
 
+@pytest.mark.slow
 def test_json_has_the_password_that_was_made() -> None:
     done = seed("--generate-password", "--json")
     (entry,) = json.loads(done.stdout)["results"]

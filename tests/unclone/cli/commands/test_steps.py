@@ -63,6 +63,7 @@ def test_the_golden_profile_runs_more() -> None:
     assert {e["id"] for e in as_json() if e["profile"] == "golden"} & identity == set()
 
 
+@pytest.mark.slow
 def test_what_is_off_says_why() -> None:
     assert [e["id"] for e in as_json() if e["off_because"] and e["runs"]] == []
     assert [e["id"] for e in as_json("--profile", "golden") if e["runs"] == bool(e["off_because"])] == []  # fmt: skip  # noqa: E501
@@ -94,6 +95,7 @@ def test_a_step_that_is_code_is_described_too() -> None:
     assert "https://man.openbsd.org/sshd.8#FILES" in text
 
 
+@pytest.mark.slow
 def test_every_step_says_what_it_does_and_where_that_was_learned() -> None:
     entries = as_json()
     assert {str(entry["kind"]) for entry in entries} == {"remove", "renew", "keep", "tell"}

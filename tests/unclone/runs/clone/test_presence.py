@@ -110,6 +110,7 @@ def flattened(machine: Path) -> None:
     subprocess.run(["qemu-img", "rebase", "-b", "", disk], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "file"),
     [

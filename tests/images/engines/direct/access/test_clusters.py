@@ -77,6 +77,7 @@ def assert_reads_like_qemu(path: Path, folder: Path, *, seed: int = 1) -> None:
         clusters.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_one_image(tmp_path: Path, options: str) -> None:
     assert_reads_like_qemu(make(tmp_path, "image", options), tmp_path)
@@ -102,6 +103,7 @@ def noise(folder: Path, chance: random.Random) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bottom", ["qcow2", "raw", "short raw", "short qcow2"])
 def test_images_on_each_other(tmp_path: Path, bottom: str) -> None:
     if bottom == "qcow2":

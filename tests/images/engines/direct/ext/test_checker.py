@@ -125,6 +125,7 @@ def test_one_that_is_too_large_is_checked_where_it_is(
         copy_metadata(file_disk(ext4), 0)
 
 
+@pytest.mark.slow
 def test_nothing_is_checked_twice(ext4: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volumes = open_direct(ext4)
     check = volumes.begin_check("/dev/sda")

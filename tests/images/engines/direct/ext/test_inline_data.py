@@ -111,6 +111,7 @@ def test_the_beginning_can_be_kept(image: Path) -> None:
     assert {name: on_disk(image, name) for name in wanted} == wanted
 
 
+@pytest.mark.slow
 def test_attributes_beside_the_content_do_not_touch_it(image: Path) -> None:
     volumes = mounted_direct(image)
     for size in SIZES:
@@ -124,6 +125,7 @@ def test_attributes_beside_the_content_do_not_touch_it(image: Path) -> None:
     assert {on_disk(image, f"f{size}") for size in SIZES} == {content(size) for size in SIZES}
 
 
+@pytest.mark.slow
 def test_a_directory_inside_its_inode_grows_and_shrinks(image: Path) -> None:
     assert is_inline(image, "few")
     volumes = mounted_direct(image)

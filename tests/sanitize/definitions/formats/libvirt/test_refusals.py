@@ -193,6 +193,7 @@ PIECES = [b"<", b">", b"/", b'"', b"'", b"&amp;", b"<![CDATA[", b"]]>", b"<!--",
 PIECES += [b" ", b"\r\n", b"&#x3c;", b"\xc3\xa9", b"\xff", b"golden", b"<name>a</name>", b"<?p ?>"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", LIBVIRT, ids=str)
 def test_damage_is_understood_or_refused(golden: Golden) -> None:
     chance = random.Random(str(golden))

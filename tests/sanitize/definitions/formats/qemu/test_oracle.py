@@ -134,6 +134,7 @@ def test_the_machine_that_qemu_makes_is_the_new_one(
     assert not [old for old in ("ACME-00123456", "BRD0012345") if old in smbios.values()]
 
 
+@pytest.mark.slow
 def test_the_machine_of_a_configuration_file_is_the_new_one(tmp_path: Path) -> None:
     plan = defined(tmp_path, CONFIG, suffix=".cfg")
     (tmp_path / "web-01.sh").write_text(STARTER)
