@@ -70,6 +70,9 @@ def read(folder: Path, text: str) -> list[str]:
 
 #: The cards of each golden definition, as its file has them; "" for those without an address.
 CARDS = {
+    "bhyve-line": ["58:9c:fc:01:02:03"],
+    "bhyve-script": ["58:9c:fc:0a:3f:01"],
+    "bhyve-uefi": ["fe:ed:ad:ea:df:15"],
     "cloud-hypervisor-api": ["12:34:56:78:90:ab"],
     "cloud-hypervisor-compact": ["2e:12:34:56:78:9a"],
     "cloud-hypervisor-kata": ["be:1c:5d:a6:3f:2c", "be:1c:5d:a6:3f:2d"],
@@ -100,6 +103,7 @@ CARDS = {
     "lxc-download": ["00:16:3e:0b:4c:9d"],
     "lxc-old-names": ["4a:59:43:49:79:bf", "4a:59:43:49:79:c0"],
     "ova-pax": ["52:54:00:aa:bb:01", "52:54:00:aa:bb:02"],
+    "ova-vcloud": ["00:50:56:3a:44:10"],
     "ova-virtualbox": ["08:00:27:d1:f0:a3"],
     "ova-vmware": ["00:50:56:ae:3c:19"],
     "ovf-collection": ["52:54:00:aa:bb:01", "52:54:00:aa:bb:02"],
@@ -120,6 +124,9 @@ CARDS = {
     "vbox-by-hand": ["08:00:27:3b:7c:9d"],
     "vbox-linux-nat": ["08:00:27:d1:f0:a3", "08:00:27:d1:f0:a4"],
     "vbox-snapshots": ["08:00:27:5e:6f:70"],  # another is disabled
+    "vm-bhyve-bsd": ["58:9c:fc:0b:11:22"],
+    "vm-bhyve-uefi": ["58:9c:fc:0a:3f:01", "58:9c:fc:0a:3f:02"],
+    "vm-bhyve-windows": ["58:9c:fc:0c:33:44"],
     "vmx-by-hand": ["02:aa:bb:0c:0d:0e", "00:0c:29:aa:00:01", ""],
     "vmx-esxi": ["00:50:56:ae:3c:19", "00:50:56:1a:2b:3c"],
     "vmx-vcenter": ["00:50:56:a0:11:22"],
