@@ -177,6 +177,18 @@ def temporary_directory() -> Path:
 
 
 @contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A private folder for temporary files, removed afterwards. Raises UncloneError."""
+    import tempfile  # noqa: PLC0415 (rarely needed)
+
+    temporary = temporary_directory()
+    with explained("make a temporary folder", temporary):
+        folder = tempfile.TemporaryDirectory(prefix=prefix, dir=temporary)
+    with folder as name:
+        yield Path(name)
+
+
+@contextmanager
 def explained(doing: str, directory: Path) -> Iterator[None]:
     """Turn an OSError of the block into an UncloneError: "cannot *doing* in *directory*"."""
     try:

@@ -20,6 +20,7 @@ from unclone.images.boot.console import Console, Phase
 from unclone.images.boot.qmp import Monitor
 from unclone.images.boot.screen import png_from_ppm
 from unclone.images.errors import ToolError
+from unclone.images.files import scratch_folder
 from unclone.images.interrupts import deferred
 from unclone.images.process import start
 
@@ -247,8 +248,8 @@ class _Boot:
 
     def _screen(self) -> bytes:
         """The screen as PNG; empty where QEMU is gone or has none."""
-        with tempfile.TemporaryDirectory(prefix="unclone-screen-") as folder:
-            picture = Path(folder) / "screen.ppm"
+        with scratch_folder("unclone-screen-") as folder:
+            picture = folder / "screen.ppm"
             try:
                 self._monitor.ask("screendump", {"filename": str(picture)})
                 return png_from_ppm(picture.read_bytes())

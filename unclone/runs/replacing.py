@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images import openers
 from unclone.images.errors import InUseError, Outcome, RefusedError, UncloneError, UsageError
-from unclone.images.files import explained, open_private, short_name, sync_directory
+from unclone.images.files import explained, open_private, scratch_folder, short_name, sync_directory
 from unclone.images.interrupts import deferred, interrupt_number
 from unclone.images.text import shown
 from unclone.runs.failures import InterruptedRun
@@ -163,10 +163,8 @@ def _require_free(request: Request, target: Path) -> None:
 def _folder(request: Request, target: Path) -> Iterator[Path]:
     """A private, empty folder that no other run has; a dry run writes nothing beside the image."""
     if request.dry_run:
-        import tempfile  # noqa: PLC0415 (rarely needed)
-
-        with tempfile.TemporaryDirectory(prefix="unclone-unpacked-") as name:
-            yield Path(name)
+        with scratch_folder("unclone-unpacked-") as folder:
+            yield folder
         return
     folder = target.with_name(f".{short_name(target.name)}.unclone-unpacked")
     with explained("make a temporary folder", target.parent):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import KilledError, ToolError
-from unclone.images.files import temporary_directory
+from unclone.images.files import scratch_folder, temporary_directory
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def probe(hypervisor: str, *, device: Path = KVM) -> Acceleration:
     if platform.machine() != "x86_64":
         # The ROM is x86 code. A KVM that does not work is noticed when the appliance starts.
         return Acceleration(kvm=True)
-    with tempfile.TemporaryDirectory(prefix="unclone-kvm-") as folder:
-        rom = Path(folder) / "rom.bin"
+    with scratch_folder("unclone-kvm-") as folder:
+        rom = folder / "rom.bin"
         rom.write_bytes(_ROM)
         try:
             run(_smallest_machine(hypervisor, "kvm", rom), timeout=TIME_LIMIT, ok=(_STATUS,))

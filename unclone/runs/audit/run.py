@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ExitStatus, UsageError
+from unclone.images.files import scratch_folder
 from unclone.runs import failures
 from unclone.runs.audit import cache
 from unclone.runs.audit.index import Index, Shared
@@ -133,8 +133,7 @@ def audit(
         raise UsageError(f"there is nothing to compare: {found}", hint=_HINT)
     load(order.request.options.catalogues)  # here once, and not in every worker
     names = _labels([machine.name for machine in machines])
-    with tempfile.TemporaryDirectory(prefix="unclone-audit-") as folder:
-        spool = Path(folder)
+    with scratch_folder("unclone-audit-") as spool:
         works = (partial(_read, m, order, spool / str(n)) for n, m in enumerate(machines))
         tasks = [Task(name, work) for name, work in zip(names, works, strict=True)]
         jobs = min(order.jobs or default_jobs(), len(tasks))
