@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct.engine import BeyondReachError, DirectEngine
-from unclone.images.errors import EngineError
+from unclone.images.errors import EngineError, UncloneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,7 +62,9 @@ def _with_guestfs(
 
     try:
         return stack.enter_context(opening(GuestfsEngine()))
-    except EngineError as error:  # the user did not ask for this engine
+    except UncloneError as error:  # the user did not ask for this engine
+        if not isinstance(error, EngineError) and type(error) is not UncloneError:
+            raise
         why = "; ".join(dict.fromkeys(reason.message for reason in reasons))
         raise EngineError(f"{error.message} (needed because {why})", hint=error.hint) from error
 

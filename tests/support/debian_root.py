@@ -34,7 +34,7 @@ PACKAGES = (
     *("python3-pytest", "python3-pytest-timeout", "python3-pytest-xdist", "python3-hypothesis"),
     *("qemu-utils", "qemu-system-x86"),
     *("e2fsprogs", "dosfstools", "fdisk", "mtools", "openssh-client", "openssl", "procps"),
-    *("xfsprogs", "btrfs-progs", "exfatprogs", "f2fs-tools", "lvm2", "cryptsetup-bin"),
+    *("xfsprogs", "btrfs-progs", "exfatprogs", "f2fs-tools", "lvm2", "mdadm", "cryptsetup-bin"),
     *("bzip2", "cpio", "lz4", "xz-utils", "zstd", "binutils", "initramfs-tools-core"),
     *(
         "grub-common",
