@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from unclone.images import openers
+from unclone.images.archives.compression import recognise_compression, unpack
 from unclone.images.errors import InUseError, Outcome, RefusedError, UncloneError, UsageError
 from unclone.images.files import explained, open_private, scratch_folder, short_name, sync_directory
 from unclone.images.interrupts import deferred, interrupt_number
@@ -26,6 +27,8 @@ from unclone.runs.failures import InterruptedRun
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from unclone.images.archives.compression import Compression
+    from unclone.runs.listener import Listener
     from unclone.runs.request import Request
 
 
@@ -91,6 +94,21 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """A private file that is written."""
     with os.fdopen(open_private(path), "wb") as file:
         yield file
+
+
+def unpacked(work: Replacement, name: str, listener: Listener) -> tuple[Path, Compression | None]:
+    """What is replaced, without its compression: in the run's folder as *name* where it has one."""
+    compression = recognise_compression(work.source)
+    if compression is None:
+        return work.source, None
+    listener.say(f"unpacking {shown(work.request.image)} ({compression.name})")
+    target = work.folder / name
+    with (
+        explained(f"unpack {shown(work.request.image)}", work.folder.parent),
+        new_file(target) as file,
+    ):
+        unpack(work.file, work.source, file, compression, tar=True)
+    return target, compression
 
 
 def outside(text: str, folder: Path, image: Path) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.archives import packing
-from unclone.images.archives.compression import recognise_compression, unpack
 from unclone.images.archives.layouts import TEXT_LIMIT, layout_of, require_disks
 from unclone.images.archives.tar import read_archive
 from unclone.images.archives.vagrantfile import with_addresses, with_base_mac
@@ -25,7 +24,7 @@ from unclone.images.formats.header import Format
 from unclone.images.formats.table import probe, read_header
 from unclone.images.text import shown
 from unclone.runs import define as defining
-from unclone.runs.replacing import new_file, outside, replacing
+from unclone.runs.replacing import new_file, outside, replacing, unpacked
 from unclone.runs.sanitize import sanitize
 from unclone.runs.sanitize_compressed import of_file, pack
 from unclone.runs.sanitize_machine import MachineReport, own_disks, sanitize_machine
@@ -64,13 +63,7 @@ def sanitize_archive(request: Request, listener: Listener) -> Report | MachineRe
     Raises ``UncloneError``; the archive is then as it was.
     """
     with replacing(request, "an archive") as work:
-        compression = recognise_compression(work.source)
-        archive = work.source
-        if compression is not None:
-            archive = work.folder / "archive.tar"
-            listener.say(f"unpacking {shown(request.image)} ({compression.name})")
-            with explained("unpack the archive", work.folder.parent), new_file(archive) as file:
-                unpack(work.file, work.source, file, compression, tar=True)
+        archive, compression = unpacked(work, "archive.tar", listener)
         machine = _Machine(work, archive, listener)
         result = machine.sanitized()
         report = result.report if isinstance(result, MachineReport) else result

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.archives import vma
-from unclone.images.archives.compression import recognise_compression, unpack
 from unclone.images.errors import RefusedError
 from unclone.images.files import explained
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
-from unclone.runs.replacing import new_file, outside, replacing
+from unclone.runs.replacing import new_file, outside, replacing, unpacked
 from unclone.runs.sanitize_compressed import of_file, pack
 from unclone.runs.sanitize_machine import MachineReport, own_disks, sanitize_machine
 from unclone.sanitize.definitions.formats.proxmox import FORMAT
@@ -46,13 +45,7 @@ def sanitize_backup(request: Request, listener: Listener) -> MachineReport:
     Raises ``UncloneError``; the backup is then as it was.
     """
     with replacing(request, "a backup") as work:
-        compression = recognise_compression(work.source)
-        stream = work.source
-        if compression is not None:
-            stream = work.folder / "backup.vma"
-            listener.say(f"unpacking {shown(request.image)} ({compression.name})")
-            with explained("unpack the backup", work.folder.parent), new_file(stream) as file:
-                unpack(work.file, work.source, file, compression, tar=True)
+        stream, compression = unpacked(work, "backup.vma", listener)
         listener.say(f"taking the disks out of {shown(request.image)}")
         with stream.open("rb") as file:
             backup = vma.read_backup(file, request.image)
