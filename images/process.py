@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -138,6 +140,17 @@ def start(
         )
     except OSError as error:
         raise UncloneError(f"cannot start {os.fspath(argv[0])}: {error.strerror}") from error
+
+
+def run_delay(process: int) -> float:
+    """Seconds for which a thread of *process* was ready to run, and others had the processors.
+
+    Reference: Linux Documentation/scheduler/sched-stats.rst (/proc/<pid>/schedstat).
+    """
+    with suppress(OSError, ValueError, IndexError):  # gone, or a kernel that does not count
+        files = Path(f"/proc/{process}/task").glob("*/schedstat")
+        return max(int(file.read_bytes().split()[1]) for file in files) / 1e9
+    return 0
 
 
 def require_program(program: str) -> None:

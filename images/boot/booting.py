@@ -12,7 +12,6 @@ import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.boot.command import CHANNELS
@@ -22,7 +21,7 @@ from unclone.images.boot.screen import png_from_ppm
 from unclone.images.errors import ToolError
 from unclone.images.files import scratch_folder
 from unclone.images.interrupts import deferred
-from unclone.images.process import start
+from unclone.images.process import run_delay, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -231,7 +230,7 @@ class _Boot:
 
     def _dead(self, why: str) -> str:
         """*why*, once the guest has had its time to report all the same: time on a processor."""
-        now = time.monotonic() - _delay(self._process.pid)
+        now = time.monotonic() - run_delay(self._process.pid)
         self._dead_since = self._dead_since or now
         began = any(self._watch.begun(report) for report in self._reports.values())
         return why if now - self._dead_since > (_GRACE if began else _GRACE / 9) else ""
@@ -255,17 +254,6 @@ class _Boot:
                 return png_from_ppm(picture.read_bytes())
             except (ToolError, OSError, ValueError):
                 return b""
-
-
-def _delay(process: int) -> float:
-    """Seconds for which a thread of *process* was ready to run, and others had the processors.
-
-    Reference: Linux Documentation/scheduler/sched-stats.rst (/proc/<pid>/schedstat).
-    """
-    with suppress(OSError, ValueError, IndexError):  # gone, or a kernel that does not count
-        files = Path(f"/proc/{process}/task").glob("*/schedstat")
-        return max(int(file.read_bytes().split()[1]) for file in files) / 1e9
-    return 0
 
 
 def _received(channel: socket.socket) -> bytes:

@@ -23,7 +23,7 @@ from unclone.images.boot.command import SANDBOX
 from unclone.images.boot.qmp import Monitor
 from unclone.images.errors import EngineError, ToolError, is_kill, killed
 from unclone.images.interrupts import deferred
-from unclone.images.process import start
+from unclone.images.process import run_delay, start
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ START_LIMIT = 300.0
 
 _LENGTH = struct.Struct("<I")
 _TICKS = os.sysconf("SC_CLK_TCK")
+#: Seconds until it is looked at whether an answer takes too long, and again.
+_LOOK = 0.5
 #: Bytes of an answer; the largest has a piece of a file and its names.
 _MOST = 64 * 1024 * 1024
 
@@ -98,6 +100,7 @@ class Machine:
         """
         self._stack = ExitStack()
         self._buffer = bytearray()
+        self._stopped = False
         try:
             self._start(parts, memory, state, disks, share=share)
         except BaseException:
@@ -195,18 +198,19 @@ class Machine:
         Raises OSError as a local file system would, and EngineError when the machine fails.
         """
         body = marshal.dumps((method, handle, arguments))
-        until = self._used() + limit
-        deadline = time.monotonic() + 4 * limit  # on a loaded host, it waits
-        self._agent.settimeout(4 * limit)
+        patience = _Patience(self.process.pid, limit)
+        self._agent.settimeout(4 * limit + _LOOK)
         try:
             self._agent.sendall(_LENGTH.pack(len(body)) + body)
+        except TimeoutError as error:  # it does not even take the request
+            raise self._no_answer() from error
         except OSError as error:
             raise self._ended() from error
-        (length,) = _LENGTH.unpack(self._receive(_LENGTH.size, until, deadline))
+        (length,) = _LENGTH.unpack(self._receive(_LENGTH.size, patience))
         if length > _MOST:
             raise EngineError("the virtual machine sends more than it can")
         try:
-            kind, *answer = marshal.loads(self._receive(length, until, deadline))  # noqa: S302
+            kind, *answer = marshal.loads(self._receive(length, patience))  # noqa: S302
         except (ValueError, TypeError, EOFError) as error:
             raise EngineError("the virtual machine sends what cannot be read") from error
         if kind == "done":
@@ -221,19 +225,16 @@ class Machine:
 
     def require_alive(self) -> None:
         """Raise KilledError when something else has killed it."""
+        if self._stopped:
+            return
         if hasattr(self, "process") and is_kill(self.process.poll() or 0):
             raise killed("the virtual machine")
 
-    def _receive(self, count: int, until: float, deadline: float) -> bytes:
+    def _receive(self, count: int, patience: _Patience) -> bytes:
         while len(self._buffer) < count:
-            if not self._poll.poll(500):
-                if self._used() > until or time.monotonic() > deadline:
-                    self._kill()
-                    self._stopped = True
-                    raise EngineError(
-                        "the virtual machine gave no answer in time and was stopped",
-                        hint="A file system may be damaged.",
-                    )
+            if not self._poll.poll(_LOOK * 1000):
+                if patience.is_over():
+                    raise self._no_answer()
                 continue
             try:
                 part = self._agent.recv(1 << 20)
@@ -246,18 +247,18 @@ class Machine:
         del self._buffer[:count]
         return taken
 
-    def _used(self) -> float:
-        """Seconds of processor time that it has used."""
-        try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
     def _kill(self) -> None:
         with deferred():
             self.process.kill()
             self.process.wait()
+
+    def _no_answer(self) -> EngineError:
+        self._stopped = True
+        self._kill()
+        return EngineError(
+            "the virtual machine gave no answer in time and was stopped",
+            hint="A file system may be damaged.",
+        )
 
     def _ended(self) -> EngineError:
         with suppress(Exception):
@@ -270,3 +271,36 @@ class Machine:
         return (
             printable(self._said.read(2000).decode("utf-8", "replace").strip(), 300) or "no output"
         )
+
+
+class _Patience:
+    """Waits *limit* seconds of the processor time of the machine that is *process*.
+
+    Or twice as many on a clock that stands still while others have the processors.
+    """
+
+    def __init__(self, process: int, limit: float) -> None:
+        self._process = process
+        self._limit = limit
+        self._begun: tuple[float, float] | None = None
+
+    def is_over(self) -> bool:
+        """Whether to wait no more; asked every :data:`_LOOK` seconds."""
+        used, clock = _processor_time(self._process), self._clock()
+        if self._begun is None:  # most answers come before the first look
+            self._begun = used, clock
+        since_used, since = self._begun
+        return used - since_used >= self._limit or clock - since >= 2 * self._limit
+
+    def _clock(self) -> float:
+        # It waits for the disks, which this process serves.
+        return time.monotonic() - run_delay(self._process) - run_delay(os.getpid())
+
+
+def _processor_time(process: int) -> float:
+    """Seconds of processor time that *process* has used."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS

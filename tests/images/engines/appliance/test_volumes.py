@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.appliance import make_volume, mounted_appliance, open_appliance, require_clean
+from unclone.images.engines.appliance import volumes as limits
+from unclone.images.engines.appliance.engine import ApplianceEngine
+from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.errors import EngineError, KilledError
 from unclone.images.volumes import CheckState, Identifier, IdentifierKind
 
@@ -68,6 +71,27 @@ def test_a_machine_that_was_killed_is_named(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         volumes.create("/file", b"", mode=0o644, uid=0, gid=0)
     volumes.drop()
+
+
+def test_a_machine_that_gives_no_answer_is_stopped_and_another_engine_may_do_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LIMIT", 1.0)
+    image = make_volume(tmp_path / "image", "xfs")
+
+    def work() -> None:
+        engine, drives = ApplianceEngine(), [Drive(image, "raw")]
+        with engine.open(drives, keys=no_keys, read_only=True, say=print) as volumes:
+            volumes.mount("/dev/sda", "/", subvolume="", read_only=True)
+            assert isinstance(volumes, limits.ApplianceVolumes)
+            machine = volumes._machine
+            assert machine is not None
+            os.kill(machine.process.pid, signal.SIGSTOP)
+            volumes.scan("/")
+
+    with pytest.raises(EngineError, match="no answer in time and was stopped") as caught:
+        work()
+    assert caught.value.engine == "appliance"
 
 
 @pytest.mark.parametrize("kind", ["xfs", "btrfs"])
