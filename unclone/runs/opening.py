@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import EngineError, UsageError
@@ -14,30 +15,56 @@ from unclone.runs.listener import NullListener, PhaseTimer
 from unclone.sanitize.report import GuestSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from unclone.images.guest import Guest
     from unclone.images.transaction import Transaction
     from unclone.runs.listener import Listener
     from unclone.runs.request import Request
 
+Result = TypeVar("Result")
+
 #: Bytes of a key file that are read; cryptsetup's own default limit is 8 MiB.
 KEY_FILE_LIMIT = 8 * 1024 * 1024
 
 
-@contextmanager
-def read_only(request: Request, listener: Listener | None = None) -> Iterator[Guest]:
-    """The guest in an image, for as long as the ``with`` block lasts, to be looked at only.
+def read_image(
+    request: Request, look: Callable[[Guest], Result], listener: Listener | None = None
+) -> Result:
+    """What *look* finds in the guest in an image.
 
     Nothing is written to the image or beside it. Raises ``UncloneError``.
     """
     timer = PhaseTimer(listener or NullListener())
     timer.phase("lock")
-    with (
-        ReadOnly(request.disks, allow=request.allow) as transaction,
-        opened(request, transaction, timer, read_only=True) as guest,
-    ):
-        yield guest
+    with ReadOnly(request.disks, allow=request.allow) as transaction:
+        return read_guest(request, transaction, timer, look)
+
+
+def read_guest(
+    request: Request, transaction: Transaction, timer: PhaseTimer, look: Callable[[Guest], Result]
+) -> Result:
+    """What *look* finds in the guest on *transaction*, which is opened read-only.
+
+    It is called once more, with another engine, where the one that was chosen fails. Raises as
+    :func:`opened`.
+    """
+    try:
+        with opened(request, transaction, timer, read_only=True) as guest:
+            return look(guest)
+    except EngineError as error:
+        request = with_another_engine(request, error, timer)
+    with opened(request, transaction, timer, read_only=True) as guest:
+        return look(guest)
+
+
+def with_another_engine(request: Request, error: EngineError, timer: PhaseTimer) -> Request:
+    """*request*, for the engine that may do what failed with *error*; else raise that again."""
+    if request.engine != "auto" or not error.engine:
+        raise error
+    how = "with libguestfs" if error.engine == "appliance" else "in a virtual machine"
+    timer.listener.say(f"{error.message}; once more, {how}")
+    return replace(request, engine="guestfs")
 
 
 @contextmanager

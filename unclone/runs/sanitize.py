@@ -19,7 +19,7 @@ from unclone.images.text import shown
 from unclone.images.transaction import InPlace
 from unclone.runs.failures import InterruptedRun
 from unclone.runs.listener import NullListener, PhaseTimer
-from unclone.runs.opening import opened, summary
+from unclone.runs.opening import opened, summary, with_another_engine
 from unclone.sanitize.report import Report
 
 if TYPE_CHECKING:
@@ -57,21 +57,12 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
         except UncheckedError as error:
             timer.listener.say(f"{error.message}; once more, after a check of the file systems")
         except EngineError as error:
-            request = _with_another_engine(request, error, timer)
+            request = with_another_engine(request, error, timer)
     try:
         return _sanitize(request, saved, timer, loader, force_check=True)
     except EngineError as error:
-        request = _with_another_engine(request, error, timer)
+        request = with_another_engine(request, error, timer)
     return _sanitize(request, saved, timer, loader, force_check=True)
-
-
-def _with_another_engine(request: Request, error: EngineError, timer: PhaseTimer) -> Request:
-    """*request*, for the engine that may do what failed with *error*; else raise that again."""
-    if request.engine != "auto" or not error.engine:
-        raise error
-    how = "with libguestfs" if error.engine == "appliance" else "in a virtual machine"
-    timer.listener.say(f"{error.message}; once more, {how}")
-    return replace(request, engine="guestfs")
 
 
 def _sanitize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unclone.images.errors import ExitStatus
 from unclone.images.text import printable
-from unclone.runs.opening import read_only
+from unclone.runs.opening import read_image
 from unclone.sanitize.facts import Facts
 from unclone.sanitize.obstacle import Obstacle, Wanted
 from unclone.sanitize.seed_readiness import cloud_init_version, obstacles
@@ -62,12 +62,15 @@ def look(request: Request, listener: Listener, seed: Seed | None, kind: Format) 
     Without a seed: of one with a host name and a network.
     """
     wanted = None if seed is None else wanted_by(seed, kind)
-    with read_only(request, listener) as guest:
+
+    def found(guest: Guest) -> Readiness:
         facts = Facts(guest)
-        found = list(obstacles(guest, facts, wanted))
+        in_the_way = list(obstacles(guest, facts, wanted))
         if seed is not None:
-            found += [*_own_schema(guest, seed), *_without_netplan(guest, seed)]
-        return Readiness(str(request.image), facts.name, tuple(found))
+            in_the_way += [*_own_schema(guest, seed), *_without_netplan(guest, seed)]
+        return Readiness(str(request.image), facts.name, tuple(in_the_way))
+
+    return read_image(request, found, listener)
 
 
 def wanted_by(seed: Seed, kind: Format) -> Wanted:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.images.formats.header import Format
 from unclone.images.text import shown
-from unclone.runs.opening import read_only
+from unclone.runs.opening import read_image
 from unclone.runs.request import Request
 from unclone.sanitize import clone_readiness
 from unclone.sanitize.change import Level, Note
@@ -60,8 +60,8 @@ def _require_bootable(definition: Definition, disks: Mapping[str, str]) -> None:
         add_disks=tuple(path for path, _ in others),
         format=kind if kind in formats and not others else "",
     )
-    with read_only(request) as guest:
-        obstacles = obstacles_in(clone_readiness.notes(guest, Facts(guest)))
+    notes = read_image(request, lambda guest: clone_readiness.notes(guest, Facts(guest)))
+    obstacles = obstacles_in(notes)
     if obstacles:
         raise RefusedError(
             f"{shown(first)} would not boot from virtio: {obstacles[0]}"

@@ -15,7 +15,7 @@ from unclone.images.transaction import ReadOnly
 from unclone.runs.audit import cache
 from unclone.runs.audit.seed_files import NAMES, seed_files
 from unclone.runs.audit.sources import own_disks
-from unclone.runs.opening import opened
+from unclone.runs.opening import read_guest
 from unclone.sanitize import initrds
 from unclone.sanitize.audit.known import known, of_devices
 from unclone.sanitize.audit.raw_devices import below_files, of_raw_device
@@ -129,13 +129,20 @@ def _read_images(
     request: Request, transaction: ReadOnly, timer: PhaseTimer, found: Contents
 ) -> None:
     found.values += _backing(transaction)
+    before = tuple(found.values)
+
+    def look(guest: Guest) -> Contents:
+        inside = Contents(list(known(guest, load(request.options.catalogues))))
+        inside.values.extend(unknown(guest, [*before, *inside.values]))
+        inside.values.extend(_own_seeds(guest))
+        inside.notes += _not_mounted(guest, shown(request.image))
+        inside.notes += _not_unpacked(guest, shown(request.image))
+        return inside
+
     try:
-        with opened(request, transaction, timer, read_only=True) as guest:
-            found.values.extend(known(guest, load(request.options.catalogues)))
-            found.values.extend(unknown(guest, found.values))
-            found.values.extend(_own_seeds(guest))
-            found.notes += _not_mounted(guest, shown(request.image))
-            found.notes += _not_unpacked(guest, shown(request.image))
+        inside = read_guest(request, transaction, timer, look)
+        found.values += inside.values
+        found.notes += inside.notes
     except RefusedError as error:
         found.values += _device_values(request, transaction)
         if error.message.startswith(_NO_SYSTEM):

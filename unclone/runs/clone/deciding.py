@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
-from unclone.runs.opening import read_only
+from unclone.runs.opening import read_image
 from unclone.runs.options import MACHINE_IDS
 from unclone.runs.sanitize_machine import disk_serials, own_disks
 from unclone.sanitize.allocated_values import allocated
@@ -24,6 +24,7 @@ from unclone.seeds.names import host_name_problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from unclone.images.guest import Guest
     from unclone.images.volumes import Identifier
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.order import MadeFrom, Order
@@ -70,11 +71,13 @@ def look(order: Order, listener: Listener) -> Golden:
                 f"{definition.source.shown} has {len(own)} disks, and {len(given)} are given",
                 hint=f"Its disks: {has}. Give each further one with --add-disk.",
             )
+
+    def found(guest: Guest) -> Golden:
+        has_cloud_init = cloud_init(guest, Facts(guest)).installed
+        return Golden(tuple(guest.identifiers()), has_cloud_init, definition)
+
     try:
-        with read_only(order.request, listener) as guest:
-            return Golden(
-                tuple(guest.identifiers()), cloud_init(guest, Facts(guest)).installed, definition
-            )
+        return read_image(order.request, found, listener)
     except UncloneError as error:
         # Some speak of "the disk": here it is one of several files.
         if not any(disk.path.name in error.message for disk in order.request.disks):

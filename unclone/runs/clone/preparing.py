@@ -37,7 +37,7 @@ from unclone.images.qcow2_overlay import CLUSTER
 from unclone.images.volumes import CheckState
 from unclone.runs.clone.deciding import allocate
 from unclone.runs.clone.order import options_said
-from unclone.runs.opening import read_only
+from unclone.runs.opening import read_image
 from unclone.runs.request import Request
 from unclone.runs.sanitize import sanitize
 from unclone.sanitize.allocated_values import allocated
@@ -242,10 +242,11 @@ def _compile(
     except EngineError:
         report = sanitize(wanted, listener)
     request = Request(images[0], add_disks=images[1:], engine=IN_PLACE, options=options)
-    with read_only(request) as guest:
-        obstacle = checksum_seed_obstacle(guest)
-        if why := metadata_uuid_obstacle(guest):
-            raise NotStampedError(why)
+    obstacle, why = read_image(
+        request, lambda guest: (checksum_seed_obstacle(guest), metadata_uuid_obstacle(guest))
+    )
+    if why:
+        raise NotStampedError(why)
     if not obstacle:
         keep_checksum_seeds([Drive(path, "qcow2") for path in images])
     runs = []
