@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-confined test-packaging deb site release lint format fuzz kills bench system-packages venv clean distclean
+.PHONY: help demo test test-fast test-confined fuzz-confined test-packaging deb site release lint format fuzz fuzz-appliance kills bench system-packages venv clean distclean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,20 @@ test: venv ## Every test: real guests, real boots (about an hour)
 test-fast: venv ## The tests that start no virtual machine and are not slow, on all processors
 	@$(PYTEST) -n auto -m "not appliance and not guest and not boot and not slow"
 
+# Runs Python without FUSE, privilege and network, in the one folder that it may write to.
+define confined
+@folder=$$(mktemp -d) && bwrap --unshare-all --uid 1000 --gid 1000 --ro-bind / / --proc /proc --dev /dev \
+	--bind $$folder $$folder --setenv TMPDIR $$folder --setenv HOME $$folder setpriv --no-new-privs -- \
+	$(BIN)/python $(1); status=$$?; rm -rf $$folder; exit $$status
+endef
+
 test-confined: venv ## The direct engine's tests with bwrap: no FUSE, no privilege, one folder to write to
-	@folder=$$(mktemp -d) && bwrap --unshare-all --uid 1000 --gid 1000 --ro-bind / / --proc /proc --dev /dev \
-		--bind $$folder $$folder --setenv TMPDIR $$folder --setenv HOME $$folder setpriv --no-new-privs -- \
-		$(BIN)/python -m pytest -q -p no:cacheprovider -n auto tests/images/engines tests/images/test_qcow2_overlay.py \
-		-m "not appliance and not guest and not boot and not slow"; status=$$?; rm -rf $$folder; exit $$status
+	$(call confined,-m pytest -q -p no:cacheprovider -n auto tests/images/engines tests/images/test_qcow2_overlay.py \
+		-m "not appliance and not guest and not boot and not slow")
+
+fuzz-confined: venv ## 2,000 damaged file systems and 120 kills in the same sandbox (minutes)
+	$(call confined,-m benchmarks.fuzz_direct --images 2000)
+	$(call confined,-m benchmarks.kills --count 120)
 
 test-packaging: venv ## Wheel, sdist, README's commands, lowest versions, Debian 13 (minutes)
 	@$(PYTEST) -m packaging
@@ -59,8 +68,12 @@ fuzz: venv ## 2,000 damaged file systems for the direct engine (minutes)
 	@$(BIN)/python -m benchmarks.fuzz_direct --images 2000
 	@$(BIN)/python -m benchmarks.fuzz_yaml
 
-kills: venv ## 120 kills and signals while the direct engine changes an image (minutes)
+fuzz-appliance: venv ## 600 damaged XFS and btrfs for the appliance engine (an hour)
+	@$(BIN)/python -m benchmarks.fuzz_appliance --images 600
+
+kills: venv ## 120 kills and signals for the direct engine, 100 for the appliance (an hour)
 	@$(BIN)/python -m benchmarks.kills --count 120
+	@$(BIN)/python -m benchmarks.kills --count 100 --engine appliance
 
 bench: venv ## Wall time against virt-sysprep on copies of the same image
 	@$(BIN)/python -m benchmarks.sanitize_vs_virt_sysprep

@@ -57,9 +57,9 @@ def damaged(path: Path, seed: int) -> Path:
 
 
 def damaged_for_a_kernel(path: Path, seed: int) -> tuple[Path, str]:
-    """As :func:`damaged`, for the appliance: the image, and whether it is xfs or btrfs."""
+    """As :func:`damaged`, for the appliance: the image, and its type, which the seeds alternate."""
     chosen = random.Random(seed)
-    kind = chosen.choice([*KERNEL_TYPES])
+    kind = [*KERNEL_TYPES][seed % len(KERNEL_TYPES)]
     pristine = path.with_name(f"pristine-{kind}")
     if not pristine.exists():
         tree: dict[str, str | bytes | None] = {name: f"{name}\n" * 400 for name in _FILES}

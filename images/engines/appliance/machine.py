@@ -100,7 +100,8 @@ class Machine:
         """
         self._stack = ExitStack()
         self._buffer = bytearray()
-        self._stopped = False
+        #: Whether it gave no answer in time.
+        self.stopped = False
         try:
             self._start(parts, memory, state, disks, share=share)
         except BaseException:
@@ -225,7 +226,7 @@ class Machine:
 
     def require_alive(self) -> None:
         """Raise KilledError when something else has killed it."""
-        if self._stopped:
+        if self.stopped:
             return
         if hasattr(self, "process") and is_kill(self.process.poll() or 0):
             raise killed("the virtual machine")
@@ -253,7 +254,7 @@ class Machine:
             self.process.wait()
 
     def _no_answer(self) -> EngineError:
-        self._stopped = True
+        self.stopped = True
         self._kill()
         return EngineError(
             "the virtual machine gave no answer in time and was stopped",
@@ -286,7 +287,7 @@ class _Patience:
 
     def is_over(self) -> bool:
         """Whether to wait no more; asked every :data:`_LOOK` seconds."""
-        used, clock = _processor_time(self._process), self._clock()
+        used, clock = processor_time(self._process), self._clock()
         if self._begun is None:  # most answers come before the first look
             self._begun = used, clock
         since_used, since = self._begun
@@ -297,7 +298,7 @@ class _Patience:
         return time.monotonic() - run_delay(self._process) - run_delay(os.getpid())
 
 
-def _processor_time(process: int) -> float:
+def processor_time(process: int) -> float:
     """Seconds of processor time that *process* has used."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
