@@ -6,8 +6,8 @@
 SIGKILL, SIGTERM, SIGHUP and Ctrl-C come while the plan is applied, while the overlay is written
 and read back, and while it is committed; into a qcow2 image, and into one that only QEMU reads.
 With the appliance, SIGKILL ends the run or its virtual machine, on XFS and btrfs; and while the
-machine is frozen, too. After each, `unclone recover` and another run must do what they say. The
-command fails when an image was half done, or a file, a process or a mount was left.
+machine is frozen, too. After each, `unclone recover` and then a further run must do what they say.
+The command fails when an image was half done, or a file, a process or a mount was left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import trials
-from tests.support import kills
+from tests.support import kills, templates
 
 #: Formats and types of file systems.
 _GUESTS = {
@@ -39,6 +39,7 @@ def main() -> int:
             image = kills.golden(Path(scratch) / f"{kind}.{form}", form, kind)
             measured = Path(scratch) / f"{kind}-{form}"
             guests.append(kills.Undisturbed.measured(image, measured, kind))
+            templates.forget()
             print(kind, form, guests[-1].seconds, file=sys.stderr, flush=True)
 
         def trial(folder: Path, seed: int) -> str:
