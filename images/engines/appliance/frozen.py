@@ -254,9 +254,10 @@ def _make(folder: Path, key: dict[str, Any], kernel: build.Kernel, accelerator: 
     try:
         with explained("keep a virtual machine", folder.parent):
             draft.mkdir(mode=0o700)
-            # QEMU ends by a signal when its memory cannot be stored.
-            with (draft / _MEMORY).open("xb") as memory:
-                os.posix_fallocate(memory.fileno(), 0, machine.MEMORY << 20)
+            # A boot takes long, and QEMU ends by a signal when its memory cannot be stored.
+            for name, size in ((_MEMORY, machine.MEMORY << 20), (_STATE, machine.STATE)):
+                with (draft / name).open("xb") as file:
+                    os.posix_fallocate(file.fileno(), 0, size)
             initrd = draft / _INITRD
             first = build.build_initrd(kernel, initrd)
             parts = Parts(PROGRAM, machine.MACHINE, accelerator, kernel.image, initrd, first)

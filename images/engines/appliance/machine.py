@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: MiB.
 MEMORY = 256
+#: Bytes that the state without the memory takes at most; a tenth is usual.
+STATE = 4 << 20
 
 #: Nothing of the machine depends on the host but what :mod:`.frozen` has in its key.
 OPTIONS = ("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-smp", "1")
@@ -164,9 +166,9 @@ class Machine:
         self.ask("migrate-incoming", {"uri": f"fd:{state}"})
 
     def freeze(self, state: Path) -> None:
-        """Write its state to the new file *state*; it does not run any more."""
+        """Write its state to the file *state*; it does not run any more."""
         self._capability()
-        with state.open("xb") as file:
+        with state.open("r+b", buffering=0) as file:
             # The monitor takes a descriptor with a message; QEMU has inherited none for this.
             self.monitor.pass_descriptor("state", file.fileno())
             self.ask("migrate", {"uri": "fd:state"})
@@ -175,6 +177,7 @@ class Machine:
                 if status in {"failed", "cancelled"} or time.monotonic() > until:
                     raise UnusableError(f"QEMU cannot freeze the machine ({status})")
                 time.sleep(0.02)
+            file.truncate(file.tell())  # QEMU has the same position
 
     def _capability(self) -> None:
         wanted = [{"capability": "x-ignore-shared", "state": True}]

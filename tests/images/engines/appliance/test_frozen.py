@@ -168,6 +168,54 @@ def test_no_space_for_the_memory_is_found_before_a_boot(cache: Path) -> None:
     assert [path.name for path in cache.iterdir()] == ["lock"]  # nothing that stops the next try
 
 
+#: Has a machine made, and says what became of it.
+MAKER = """
+from unclone.images.engines.appliance import build, frozen
+try:
+    frozen._resumed(build.find_kernel(), "tcg", list, print)
+except Exception as error:
+    print(error)
+print(sorted(path.name for path in frozen.cache_folder().iterdir()))
+"""
+
+
+@pytest.mark.slow  # bwrap is not everywhere where the fast tests run
+def test_no_space_for_the_state_is_found_before_a_boot(cache: Path) -> None:
+    """Nor for the initrd: there is a MiB more than the memory takes."""
+    small_disk = ("--size", str(257 << 20), "--tmpfs", os.environ["XDG_CACHE_HOME"])
+    done = subprocess.run(
+        ["bwrap", "--dev-bind", "/", "/", *small_disk, sys.executable, "-c", MAKER],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, said, left = done.stdout.splitlines()
+    assert "cannot keep a virtual machine" in said
+    assert "no space left in" in said
+    assert left == "['lock']"  # nothing that stops the next try
+
+
+@pytest.mark.slow
+def test_qemu_is_upgraded_in_between(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file is another QEMU: a machine is frozen with it, and the one before is kept."""
+    folder = copied(cache)
+    program = tmp_path / "bin" / frozen.PROGRAM
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shutil.which(frozen.PROGRAM)} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    image = make_volume(tmp_path / "image", "xfs")
+    for _ in range(2):
+        volumes = mounted_appliance(image)
+        assert "xfs" in volumes._types
+        volumes.close()
+    machines = {each.name for each in cache.iterdir() if each.is_dir()}
+    assert len(machines) == 2
+    assert folder.name in machines
+
+
 @pytest.mark.slow
 def test_a_state_that_does_not_load_is_made_again(cache: Path, tmp_path: Path) -> None:
     """What the files' stamps do not show: the disks are attached to a second machine."""
