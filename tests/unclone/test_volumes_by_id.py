@@ -16,17 +16,19 @@ from unclone.images.process import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.appliance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.appliance, pytest.mark.timeout(2400)]
 
 MAKE = r"""
 set -e
-# udev may still be looking at the disk, and LVM wants it for itself.
-udevadm settle
+# udev may still be looking at the disk, and LVM wants it for itself. On a loaded host that takes
+# longer than the two minutes that are usual.
+settle() { udevadm settle --timeout=900; }
+settle
 lvm pvcreate -q -q /dev/sda
 lvm vgcreate -q -q ubuntu-vg /dev/sda
 lvm lvcreate -q -q -W n -L 28M -n root-lv ubuntu-vg
 lvm lvcreate -q -q -W n -L 16M -n var-lv ubuntu-vg
-udevadm settle
+settle
 mke2fs -q -t ext4 /dev/ubuntu-vg/root-lv
 mke2fs -q -t ext4 /dev/ubuntu-vg/var-lv
 mkdir -p /run/making
@@ -42,6 +44,7 @@ echo "linux /vmlinuz root=/dev/mapper/ubuntu--vg-root--lv ro" >boot/grub/grub.cf
 cd /
 umount /run/making
 lvm lvcreate -q -q -s -L 8M -n before ubuntu-vg/root-lv
+settle
 lvm vgchange -q -q -an ubuntu-vg
 """
 
@@ -61,7 +64,7 @@ def test_volumes_named_by_their_groups_uuid_follow(tmp_path: Path) -> None:
         file.truncate(64 * 1024 * 1024)
     appliance = start([Drive(image, "raw")], read_only=False, say=lambda _: None)
     try:
-        appliance.shell(MAKE)
+        appliance.shell(MAKE, limit=1800)
     finally:
         appliance.close()
     before = names(image)
