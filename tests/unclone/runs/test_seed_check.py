@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,13 @@ from unclone.cli.main import cli
 from unclone.runs import seed_check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from click.testing import Result
 
     from unclone.images.guest import Guest
     from unclone.runs.request import Request
+    from unclone.runs.seed_check import Readiness
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +47,10 @@ TAKES_IT = TAKES_NONE | {"/etc/cloud/cloud.cfg": "cloud_init_modules: [ssh, upda
 def image(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A guest that is a folder; everything but the engine is real."""
 
-    @contextmanager
-    def reading(request: Request, listener: object) -> Iterator[Guest]:
-        yield guest_at(request.image)
+    def reading(request: Request, look: Callable[[Guest], Readiness], _: object) -> Readiness:
+        return look(guest_at(request.image))
 
-    monkeypatch.setattr(seed_check, "read_only", reading)
+    monkeypatch.setattr(seed_check, "read_image", reading)
     (here / "guest").mkdir()
     return here / "guest"
 
