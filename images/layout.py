@@ -67,6 +67,8 @@ class Layout:
     default_subvolumes: Mapping[str, str] = field(default_factory=dict)
     #: Snapshots on LVM and their origins, as device names. They are not searched.
     volume_snapshots: tuple[tuple[str, str], ...] = ()
+    #: Devices with what a boot loader reads, or that cannot be looked into, that are not mounted.
+    unmounted_boots: tuple[str, ...] = ()
     mounts: Mapping[str, Mount] = field(init=False)
 
     def __post_init__(self) -> None:

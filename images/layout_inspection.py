@@ -84,6 +84,7 @@ class _Inspection:
         if more := len(self.left_out[_NAMED:]):
             self.warnings.append(f"{more} more lines of the guest's fstab are left out")
         self._mount_discovered()
+        self._mount_unlisted_boot()
         self._mount_unlisted_esp()
         in_order = sorted(self.mounts.values(), key=lambda m: m.mount_point.split("/"))
         self._mention_unmounted()
@@ -93,7 +94,8 @@ class _Inspection:
         mounts = (self.root.mount, *in_order)
         others = find_others(self.volumes, mounts)
         volumes = tuple(sorted(self.volumes.volume_snapshots().items()))
-        return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others, volumes)
+        boots = tuple(fs.device for fs in self._unlisted_boots())
+        return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others, volumes, boots)
 
     def _unless_hiding(self, entry: Entry, found: FileSystem | None) -> FileSystem | None:
         """*found*; None where it is not mounted at boot. Raises RefusedError if that matters."""
@@ -171,6 +173,28 @@ class _Inspection:
         for _, fs, place, why_not in self.discovered:
             if not why_not and fs.type in {*LINUX, "vfat"}:
                 self.mounts[place] = Mount(fs.device, place, fs.type)
+
+    def _unlisted_boots(self) -> Sequence[FileSystem]:
+        """The file systems with what a boot loader reads, or unreadable ones, not mounted so far.
+
+        A loader needs no fstab: it finds them by a UUID or a number that it was installed with.
+        """
+        mounted = {self.root.mount.device, *(mount.device for mount in self.mounts.values())}
+        others = (self.root.boots | self.root.unreadable) - mounted
+        return [fs for fs in self.file_systems if fs.device in others]
+
+    def _mount_unlisted_boot(self) -> None:
+        """Add the one such file system as ``/boot``, where the guest has nothing of its own."""
+        unlisted = [fs for fs in self._unlisted_boots() if fs.device in self.root.boots]
+        free = "/boot" in self.root.discovery.free and "/boot" not in self.mounts
+        if len(unlisted) != 1 or not free:
+            return
+        (fs,) = unlisted
+        self.mounts["/boot"] = Mount(fs.device, "/boot", fs.type)
+        self.warnings.append(
+            f"the {fs.type} file system on {fs.device} is in no fstab entry and holds what a boot "
+            "loader reads; looked at as /boot"
+        )
 
     def _mount_unlisted_esp(self) -> None:
         """Add a FAT file system that fstab does not name where systemd would mount it.

@@ -6,7 +6,7 @@ a mount without ``subvol=`` shows).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from unclone.images import discoverable
@@ -37,6 +37,26 @@ _ENTRY_LIMIT = 5000
 #: In the order of systemd-gpt-auto-generator(8); installers mount it at the last.
 _ESP_PLACES = ("/efi", "/boot", "/boot/efi")
 
+#: What a boot loader reads or starts, from the top of a file system that is no root.
+_BOOT_FILES = (
+    *(f"/{folder}grub*/*.[cl][fs][gt]" for folder in ("", "boot/")),
+    *(f"/{folder}{name}" for folder in ("", "boot/") for name in ("loader*/entries", "EFI/*")),
+    *(f"/{folder}{name}*" for folder in ("", "boot/") for name in ("extlinux", "syslinux")),
+    *(f"/{name}" for name in ("grub*.cfg", "limine*", "bootmap", "boot.scr", "boot.cmd")),
+    *(
+        f"/{name}*"
+        for name in ("vmlinu[xz]", "kernel", "initr", "uEnv", "cmdline.txt", "[zbu]Image")
+    ),
+)
+
+#: Systems whose root is put together at boot: what is seen of one, and what it is.
+_NO_PLAIN_ROOT = (
+    ("/ostree/deploy/*/deploy", "deployments of ostree (Silverblue, CoreOS, IoT)"),
+    ("/system-data/var/lib/snapd", "an Ubuntu Core"),
+    ("/boot/*/*.squashfs", "a live system on squashfs (VyOS)"),
+    ("/live/*.squashfs", "a live system on squashfs"),
+)
+
 #: Top-level directories of a btrfs file system that are searched for a root.
 _MANY_SUBVOLUMES = 200
 
@@ -52,6 +72,8 @@ class Root:
     ``missing`` are mount points that do not exist, of ``places`` and of discovered partitions.
     ``hiding`` are the mount units that no other unit wants and that would hide files at their mount
     point.
+    ``boots`` are the devices of other file systems that hold what a boot loader reads, and
+    ``unreadable`` of those that cannot be looked into.
     """
 
     mount: Mount
@@ -62,6 +84,8 @@ class Root:
     missing: frozenset[str] = frozenset()
     discovery: Discovery = field(default_factory=Discovery)
     hiding: frozenset[str] = frozenset()
+    boots: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
 
 
 def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
@@ -77,6 +101,8 @@ def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
     roots: list[Root] = []
     others: list[str] = []
     unreadable: dict[str, str] = {}
+    inside: dict[str, str] = {}
+    boots: list[str] = []
     for fs in file_systems:
         if fs.type not in LINUX | WINDOWS:
             continue
@@ -86,7 +112,13 @@ def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
             unreadable[fs.device] = error.message
             continue
         try:
-            roots.extend(_roots_on(volumes, fs))
+            here = list(_roots_on(volumes, fs))
+            roots.extend(here)
+            if not here and fs.type in LINUX:
+                guest = Guest(volumes, _just(fs))
+                boots += [fs.device] if _has_boot_files(guest) else []
+                signs = [what for sign, what in _NO_PLAIN_ROOT if guest.glob(sign)]
+                inside.update({fs.device: signs[0]} if signs else {})
             if fs.type in WINDOWS and _is_windows(Guest(volumes, _just(fs))):
                 others.append(f"{fs.device} (Windows)")
         finally:
@@ -99,8 +131,12 @@ def find_root(volumes: Volumes, file_systems: Sequence[FileSystem]) -> Root:
             "give it a disk that holds just that.",
         )
     if not roots:
-        raise _nothing_found(volumes, file_systems, others, unreadable)
-    return roots[0]
+        raise _nothing_found(volumes, file_systems, others, unreadable, inside)
+    return replace(roots[0], boots=frozenset(boots), unreadable=frozenset(unreadable))
+
+
+def _has_boot_files(guest: Guest) -> bool:
+    return any(guest.glob(pattern) for pattern in _BOOT_FILES)
 
 
 def _roots_on(volumes: Volumes, fs: FileSystem) -> Iterator[Root]:
@@ -224,6 +260,7 @@ def _nothing_found(
     file_systems: Sequence[FileSystem],
     windows: Sequence[str],
     unreadable: Mapping[str, str],
+    inside: Mapping[str, str],
 ) -> RefusedError:
     foreign = [fs.device for fs in file_systems if fs.type in WINDOWS]
     if windows or (foreign and len(foreign) == len(unreadable)):
@@ -240,6 +277,13 @@ def _nothing_found(
                 f"the {fs.type} file system on {fs.device} cannot be mounted: {printable(state)}",
                 hint="Repair it first (its fsck, on a copy of the disk) and try again.",
             )
+    if inside:
+        return RefusedError(
+            "no root directory that could be changed was found: "
+            + "; ".join(f"{device} holds {what}" for device, what in inside.items()),
+            hint="Make each machine from the distribution's own image, and give it its identity "
+            "at the first boot (Ignition, cloud-init).",
+        )
     if closed := closed_groups(volumes):
         why = "; ".join(closed.values())
         return RefusedError(f"no operating system was found: {why}", hint=group_hint(closed))

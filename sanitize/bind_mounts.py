@@ -31,6 +31,8 @@ _MATTERS = re.compile(r"/(etc|var|usr|boot|efi|root)(/.*)?")
 _DOES_NOT = re.compile(r"/var/(tmp|cache|spool|www)(/.*)?")
 
 _LAYERS = re.compile(r"(?:upperdir|lowerdir\+?)=(.*)")
+#: Where the initrd has the root, when it is the one that mounts.
+_IN_INITRD = re.compile(r"^/sysroot(?=/)")
 _BETWEEN_LAYERS = re.compile(r"(?<!\\):+")
 
 
@@ -71,7 +73,8 @@ def _sources(guest: Guest, entry: Entry) -> Iterator[str]:
     if entry.type == "overlay":
         for option in entry.options:
             if layers := _LAYERS.fullmatch(option):
-                yield from (re.sub(r"\\(.)", r"\1", p) for p in _BETWEEN_LAYERS.split(layers[1]))
+                for layer in _BETWEEN_LAYERS.split(layers[1]):
+                    yield _IN_INITRD.sub("", re.sub(r"\\(.)", r"\1", layer))
     elif _is_bind(entry) or guest.is_file(entry.spec):
         yield entry.spec
 

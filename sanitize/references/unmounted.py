@@ -1,6 +1,7 @@
-"""A FAT file system that the guest's fstab does not name: perhaps its EFI system partition.
+"""File systems that the guest's fstab does not name, and that a boot loader may read.
 
-What is on it cannot be seen, and is where boot loaders keep the identifiers of what they boot.
+A FAT file system is perhaps its EFI system partition; of others, the boot files were seen. What is
+on them does not follow, and is where boot loaders keep the identifiers of what they boot.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ _BOOTED_BY = {
 def _find(context: PlanningContext) -> Sequence[Blocker]:
     guest = context.guest
     mounted = {mount.device for mount in guest.layout.mounts_in_order}
-    hidden = [fs for fs in guest.file_systems() if fs.type == "vfat" and fs.device not in mounted]
+    boots = guest.layout.unmounted_boots
+    hidden = [
+        fs
+        for fs in guest.file_systems()
+        if fs.device not in mounted and (fs.type == "vfat" or fs.device in boots)
+    ]
     if not hidden:
         return ()
     return [
         Blocker(
             each,
-            f"{hidden[0].device} holds a FAT file system that the guest does not mount, and a boot "
+            f"{hidden[0].device} ({hidden[0].type}) is not mounted by the guest, and a boot "
             "loader on it may refer to this",
             "Name it in the guest's fstab (noauto is enough).",
         )

@@ -40,6 +40,10 @@ def planned(folder: Path, line: str, files: Mapping[str, str]) -> list[str]:
             "/data/up/machine-id",
         ),
         (
+            "overlay /etc overlay lowerdir=/sysroot/etc,upperdir=/sysroot/var/lib/overlay/1/etc",
+            "/var/lib/overlay/1/etc/machine-id",
+        ),
+        (
             r"none /var overlay lowerdir=/x:/data/a\134:b,upperdir=/u",
             "/data/a:b/lib/dbus/machine-id",
         ),

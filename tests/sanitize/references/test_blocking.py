@@ -139,3 +139,5 @@ def test_an_esp_that_is_not_mounted_keeps_what_it_may_refer_to(tmp_path: Path) -
     assert IdentifierKind.VFAT_SERIAL not in {each.kind for each in found}
     mount = Mount("/dev/sda2", "/boot/efi", "vfat")
     assert blocked(tmp_path, unmounted.REFERENCE, mount, fs=(esp,)) == set()
+    # An ext4 with boot files is noticed when the layout is determined; another one is data.
+    assert blocked(tmp_path, unmounted.REFERENCE, fs=(FileSystem("/dev/sda2", "ext4"),)) == set()

@@ -255,6 +255,18 @@ def test_zipl_keeps_what_it_refers_to(tmp_path: Path, file: str) -> None:
     assert kept(guest_at(tmp_path), zipl_bootmap.REFERENCE) == {ROOT}
 
 
+@pytest.mark.parametrize("written", ["target = /srv/z", "bootmap=/srv/z/bootmap"])
+def test_a_map_of_zipl_is_where_its_configuration_says(tmp_path: Path, written: str) -> None:
+    plant(
+        tmp_path,
+        {
+            "/etc/zipl.conf": f"[linux]\n  {written}\n",
+            "/srv/z/bootmap": f"root=UUID={ROOT.old}",
+        },
+    )
+    assert kept(guest_at(tmp_path), zipl_bootmap.REFERENCE) == {ROOT}
+
+
 def test_no_zipl_keeps_nothing(tmp_path: Path) -> None:
     plant(tmp_path, {"/boot/loader/entries/a.conf": f"options root=UUID={ROOT.old}\n"})
     assert kept(guest_at(tmp_path), zipl_bootmap.REFERENCE) == set()
