@@ -50,6 +50,10 @@ HELD = {
         '"serial":"3333"\n',
         '"wwn": "iqn"\n',
         "<target iqn>\n",
+        "rundeck.server.uuid = 33\n",
+        "  replSetName: rs0\n",
+        "1 MD5 secret\n",
+        "'instanceid' => 'oc33',\n",
     )
     for step in load()
     for _, text in step.row.containing

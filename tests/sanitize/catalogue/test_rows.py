@@ -83,6 +83,10 @@ NVME = "\n".join(
     )
 )
 VALUES = {
+    "libvirt-host-uuid": (
+        f'#host_uuid = "x"\nhost_uuid = "{UUID}"\nhost_uuid_source = "smbios"\n',
+        '#host_uuid = "x"\nhost_uuid = "{}"\nhost_uuid_source = "smbios"\n',
+    ),
     "netbird-keys": (
         '{\n    "PrivateKey": "QUFB=",\n    "PreSharedKey": "x",\n    "SSHKey": "-----\\n"\n}\n',
         '{\n    "PrivateKey": "",\n    "PreSharedKey": "x",\n    "SSHKey": ""\n}\n',
