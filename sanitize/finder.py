@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING
 
 from unclone.images.needles import Needles
@@ -26,13 +27,16 @@ _SERIAL_LENGTH = 9
 _BINARY_LIMIT = 64 * 1024
 #: Bytes of a spelling that is in no longer word by chance.
 _LONG = 24
+#: The groups of 128 bits in hexadecimal digits, and how many letters are looked for in each case.
+_GROUPS = re.compile(rb"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})")
+_WINDOW, _MOST_LETTERS = 8, 5
 
 
 class Finder:
     """Looks for every spelling of some values.
 
     With *words*, only where a spelling stands alone; without, also inside a longer word, as long
-    as it is too long to be there by chance.
+    as it is too long to be there by chance, and UUIDs and machine-ids whatever case each digit has.
     """
 
     def __init__(self, values: Iterable[str], *, words: bool) -> None:
@@ -49,11 +53,18 @@ class Finder:
             else:
                 self._binary.append(spelled)
         self._cores = Needles(self._by_core)
+        self._any_case: dict[bytes, tuple[re.Pattern[bytes], bytes]] = {}
+        for spelled in () if words else self.values:
+            if match := _GROUPS.fullmatch(spelled):
+                written = re.compile(b"[-:]?".join(match.groups()), re.IGNORECASE)
+                for part in _in_any_case(match.groups()):
+                    self._any_case.setdefault(part, (written, spelled))
+        self._parts = Needles(self._any_case)
 
     @property
     def needles(self) -> Sequence[bytes]:
         """What has to be in a text that holds any of them: few, and quick to look for."""
-        return sorted(self._by_core)
+        return sorted({*self._by_core, *self._any_case})
 
     def matches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
         """Where which spelling begins, in order and without overlaps; the longest first."""
@@ -71,6 +82,10 @@ class Finder:
                 for spelled in self._binary
                 for start in self._occurrences(content, spelled)
             ]
+        if self._any_case:
+            found = dict.fromkeys(self._any_case[part] for part in self._parts.found_in(content))
+            for written, spelled in found:
+                hits += [(m.start(), -len(m[0]), spelled) for m in written.finditer(content)]
         end = 0
         for start, _, spelled in sorted(hits):
             if start >= end:
@@ -84,6 +99,21 @@ class Finder:
             if not alone or _stands_alone(content, start, start + len(spelled)):
                 yield start
             start = content.find(spelled, start + 1)
+
+
+def _in_any_case(groups: Iterable[bytes]) -> Iterator[bytes]:
+    """A part of *groups* in all cases: of those that are long enough, that with fewest letters."""
+    windows = [
+        group[at : at + _WINDOW] for group in groups for at in range(len(group) - _WINDOW + 1)
+    ]
+    part = min(windows, key=lambda window: len(_letters(window)))
+    part = part if len(_letters(part)) <= _MOST_LETTERS else part[:_MOST_LETTERS]
+    for cases in product(*({bytes([c]).lower(), bytes([c]).upper()} for c in part)):
+        yield b"".join(cases)
+
+
+def _letters(digits: bytes) -> bytes:
+    return bytes(digit for digit in digits if chr(digit).isalpha())
 
 
 def _stands_alone(content: bytes, start: int, end: int) -> bool:

@@ -25,10 +25,24 @@ def scan(folder: Path) -> list[tuple[str, int, bool]]:
     return [(r.path, r.line, r.read_at_boot) for r in found]
 
 
-@pytest.mark.parametrize("spelled", [ID, ID.upper(), DASHED, DASHED.upper()])
+MIXED = "01234567-89AB-cdEF-0123-456789abcDEF"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [ID, ID.upper(), DASHED, DASHED.upper(), MIXED, MIXED.replace("-", ""), MIXED.swapcase()],
+)
 def test_every_spelling_is_found_with_its_line(tmp_path: Path, spelled: str) -> None:
     plant(tmp_path, {"/etc/app/agent.conf": f"# agent\n\nhost = {spelled}\n"})
     assert scan(tmp_path) == [("/etc/app/agent.conf", 3, False)]
+
+
+@pytest.mark.parametrize("value", ["a" * 32, "1" * 32, "ab12" * 8, "abcdefab" * 4])
+def test_an_id_is_found_in_letters_of_any_case(tmp_path: Path, value: str) -> None:
+    mixed = "".join(c.upper() if n % 3 else c for n, c in enumerate(value))
+    plant(tmp_path, {"/etc/app.conf": f"id={mixed}\n", "/etc/other": f"{value[:-1]}0\n"})
+    (found,) = find_residue(guest_at(tmp_path), [Retired("step", "machine-id", value)])
+    assert (found.path, found.value) == ("/etc/app.conf", value)
 
 
 @pytest.mark.parametrize(
