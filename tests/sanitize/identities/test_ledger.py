@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.ledger import Disturbance, contend
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.sanitize.identities.file_system import file_system_type
 from unclone.sanitize.identities.ledger import Ledger, sqlite
@@ -185,6 +186,17 @@ def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
         with ledger.transaction():
             ledger.record("next", "", [Identity("mac", "0-0")])
     assert os.listdir(tmp_path) == ["ledger"]
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_while_processes_are_killed(tmp_path: Path) -> None:
+    disturbance = Disturbance(kills=10)
+    found = contend(str(tmp_path / "ledger"), machines=2000, processes=4, disturbance=disturbance)
+    assert disturbance.kills > 5
+    assert found.recorded == 2000
+    assert found.told == 2000
+    assert found.twice == 0
+    assert not found.messages
 
 
 def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

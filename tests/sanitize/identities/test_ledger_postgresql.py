@@ -53,13 +53,17 @@ def test_processes_share_out_what_all_of_them_want(url: str) -> None:
 def test_nothing_is_lost_while_connections_are_cut_and_the_server_restarts(
     server: postgresql.Server, url: str
 ) -> None:
-    disturbance = Disturbance(server, cuts=10)
-    found = contend(url, machines=400, processes=4, disturb=disturbance)
+    disturbance = Disturbance(server, cuts=10, kills=3)
+    found = contend(url, machines=400, processes=4, disturbance=disturbance)
     assert disturbance.cuts >= 10
+    assert disturbance.kills > 0
     assert disturbance.restarts == 1
     assert found.recorded == 400
     assert found.told == 400
     assert found.twice == 0
+    for message in found.messages:
+        assert message.startswith(f"the ledger {url} "), message
+        assert "Nothing was given out." in message or "cannot be opened" in message, message
 
 
 def test_a_ledger_that_stays_busy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
