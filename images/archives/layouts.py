@@ -131,10 +131,12 @@ def require_disks(
     for member in members:
         is_disk = member.name.lower().endswith(_DISK_SUFFIXES)
         if is_disk and member not in found and member is not layout.definition:
-            piece = _PIECE.fullmatch(member.name)
-            if piece and f"{piece[1]}.vmdk" in named:
+            whole = named.get(_whole_of(member))
+            if whole in found and layout.kind is _VMWARE:
+                continue
+            if whole is not None:
                 raise RefusedError(
-                    f"{shown(path)}: {printable(piece[1], 200)}.vmdk is split into several files",
+                    f"{shown(path)}: {printable(whole.name, 200)} is split into several files",
                     hint="Unpack it with tar, join them (`qemu-img convert -O vmdk`), and pack "
                     "the one file under the same name.",
                 )
@@ -142,6 +144,17 @@ def require_disks(
     if not found:
         raise _refused(path, "its machine has no disk")
     return tuple(found)
+
+
+def pieces_of(disk: Member, members: Sequence[Member]) -> tuple[Member, ...]:
+    """The *members* that are called like pieces of *disk*."""
+    return tuple(member for member in members if _whole_of(member) == disk.name)
+
+
+def _whole_of(member: Member) -> str:
+    """The disk of which *member* is a piece, by its name; "" for another file."""
+    piece = _PIECE.fullmatch(member.name)
+    return f"{piece[1]}.vmdk" if piece else ""
 
 
 def _metadata(member: Member, read: Callable[[Member], bytes], path: Path) -> Mapping[str, object]:

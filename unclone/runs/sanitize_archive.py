@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from unclone.images import qemu_img
 from unclone.images.archives import packing
-from unclone.images.archives.layouts import TEXT_LIMIT, layout_of, require_disks
+from unclone.images.archives.layouts import TEXT_LIMIT, layout_of, pieces_of, require_disks
 from unclone.images.archives.tar import read_archive
 from unclone.images.archives.vagrantfile import with_addresses, with_base_mac
+from unclone.images.chain import read_chain
 from unclone.images.errors import RefusedError
 from unclone.images.files import explained
 from unclone.images.formats.header import Format
@@ -37,6 +38,7 @@ from unclone.sanitize.definitions.text.source import Source
 if TYPE_CHECKING:
     from unclone.images.archives.layouts import Layout
     from unclone.images.archives.tar import Member
+    from unclone.images.formats.header import Header
     from unclone.runs.define import Defined
     from unclone.runs.listener import Listener
     from unclone.runs.replacing import Replacement
@@ -47,14 +49,15 @@ if TYPE_CHECKING:
 
 #: Bytes of a file beside the definition (UEFI variables) that it may need.
 _BESIDE_LIMIT = 256 * 2**20
-#: The kinds of VMDK that are one file, and are written back as they were.
 #: Bytes within which a VMDK has its descriptor; what is kept of it, and qemu-img's name for that.
 _DESCRIPTOR_END = 21 * 512
 _DIALECT = (
     (rb'ddb\.adapterType\s*=\s*"(ide|buslogic|lsilogic|legacyESX)"', "adapter_type"),
     (rb'ddb\.virtualHWVersion\s*=\s*"([0-9]{1,3})"', "hwversion"),
 )
-_VARIANTS = ("streamOptimized", "monolithicSparse")
+#: The kinds of VMDK that are one file, those that are several, and are written back as they were.
+_WHOLE = ("streamOptimized", "monolithicSparse")
+_SPLIT = ("twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "monolithicFlat")
 
 
 def sanitize_archive(request: Request, listener: Listener) -> Report | MachineReport:
@@ -88,6 +91,11 @@ def _dialect(head: bytes) -> str:
     return found
 
 
+def _header(vmdk: Path) -> Header:
+    with vmdk.open("rb") as opened:
+        return read_header(opened, Format.VMDK, name=vmdk.name)
+
+
 class _Machine:
     """The machine in an archive, and the files that become members of the new one."""
 
@@ -104,6 +112,8 @@ class _Machine:
         #: The disks that are worked on, by the name of their member, and kinds of their VMDKs.
         self._disks: dict[str, Path] = {}
         self._variants: dict[str, str] = {}
+        #: Members that the new archive does not have.
+        self._gone: set[str] = set()
         self._replaced: dict[str, Path] = {}
         self._manifest = self._read_manifest()
 
@@ -162,13 +172,16 @@ class _Machine:
                 populated[name] = qemu_img.convert_back(self._disks[name], vmdk, options)
             self._disks[name].unlink()
             self._replaced[name] = vmdk
+            self._replace_pieces(name)
         if layout.definition is not None and layout.definition.name.lower().endswith(".ovf"):
             descriptor = self._replaced[layout.definition.name]
             sizes = {name: path.stat().st_size for name, path in self._replaced.items()}
             descriptor.write_bytes(with_sizes(Source(descriptor), sizes, populated))
         if layout.manifest is not None and self._manifest is not None:
             self._replaced[layout.manifest.name] = self._new_manifest(layout.manifest.name)
-        members = [each for each in self._members if each is not layout.certificate]
+        if layout.certificate is not None:
+            self._gone.add(layout.certificate.name)
+        members = [each for each in self._members if each.name not in self._gone]
         packed = folder / "packed.tar"
         with explained("pack the archive", folder.parent):
             with new_file(packed) as file:
@@ -177,6 +190,19 @@ class _Machine:
                 os.fsync(file.fileno())
             packing.require_packed(packed, self._path, members, self._replaced)
         return packed
+
+    def _replace_pieces(self, name: str) -> None:
+        """Have the pieces of the VMDK *name* as they are now: QEMU's may be larger, and fewer."""
+        (disk,) = (each for each in self._members if each.name == name)
+        old = {each.name for each in pieces_of(disk, self._members)}
+        made = {extent.name for extent in _header(self._new / name).extents}
+        if not made <= old:
+            raise RefusedError(
+                f"{shown(self._path)}: {name} cannot be split into the pieces that it had",
+                hint="Make the archive again with disks of one file each.",
+            )
+        self._replaced |= {each: self._new / each for each in made}
+        self._gone |= old - made
 
     def _on_disks(self) -> Request:
         first, *others = self._disks.values()
@@ -202,21 +228,27 @@ class _Machine:
                 header = read_header(opened, found, name=name)
                 opened.seek(0)
                 head = opened.read(_DESCRIPTOR_END)
-        if header.backing or header.extents:
+        pieces = {each.name: each for each in pieces_of(member, self._members)}
+        if header.backing or {extent.name for extent in header.extents} != set(pieces):
             raise RefusedError(
-                f"{name} is not complete in itself: it needs other files",
+                f"{name} is not complete: the files that it needs are not those beside it",
                 hint="Make the archive again with disks of one file each.",
             )
         if found is not Format.VMDK:
             self._disks[member.name] = disk
             return
-        if header.variant not in _VARIANTS:
+        if header.variant not in (_SPLIT if pieces else _WHOLE):
             raise RefusedError(f"{name} is a VMDK of the kind {header.variant}")
         self._variants[member.name] = f"subformat={header.variant}{_dialect(head)}"
         work = folder / f"disk-{len(self._disks)}.qcow2"
         with explained("convert the disk", folder.parent):
+            for piece in pieces.values():
+                with new_file(self._inside / piece.name) as file:
+                    packing.extract(self._archive, piece, file)
+            read_chain(disk, Format.VMDK)  # looks at all of them
             qemu_img.convert_alone(disk, Format.VMDK, work)
-        disk.unlink()
+        for each in (member.name, *pieces):
+            (self._inside / each).unlink()
         self._disks[member.name] = work
 
     def _take_definition(self, result: MachineReport, definition: Definition) -> None:
