@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import vma
 from tests.support.archives import OLD, TREE, UUID
-from tests.support.command import sanitized, unclone
+from tests.support.command import PROGRAM, sanitized, unclone
 from tests.support.disks import Part, make_disk
 from unclone.images.archives.vma import (
     clusters,
@@ -131,6 +133,38 @@ def test_output_leaves_the_backup(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [image, output]
     read = vma.read(output.read_bytes())
     assert read[1]["drive-scsi0"] != vma.read(before)[1]["drive-scsi0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("qemu-server.conf", signal.SIGKILL),
+        ("new.conf", signal.SIGINT),
+        ("new.conf", signal.SIGKILL),
+        ("packed.vma", signal.SIGTERM),
+        ("packed.vma", signal.SIGKILL),
+    ],
+)
+def test_a_killed_run_leaves_the_backup_whole(tmp_path: Path, moment: str, number: int) -> None:
+    """*moment*: the file in the run's folder at whose appearance it is killed."""
+    image = tmp_path / "backup.vma"
+    image.write_bytes(before := backup(tmp_path))
+    folder = tmp_path / f".{image.name}.unclone-unpacked"
+    with subprocess.Popen([PROGRAM, "sanitize", image], stderr=subprocess.PIPE) as run:
+        while not (folder / moment).exists() and run.poll() is None:
+            time.sleep(0.002)
+        run.send_signal(number)
+        run.communicate()
+    if image.read_bytes() == before:  # else it came to its end before the signal
+        assert run.returncode != 0
+        assert number == signal.SIGKILL or list(tmp_path.iterdir()) == [image]
+        sanitized(image)
+    assert list(tmp_path.iterdir()) == [image]
+    configs, devices = vma.read(image.read_bytes())
+    assert MACHINE not in configs["qemu-server.conf"].decode()
+    assert OLD.encode() not in devices["drive-scsi0"]
+    assert devices["drive-efidisk0"] == EFI
 
 
 SMALL = {"drive-scsi0": bytes(70_000) + b"x" * 5000}
