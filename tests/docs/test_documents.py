@@ -82,7 +82,7 @@ def run(document: str, folder: Path) -> list[console.Outcome]:
 def test_every_document_with_commands_is_run_here() -> None:
     """Those of the tutorial are run for its pictures, which are made with the site."""
     with_commands = {name for name, text in DOCUMENTS.items() if "```console" in text}
-    others = {"audit.md", "mac-addresses.md", "seeds.md", "tutorial.md"}
+    others = {"audit.md", "fleets.md", "mac-addresses.md", "seeds.md", "tutorial.md"}
     assert with_commands == {*WORK, *PLACES, *others}
 
 
@@ -151,11 +151,12 @@ def test_seeds_are_as_shown(folder: Path) -> None:
     assert (checked.status, checked.output) == (4, checked.command.output)
 
 
-def test_a_ledger_moves_to_a_server(folder: Path) -> None:
+@pytest.mark.parametrize("document", ["fleets.md", "mac-addresses.md"])
+def test_a_ledger_moves_to_a_server(folder: Path, document: str) -> None:
     with postgresql.running() as server:
         service = server.service("fleet", server.new_database())
         (folder / "home/.pg_service.conf").write_text(service)
-        for each in run("mac-addresses.md", folder):
+        for each in run(document, folder):
             assert each.status == 0, f"$ {each.command.text}\n{each.errors}"
 
 

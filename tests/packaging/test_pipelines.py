@@ -78,8 +78,9 @@ def test_a_job_is_as_its_schema_says(checkers: Path, name: str, schema: str) -> 
     run(checkers / "check-jsonschema", "--builtin-schema", schema, PIPELINES / name)
 
 
-def test_the_kubernetes_job_is_as_its_schema_says(checkers: Path) -> None:
-    run(checkers / "kubernetes-validate", "--strict", CONTAINERS / "job.yaml")
+@pytest.mark.parametrize("path", sorted(CONTAINERS.glob("*.yaml")), ids=lambda path: path.name)
+def test_what_is_for_kubernetes_is_as_its_schema_says(checkers: Path, path: Path) -> None:
+    run(checkers / "kubernetes-validate", "--strict", path)
 
 
 @pytest.mark.parametrize("name", ["gitlab-ci.yml", "github-workflow.yml"])
