@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Bytes of the largest file that can be a host key: 16384 bit RSA takes about 13 000.
 KEY_LIMIT = 32 * 1024
 
+_CONTAINER = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]*)-----END")
+
 #: Bits of a new RSA key: no weaker than ssh-keygen's default, no slower than seconds to make.
 RSA_MINIMUM, RSA_MAXIMUM = 3072, 8192
 
@@ -74,10 +76,7 @@ def read_private(content: bytes, form: KeyFormat) -> PublicKey:
         raise NotAKeyError(f"is larger than {KEY_LIMIT // 1024} KiB")
     if form is KeyFormat.DROPBEAR:
         return _read_dropbear(content)
-    container = re.search(
-        rb"-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]*)-----END", content
-    )
-    if container:
+    if container := _CONTAINER.search(content):
         return _read_container(container[1])
     if b"PRIVATE KEY-----" in content:
         return _read_pem(content)
@@ -173,6 +172,9 @@ def decode(content: bytes, form: KeyFormat) -> PublicKey:
 
     if form is KeyFormat.DROPBEAR:
         return _read_dropbear(content)
+    if (public := read_private(content, form)).type == "rsa":
+        _require_private_rsa(content, public)
+        return public
     try:
         key = load_ssh_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -184,7 +186,36 @@ def decode(content: bytes, form: KeyFormat) -> PublicKey:
     return public_half(key)
 
 
-def _read_container(text: bytes) -> PublicKey:
+def _require_private_rsa(content: bytes, public: PublicKey) -> None:
+    """Raise :class:`NotAKeyError` unless *content* also holds the private half of *public*.
+
+    The library would test the factors for being prime, which takes longer than most of a run. Of
+    the modulus that was made there are no other factors.
+    """
+    container = _CONTAINER.search(content)
+    outer = _Reader(_contained(container[1]) if container else b"")
+    plain = [outer.string() for _ in range(3)] == [b"none", b"none", b""] and outer.number() == 1
+    outer.string()
+    reader = _Reader(outer.string())
+    plain &= not outer.rest()
+    same = reader.number() == reader.number()
+    name, *numbers = (reader.string() for _ in range(7))
+    modulus, exponent, secret, inverse, p, q = (int.from_bytes(n, "big") for n in numbers)
+    reader.string()  # a comment, and then 1, 2, 3 ... up to a multiple of eight
+    fits = (
+        [name, numbers[1], numbers[0]] == _fields(public.blob)
+        and min(p, q) > 1
+        and p * q == modulus
+        and all(exponent * secret % (prime - 1) == 1 for prime in (p, q))
+        and inverse * q % p == 1
+    )
+    padding = reader.rest()
+    if not plain or not same or not fits or padding != bytes(range(1, len(padding) + 1)):
+        raise NotAKeyError("is a private key whose halves do not fit")
+
+
+def _contained(text: bytes) -> bytes:
+    """What is in the container *text*, without its magic."""
     try:
         body = base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error as error:
@@ -192,7 +223,11 @@ def _read_container(text: bytes) -> PublicKey:
     magic = b"openssh-key-v1\0"
     if not body.startswith(magic):
         raise NotAKeyError("is a damaged private key")
-    reader = _Reader(body[len(magic) :])
+    return body[len(magic) :]
+
+
+def _read_container(text: bytes) -> PublicKey:
+    reader = _Reader(_contained(text))
     cipher = reader.string()
     reader.string()
     reader.string()
@@ -289,6 +324,9 @@ class _Reader:
 
     def string(self) -> bytes:
         return self._take(self.number())
+
+    def rest(self) -> bytes:
+        return self._data[self.position :]
 
     def _take(self, count: int) -> bytes:
         taken = self._data[self.position : self.position + count]
