@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import UsageError
 from unclone.images.text import printable
-from unclone.sanitize.catalogue.reading import HINT, read_rows
+from unclone.sanitize.catalogue import compiled
+from unclone.sanitize.catalogue.reading import HINT, read_rows, rows_of
 from unclone.sanitize.catalogue.row import CatalogueStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from importlib.resources.abc import Traversable
 
     from unclone.sanitize.catalogue.row import CatalogueRow
 
@@ -44,14 +46,18 @@ def load(own: Sequence[str] = ()) -> tuple[CatalogueStep, ...]:
 @functools.cache
 def _built_in() -> tuple[CatalogueRow, ...]:
     # The schema is not checked again here: tests/sanitize/catalogue/test_rows.py does, for all.
-    rows = [row for name, text in built_in_files() for row in read_rows(text, name, checked=True)]
+    rows = [row for f in _files() for row in rows_of(compiled.load(f), f.name, checked=True)]
     return tuple(sorted(rows, key=lambda row: row.id))
 
 
 def built_in_files() -> Iterable[tuple[str, str]]:
     """The name and text of each file of the built-in catalogue."""
+    return [(f.name, f.read_text("utf-8")) for f in _files()]
+
+
+def _files() -> Sequence[Traversable]:
     found = [f for f in files(__package__).iterdir() if f.name.endswith(".yaml")]
-    return [(f.name, f.read_text("utf-8")) for f in sorted(found, key=lambda f: f.name)]
+    return sorted(found, key=lambda f: f.name)
 
 
 def _text(name: str) -> str:

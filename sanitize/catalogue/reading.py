@@ -33,12 +33,21 @@ def read_rows(text: str, name: str, *, checked: bool = False) -> tuple[Catalogue
     *checked* skips the checks, for text that a test has proven. They are made all the same where a
     row cannot be read.
     """
+    return rows_of(parsed(text, name), name, checked=checked)
+
+
+def parsed(text: str, name: str) -> Any:  # noqa: ANN401 (what YAML has)
+    """What *text* has; *name* is as above."""
     try:
-        data = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+        return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except yaml.YAMLError as error:
         raise UsageError(
             f"{name} is not valid YAML: {printable(str(error), 400)}", hint=HINT
         ) from error
+
+
+def rows_of(data: Any, name: str, *, checked: bool = False) -> tuple[CatalogueRow, ...]:  # noqa: ANN401 (as above)
+    """The rows that *data* is; the rest as for :func:`read_rows`."""
     if not checked:
         _check(data, name)
     try:
