@@ -7,7 +7,7 @@ import sys
 
 # A command makes many objects and hardly a cycle: to look for one as often as Python does by itself
 # cost a tenth of a run, its loading included.
-gc.set_threshold(50_000, 20, 100)
+gc.set_threshold(200_000, 20, 100)
 
 try:
     from unclone.cli.main import main  # (loading is most of what the threshold is for)
