@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from unclone.images.errors import ToolError, UncloneError, is_full, is_kill, killed
+from unclone.images.interrupts import INTERRUPTS
 from unclone.images.pinned import with_paths
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+#: prctl(2)
+_PR_SET_PDEATHSIG = 1
 
 #: Debian's directories of e2fsck and sfdisk, which are not on the PATH of an ordinary user.
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
@@ -151,6 +158,58 @@ def run_delay(process: int) -> float:
         files = Path(f"/proc/{process}/task").glob("*/schedstat")
         return max(int(file.read_bytes().split()[1]) for file in files) / 1e9
     return 0
+
+
+def fork(main: Callable[[], None]) -> subprocess.Popen[bytes]:
+    """Fork this process, which has one thread, and call *main* there; return at once.
+
+    For *main*, as for :func:`start`: there are pipes on standard input and output, in ``sys`` as
+    well; no other descriptors; default signal handlers; it dies with this process. Its status is 0
+    when *main* returns, 1 after an exception.
+    """
+    parent = os.getpid()
+    # A signal before the child has handlers of its own would be raised in the middle of this.
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        return subprocess.Popen(
+            ["-"],  # never executed
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: _forked(main, parent, masked),  # noqa: PLW1509 (there is one thread)
+        )
+    except OSError as error:
+        raise UncloneError(f"cannot start another process: {error.strerror}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+
+
+def _forked(main: Callable[[], None], parent: int, mask: Iterable[int]) -> NoReturn:
+    status = 1
+    try:
+        gc.disable()  # what it looks at would be copied, page by page
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # with these, what tells that it has started
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        die_with(parent)
+        os.environ.update(_environment())
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+        main()
+        sys.stdout.flush()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its *parent* ends."""
+    import ctypes  # noqa: PLC0415 (only here)
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def require_program(program: str) -> None:

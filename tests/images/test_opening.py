@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,13 +70,28 @@ def test_only_a_file_system_marked_clean_is_not_checked(tmp_path: Path, *, clean
 
 def test_programs_started_ahead_are_used_or_ended() -> None:
     with ENGINE.start_ahead():
-        (other,) = helpers._ahead.values()
-        assert other.poll() is None
-    assert other.poll() is not None
+        others = tuple(helpers._ahead.values())
+        assert others
+        assert all(other.poll() is None for other in others)
+    assert all(other.poll() is not None for other in others)
     with ENGINE.start_ahead():
         used = helpers.start(helpers.WORKER)
     assert used.poll() is None
     helpers.end(used)
+
+
+def test_beside_a_thread_no_process_is_forked() -> None:
+    go_on = threading.Event()
+    other = threading.Thread(target=go_on.wait)
+    other.start()
+    try:
+        with ENGINE.start_ahead():
+            (started,) = helpers._ahead.values()
+    finally:
+        go_on.set()
+        other.join()
+    assert isinstance(started.args, list)
+    assert started.args[-len(helpers.WORKER) :] == [*helpers.WORKER]
 
 
 @pytest.mark.parametrize("name", ENGINES)

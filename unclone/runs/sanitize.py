@@ -9,6 +9,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from unclone.images.archives.compression import recognise
+from unclone.images.engines.direct import helpers
 from unclone.images.errors import EngineError, UncheckedError, UncloneError, UsageError
 from unclone.images.formats.header import Format
 from unclone.images.interrupts import interrupt_number
@@ -50,8 +51,8 @@ def sanitize(request: Request, listener: Listener | None = None) -> Report:
     if saved is not None:
         request = replace(request, options=saved.options_with(request.options.catalogues))
     timer = PhaseTimer(listener or NullListener())
-    loader = _Loader(request.options)
     with select_engine(request.engine).start_ahead():
+        loader = _Loader(request.options)  # a thread: what is forked above has none
         try:
             return _sanitize(request, saved, timer, loader, force_check=False)
         except UncheckedError as error:
@@ -183,6 +184,7 @@ def load_all() -> None:
     """Import what runs need, before processes are forked for them."""
     for name in _MODULES:
         import_module(name)
+    helpers.load()
 
 
 class _Loader:

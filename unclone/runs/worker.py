@@ -5,13 +5,12 @@ The messages are tuples over a pipe of multiprocessing: ``("phase" | "say" | "wa
 completed run)``, answered with the number of the next task, or with nothing to end it. Both ends
 are this program, so pickle is safe; guests are read in further processes.
 
-References: fork(2), setpgid(2) (Ctrl-C at a terminal reaches its foreground group only), prctl(2)
-``PR_SET_PDEATHSIG``, https://docs.python.org/3/library/multiprocessing.html#connection-objects.
+References: fork(2), setpgid(2) (Ctrl-C at a terminal reaches its foreground group only),
+https://docs.python.org/3/library/multiprocessing.html#connection-objects.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from unclone.images.engines import admission
 from unclone.images.errors import UncloneError
 from unclone.images.interrupts import INTERRUPTS, raise_terminated
+from unclone.images.process import die_with
 from unclone.runs import failures
 from unclone.runs.completed import CompletedRun, Result, complete
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from unclone.runs.listener import Listener
 
 R = TypeVar("R", bound=Result)
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -182,10 +180,7 @@ def _do(task: Task[Any], pipe: Connection, on_error: Callable[[BaseException], N
 def _detach(parent: int) -> None:
     """Leave the terminal's process group, and end when the parent does."""
     os.setpgid(0, 0)
-    # The next run on the image finishes or discards what a killed one left.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with(parent)  # the next run on the image finishes or discards what a killed one left
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -1,7 +1,9 @@
 """The helper programs of the direct engine: starting them ahead, requests, ending them.
 
-Two are of our own and read what a guest wrote: interpreters that load little. Starting one takes
-as long as a large part of a run, and meanwhile this process has other work.
+Two are of our own and read what a guest wrote, in processes of their own. To start an interpreter
+takes as long as a large part of a run, so at the beginning of a run, when this process has one
+thread, they are forked from it and have loaded what it has. Later ones are interpreters that load
+little.
 
 The messages to and from the ext worker are framed by hand, here and in ``ext/worker.py``:
 ``multiprocessing.connection`` would add 12 ms of CPU to the 32 that the worker's imports take, and
@@ -17,8 +19,11 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -45,8 +50,8 @@ def helper(module: str) -> Sequence[str]:
     return (sys.executable, *_FLAGS, "-c", _START.format(module), str(packages))
 
 
-WORKER = helper("unclone.images.engines.direct.ext.worker")
-CHECKER = helper("unclone.images.engines.direct.ext.checker")
+_MODULES = ("unclone.images.engines.direct.ext.worker", "unclone.images.engines.direct.ext.checker")
+WORKER, CHECKER = map(helper, _MODULES)
 
 _ahead: dict[Sequence[str], subprocess.Popen[bytes]] = {}
 
@@ -56,13 +61,24 @@ def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     return _ahead.pop(command, None) or process.start(command)
 
 
+def load() -> None:
+    """Import what the helpers need, before processes are forked that fork them."""
+    with suppress(OSError):  # without libext2fs, which opening a guest reports
+        for module in (*_MODULES, "unclone.images.engines.direct.ext.filesystem"):
+            import_module(module)
+
+
 @contextmanager
 def start_ahead() -> Iterator[None]:
     """Start what opening a guest needs; at the end of the block, end what was not used."""
     try:
-        if WORKER not in _ahead:
+        alone = threading.active_count() == 1  # else a fork might copy what a thread had half done
+        for command, module in zip((WORKER, CHECKER), _MODULES, strict=True):
             with suppress(UncloneError):  # opening the guest reports it
-                _ahead[WORKER] = process.start(WORKER)
+                if command not in _ahead and alone:
+                    _ahead[command] = process.fork(partial(_main, module))
+                elif command not in _ahead and command is WORKER:
+                    _ahead[command] = process.start(command)
         yield
     finally:
         while _ahead:
@@ -77,6 +93,10 @@ def end(child: subprocess.Popen[bytes]) -> None:
         if stream is not None:
             with suppress(BrokenPipeError):  # what was not yet sent is not needed any more
                 stream.close()
+
+
+def _main(module: str) -> None:
+    import_module(module).main()
 
 
 class HelperProcess:

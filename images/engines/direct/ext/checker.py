@@ -17,6 +17,7 @@ import struct
 import sys
 
 from unclone.images.engines.direct.access.disk import Disk, Place
+from unclone.images.engines.direct.ext import memory
 from unclone.images.engines.direct.ext.metadata import Metadata, UnusualError
 
 TYPE_CHECKING = False
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 #: A status that e2fsck does not have.
 NO_COPY = 200
-_MEMORY = 1024**3
 #: Bytes between two places that are copied together, and of one read.
 _GAP, _RUN = 4096, 1024 * 1024
 #: Bytes of memory; what is larger is checked in another way.
@@ -40,7 +40,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     place, offset = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 (our own)
     limit = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, limit[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (memory.limit(), limit[1]))
     try:
         copy = copy_metadata(Disk(Place.from_plain(place)), offset)
         os.set_inheritable(copy, True)  # noqa: FBT003 (its signature)

@@ -17,6 +17,7 @@ import struct
 import sys
 
 from unclone.images.engines.direct.access.disk import Disk, Place
+from unclone.images.engines.direct.ext import memory
 from unclone.images.file_systems.ext_superblock import Superblock
 
 TYPE_CHECKING = False
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     Answer = tuple[str, Any] | tuple[str, int, str]
 
 _LENGTH = struct.Struct("<I")
-#: Bytes of address space; a guest cannot make the host swap.
-_MEMORY = 1024**3
 #: Bytes of content and number of inodes in one answer to ``walk_on``.
 _BATCH_BYTES = 1024 * 1024
 _BATCH_INODES = 500
@@ -39,7 +38,8 @@ _BATCH_INODES = 500
 
 def main() -> None:
     """Answer requests from standard input on standard output until the former ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    limit = memory.limit()
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     answer = _answers()
