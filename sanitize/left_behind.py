@@ -31,8 +31,9 @@ _LEAVING = frozenset({"clear", "remove", "generate-ssh-host-key"})
 
 #: Bytes; a larger file is data: no secret or identifier is so large.
 SIZE_LIMIT = 1024 * 1024
-#: Names in a removed tree, and files with other names in it, that are looked at.
-_IN_TREE, _FILES = 20_000, 200
+#: Names in a removed tree, files with other names in it, and bytes of these, that are looked at.
+#: What is beyond is told.
+IN_TREE, FILES, BYTES = 300_000, 20_000, 256 * 1024 * 1024
 #: Names in the guest among which the others are looked for.
 MOST_NAMES = 300_000
 
@@ -45,7 +46,8 @@ class LeftBehind:
     """A file before its name *path* was removed.
 
     ``names`` are those that it will still have. ``target`` is where a removed symlink led; when
-    that is a directory, it has no digest.
+    that is a directory, it has no digest. A *path* that ends in a slash is a tree with more in it
+    than is looked at.
     """
 
     path: str
@@ -108,7 +110,11 @@ def find(guest: Guest, noted: Iterable[LeftBehind]) -> Sequence[Residue]:
         for path, left in at.items()
     ]
     found += [
-        Residue(REMOVED_FILE, shared[key].path, "", 0, read_at_boot=False) for key in +missing
+        Residue(REMOVED_FILE, path, "", 0, read_at_boot=False)
+        for path in (
+            *(shared[key].path for key in +missing),
+            *(left.path for left in noted if left.path.endswith("/")),
+        )
     ]
     return sorted(found, key=lambda residue: (residue.path, residue.value))
 
@@ -124,14 +130,16 @@ def _changed_in_place(guest: Guest, change: Change, sizes: Collection[int]) -> I
 def _in_tree(guest: Guest, folder: str, sizes: Collection[int]) -> Iterable[LeftBehind]:
     """The files of several names below *folder*, without the names that it holds."""
     noted: dict[tuple[int, bytes], LeftBehind] = {}
+    room = BYTES
     for number, member in enumerate(guest.walk(folder, limit=0)):
-        if number >= _IN_TREE or len(noted) >= _FILES:
-            break
         stat = member.stat
+        if number >= IN_TREE or len(noted) >= FILES or room < 0:
+            return (*noted.values(), LeftBehind(f"{folder}/", 0, b"", 0))
         if stat.kind is not Kind.FILE or (stat.links < 2 and stat.size not in sizes):
             continue
         left = _noted(guest, member.path, stat.size, stat.links - 1)
         if left:
+            room -= left.size
             key = left.size, left.digest
             before = noted.get(key)
             noted[key] = replace(before, names=before.names - 1) if before else left

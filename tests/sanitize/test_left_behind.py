@@ -103,6 +103,35 @@ def test_a_name_that_is_not_found_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert [(r.value, r.path) for r in run(tmp_path, "/etc/app/k")] == [("/etc/app/k", "")]
 
 
+def test_hundreds_of_files_in_a_removed_tree_are_looked_for(tmp_path: Path) -> None:
+    names = [f"/var/lib/app/{number}" for number in range(300)]
+    plant(tmp_path, {name: f"{name}\n" for name in names} | {"/srv": None})
+    for name in names:
+        (tmp_path / f"srv/{name.rpartition('/')[2]}").hardlink_to(tmp_path / name[1:])
+    found = run(tmp_path, "/var/lib/app")
+    assert {(r.value, r.path) for r in found} == {
+        (name, f"/srv/{name.rpartition('/')[2]}") for name in names
+    }
+
+
+@pytest.mark.parametrize("limit", ["IN_TREE", "FILES", "BYTES"])
+def test_a_tree_that_is_too_large_to_look_through_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    linked(tmp_path, "/var/lib/app/k", "/srv/k")
+    plant(tmp_path, {"/var/lib/app/l": b"\2", "/var/lib/app/m": b"\3"})
+    monkeypatch.setattr(left_behind, limit, 1)
+    assert [(r.value, r.path) for r in run(tmp_path, "/var/lib/app")] == [
+        ("/var/lib/app/", ""),
+        ("/var/lib/app/k", "/srv/k"),
+    ]
+    linked(tmp_path, "/var/lib/app/k", "/srv/l")
+    plant(tmp_path, {"/var/lib/app/l": b"\2", "/var/lib/app/m": b"\3"})
+    with pytest.raises(ResidueError, match="a place that was not found") as found:
+        run(tmp_path, "/var/lib/app", strict=True)
+    assert "--disable a-step" in found.value.hint
+
+
 @pytest.mark.parametrize(
     ("other", "strict", "expected"),
     [

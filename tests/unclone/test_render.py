@@ -98,16 +98,17 @@ def test_a_report_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("value", "path", "words"),
     [
-        ("/srv/k", "what /etc/k held is still in /srv/k"),
-        ("", "/etc/k was removed, and has another hard link that was not found"),
+        ("/etc/k", "/srv/k", "what /etc/k held is still in /srv/k"),
+        ("/etc/k", "", "/etc/k was removed, and has another hard link that was not found"),
+        ("/etc/k/", "", "/etc/k/ was removed, and had too much in it to look for all"),
     ],
 )
 def test_what_a_removed_file_leaves_is_told(
-    capsys: pytest.CaptureFixture[str], path: str, words: str
+    capsys: pytest.CaptureFixture[str], value: str, path: str, words: str
 ) -> None:
-    left = Residue(REMOVED_FILE, "/etc/k", path, 0, read_at_boot=False)
+    left = Residue(REMOVED_FILE, value, path, 0, read_at_boot=False)
     text = shown(capsys, replace(REPORT, verification=Verification(residue=(left,))))
     assert words in unwrapped(text)
 

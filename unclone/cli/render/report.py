@@ -297,6 +297,8 @@ def _left(residue: Residue) -> str:
     place = f"{residue.path}:{residue.line}" if residue.line else residue.path
     if residue.kind != REMOVED_FILE:
         return f"the old {residue.kind} is mentioned in {place}"
+    if not place and residue.value.endswith("/"):
+        return f"{residue.value} was removed, and had too much in it to look for all its hard links"
     if not place:
         return f"{residue.value} was removed, and has another hard link that was not found"
     return f"what {residue.value} held is still in {place}"
