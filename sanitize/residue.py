@@ -24,6 +24,7 @@ from unclone.sanitize.partial_values import PartialValues
 from unclone.sanitize.renewal import OtherKind
 from unclone.sanitize.search_places import Places, select
 from unclone.sanitize.ssh.copies import PRIVATE, KeyCopies
+from unclone.sanitize.ssh.sshd import used_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -106,6 +107,12 @@ def find_residue(
         return path in (opened if kind in _OF_DEVICES else by_any)
 
     partial, copies = PartialValues(retired), KeyCopies(retired)
+    in_use = used_keys(guest) if copies.needles else frozenset()
+
+    def brings_key(path: str) -> bool:
+        """Whether the next boot takes the key in that file, or what sshd starts with."""
+        return path in opened or path in in_use
+
     needles = [*finder.needles, *partial.needles, *copies.needles]
 
     def add_copies(content: bytes, path: str, *, at_boot: bool = False) -> None:
@@ -134,9 +141,11 @@ def find_residue(
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT, named=named):
             add(spelled, path, line, at_boot=always or reads(spelled, path, line))
         if guest.is_file(path):
-            add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=path in by_any)
+            add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=brings_key(path))
         if always or path in opened:
             add_partial(path)
+    for path in in_use:
+        add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=True)
     for path, by_name in opened.items():
         if not _is_scanned(guest, path, places):
             look = _matches if by_name else _in_content

@@ -111,11 +111,29 @@ def sshd_config(guest: Guest) -> SshdConfig:
     )
 
 
+def used_keys(guest: Guest) -> frozenset[str]:
+    """The physical paths of the files that an sshd or dropbear of the guest takes its keys from."""
+    patterns = (
+        f"{FOLDER}/ssh_host_*key",
+        "/etc/dropbear/*_host_key",
+        "/var/lib/dropbear/*_host_key",
+    )
+    named = (*sshd_config(guest).host_keys, *(p for each in patterns for p in guest.glob(each)))
+    return frozenset(guest.resolve(path) for path in named if _is_file(guest, path))
+
+
 def key_maker(guest: Guest, facts: Facts) -> KeyMaker | None:
     """What in the guest makes missing OpenSSH host keys before sshd starts, cloud-init aside."""
     if facts.init == "systemd":
         return _systemd_maker(guest)
     return _openrc_maker(guest) if facts.init == "openrc" else None
+
+
+def _is_file(guest: Guest, path: str) -> bool:
+    try:
+        return guest.is_file(path)
+    except OSError:  # a loop of links
+        return False
 
 
 def _settings(guest: Guest, main: str) -> Iterator[tuple[str, list[str]]]:

@@ -65,6 +65,31 @@ def test_a_copy_in_the_searched_places_is_residue(tmp_path: Path, path: str, for
     assert (found.kind, found.path, found.read_at_boot) == (PRIVATE, path, False)
 
 
+USED: dict[str, tuple[str, dict[str, str]]] = {
+    "by a link that sshd's configuration names": (
+        "/srv/keys/k",
+        {"/etc/ssh/sshd_config": "HostKey /etc/own/k\n", "/etc/own/k": "-> /srv/keys/k"},
+    ),
+    "by a second sshd": ("/home/sftp/k", {"/etc/ssh/sshd_config_sftp": "HostKey /home/sftp/k\n"}),
+    "under a standard name": ("/etc/ssh/ssh_host_ed25519_key", {}),
+    "by dropbear": ("/etc/dropbear/dropbear_ed25519_host_key", {}),
+    "by cloud-init": ("/etc/cloud/cloud.cfg.d/50-keys.cfg", {}),
+    "by a unit": (
+        "/srv/keys/k",
+        {"/etc/systemd/system/k.service": "[Service]\nExecStart=/bin/cp /srv/keys/k /etc/ssh/x\n"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "files"), USED.values(), ids=USED)
+def test_a_copy_that_the_next_boot_takes_fails_the_run(
+    tmp_path: Path, path: str, files: dict[str, str]
+) -> None:
+    plant(tmp_path, {path: written(KEYS["ed25519"], "openssh"), **files})
+    found = find_residue(guest_at(tmp_path), [retired(KEYS["ed25519"])])
+    assert [(r.kind, r.path, r.read_at_boot) for r in found] == [(PRIVATE, path, True)]
+
+
 @pytest.mark.parametrize("form", ["openssh", "dropbear"])
 def test_a_copy_inside_an_initrd_is_residue(tmp_path: Path, form: str) -> None:
     plant(tmp_path / "in", {"/etc/sshd/key": written(KEYS["ed25519"], form)})
