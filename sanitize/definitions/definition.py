@@ -151,6 +151,13 @@ class Definition:
             hint="Start it and shut it down, or discard its saved state, then try again.",
         )
 
+    def seed_drive(self, path: str) -> Sequence[Edit]:  # noqa: ARG002 (for formats that can)
+        """What gives the machine a drive with the seed at *path*.
+
+        Nothing where the format has no way, or no place that leaves every device where it is.
+        """
+        return ()
+
     def virtio(self) -> Moved:
         """What moves disks, network and balloon to virtio. Raises RefusedError when it cannot."""
         raise RefusedError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.images.text import printable, shown
 from unclone.runs import define as defining
+from unclone.runs.clone.seed_drive import with_seed_drive
 from unclone.runs.opening import read_image
 from unclone.runs.options import MACHINE_IDS
 from unclone.runs.sanitize_machine import disk_serials, own_disks
@@ -74,7 +75,10 @@ def look(order: Order, listener: Listener) -> Golden:
 
     def found(guest: Guest) -> Golden:
         has_cloud_init = cloud_init(guest, Facts(guest)).installed
-        return Golden(tuple(guest.identifiers()), has_cloud_init, definition)
+        with_drive = definition
+        if definition is not None and order.gets_seed(cloud_init=has_cloud_init):
+            with_drive = with_seed_drive(definition)
+        return Golden(tuple(guest.identifiers()), has_cloud_init, with_drive)
 
     try:
         return read_image(order.request, found, listener)

@@ -9,11 +9,11 @@ from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.order import Mode
+from unclone.runs.clone.seed_drive import ADDED, seed_drive
 from unclone.runs.sanitize_machine import matched
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.firmware_variables import uefi_variables
 from unclone.sanitize.definitions.rule import FieldKind
-from unclone.seeds.errors import SeedError
 
 if TYPE_CHECKING:
     from unclone.runs.clone.deciding import Golden
@@ -110,27 +110,6 @@ def definition_name(definition: Definition, name: str) -> str:
     return f"{name}{definition.source.path.suffix}"
 
 
-def seed_drive(definition: Definition) -> str:
-    """The CD drive whose medium is a seed, as the definition names its file; "" without one."""
-    folder = definition.source.path.parent
-    found = [
-        disk.path
-        for disk in definition.disks
-        if disk.path and (disk.removable or disk.read_only) and _is_seed(folder / disk.path)
-    ]
-    return found[0] if len(found) == 1 else ""
-
-
-def _is_seed(path: Path) -> bool:
-    from unclone.seeds.output import read_image  # noqa: PLC0415 (only for definitions with a CD)
-
-    try:
-        with path.open("rb") as file:
-            return bool(read_image(file.read(16 * 1024 * 1024)))
-    except (OSError, SeedError, ValueError):
-        return any(word in path.name.lower() for word in ("seed", "cidata", "cloud-init"))
-
-
 def definition_notes(
     order: Order, defined: Defined, path: Path, *, seeded: bool
 ) -> tuple[Note, ...]:
@@ -140,7 +119,9 @@ def definition_notes(
         for note in defined.notes
         if note.level is Level.WARNING and not (order.nvram and note.step == "nvram")
     ]
-    if seeded and SEED not in {Path(each.new).name for each in defined.changes if each.new}:
+    if seeded and any(each.field.value == ADDED for each in defined.changes):
+        notes.append(Note("seed", Level.INFO, "the definition was given a drive for the seed"))
+    elif seeded and SEED not in {Path(each.new).name for each in defined.changes if each.new}:
         text = f"attach {shown(path / SEED)} to the machine as a CD"
         said = f"the definition has no CD drive with a seed: {text}"
         notes.append(Note("seed", Level.WARNING, said))

@@ -23,7 +23,7 @@ from unclone.runs.clone.definition_files import (
     definition_request,
     disk_names,
 )
-from unclone.runs.clone.order import Mode, SeedPolicy, images_of
+from unclone.runs.clone.order import Mode, images_of
 from unclone.runs.failures import InterruptedRun
 from unclone.runs.sanitize import sanitize
 from unclone.runs.seed import as_unclone_error
@@ -244,9 +244,7 @@ def write_seeds(
 
     Empty where machines get none. Without *folders* seeds are checked only.
     """
-    described = order.blueprint is not None or order.generate_password
-    wanted = described or golden.has_cloud_init
-    if order.seed is SeedPolicy.NEVER or (order.seed is SeedPolicy.AUTO and not wanted):
+    if not order.gets_seed(cloud_init=golden.has_cloud_init):
         return {}
     blueprint = order.blueprint or Blueprint()
     from_cards = blueprint.network_config is None

@@ -94,6 +94,12 @@ class Order:
         own = self.own.get(name)
         return (own.hostname if own else "") or self.hostname.replace("{name}", name)
 
+    def gets_seed(self, *, cloud_init: bool) -> bool:
+        """Whether each machine gets a seed; *cloud_init*: the guest has it."""
+        described = self.blueprint is not None or self.generate_password
+        wanted = self.seed is SeedPolicy.AUTO and (described or cloud_init)
+        return wanted or self.seed is SeedPolicy.ALWAYS
+
 
 @dataclass(frozen=True, slots=True)
 class MadeFrom:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.definition import DefinitionPlan
     from unclone.sanitize.definitions.rule import Rule
     from unclone.sanitize.definitions.text.source import Source
+    from unclone.sanitize.definitions.text.splicing import Edit
     from unclone.sanitize.definitions.text.xml_tree import Attribute, Element
 
 #: What new MAC addresses begin with, by domain type: QEMU's own and Xen's.
@@ -114,6 +115,12 @@ class Libvirt(Definition):
         return [
             CopiedFile(Path(old), Path(new)) for old, new in moved.items() if uefi_variables(old)[0]
         ]
+
+    def seed_drive(self, path: str) -> Sequence[Edit]:
+        """An empty CD drive that gets it, or a drive of its own."""
+        from unclone.sanitize.definitions.formats.libvirt.seed_drive import seed_drive  # noqa: PLC0415 (rarely needed)
+
+        return seed_drive(self.source, read_xml(self.source), path)
 
     def virtio(self) -> Moved:
         """Disks, network cards and balloon."""

@@ -24,6 +24,7 @@ from unclone.sanitize.definitions.formats.proxmox.conf import (
     read_entries,
 )
 from unclone.sanitize.definitions.text.lines import line_ending
+from unclone.sanitize.definitions.text.splicing import Edit
 from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
@@ -76,6 +77,20 @@ class Proxmox(Definition):
             for each in options(entry):
                 path = f"{entry.key}/{each.name}" if each.name else entry.key
                 yield Leaf(path, each.value, each.start, each.end)
+
+    def seed_drive(self, path: str) -> Sequence[Edit]:
+        """An empty CD drive that gets it, or ide2; nothing where Proxmox makes a seed itself."""
+        own = {entry.key: entry for entry in self.entries if not entry.section}
+        drives = [e for e in own.values() if e.kind in _DISKS and _is_removable(e)]
+        if not own or any("cloudinit" in _volume(drive).value for drive in drives):
+            return ()
+        for drive in drives:
+            medium = _volume(drive)
+            if medium.value == "none":
+                return (Edit(medium.start, medium.end, path),)
+        place = next((key for key in ("ide2", "ide3", "ide0", "ide1") if key not in own), "")
+        at, ending = next(iter(own.values())).whole[0], line_ending(self.source.text)
+        return (Edit(at, at, f"{place}: {path},media=cdrom{ending}"),) if place else ()
 
 
 def _fields(source: Source, entry: Entry) -> Iterator[Field]:

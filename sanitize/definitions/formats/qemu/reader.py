@@ -25,6 +25,7 @@ from unclone.sanitize.definitions.formats.qemu.fields import (
 from unclone.sanitize.definitions.formats.qemu.machine_options import MachineOptions
 from unclone.sanitize.definitions.formats.qemu.options import read_options
 from unclone.sanitize.definitions.formats.qemu.rules import RULES
+from unclone.sanitize.definitions.formats.qemu.seed_drive import seed_drive
 from unclone.sanitize.definitions.formats.qemu.shell import commands
 from unclone.sanitize.definitions.formats.qemu.virtio import moved
 from unclone.sanitize.definitions.rule import FieldKind
@@ -105,6 +106,10 @@ class CommandLine(Definition):
             and any(start <= at[0] < end for at in place.depends for start, end in changed)
         ]
         super().write([*edits, *stays], output)
+
+    def seed_drive(self, path: str) -> Sequence[Edit]:
+        """A CD drive, where that of a PC is free."""
+        return seed_drive(self.machine, path)
 
     def virtio(self) -> Moved:
         """Disks and cards as virtio devices."""

@@ -22,6 +22,7 @@ from unclone.sanitize.definitions.formats.vmx.host import NVRAM_SIGNATURES, acti
 from unclone.sanitize.definitions.formats.vmx.settings import read_settings
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.lines import line_ending
+from unclone.sanitize.definitions.text.splicing import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,6 +73,22 @@ class Vmx(Definition):
     def leaves(self) -> Iterator[Leaf]:
         """Every setting."""
         return (Leaf(each.name, each.value, each.start, each.end) for each in self.settings)
+
+    def seed_drive(self, path: str) -> Sequence[Edit]:
+        """A CD drive on IDE, as VMware gives one to every new machine, or on SATA."""
+        names = {each.name.lower().rpartition(".")[0] for each in self.settings}
+        places = ["ide1:0", *(f"sata0:{unit}" for unit in range(1, 30) if "sata0" in names)]
+        place = next((each for each in places if each not in names), "")
+        if not place or not self.settings:
+            return ()
+        ending = line_ending(self.source.text)
+        lines = (
+            f'{place}.present = "TRUE"',
+            f'{place}.deviceType = "cdrom-image"',
+            f'{place}.fileName = "{path}"',
+        )
+        at = self.settings[0].whole[0]
+        return (Edit(at, at, "".join(line + ending for line in lines)),)
 
     def associated_files(self, plan: DefinitionPlan, output: Path) -> Sequence[AssociatedFile]:
         """The firmware's variables are copied; the disks that were moved get ids of their own."""
