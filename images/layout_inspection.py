@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from unclone.images.device_names import DeviceNames
 from unclone.images.discoverable import ESP
 from unclone.images.errors import RefusedError
+from unclone.images.file_systems.table import WITHOUT_FILES
 from unclone.images.layout import Layout, Mount
 from unclone.images.roots import LINUX, closed_groups, find_root, group_hint
 from unclone.images.subvolumes import find_others, path_of
@@ -76,6 +77,7 @@ class _Inspection:
                 continue
             place = self._place(entry)
             found = self._choose(entry, names.find(entry.spec)) if place else None
+            found = self._unless_without_files(entry, found)
             found = self._unless_hiding(entry, found)
             subvolume = self._subvolume(entry, found) if place and found else None
             if place and found and subvolume is not None:
@@ -96,6 +98,13 @@ class _Inspection:
         volumes = tuple(sorted(self.volumes.volume_snapshots().items()))
         boots = tuple(fs.device for fs in self._unlisted_boots())
         return Layout(mounts, tuple(self.warnings), tuple(var), hashed, *others, volumes, boots)
+
+    def _unless_without_files(self, entry: Entry, found: FileSystem | None) -> FileSystem | None:
+        """*found*; None where nothing can be mounted. Raises RefusedError if that matters."""
+        if found is None or found.type not in WITHOUT_FILES:
+            return found
+        self._missing(entry, f"{found.device} holds no files ({printable(found.type)})")
+        return None
 
     def _unless_hiding(self, entry: Entry, found: FileSystem | None) -> FileSystem | None:
         """*found*; None where it is not mounted at boot. Raises RefusedError if that matters."""

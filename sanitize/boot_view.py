@@ -7,7 +7,8 @@ where a rule looked in the wrong place. It shares no list of places with the rul
 
 References: systemd-fstab-generator(8), systemd-cryptsetup-generator(8), systemd.unit(5) ("Unit File
 Load Path", ``.d``, ``.wants``), systemd.exec(5) (``EnvironmentFile=``), systemctl(1) (``link``);
-veritytab(5), integritytab(5); udev(7); auto.master(5); lvm.conf(5), lvmdevices(8); modprobe.d(5);
+veritytab(5), integritytab(5); udev(7); tmpfiles.d(5); auto.master(5); lvm.conf(5), lvmdevices(8);
+modprobe.d(5);
 GRUB manual (``configfile``, ``source``, ``load_env``; variables of the environment block);
 kernel-install(8); initramfs.conf(5); dracut.conf(5); mkinitcpio(8); bootctl(1).
 """
@@ -179,6 +180,9 @@ _PATH = re.compile(r"(?<![\w/.])/[^\s'\";|&()<>]+")
 #: Where packages put programs, and people scripts; and what the kernel makes, which is no file.
 _OF_PACKAGES = re.compile(r"/(usr/)?(s?bin|lib\w*|share)/")
 _NO_FILE = re.compile(r"/(dev|proc|sys|run)/")
+#: What systemd-tmpfiles copies or links to at boot (tmpfiles.d(5)): where, and from where.
+_TMPFILES = ("/etc/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d")
+_COPIED = re.compile(r"[CL][-+!=~^$?]*")
 _DEVICE = re.compile(r"""^["']?(?:\([^)]*\)|\$\{?\w+\}?)?""")
 
 #: Bytes that are read of one file; a larger one is named by the rules' own limit.
@@ -216,6 +220,8 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
                 pending.append(path)
     folders = {_resolved(guest, each): each for each in reversed(FOLDERS) if guest.is_dir(each)}
     units = [unit for pair in folders.items() for unit in _units(guest, *pair, found, _DEPTH)]
+    for path in _copied_at_boot(guest):
+        _collect(guest, path, found, set(), 1)
     maps = [path for path in found if path.startswith("/etc/auto")]
     for path in (*units, *maps) if devices else ():
         for named in _named(guest, path):
@@ -315,6 +321,19 @@ def _named(guest: Guest, path: str) -> Iterator[str]:
                 continue
             if not _OF_PACKAGES.match(named) or guest.read(named, 2) == b"#!":
                 yield named
+
+
+def _copied_at_boot(guest: Guest) -> Iterator[str]:
+    """What systemd-tmpfiles copies or links into place, but for what is made at boot."""
+    for config in (path for folder in _TMPFILES for path in guest.glob(f"{folder}/*.conf")):
+        for line in guest.text_or_empty(config, READ_LIMIT).splitlines():
+            kind, place, *others = [*(word.strip("\"'") for word in line.split()), "", ""][:9]
+            if not _COPIED.fullmatch(kind):
+                continue
+            source = others[4] if len(others) > 4 else ""
+            path = source if source.startswith("/") else f"/usr/share/factory{place}"
+            if "%" not in path and not _NO_FILE.match(path):
+                yield path
 
 
 def _included(guest: Guest, config: str) -> Iterator[str]:

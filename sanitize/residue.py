@@ -152,6 +152,8 @@ def find_residue(
             for spelled, line in look(guest, path, finder, boot_view.READ_LIMIT):
                 add(spelled, path, line, at_boot=reads(spelled, path, line))
             add_partial(path)
+            if path in by_any and guest.is_file(path):
+                add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=True)
     for path in filter(_ESCAPING.search, opened):
         for spelled, line in _escaped(guest, path, finder):
             add(spelled, path, line, at_boot=reads(spelled, path, line))

@@ -32,6 +32,11 @@ TABLE: Sequence[FileSystemType] = (
 #: The type of a volume without a known signature.
 UNKNOWN = "unknown"
 
+#: The types of what holds no files, so that nothing mounts it.
+WITHOUT_FILES = frozenset(
+    {UNKNOWN, *(name for one in (*containers.TYPES, swap.TYPE) for name in one.names)}
+)
+
 #: Bytes: enough for most signatures at the start of a volume; read at once.
 _HEAD = 0x11000
 

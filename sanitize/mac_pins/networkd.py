@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from unclone.sanitize.mac_pins.pins import Text, Unpinning
     from unclone.sanitize.mac_pins.settings import Setting
 
+#: Also those of packages: an image builder's own may bring some.
+FOLDERS = tuple(f"{top}/systemd/network" for top in ("/etc", "/usr/local/lib", "/usr/lib"))
+
 _UNIT = re.compile(r"(.*\.(link|network|netdev))(?:\.d/[^/]*\.conf)?")
 _MATCHES = {"MACAddress", "PermanentMACAddress"}
 #: What says which card on its own, and the one that takes the address's place.
@@ -70,7 +73,7 @@ class Networkd:
 
     globs = tuple(
         f"{folder}/*.{kind}{inside}"
-        for folder in ("/etc/systemd/network", "/usr/local/lib/systemd/network")
+        for folder in FOLDERS
         for kind in ("link", "network", "netdev")
         for inside in ("", ".d/*.conf")
     )

@@ -1,4 +1,4 @@
-"""Determining a layout of which fstab does not tell all: boot file systems, and no plain root."""
+"""Determining a layout of which fstab does not tell all, or tells what cannot be."""
 
 from __future__ import annotations
 
@@ -101,3 +101,17 @@ def test_a_system_without_a_plain_root_is_refused_by_name(
     forest.add(ROOT, {name: ""})
     with pytest.raises(RefusedError, match=f"no root directory .*: /dev/sda2 holds {what}"):
         inspect(forest)
+
+
+@pytest.mark.parametrize("kind", ["swap", "crypto_LUKS", "LVM2_member", "unknown"])
+@pytest.mark.parametrize("place", ["/data", "/home"])
+def test_what_holds_no_files_is_not_mounted(forest: ForestVolumes, kind: str, place: str) -> None:
+    forest.add(ROOT, {**BARE_ROOT, "/etc/fstab": f"PARTUUID=p {place} auto defaults 0 0\n"})
+    forest.add(FileSystem("/dev/sda9", kind, "u", partition_uuid="p"), {})
+    if place == "/home":
+        with pytest.raises(RefusedError, match=rf"/dev/sda9 holds no files \({kind}\)"):
+            inspect(forest)
+        return
+    layout = inspect(forest)
+    assert set(layout.mounts) == {"/"}
+    assert any(f"/dev/sda9 holds no files ({kind})" in warning for warning in layout.warnings)

@@ -66,6 +66,32 @@ def test_names_and_link_targets_count(tmp_path: Path) -> None:
     assert scan(tmp_path) == [("/etc/l", 0, False), (f"/var/lib/app/{ID}", 0, False)]
 
 
+FACTORY = "/usr/share/factory/etc/machine-id"
+
+
+@pytest.mark.parametrize(
+    ("line", "source"),
+    [
+        ("C /etc/machine-id", FACTORY),
+        ("C /etc/machine-id - - - -", FACTORY),
+        ("C+! /etc/machine-id 0444 root root - -", FACTORY),
+        ("C /etc/machine-id 0444 root root - /srv/id", "/srv/id"),
+        ('C "/etc/machine-id" 0444 root root - "/opt/x/id"', "/opt/x/id"),
+        ("C /etc - - - - /srv/etc", "/srv/etc/machine-id"),
+        ("L /etc/machine-id - - - - /srv/id", "/srv/id"),
+    ],
+)
+def test_what_is_copied_into_place_at_boot_counts(tmp_path: Path, line: str, source: str) -> None:
+    plant(tmp_path, {"/usr/lib/tmpfiles.d/x.conf": f"d /x\n{line}\n", source: f"{ID}\n"})
+    assert scan(tmp_path) == [(source, 1, True)]
+
+
+def test_what_is_not_copied_does_not(tmp_path: Path) -> None:
+    line = f"# C /x - - - - /srv/a\nd /x - - - - /srv/a\nC /x - - - - {FACTORY}\n"
+    plant(tmp_path, {"/etc/tmpfiles.d/x.conf": line, "/srv/a": f"{ID}\n"})
+    assert scan(tmp_path) == [("/srv/a", 1, False)]
+
+
 @pytest.mark.parametrize(
     ("path", "text", "at_boot"),
     [

@@ -42,6 +42,10 @@ GOLDEN = {
         {NETWORK: BY_ADDRESS},
         {NETWORK: BY_ADDRESS.replace(f"PermanentMACAddress={A.replace(':', '-')}", "Name=e*")},
     ),
+    "in the folder of packages": Golden(
+        {"/usr/lib/systemd/network/70-x.network": CLOUD_INIT},
+        {"/usr/lib/systemd/network/70-x.network": CLOUD_INIT.replace(f"MACAddress={A}\n", "")},
+    ),
     "two by address alone": Golden(
         {NETWORK: BY_ADDRESS, f"{FOLDER}/20.network": BY_ADDRESS.replace("12-34-56", "ab-cd-ef")},
         {},
