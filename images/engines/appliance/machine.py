@@ -102,8 +102,9 @@ class Machine:
         """
         self._stack = ExitStack()
         self._buffer = bytearray()
-        #: Whether it gave no answer in time.
+        #: Whether it gave no answer in time, and why it ended before it was told to.
         self.stopped = False
+        self.failure: EngineError | None = None
         try:
             self._start(parts, memory, state, disks, share=share)
         except BaseException:
@@ -259,16 +260,19 @@ class Machine:
     def _no_answer(self) -> EngineError:
         self.stopped = True
         self._kill()
-        return EngineError(
+        self.failure = EngineError(
             "the virtual machine gave no answer in time and was stopped",
             hint="A file system may be damaged.",
         )
+        return self.failure
 
     def _ended(self) -> EngineError:
         with suppress(Exception):
             self.process.wait(5)
         self.require_alive()
-        return UnusableError(f"the virtual machine ended ({self.process.poll()}): {self._words()}")
+        ending = f"the virtual machine ended ({self.process.poll()}): {self._words()}"
+        self.failure = UnusableError(ending)
+        return self.failure
 
     def _words(self) -> str:
         self._said.seek(0)

@@ -164,6 +164,11 @@ class ApplianceVolumes(DirectVolumes):
             self._machine.require_alive()
         super().require_alive()
 
+    @property
+    def failure(self) -> EngineError | None:
+        """As ``DirectVolumes.failure``; of the machine, too."""
+        return (self._machine and self._machine.failure) or super().failure
+
     def drop(self) -> None:
         """Close the drives as they are, at once. Safe to call twice."""
         self._stop()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.engines.direct import helpers
 from unclone.images.engines.direct.volumes import DirectVolumes
-from unclone.images.errors import EngineError, ToolError, UncloneError, is_full
+from unclone.images.errors import EngineError, RefusedError, ToolError, UncloneError, is_full
 from unclone.images.files import temporary_directory
 from unclone.images.text import shown
 
@@ -76,6 +76,10 @@ def finished(volumes: DirectVolumes, drives: Sequence[Drive]) -> Iterator[None]:
             error.engine = volumes.engine if _is_of_this_engine(error, drives) else ""
             if is_full(error.message):
                 error.hint = error.hint or "Free some space there, or in TMPDIR, and try again."
+        elif isinstance(error, RefusedError) and (failure := volumes.failure) is not None:
+            # Nothing could be read any more: that says nothing of the guest.
+            failure.engine = volumes.engine
+            raise failure from error
         raise
     finally:
         volumes.drop()

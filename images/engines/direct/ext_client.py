@@ -61,6 +61,11 @@ class ExtWorker:
         """Raise EngineError when it cannot work, for want of a library."""
         self.call("ready", 0)
 
+    @property
+    def failure(self) -> EngineError | None:
+        """Why it ended before it was told to, once that is known."""
+        return self._process.failure
+
     def require_alive(self) -> None:
         """Raise KilledError when something else has killed the worker."""
         self._process.require_alive()

@@ -111,6 +111,8 @@ class HelperProcess:
         self._name = name
         self._buffer = bytearray()
         self._stopped = False
+        #: Why it ended before it was told to, once that is known.
+        self.failure: EngineError | None = None
         self._output = _present(self._process.stdout).fileno()
         self._waiting = select.poll()  # select() cannot watch a descriptor above 1023
         self._waiting.register(self._output, select.POLLIN)
@@ -159,10 +161,7 @@ class HelperProcess:
     def _read(self, deadline: float, limit: float) -> None:
         if not self._waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
             self.kill()
-            raise EngineError(
-                f"{self._name} gave no answer within {limit:.0f} s and was stopped",
-                hint="The file system may be damaged. Try --engine guestfs.",
-            )
+            raise self._failed(f"gave no answer within {limit:.0f} s and was stopped")
         piece = os.read(self._output, _PIECE)
         if not piece:
             raise self._ended()
@@ -180,10 +179,12 @@ class HelperProcess:
         status = self._process.wait()
         self.require_alive()
         ending = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return EngineError(
-            f"{self._name} ended {ending} in the middle of its work",
-            hint="The file system may be damaged. Try --engine guestfs.",
-        )
+        return self._failed(f"ended {ending} in the middle of its work")
+
+    def _failed(self, how: str) -> EngineError:
+        hint = "The file system may be damaged. Try --engine guestfs."
+        self.failure = EngineError(f"{self._name} {how}", hint=hint)
+        return self.failure
 
 
 def _present(stream: IO[bytes] | None) -> IO[bytes]:

@@ -295,6 +295,11 @@ class DirectVolumes(Mounts):
         self._worker.require_alive()
         self._disks.require_alive()
 
+    @property
+    def failure(self) -> EngineError | None:
+        """Why a program that reads the file systems has ended, where that was not asked for."""
+        return self._worker.failure
+
     def drop(self) -> None:
         """Close the drives as they are, at once. Safe to call twice."""
         self._checks.end()

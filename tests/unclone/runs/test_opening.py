@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import kills
 from tests.support.disks import Part, make_disk
+from unclone.images.engines.appliance.volumes import ApplianceVolumes
+from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError, UncloneError
 from unclone.runs.audit.reading import read_disks
 from unclone.runs.inspect import inspect
@@ -75,8 +79,41 @@ def test_a_crash_is_told_and_the_default_turns_to_libguestfs(
     assert [each.name for each in image.parent.iterdir() if each.is_file()] == [image.name]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [("ext4", "direct"), ("ext4", "auto"), ("xfs", "appliance"), ("xfs", "auto")],
+)
+def test_a_crash_while_the_guest_is_looked_for_is_no_fault_of_the_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, engine: str
+) -> None:
+    """Nothing can be mounted any more, as where a file system is damaged."""
+    (tmp_path / "no-appliance").mkdir()
+    monkeypatch.setenv("LIBGUESTFS_PATH", str(tmp_path / "no-appliance"))
+    start, beyond_reach = ApplianceVolumes.start, DirectVolumes.beyond_reach
+
+    def crash_machine(volumes: ApplianceVolumes) -> None:
+        start(volumes)
+        if kind == "xfs" and volumes._machine is not None:
+            os.kill(volumes._machine.process.pid, signal.SIGSEGV)
+
+    def crash_worker(volumes: DirectVolumes, *, clean: bool = True) -> str:
+        if kind == "ext4":
+            os.kill(volumes._worker._process._process.pid, signal.SIGSEGV)
+        return beyond_reach(volumes, clean=clean)
+
+    monkeypatch.setattr(ApplianceVolumes, "start", crash_machine)
+    monkeypatch.setattr(DirectVolumes, "beyond_reach", crash_worker)
+    listener = kills.Breaker("", times=0)
+    with pytest.raises(EngineError) as caught:
+        inspected(guest(tmp_path, kind), engine, listener)
+    said = [line for line in listener.said if "once more" in line]
+    assert len(said) == (engine == "auto")
+    assert "ended" in "".join(said or [caught.value.message])
+
+
 @pytest.mark.appliance
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @RUNS
 def test_libguestfs_completes_what_crashes(tmp_path: Path, run: Run) -> None:
     image = guest(tmp_path, "xfs")
