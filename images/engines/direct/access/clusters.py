@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from io import BytesIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _SECTOR = 512
 _DEFLATE_WINDOW = -12
 #: Bytes of decompressed clusters that are cached: the next read is often of the same cluster.
 _KEPT = 4 * 1024 * 1024
+#: Bytes of one read of a file.
+_PIECE = 1024 * 1024
 #: Entries of a part of an L2 table that is read at once, and how many parts are cached.
 _SLICE, _SLICES = 512, 256
 
@@ -83,12 +86,12 @@ class Clusters:
         found = self._read(offset, count)
         if len(found) == count:
             return found
-        pieces = [found]
-        offset, count = offset + len(found), count - len(found)
-        while count:
-            pieces.append(self._read(offset, count))
-            offset, count = offset + len(pieces[-1]), count - len(pieces[-1])
-        return b"".join(pieces)
+        # Joined as they come: memory that nobody has used yet costs more than copying into it.
+        joined = BytesIO(bytes(count))
+        joined.write(found)
+        while (done := joined.tell()) < count:
+            joined.write(self._read(offset + done, min(count - done, _PIECE)))
+        return joined.getvalue()
 
     def close(self) -> None:
         """Close the files. Safe to call twice."""
