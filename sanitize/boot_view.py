@@ -162,6 +162,8 @@ LOCAL_RULES = ("/etc/udev/rules.d", "/usr/local/lib/udev/rules.d")
 #: Directories in them in which files are opened, and those of which names alone count.
 _OPENED_BELOW = (".d", "system", "user", "network")
 _OF_LINKS = (".wants", ".requires", ".upholds")
+#: Beside boot file systems: what kdump-tools starts after a crash.
+_OF_INITRDS = ("/var/lib/kdump",)
 #: Of a boot file system, whatever it is called.
 _ON_BOOT = ("EFI", "loader", "grub", "grub2", "extlinux", "syslinux")
 _BOOT = re.compile(r"/(boot|efi)(/.*)?")
@@ -237,8 +239,8 @@ def boot_roots(guest: Guest) -> Sequence[str]:
 
 
 def initrds(guest: Guest) -> Iterator[str]:
-    """The physical path of every initrd on a boot file system, known by its content alone."""
-    for root in boot_roots(guest):
+    """The physical path of every initrd where one is booted from, known by its content alone."""
+    for root in (*boot_roots(guest), *filter(guest.is_dir, _OF_INITRDS)):
         for member in guest.walk(root, limit=16):
             if member.content and detect(member.content) is not None:
                 start = guest.read(member.path, _START)

@@ -32,6 +32,9 @@ PATTERNS = (
     "/boot/booster*",
     *(f"{root}/{name}" for root in BOOT_ROOTS[1:] for name in ("initr*", "booster*", "*/*/initr*")),
     *(f"{root}/EFI/*/initr*" for root in BOOT_ROOTS),
+    # What kdump-tools starts after a crash, and where packages of kernels bring one.
+    "/var/lib/kdump/initr*",
+    "/usr/lib/modules/*/initr*",
 )
 
 #: Bytes. Initrds with every driver and firmware have a few hundred million. What has as many or

@@ -48,6 +48,19 @@ def made(folder: Path, content: bytes = OLD, compression: Compression = Compress
     return compress(compression, archive(folder))
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/boot/initrd.img-6.1", "/boot/efi/EFI/nixos/initrd-x.efi"),
+        *("/var/lib/kdump/initrd.img-6.1", "/usr/lib/modules/6.1/initramfs.img"),
+    ],
+)
+def test_initrds_are_found_where_tools_put_them(tmp_path: Path, path: str) -> None:
+    beside = path.rpartition("/")[0] + "/notes"
+    plant(tmp_path / "guest", {path: made(tmp_path / "tree"), beside: "x"})
+    assert list(initrds.find(guest_at(tmp_path / "guest"))) == [path]
+
+
 def test_the_same_question_is_asked_once(tmp_path: Path, packed: list[int]) -> None:
     content = made(tmp_path / "tree")
     first = initrds.look_into(content, [OLD, NEW])
