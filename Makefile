@@ -4,6 +4,8 @@ PYTHON := /usr/bin/python3# the interpreter Debian's libguestfs binding belongs 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -p tests.support.no_skips
 SYSTEM_PACKAGES := yes# "no": the system packages are your own business
+# The fast tests need a third of what `make venv` installs; where that is, it serves them too.
+FAST_VENV := $(or $(wildcard .venv/.complete),.venv/.fast)
 # Where the built guest and the demo's images are kept between runs.
 export UNCLONE_TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/unclone-tests
 
@@ -19,13 +21,13 @@ export PATH := $(PATH):/usr/sbin:/sbin
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: venv ## Build a real Debian guest, copy it twice, sanitise both, show the difference
+demo: $(FAST_VENV) ## Build a real Debian guest, copy it twice, sanitise both, show the difference
 	@$(BIN)/python -m examples.demo.demo
 
 test: venv ## Every test: real guests, real boots (about an hour)
 	@$(PYTEST) -p tests.support.distribution -n auto --dist loadfile --no-loadscope-reorder
 
-test-fast: venv ## The tests that start no virtual machine and are not slow, on all processors
+test-fast: $(FAST_VENV) ## The tests that start no virtual machine and are not slow, on all processors
 	@$(PYTEST) -n auto -m "not appliance and not guest and not boot and not slow"
 
 # Runs Python without FUSE, privilege and network, in the one folder that it may write to.
@@ -35,11 +37,11 @@ define confined
 	$(BIN)/python $(1); status=$$?; rm -rf $$folder; exit $$status
 endef
 
-test-confined: venv ## The direct engine's tests with bwrap: no FUSE, no privilege, one folder to write to
+test-confined: $(FAST_VENV) ## The direct engine's tests with bwrap: no FUSE, no privilege, one folder to write to
 	$(call confined,-m pytest -q -p no:cacheprovider -n auto tests/images/engines tests/images/test_qcow2_overlay.py \
 		-m "not appliance and not guest and not boot and not slow")
 
-fuzz-confined: venv ## 2,000 damaged file systems and 120 kills in the same sandbox (minutes)
+fuzz-confined: $(FAST_VENV) ## 2,000 damaged file systems and 120 kills in the same sandbox (minutes)
 	$(call confined,-m benchmarks.fuzz_direct --images 2000)
 	$(call confined,-m benchmarks.kills --count 120)
 
@@ -60,22 +62,22 @@ lint: venv ## ruff and strict mypy (the tests run them too)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: venv ## Let ruff format the code and fix what it can
+format: $(FAST_VENV) ## Let ruff format the code and fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-fuzz: venv ## 2,000 damaged file systems for the direct engine (minutes)
+fuzz: $(FAST_VENV) ## 2,000 damaged file systems for the direct engine (minutes)
 	@$(BIN)/python -m benchmarks.fuzz_direct --images 2000
 	@$(BIN)/python -m benchmarks.fuzz_yaml
 
-fuzz-appliance: venv ## 600 damaged XFS and btrfs for the appliance engine (an hour)
+fuzz-appliance: $(FAST_VENV) ## 600 damaged XFS and btrfs for the appliance engine (an hour)
 	@$(BIN)/python -m benchmarks.fuzz_appliance --images 600
 
-kills: venv ## 120 kills and signals for the direct engine, 100 for the appliance (an hour)
+kills: $(FAST_VENV) ## 120 kills and signals for the direct engine, 100 for the appliance (an hour)
 	@$(BIN)/python -m benchmarks.kills --count 120
 	@$(BIN)/python -m benchmarks.kills --count 100 --engine appliance
 
-bench: venv ## Wall time against virt-sysprep on copies of the same image
+bench: $(FAST_VENV) ## Wall time against virt-sysprep on copies of the same image
 	@$(BIN)/python -m benchmarks.sanitize_vs_virt_sysprep
 
 system-packages: ## Install the Debian packages that are missing (as root, or with sudo)
@@ -83,15 +85,25 @@ ifneq ($(SYSTEM_PACKAGES),no)
 	@.ci/install-system-packages
 endif
 
-venv: .venv/.complete ## The virtual environment with unclone and its development tools
+venv: .venv/.complete ## The virtual environment with unclone and all development tools
 
-# The libguestfs binding is not on PyPI, so the environment looks through to the system's packages.
+# The libguestfs binding is not on PyPI, so the environment looks through to the system's packages,
+# where pip may be already. Modules are compiled when they are first imported: most never are.
 # The stamp comes last: an environment whose installation was interrupted is made again.
+define install
+@echo "Making .venv"
+@if [ .venv/.fast -nt pyproject.toml ]; then rm .venv/.fast; else \
+	pip=$$($(PYTHON) -c 'import pip' 2>/dev/null && echo --without-pip); \
+	$(PYTHON) -m venv --clear --system-site-packages $$pip .venv; fi
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(1)]'
+@touch $@
+endef
+
+.venv/.fast: pyproject.toml | system-packages
+	$(call install,test)
+
 .venv/.complete: pyproject.toml | system-packages
-	@echo "Making .venv"
-	@$(PYTHON) -m venv --clear --system-site-packages .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	$(call install,dev)
 
 clean: ## Remove what was generated here (not the cached guest)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
