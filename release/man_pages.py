@@ -2,8 +2,8 @@
 
 ``python -m release.man_pages FOLDER`` writes them into FOLDER.
 
-click formats a help through a :class:`click.HelpFormatter`; the one here writes roff instead of
-text, so options and sections are said in one place. Reference: man(7), groff_man(7).
+click formats a help through a formatter. The one here writes roff instead of text, so options and
+sections are said in one place. Reference: man(7), groff_man(7).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import inspect
 import os
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from release.help_formatter import MarkupFormatter
 from unclone import __version__
 from unclone.cli.main import COMMANDS, cli
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
 #: ``docs/exit-status.md`` says more of each.
 EXIT_STATUS = (
@@ -36,43 +36,26 @@ EXIT_STATUS = (
 )
 
 
-class ManFormatter(click.HelpFormatter):
-    """Writes what click formats as the source of a man page."""
+class ManFormatter(MarkupFormatter):
+    """Writes the source of a man page."""
 
-    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:  # noqa: ARG002 (click's signature)
-        self.write(f".SH SYNOPSIS\n.B {roff(prog)}\n{roff(args)}\n")
+    def spell_usage(self, prog: str, args: str) -> str:
+        return f".SH SYNOPSIS\n.B {roff(prog)}\n{roff(args)}\n"
 
-    def write_heading(self, heading: str) -> None:
-        self.write(f".SH {roff(heading).upper()}\n")
+    def spell_heading(self, heading: str) -> str:
+        return f".SH {roff(heading).upper()}\n"
 
     def write_paragraph(self) -> None:
         self.write(".PP\n")
 
-    def write_text(self, text: str) -> None:
-        for number, paragraph in enumerate(text.strip("\n").split("\n\n")):
-            lines = paragraph.splitlines()
-            if lines[0].strip() == "\b":  # click's mark of a paragraph that is not to be wrapped
-                self.write(f".PP\n.nf\n{roff_lines(lines[1:])}\n.fi\n")
-            else:
-                self.write(f"{'.PP' if number else ''}\n{roff_lines(lines)}\n".lstrip("\n"))
+    def spell_prose(self, lines: Sequence[str], *, first: bool) -> str:
+        return f"{'' if first else '.PP'}\n{roff_lines(lines)}\n".lstrip("\n")
 
-    def write_dl(
-        self,
-        rows: Iterable[tuple[str, str]],
-        col_max: int = 30,  # noqa: ARG002 (click's signature)
-        col_spacing: int = 2,  # noqa: ARG002 (click's signature)
-    ) -> None:
-        for term, text in rows:
-            self.write(f".TP\n.B {roff(term)}\n{roff(text)}\n")
+    def spell_verbatim(self, lines: Sequence[str]) -> str:
+        return f".PP\n.nf\n{roff_lines(lines)}\n.fi\n"
 
-    @contextmanager
-    def section(self, name: str) -> Iterator[None]:
-        self.write_heading(name)
-        yield
-
-    @contextmanager
-    def indentation(self) -> Iterator[None]:
-        yield
+    def spell_term(self, term: str, text: str) -> str:
+        return f".TP\n.B {roff(term)}\n{roff(text)}\n"
 
 
 def roff(text: str) -> str:

@@ -7,17 +7,17 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from release.help_formatter import MarkupFormatter
 from release.man_pages import EXIT_STATUS, commands
 from unclone.cli.main import cli
 from unclone.sanitize.definitions.formats.table import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _KINDS = {
@@ -56,41 +56,24 @@ def schema_page(folder: Path) -> str:
     return "\n".join(parts)
 
 
-class _Markdown(click.HelpFormatter):
-    """Writes what click formats as Markdown, with definition lists."""
+class _Markdown(MarkupFormatter):
+    """Writes Markdown, with definition lists."""
 
-    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:  # noqa: ARG002 (click's signature)
-        self.write(f"```text\n{prog} {args}\n```\n\n")
+    def spell_usage(self, prog: str, args: str) -> str:
+        return f"```text\n{prog} {args}\n```\n\n"
 
-    def write_heading(self, heading: str) -> None:
-        self.write(f"## {_text(heading)}\n\n")
+    def spell_heading(self, heading: str) -> str:
+        return f"## {_text(heading)}\n\n"
 
-    def write_text(self, text: str) -> None:
-        for paragraph in text.strip("\n").split("\n\n"):
-            lines = paragraph.splitlines()
-            if lines[0].strip() == "\b":  # click's mark of a paragraph that is not to be wrapped
-                body = inspect.cleandoc("\n".join(lines[1:]))
-                self.write(f"```text\n{body}\n```\n\n")
-            else:
-                self.write(f"{_text(paragraph)}\n\n")
+    def spell_prose(self, lines: Sequence[str], *, first: bool) -> str:  # noqa: ARG002 (all alike)
+        return _text("\n".join(lines)) + "\n\n"
 
-    def write_dl(
-        self,
-        rows: Iterable[tuple[str, str]],
-        col_max: int = 30,  # noqa: ARG002 (click's signature)
-        col_spacing: int = 2,  # noqa: ARG002 (click's signature)
-    ) -> None:
-        for term, text in rows:
-            self.write(f"`{term}`\n:   {_text(text) or '&nbsp;'}\n\n")
+    def spell_verbatim(self, lines: Sequence[str]) -> str:
+        body = inspect.cleandoc("\n".join(lines))
+        return f"```text\n{body}\n```\n\n"
 
-    @contextmanager
-    def section(self, name: str) -> Iterator[None]:
-        self.write_heading(name)
-        yield
-
-    @contextmanager
-    def indentation(self) -> Iterator[None]:
-        yield
+    def spell_term(self, term: str, text: str) -> str:
+        return f"`{term}`\n:   {_text(text) or '&nbsp;'}\n\n"
 
 
 def _command(command: click.Command, name: str, summary: str) -> str:
