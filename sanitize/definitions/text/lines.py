@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from unclone.images.errors import RefusedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from unclone.sanitize.definitions.text.source import Source
 
 #: More lines than any machine has settings.
 LINE_LIMIT = 100_000
@@ -37,6 +41,17 @@ def lines(text: str) -> Iterator[Line]:
             return
         yield Line(found[1], found.start(), found.end(1), found.end())
         at = found.end()
+
+
+def lines_of(source: Source) -> Iterator[Line]:
+    """The lines of a definition. Raises RefusedError behind the last that is read."""
+    for number, line in enumerate(lines(source.text)):
+        if number > LINE_LIMIT:
+            raise RefusedError(
+                f"{source.shown} has more than {LINE_LIMIT} lines",
+                hint="That is no definition of a VM.",
+            )
+        yield line
 
 
 def line_ending(text: str) -> str:

@@ -18,7 +18,7 @@ from unclone.sanitize.definitions.definition import Card, Definition, Disk, Fiel
 from unclone.sanitize.definitions.formats.lxc import FORMAT
 from unclone.sanitize.definitions.formats.lxc.rules import RULES
 from unclone.sanitize.definitions.rule import Treatment
-from unclone.sanitize.definitions.text.lines import LINE_LIMIT, lines
+from unclone.sanitize.definitions.text.lines import lines_of
 from unclone.sanitize.identities import mac as addresses
 
 if TYPE_CHECKING:
@@ -94,12 +94,7 @@ class Lxc(Definition):
 
 def _settings(source: Source) -> Iterator[Setting]:
     old_card = -1  # before LXC 2.1 a card began with its type
-    for number, line in enumerate(lines(source.text), 1):
-        if number > LINE_LIMIT:
-            raise RefusedError(
-                f"{source.shown} has more than {LINE_LIMIT} lines",
-                hint="That is no configuration of a container.",
-            )
+    for line in lines_of(source):
         if not line.text.strip() or line.text.lstrip().startswith("#"):
             continue
         found = _SETTING.fullmatch(line.text)

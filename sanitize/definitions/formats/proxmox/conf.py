@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.text.lines import LINE_LIMIT, lines
+from unclone.sanitize.definitions.text.lines import lines_of
 
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.text.source import Source
@@ -49,12 +49,7 @@ def read_entries(source: Source) -> list[Entry]:
     found: list[Entry] = []
     section = ""
     seen: set[tuple[str, str]] = set()
-    for number, line in enumerate(lines(source.text)):
-        if number > LINE_LIMIT:
-            raise RefusedError(
-                f"{source.shown} has more than {LINE_LIMIT} lines",
-                hint="That is no definition of a VM.",
-            )
+    for line in lines_of(source):
         if not line.text.strip() or line.text.startswith("#"):
             continue
         if header := _SECTION.fullmatch(line.text):

@@ -19,7 +19,7 @@ from unclone.sanitize.definitions.definition import Active, Card, Definition, Di
 from unclone.sanitize.definitions.formats.vm_bhyve import FORMAT
 from unclone.sanitize.definitions.formats.vm_bhyve.rules import RULES
 from unclone.sanitize.definitions.rule import Treatment
-from unclone.sanitize.definitions.text.lines import LINE_LIMIT, lines
+from unclone.sanitize.definitions.text.lines import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,12 +100,7 @@ class VmBhyve(Definition):
 
 
 def _settings(source: Source) -> Iterator[Setting]:
-    for number, line in enumerate(lines(source.text), 1):
-        if number > LINE_LIMIT:
-            raise RefusedError(
-                f"{source.shown} has more than {LINE_LIMIT} lines",
-                hint="That is no configuration of a machine.",
-            )
+    for line in lines_of(source):
         if not line.text.strip() or line.text.startswith(("#", " ", "\t")):
             continue  # vm-bhyve ignores what does not begin the line
         found = _SETTING.fullmatch(line.text.rstrip())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.text.lines import LINE_LIMIT, lines
+from unclone.sanitize.definitions.text.lines import lines_of
 
 if TYPE_CHECKING:
     from unclone.sanitize.definitions.text.source import Source
@@ -46,12 +46,7 @@ class Setting:
 def read_settings(source: Source) -> dict[str, Setting]:
     """The settings by name in lower case. Raises RefusedError for what is none, or said twice."""
     found: dict[str, Setting] = {}
-    for number, line in enumerate(lines(source.text)):
-        if number > LINE_LIMIT:
-            raise RefusedError(
-                f"{source.shown} has more than {LINE_LIMIT} lines",
-                hint="That is no definition of a VM.",
-            )
+    for line in lines_of(source):
         stripped = line.text.strip()
         if not stripped or stripped.startswith("#"):
             continue
