@@ -142,6 +142,7 @@ def test_an_extent_block_that_is_used_twice_is_left_to_e2fsck(tmp_path: Path, tr
     assert digest(image) == before
 
 
+@pytest.mark.slow
 def test_a_journal_that_has_to_be_replayed_is_left_to_e2fsck(tmp_path: Path, tree: Path) -> None:
     image = tmp_path / "image"
     make(image, tree, VARIANTS["default"])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from unclone.images.engines.direct.volumes import DirectVolumes
 
+pytestmark = pytest.mark.slow
+
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 SERIAL = "1A2B-3C4D"
 KEY = b"of these tests"
@@ -145,7 +147,6 @@ def mine(
     return [i for i in volumes.identifiers() if (i.kind, i.device) in places]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_chosen_value_is_read_back_by_blkid_and_nothing_is_broken(
     changed: Mapping[str, Changed], name: str
@@ -160,7 +161,6 @@ def test_a_chosen_value_is_read_back_by_blkid_and_nothing_is_broken(
         run([*case.sound, it.image])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["luks1", "luks2"])
 def test_luks_still_opens_with_its_key(changed: Mapping[str, Changed], name: str) -> None:
     image = changed[name].image
@@ -168,7 +168,6 @@ def test_luks_still_opens_with_its_key(changed: Mapping[str, Changed], name: str
     assert run(["cryptsetup", "luksUUID", image]).stdout.decode().strip() == UUID
 
 
-@pytest.mark.slow
 def test_the_second_header_of_luks2_is_as_good_as_the_first(
     changed: Mapping[str, Changed], tmp_path: Path
 ) -> None:
@@ -179,7 +178,6 @@ def test_the_second_header_of_luks2_is_as_good_as_the_first(
     assert run(["cryptsetup", "luksUUID", image]).stdout.decode().strip() == UUID
 
 
-@pytest.mark.slow
 def test_the_second_boot_sector_of_fat32_has_the_serial_as_well(
     changed: Mapping[str, Changed],
 ) -> None:
@@ -219,7 +217,6 @@ def test_the_feature_that_would_make_it_quick_is_not_switched_on(
     assert "metadata_csum_seed" not in features
 
 
-@pytest.mark.slow
 def test_an_xfs_gets_its_first_uuid_back(tmp_path: Path) -> None:
     """With that, the feature that remembers it goes away."""
     image = tmp_path / "image"
