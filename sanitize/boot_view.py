@@ -142,6 +142,18 @@ _FOR_DEVICES = (
     "/etc/66",
     "/etc/runit",
     "/etc/sv/*/run",
+    "/etc/sv/*/conf",
+    "/etc/genkernel.conf",
+    "/etc/ugrd",
+    "/usr/share/kernel/cmdline.d",
+    "/etc/config/fstab",
+    "/etc/fw_env.config",
+    "/etc/hibinit-config.cfg",
+    "/etc/mender",
+    "/etc/rauc",
+    "/etc/swupdate*",
+    "/etc/sysupdate.d",
+    "/usr/lib/sysupdate.d",
 )
 #: Directories that the residue scan searches, each file whole. Here, what their links lead to.
 FOLDERS = (
@@ -173,6 +185,8 @@ _INCLUDE = re.compile(
     r"|load_env[ \t]+(?:-f|--file(?:=|[ \t]))|syslinux_configfile|INCLUDE|include)"
     r"[ \t]*(?P<path>[^\s;]+)"
 )
+#: What the initrd runs, as Guix and NixOS tell it on the kernel command line.
+_RUN = re.compile(r"(?m)(?:^|(?<=[\s\"']))(?:init|gnu\.load)=(?P<path>/[^\s\"';]+)")
 #: What a unit runs, or takes variables from; what an automounter's master map leads to.
 _NAMED = re.compile(
     r"(?m)^[ \t]*(?:Exec\w+|EnvironmentFile)[ \t]*=[ \t]*(?P<unit>[^\n]+)"
@@ -341,7 +355,7 @@ def _copied_at_boot(guest: Guest) -> Iterator[str]:
 def _included(guest: Guest, config: str) -> Iterator[str]:
     text = guest.text_or_empty(config, READ_LIMIT)
     folder = config.rpartition("/")[0]
-    for match in _INCLUDE.finditer(text):
+    for match in (*_INCLUDE.finditer(text), *_RUN.finditer(text)):
         name = _DEVICE.sub("", match["path"]).rstrip("\"'")
         if not name or "$" in name:
             continue

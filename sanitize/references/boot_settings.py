@@ -24,6 +24,8 @@ REFERENCES = (
         paths=(
             "/etc/kernel/cmdline",
             "/usr/lib/kernel/cmdline",
+            "/usr/lib/kernel/cmdline-*",
+            "/usr/share/kernel/cmdline.d/*",
             "/etc/cmdline",
             "/etc/cmdline.d/*",
             "/etc/kernel/*.conf",
@@ -110,6 +112,8 @@ REFERENCES = (
             "/etc/cryptsetup-initramfs/*",
             "/etc/suspend.conf",
             "/etc/uswsusp.conf",
+            "/etc/genkernel.conf",
+            "/etc/ugrd/*",
         ),
     ),
     # The EFI system partitions that proxmox-boot-tool keeps in step.

@@ -155,6 +155,7 @@ REFERENCES = (
             "/etc/66/*",
             "/etc/runit/*",
             "/etc/sv/*/run",
+            "/etc/sv/*/conf",
             "/etc/default/*",
             "/etc/sysconfig/*",
             "/etc/crontab",

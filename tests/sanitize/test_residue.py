@@ -66,6 +66,16 @@ def test_names_and_link_targets_count(tmp_path: Path) -> None:
     assert scan(tmp_path) == [("/etc/l", 0, False), (f"/var/lib/app/{ID}", 0, False)]
 
 
+@pytest.mark.parametrize("argument", ["gnu.load=/gnu/store/s/boot", "init=/gnu/store/s/boot"])
+def test_what_the_initrd_runs_counts(tmp_path: Path, argument: str) -> None:
+    grub = f"linux /gnu/store/k/bzImage root=/dev/x {argument} quiet\n"
+    plant(tmp_path, {"/boot/grub/grub.cfg": grub, "/gnu/store/s/boot": f'(uuid "{DASHED}")\n'})
+    (found,) = find_residue(
+        guest_at(tmp_path), [Retired("file-system-uuid", "file-system-uuid", DASHED)]
+    )
+    assert (found.path, found.read_at_boot) == ("/gnu/store/s/boot", True)
+
+
 FACTORY = "/usr/share/factory/etc/machine-id"
 
 

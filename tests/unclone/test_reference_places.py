@@ -181,6 +181,20 @@ CASES = {
         },
         esp={"/startup.nsh": f"vmlinuz root=UUID={ROOT}\r\n"},
     ),
+    "settings of updaters, of OpenWrt, Void, Gentoo and Clear Linux": Case(
+        root={
+            "/etc/fstab": FSTAB,
+            "/etc/config/fstab": f"config mount\n\toption uuid '{ROOT}'\n",
+            "/etc/rauc/system.conf": f"[slot.rootfs.0]\ndevice=/dev/disk/by-partuuid/{ROOT_GUID}\n",
+            "/etc/mender/mender.conf": f'{{"RootfsPartA": "/dev/disk/by-partuuid/{ROOT_GUID}"}}\n',
+            "/etc/fw_env.config": f"/dev/disk/by-partuuid/{SWAP_GUID} 0x0 0x4000\n",
+            "/usr/lib/sysupdate.d/a.conf": f"Path=/dev/disk/by-partuuid/{ROOT_GUID}\n",
+            "/etc/genkernel.conf": f'REAL_ROOT="UUID={ROOT}"\n',
+            "/etc/ugrd/config.toml": f'uuid = "{ROOT}"\n',
+            "/etc/sv/x/conf": f"DEVICE=UUID={ROOT}\n",
+            "/usr/lib/kernel/cmdline-6.6": f"root=PARTUUID={ROOT_GUID} quiet\n",
+        },
+    ),
     "Alpine with extlinux": Case(
         root={
             "/etc/fstab": FSTAB,
