@@ -1,6 +1,6 @@
 """Durable writes, and the identity of a file under its name.
 
-References: fsync(2) (a directory entry needs an fsync of the directory), stat(1) ``%W``.
+References: fsync(2) (a directory entry needs an fsync of the directory), syncfs(2), stat(1) ``%W``.
 """
 
 from __future__ import annotations
@@ -57,6 +57,18 @@ def sync_file(path: Path) -> None:
 def sync_directory(path: Path) -> None:
     """Make additions to and removals from directory *path* durable."""
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_file_system(path: Path) -> None:
+    """Make everything on the file system of directory *path* durable. Raises UncloneError."""
+    import ctypes  # noqa: PLC0415 (rarely needed)
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            raise UncloneError(f"cannot write {shown(path)}: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(descriptor)
 
 
 def write_durably(path: Path, content: bytes, *, like: Path) -> None:

@@ -30,3 +30,11 @@ def _escape(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape stands for
         return f"\\x{code - 0xDC00:02x}"
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def about(label: str, message: str) -> str:
+    """*message*, after *label* where it does not begin with that already; both printable."""
+    name, words = printable(label), printable(message)
+    if not name or (words.startswith(name) and words[len(name) : len(name) + 1] in {" ", ":", "/"}):
+        return words
+    return f"{name}: {words}"

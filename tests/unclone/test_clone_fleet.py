@@ -144,12 +144,12 @@ def test_a_fleet_is_made_and_finished_and_changes_are_told(folder: Path) -> None
     done = unclone("clone", folder / "fleet.yaml")
     assert done.returncode == 4
     assert (
-        f"{folder}/vms/db is there, and was made from something else: another user and uuids"
-        in done.stderr
+        f"unclone: {folder}/vms/db is there, and was made from something else: another user and "
+        "uuids" in done.stderr
     )
     assert "5 machines: 1 done, 2 failed, 2 present" in done.stdout
     from_else = "is there, and was made from something else: another template"
-    assert f"  ! {folder}/vms/x: {folder}/vms/x {from_else}" in done.stdout
+    assert f"  ! {folder}/vms/x {from_else}" in done.stdout
     assert record(folder, "db") == records["db"]
 
     # --replace makes anew what has changed, and nothing else.
@@ -169,7 +169,8 @@ def test_what_fails_for_one_machine_stops_no_other(folder: Path) -> None:
         documents = [json.loads(line) for line in done.stdout.splitlines()]
         for document in documents:
             check_document(document)
-        results = [document["results"][0] for document in documents]
+        *results, summary = [document["results"][0] for document in documents]
+        assert summary["counts"] == {made: 2, "failed": 2}
         statuses = {name_of(each): each["status"] for each in results}
         assert statuses == {"web-1": made, "web-2": made, "db": "refused", "x": "usage"}
         assert done.returncode == 4

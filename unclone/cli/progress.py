@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from unclone.cli.phases import PHASES
-from unclone.images.text import printable
+from unclone.images.text import about, printable
 from unclone.runs.listener import BatchListener
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ class LineProgress:
         yield
 
     def _write(self, message: str) -> None:
-        about = f"{printable(self._label)}: " if self._label else ""
-        self._stream.write(f"unclone: {about}{printable(message)}\n")
+        self._stream.write(f"unclone: {about(self._label, message)}\n")
         self._stream.flush()
 
 

@@ -11,7 +11,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from unclone.cli.phases import PHASES
-from unclone.images.text import printable
+from unclone.images.text import about, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,8 +95,7 @@ class BarProgress:
         self._print(warning + Text(printable(message)))
 
     def fail(self, message: str, hint: str = "") -> None:
-        about = f"{printable(self._label)}: " if self._label else ""
-        self._print(Text("unclone: ", style="bold red") + Text(f"{about}{printable(message)}"))
+        self._print(Text("unclone: ", style="bold red") + Text(about(self._label, message)))
         if hint:
             self._print(Text(f"  {printable(hint)}"))
 

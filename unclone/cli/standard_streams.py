@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from unclone.images.errors import ExitStatus, UncloneError
-from unclone.images.text import printable
+from unclone.images.text import about, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -111,7 +111,7 @@ def _outcome(done: CompletedRun[Any]) -> str:
     from unclone.runs import failures  # noqa: PLC0415 (not for --help)
 
     what = failures.describe(done.error) if done.error else done.to_json()["status"]
-    return f"{done.image}: {what}"
+    return about(done.image, what)
 
 
 def outcomes(ctx: click.Context) -> tuple[str, ...]:

@@ -101,6 +101,14 @@ class Ledger:
         )
         return str(rows[0][0]) if rows else ""
 
+    def count(self, kind: str, beginning: str) -> int:
+        """How many values of *kind* begin with *beginning*, which has no % and no _."""
+        rows = self._store.rows(
+            "SELECT count(*) FROM identities WHERE kind = ? AND value LIKE ?",
+            (kind, f"{beginning}%"),
+        )
+        return int(rows[0][0])
+
     def find(self, value: str) -> Iterator[MachineRecord]:
         """The machines that have *value*, of any kind; MAC addresses and UUIDs in any spelling."""
         usual = value.lower()

@@ -11,6 +11,7 @@ import click
 from unclone.cli import options
 from unclone.cli.document import print_document
 from unclone.cli.execute import show_traceback
+from unclone.cli.executor_options import check_executor, executor_of, executor_options
 from unclone.cli.identity_options import taken_identity_options
 from unclone.cli.lines import plain, print_line
 from unclone.cli.output_options import SectionedCommand, json_lines_option, output_options
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from unclone.cli.progress import Progress
     from unclone.runs.clone.making import Machine
+    from unclone.runs.clone.metrics import Metrics
     from unclone.runs.clone.order import Order
     from unclone.runs.completed import CompletedRun
     from unclone.seeds.blueprint import Blueprint
@@ -56,7 +58,7 @@ SECTIONS = {
     "Options": (
         *("--name", "--count", "--output-dir", "--mode", "--definition", "--nvram", "--hostname"),
         *("--register", "--prove", "--replace", "--remove", "--unregister", "--dry-run", "--jobs"),
-        "--cache",
+        *("--cache", "--executor", "--scheduler", "--prometheus"),
     ),
     "The seed": (
         *("--seed", "--user", "--ssh-key", "--password-file", "--user-data", "--template", "--set"),
@@ -73,11 +75,10 @@ SECTIONS = {
     ),
 }
 SCHEMA = "unclone.clone/1"
-_FLEET_SUFFIXES = (".yaml", ".yml")
 #: What is said of a run, also where a fleet file says the rest.
 _OF_A_RUN = {
     *("folder", "replace", "register", "prove", "dry_run", "jobs", "ask_passphrase"),
-    *("as_json", "as_lines", "verbose", "quiet"),
+    *("as_json", "as_lines", "verbose", "quiet", "executor", "scheduler", "prometheus"),
 }
 _FILE = click.Path(path_type=Path, dir_okay=False)
 #: What `unclone seed` has, and a machine gets from its definition instead.
@@ -187,6 +188,7 @@ _NOT_HERE: dict[str, Any] = {
     metavar="N",
     help="How many machines to make at once; default: as many as there are processors.",
 )
+@executor_options
 @seed_options
 @options.unnamed_step_options
 @options.opening_options
@@ -219,7 +221,7 @@ def command(
         raise click.UsageError("--unregister is for --remove")
     if golden is None:
         raise click.UsageError("GOLDEN is missing: unclone clone GOLDEN --name NAME")
-    make = _fleet if golden.suffix.lower() in _FLEET_SUFFIXES else _one
+    make = _fleet if golden.suffix.lower() in (".yaml", ".yml") else _one
     if make is _fleet:
         _require_run_options(ctx)
     elif not given["name"]:
@@ -228,9 +230,14 @@ def command(
         raise click.UsageError("--generate-password needs a seed, and --seed never makes none")
     elif given["register"] and not given["definition"]:
         raise click.UsageError("--register needs --definition FILE, of a libvirt domain")
+    check_executor(given)
     lost: list[UnwritableError] = []
+    from unclone.runs.clone.metrics import Metrics  # noqa: PLC0415 (not for --help)
+
+    metrics = Metrics()
 
     def tell(done: CompletedRun[Machine]) -> None:
+        metrics.count(done)
         password = done.result.password if done.result else ""
         if lost or not (as_lines or (password and not as_json)):
             return
@@ -248,6 +255,7 @@ def command(
             golden,
             given,
             progress,
+            metrics,
             jobs=1 if given["ask_passphrase"] else jobs,
             on_error=partial(show_traceback, ctx),
             on_done=tell,
@@ -255,8 +263,11 @@ def command(
         )
         proofs = prove_machines(ctx, runs, given, progress)
     settle_runs(ctx, runs, changing=not given["dry_run"])
+    metrics.write(given["prometheus"])
     if lost:
         raise lost[0]
+    if as_lines and not as_json and len(runs) > 1:
+        print_document(SCHEMA, [metrics.to_json()])
     if as_json and not as_lines:
         results = [with_proof(each.to_json(), proofs.get(n)) for n, each in enumerate(runs)]
         print_document(SCHEMA, results)
@@ -319,6 +330,7 @@ def _fleet(
     path: Path,
     given: dict[str, Any],
     progress: Progress,
+    metrics: Metrics,
     **how: Any,  # noqa: ANN401 (those of Run)
 ) -> Sequence[CompletedRun[Machine]]:
     from unclone.runs.clone import fleet_file  # noqa: PLC0415 (engines and formats come with it: not for --help)
@@ -328,18 +340,24 @@ def _fleet(
     fleet = fleet_file.read(path)
     asking = options.asking(progress) if given["ask_passphrase"] else None
     orders = orders_of(fleet, How(given["folder"], given["replace"], given["dry_run"], asking))
-    return Run(progress, **how).clone_fleet(orders, fleet.names)
+    metrics.ledger = orders[0].ledger
+    with executor_of(given, orders) as executor:
+        return Run(progress, executor=executor, **how).clone_fleet(orders, fleet.names)
 
 
 def _one(
     golden: Path,
     given: dict[str, Any],
     progress: Progress,
+    metrics: Metrics,
     **how: Any,  # noqa: ANN401 (those of Run)
 ) -> Sequence[CompletedRun[Machine]]:
     from unclone.runs.clone.run import Run  # noqa: PLC0415 (engines and formats come with it: not for --help)
 
-    return Run(progress, **how).clone(_order(golden, given, progress))
+    order = _order(golden, given, progress)
+    metrics.ledger = order.ledger
+    with executor_of(given, [order]) as executor:
+        return Run(progress, executor=executor, **how).clone(order)
 
 
 def _order(golden: Path, given: dict[str, Any], progress: Progress) -> Order:

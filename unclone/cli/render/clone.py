@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from unclone.cli.lines import plain, print_line
+from unclone.images.text import about
 from unclone.runs import failures
 from unclone.sanitize.change import Level
 
@@ -46,7 +47,7 @@ def show(runs: Sequence[CompletedRun[Machine]], *, verbose: bool, quiet: bool) -
             if each.error is not None:
                 print_line(
                     plain("  ! ", fg="yellow"),
-                    plain(f"{each.image}: {failures.describe(each.error)}"),
+                    plain(about(each.image, failures.describe(each.error))),
                 )
     backing = dict.fromkeys(path for each in runs if each.result for path in each.result.backing)
     for path in () if quiet else backing:

@@ -5,12 +5,11 @@ out, so a run that was killed in between can be finished with the same values: n
 none is given twice. Which run a hidden folder belongs to is said in the record; a run that lives
 holds a lock of its own in the same directory.
 
-Reference: flock(2); rename(2); syncfs(2).
+Reference: flock(2); rename(2).
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from unclone.images.errors import InUseError, UncloneError, UsageError
-from unclone.images.files import explained, sync_directory, sync_file
+from unclone.images.files import explained, sync_directory, sync_file, sync_file_system
 from unclone.images.text import printable, shown
 from unclone.sanitize.identities.machine import MachineIdentity
 
@@ -139,13 +138,7 @@ class Batch:
 
     def sync(self) -> None:
         """Make everything in the directory durable, with one flush of its file system."""
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-                number = ctypes.get_errno()
-                raise UncloneError(f"cannot write {shown(self.folder)}: {os.strerror(number)}")
-        finally:
-            os.close(descriptor)
+        sync_file_system(self.folder)
 
     @contextmanager
     def making(self, name: str, *, replace: bool) -> Iterator[Path]:
@@ -185,6 +178,15 @@ class Batch:
                 # Not before: what a killed run had decided would be lost.
                 (path / _INTENT).unlink(missing_ok=True)
             sync_directory(self.folder)
+
+    def made_elsewhere(self, name: str) -> None:
+        """The machine *name* is complete in another folder: what was decided is in its record."""
+        shutil.rmtree(self.hidden(name), ignore_errors=True)
+
+    def lives(self) -> list[str]:
+        """The runs that make machines in the directory now; this one is among them."""
+        runs = [path.name[1 : -len(_LOCK_SUFFIX)] for path in self.folder.glob(f".*{_LOCK_SUFFIX}")]
+        return [run for run in runs if self._lives(run)]
 
     def unmade(self) -> list[str]:
         """The machines that were begun and have not appeared."""

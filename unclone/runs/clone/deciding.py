@@ -118,11 +118,13 @@ def decide(
     ledger: Ledger | None,
     batch: Batch,
     refused: Callable[[str, UncloneError], None],
+    booked: Callable[[str], MachineIdentity | None] = lambda _: None,
 ) -> list[list[str]]:
     """Decide who each machine *wanted* is: in the ledger, and written down in *batch*.
 
     For all of them at once, or for none. Returns the names of those that are decided, by order.
-    *refused* is called with the name of each that cannot be.
+    *refused* is called with the name of each that cannot be. *booked* says who a machine was that
+    was removed by hand where it was made: it is made again as the same.
     """
     decided, own = [], []
     with pool.handing_out():
@@ -134,6 +136,10 @@ def decide(
                     if before is not None and _is_recorded(before, ledger):
                         identity = before
                         batch.own_rows.add(name)  # its row is there, whatever happens now
+                    elif (known := booked(name)) is not None and (
+                        ledger is None or _is_recorded(known, ledger)
+                    ):
+                        identity = known
                     else:
                         is_new = ledger is not None and ledger.machine(name) is None
                         identity = allocate(order, golden, name, pool, keep=True)

@@ -1,16 +1,13 @@
-"""The making of machines, given to an executor: each is a call that can be pickled."""
+"""The making of machines one by one, in processes of this host."""
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import CancelledError, Executor, wait
-from contextlib import nullcontext
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING
 
-from unclone.runs import failures
 from unclone.runs.clone import making
 from unclone.runs.completed import CompletedRun
 from unclone.runs.executor import LocalExecutor
@@ -51,48 +48,30 @@ class Job:
 
 def execute(
     jobs: Sequence[Job],
-    executor: Executor | None,
     listener: BatchListener,
     *,
     workers: int,
     on_error: Callable[[BaseException], None],
     on_done: Callable[[CompletedRun[Machine]], None],
 ) -> None:
-    """Do *jobs* in *executor*, or in up to *workers* processes of this host.
+    """Do *jobs* in up to *workers* processes of this host.
 
     *on_done* is called with the end of each as it comes; those that an interruption left out have
-    none. *executor* is not shut down.
+    none.
     """
-    lock, raised = Lock(), list[BaseException]()
+    raised: list[BaseException] = []
 
     def conclude(job: Job, future: Future[Machine]) -> None:
         try:
             done = _completed(job, future)
-            if done is None:
-                return
-            with lock:
-                if executor is not None and done.error is not None:
-                    on_error(done.error)
-                    listener.begin(done.image)
-                    listener.fail(failures.describe(done.error), failures.hint_of(done.error))
-                    listener.finish()
+            if done is not None:
                 on_done(done)
         except BaseException as error:  # noqa: BLE001 (a future only logs it)
             raised.append(error)
 
-    local = LocalExecutor(listener, jobs=workers, on_error=on_error)
-    futures: list[Future[Machine]] = []
-    try:
-        with local if executor is None else nullcontext(executor) as given:
-            for job in jobs:
-                futures.append(given.submit(job))
-                futures[-1].add_done_callback(partial(conclude, job))
-        wait(futures)
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        wait(futures)  # what has begun still writes
-        raise
+    with LocalExecutor(listener, jobs=workers, on_error=on_error) as executor:
+        for job in jobs:
+            executor.submit(job).add_done_callback(partial(conclude, job))
     if raised:
         raise raised[0]
 

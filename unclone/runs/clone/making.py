@@ -40,6 +40,7 @@ from unclone.seeds.password import generated
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from unclone.runs.clone.attempt import Attempt
     from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.order import MadeFrom, Order
@@ -79,22 +80,29 @@ class Machine:
     report: Report | None = None
     #: Where libvirt was to be told of it.
     registration: Registration | None = None
+    #: The host that it is on, where that is not this one.
+    host: str = ""
     #: What was generated for its users; nowhere else.
     password: str = field(default="", repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
         generated = {"generated_password": self.password} if self.password else {}
-        return generated | {
-            "status": self.status,
-            "path": str(self.path),
-            "machine": self.identity.to_json(),
-            "files": list(self.files),
-            "backing": list(self.backing),
-            "report": self.report.to_json() if self.report else None,
-            "notes": [{"level": str(note.level), "text": note.text} for note in self.notes],
-            "registration": asdict(self.registration) if self.registration else None,
-        }
+        where = {"host": self.host} if self.host else {}
+        return (
+            generated
+            | {
+                "status": self.status,
+                "path": str(self.path),
+                "machine": self.identity.to_json(),
+                "files": list(self.files),
+                "backing": list(self.backing),
+                "report": self.report.to_json() if self.report else None,
+                "notes": [{"level": str(note.level), "text": note.text} for note in self.notes],
+                "registration": asdict(self.registration) if self.registration else None,
+            }
+            | where
+        )
 
 
 def make(
@@ -102,7 +110,7 @@ def make(
     golden: Golden,
     source: MadeFrom,
     identity: MachineIdentity,
-    batch: Batch,
+    batch: Batch | Attempt,
     listener: Listener,
 ) -> Machine:
     """Make the machine of *identity*: complete, under its name, or not at all."""

@@ -152,6 +152,12 @@ def made_from(order: Order) -> MadeFrom:
     )
 
 
+def has_secrets(order: Order) -> bool:
+    """Whether a key or a password is among what *order* says, or will be in what is made."""
+    key = order.request.options.identities.key
+    return bool(key or order.generate_password or (order.blueprint and order.blueprint.password))
+
+
 def images_of(order: Order) -> tuple[dict[str, Any], ...]:
     """The state of the golden image's files. Raises UncloneError for one that is gone."""
     images = []

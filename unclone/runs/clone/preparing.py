@@ -106,7 +106,7 @@ def prepared(order: Order, golden: Golden, source: MadeFrom, listener: Listener)
     if found is not None:
         return found
     try:
-        with _locked(folder, name):
+        with locked(folder, name):
             found = _known(record)
             return found or _prepare(order, golden, stand_in, record, listener)
     except UncloneError as error:
@@ -152,8 +152,8 @@ def _known(record: Path) -> Prepared | None:
 
 
 @contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
-    """Only one run prepares an image; another waits for it."""
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Only one process does what *name* says in *folder*; another waits for it."""
     path = folder / f".{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

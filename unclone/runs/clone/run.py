@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unclone.images.chain import read_chain
-from unclone.images.errors import UncloneError
+from unclone.images.errors import UncloneError, UsageError
 from unclone.images.interrupts import deferred
 from unclone.runs import failures
 from unclone.runs.clone import deciding
@@ -23,6 +21,7 @@ from unclone.runs.clone.ledger_rows import pool_for, set_aside, settle
 from unclone.runs.clone.order import Mode, made_from
 from unclone.runs.clone.outcomes import Outcomes
 from unclone.runs.clone.presence import Presence
+from unclone.runs.clone.protection import protect
 from unclone.runs.completed import CompletedRun
 from unclone.runs.listener import NullListener
 from unclone.runs.worker_pool import default_jobs
@@ -32,9 +31,10 @@ STAMPED_FROM = 8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import Executor
 
+    from unclone.runs.clone.crew import Crew
     from unclone.runs.clone.deciding import Golden
+    from unclone.runs.clone.executors import FleetExecutor, PlacedExecutor
     from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import Order
     from unclone.runs.listener import BatchListener
@@ -44,14 +44,15 @@ if TYPE_CHECKING:
 class Run:
     """How machines are made, from one order or several.
 
-    *executor* makes them instead of up to *jobs* processes of this host: what it is given can be
-    pickled. *on_done* is called with each as it comes. *register* is called with each that is
+    *executor* makes them instead of up to *jobs* processes of this host: one of
+    ``concurrent.futures``, or one whose workers have folders of their own (``executors``). It is
+    not shut down. *on_done* is called with each as it comes. *register* is called with each that is
     made or there already, and returns it (``libvirt.register``).
     """
 
     listener: BatchListener = field(default_factory=NullListener)
     jobs: int | None = None
-    executor: Executor | None = None
+    executor: FleetExecutor | PlacedExecutor | None = None
     on_error: Callable[[BaseException], None] = lambda _: None
     on_done: Callable[[CompletedRun[Machine]], None] = lambda _: None
     register: Callable[[Machine], Machine] | None = None
@@ -98,20 +99,50 @@ class Run:
             return
         with Batch(folder) as batch:
             self._sort_out(shares, batch.folder)
+            crew = self._crew(shares, batch)
             if not any(share.missing for share in shares):
                 return
             replaced: list[str] = []
             try:
-                decided = self._decide(shares, batch, replaced)
+                decided = self._decide(shares, batch, replaced, crew)
                 for share, names in zip(shares, decided, strict=True):
+                    if crew is not None:
+                        crew.make(share, names)
+                        continue
                     self._make(share, names, batch)
                     if self._done.interrupted:
                         break
             finally:
+                if crew is not None:
+                    crew.sweep(folder)
                 settle(batch, replaced, first.ledger)
 
+    def _crew(self, shares: Sequence[Share], batch: Batch) -> Crew | None:
+        """The executor's workers, which have said what is there; None without an executor."""
+        if self.executor is None:
+            return None
+        for share in shares:
+            if share.order.replace or share.order.request.passphrase:
+                raise UsageError(
+                    "an executor replaces no machines, and opens no image with a passphrase",
+                    hint="Remove the machines where they are, and run again; use --key-file.",
+                )
+        from unclone.runs.clone.crew import Crew  # noqa: PLC0415 (only for an executor)
+
+        crew = Crew(self.executor, batch, self.listener, self._end_of_crew)
+        crew.sort_out(shares, STAMPED_FROM)
+        return crew
+
+    def _end_of_crew(self, name: str, done: CompletedRun[Machine]) -> None:
+        if done.error is not None:
+            self.on_error(done.error)
+            self.listener.begin(done.image)
+            self.listener.fail(failures.describe(done.error), failures.hint_of(done.error))
+            self.listener.finish()
+        self._end(name, done)
+
     def _decide(
-        self, shares: Sequence[Share], batch: Batch, replaced: list[str]
+        self, shares: Sequence[Share], batch: Batch, replaced: list[str], crew: Crew | None
     ) -> Sequence[Sequence[str]]:
         """Decide who the missing machines are: the names of those that are decided, by share.
 
@@ -124,9 +155,9 @@ class Run:
                 self.listener.warn(warning)
             wanted = [(each.order, each.golden, each.missing) for each in shares]
             with deferred():  # or a row might be kept that nobody knows of
-                return deciding.decide(
-                    wanted, pool, ledger, batch, partial(self._refuse, batch.folder)
-                )
+                refuse = partial(self._refuse, batch.folder)
+                booked = crew.book.identity if crew is not None else lambda _: None
+                return deciding.decide(wanted, pool, ledger, batch, refuse, booked)
 
     def _look(self, orders: Sequence[Order]) -> list[Share]:
         """The orders whose golden image can be opened; each image is opened once."""
@@ -177,7 +208,6 @@ class Run:
             protect(order)
         execute(
             [Job(order, golden, source, name, batch) for name in names],
-            self.executor,
             self.listener,
             workers=1 if order.request.passphrase else self.jobs or default_jobs(),
             on_error=self.on_error,
@@ -225,7 +255,8 @@ class Run:
         while pending:
             chunk = pending.pop(0)
             try:
-                made = stamper.make(chunk, batch, self.listener.tick)
+                decided = [batch.identity(name) for name in chunk]
+                made = stamper.make(decided, batch, self.listener.tick)
                 with deferred():  # what has appeared is told: its password is nowhere else
                     try:
                         batch.appear(chunk, replace=order.replace)
@@ -251,19 +282,3 @@ class Run:
             self.listener.begin(path)
             self.listener.finish()
             self._made(CompletedRun(path, result=each))
-
-
-def protect(order: Order) -> None:
-    """Take the permission to write from the golden image and the files that it stands on.
-
-    A change of any of them would break the overlays.
-    """
-    chains = [read_chain(d.path, d.format, allow=order.request.allow) for d in order.request.disks]
-    for named in {path for chain in chains for image in chain.chain for path in image.files}:
-        path = named.resolve()
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o222 and os.access(path, os.W_OK):
-            try:
-                path.chmod(mode & ~0o222)
-            except OSError:
-                continue  # another's file: then they take care of it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from unclone.images.errors import UncloneError
 from unclone.images.files import explained
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from unclone.runs.clone.batch import Batch
     from unclone.runs.clone.deciding import Golden
     from unclone.runs.clone.making import Seeded
     from unclone.runs.clone.order import MadeFrom, Order
@@ -37,6 +36,16 @@ if TYPE_CHECKING:
 CHUNK = 250
 #: Of these, how many seeds are made at once: what they are made of is in memory.
 _PART = 25
+
+
+class Workplace(Protocol):
+    """Where machines are made: a :class:`batch.Batch`, or an :class:`attempt.Attempt`."""
+
+    def path(self, name: str) -> Path:
+        """The folder that the machine *name* will have."""
+
+    def hidden(self, name: str) -> Path:
+        """The folder in which the machine *name* is made."""
 
 
 class Stamper:
@@ -53,19 +62,22 @@ class Stamper:
             for image, stamp in zip(prepared.images, prepared.stamps, strict=True)
         ]
 
-    def make(self, names: Sequence[str], batch: Batch, tick: Callable[[], None]) -> list[Machine]:
-        """Make the machines *names*, as *batch* has them decided, in their hidden folders.
+    def make(
+        self, decided: Sequence[MachineIdentity], workplace: Workplace, tick: Callable[[], None]
+    ) -> list[Machine]:
+        """Make the machines *decided* in their hidden folders, which are there.
 
         Raises UncloneError. *tick* is called for each.
         """
         made: list[Machine] = []
-        for start in range(0, len(names), _PART):
+        for start in range(0, len(decided), _PART):
             gc.collect(1)  # the command has it done rarely, which suits runs that are short
-            identities = [batch.identity(name) for name in names[start : start + _PART]]
-            folders = {identity.name: batch.hidden(identity.name) for identity in identities}
+            identities = decided[start : start + _PART]
+            folders = {identity.name: workplace.hidden(identity.name) for identity in identities}
             seeds = write_seeds(self._order, self._golden, identities, folders)
             for identity in identities:
-                made.append(self._machine(identity, folders[identity.name], batch, seeds))
+                path = workplace.path(identity.name)
+                made.append(self._machine(identity, folders[identity.name], path, seeds))
                 tick()
         return made
 
@@ -73,10 +85,9 @@ class Stamper:
         self,
         identity: MachineIdentity,
         folder: Path,
-        batch: Batch,
+        path: Path,
         seeds: dict[str, Seeded],
     ) -> Machine:
-        path = batch.path(identity.name)
         files = list(disk_names(self._order))
         values = self._prepared.values_of(identity)
         for name, overlay, stamp in zip(files, self._overlays, self._prepared.stamps, strict=True):

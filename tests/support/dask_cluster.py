@@ -1,0 +1,131 @@
+"""A Dask cluster on this host: a scheduler, and workers with folders of their own.
+
+The environment with Dask stands on the one that runs the tests, and is made once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import site
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.guests import debian
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SECONDS = 300
+
+
+def python() -> Path:
+    """The interpreter of an environment with Dask; made where it is not there."""
+    requirement = next(
+        line.split('"')[1]
+        for line in Path("pyproject.toml").read_text().splitlines()
+        if line.startswith("dask = ")
+    )
+    key = re.sub(r"[^a-z0-9.]+", "-", f"{requirement}-{sys.prefix}")
+    folder = debian.cache_directory() / f"dask{key}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            (packages,) = folder.glob("lib/python*/site-packages")
+            parents = "; ".join(f"site.addsitedir({path!r})" for path in site.getsitepackages())
+            (packages / "parent.pth").write_text(f"import site; {parents}\n")
+            pip = (folder / "bin/python", "-m", "pip", "install", "-q", requirement)
+            subprocess.run(pip, check=True, capture_output=True)
+            (folder / "complete").touch()
+    return folder / "bin/python"
+
+
+@dataclass
+class Cluster:
+    """A scheduler, and workers by name."""
+
+    folder: Path
+    python: Path
+    address: str = ""
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _scheduler: subprocess.Popen[bytes] | None = None
+
+    def start(self, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
+        """Start the scheduler."""
+        said = self.folder / "scheduler.log"
+        self._scheduler = self._run(
+            [*prefix, self.python, "-m", "distributed.cli.dask_scheduler", "--host", host,
+             "--port", "0", "--no-dashboard"],
+            said, {},
+        )  # fmt: skip
+        until = time.monotonic() + _SECONDS
+        while not (found := re.search(r"Scheduler at:\s+(tcp://\S+)", said.read_text())):
+            assert self._scheduler.poll() is None, said.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        self.address = found[1]
+
+    def output(self, name: str) -> Path:
+        """The folder of the worker *name*."""
+        return self.folder / name / "vms"
+
+    def start_worker(
+        self, name: str, prefix: tuple[str | Path, ...] = (), **env: str | Path
+    ) -> subprocess.Popen[bytes]:
+        """Start the worker *name*, or start it again, with a folder of its own."""
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
+        own = {
+            "UNCLONE_WORKER_OUTPUT": str(self.output(name)),
+            **{k: str(v) for k, v in env.items()},
+        }
+        self.workers[name] = self._run(
+            [*prefix, self.python, "-m", "distributed.cli.dask_worker", self.address,
+             "--name", name, "--nthreads", "1", "--no-nanny", "--no-dashboard",
+             "--local-directory", home / "dask"],
+            self.folder / f"{name}.log", own,
+        )  # fmt: skip
+        return self.workers[name]
+
+    def _run(
+        self, command: list[str | Path], said: Path, env: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        with said.open("ab") as log:
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | env
+            )
+
+    def unclone(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start the command with this cluster as its executor."""
+        return subprocess.Popen(
+            [self.python, "-m", "unclone", *arguments, "--executor", "dask",
+             "--scheduler", self.address],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End everything."""
+        running = [*self.workers.values(), *([self._scheduler] if self._scheduler else [])]
+        for each in running:
+            each.kill()
+        for each in running:
+            each.wait()
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """A cluster with a scheduler and no worker, in *folder*."""
+    found = Cluster(folder, python())
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
