@@ -25,6 +25,7 @@ FOREIGN = {
     *("--config-file", "--id"),  # cloud-hypervisor, Firecracker
     *("--image-path", "--size"),  # virtctl
     *("--unique",),  # qmrestore
+    *("--host", "--memory-limit", "--nthreads", "--nworkers"),  # dask
 }
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS)

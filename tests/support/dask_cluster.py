@@ -73,6 +73,11 @@ class Cluster:
             time.sleep(0.1)
         self.address = found[1]
 
+    @property
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """The scheduler and the workers."""
+        return [*([self._scheduler] if self._scheduler else []), *self.workers.values()]
+
     def output(self, name: str) -> Path:
         """The folder of the worker *name*."""
         return self.folder / name / "vms"
@@ -113,10 +118,9 @@ class Cluster:
 
     def stop(self) -> None:
         """End everything."""
-        running = [*self.workers.values(), *([self._scheduler] if self._scheduler else [])]
-        for each in running:
+        for each in self.processes:
             each.kill()
-        for each in running:
+        for each in self.processes:
             each.wait()
 
 

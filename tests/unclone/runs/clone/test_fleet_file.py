@@ -205,7 +205,7 @@ def test_every_option_of_the_command_can_be_said() -> None:
     options = {max(each.opts, key=len).removeprefix("--") for each in command.params}
     of_a_run = {
         *("golden", "output-dir", "replace", "remove", "dry-run", "jobs", "ask-passphrase"),
-        *("register", "unregister", "prove"),
+        *("register", "unregister", "prove", "executor", "scheduler", "prometheus"),
         *("json", "json-lines", "verbose", "quiet", "debug"),
     }
     of_a_file = {"table", "golden", "output-dir", *ADDRESSES}
