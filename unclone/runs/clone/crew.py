@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 CHUNK = 100
 #: Chunks given to the executor ahead of those that are done.
 _AHEAD = 24
-#: Seconds between two looks at the clock and for Ctrl-C; between two looks for lost workers.
+#: Seconds between two looks for Ctrl-C, and between two for lost workers.
 _TICK, _LOOK = 0.2, 5.0
 #: Seconds until a lost worker's place counts as gone.
 PATIENCE = 60.0
+#: Seconds that a run which ends early waits for workers to take away what they have begun.
+_HURRY = 5.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -76,13 +78,13 @@ class Crew:
         self.book = Book(batch.folder)
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._futures: dict[Future[Any], tuple[Work, site.Chunk] | _Naming] = {}
-        #: Without workers of its own.
         self._homeless: list[_Naming] = []
         self._places: dict[str, Place] = {}
         self._workers: dict[str, list[str]] = {}
         self._works: dict[int, Work] = {}
         self._unstamped: dict[int, str] = {}
         self._looked = 0.0
+        self._patience = PATIENCE
 
     def sort_out(self, shares: Sequence[Share], many: int) -> None:
         """Find the machines that workers have: they are told, and missing no more."""
@@ -148,11 +150,10 @@ class Crew:
             for future in self._futures:
                 future.cancel()
             self._futures.clear()
-            with deferred():
-                self.sweep(share.order.folder, patience=5.0)
+            self._patience = _HURRY
             raise
 
-    def sweep(self, folder: Path, patience: float = 60.0) -> None:
+    def sweep(self, folder: Path) -> None:
         """Take away what attempts of this run have left, at each place that can be reached."""
         owner = f"{self._own.id}{self._batch.run}"
         if self._placed is None:
@@ -164,7 +165,7 @@ class Crew:
                 self._placed.submit_to([each], site.sweep, folder.absolute(), owner)
                 for each in present
             ]
-            until = time.monotonic() + patience
+            until = time.monotonic() + self._patience
             for each in swept:
                 with suppress(Exception):  # a worker that hangs: its next run sweeps
                     each.result(timeout=max(0.1, until - time.monotonic()))

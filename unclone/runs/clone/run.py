@@ -113,9 +113,9 @@ class Run:
                     if self._done.interrupted:
                         break
             finally:
+                settle(batch, replaced, first.ledger)
                 if crew is not None:
                     crew.sweep(folder)
-                settle(batch, replaced, first.ledger)
 
     def _crew(self, shares: Sequence[Share], batch: Batch) -> Crew | None:
         """The executor's workers, which have said what is there; None without an executor."""
