@@ -160,8 +160,10 @@ def run_delay(process: int) -> float:
     return 0
 
 
-def fork(main: Callable[[], None]) -> subprocess.Popen[bytes]:
+def fork(main: Callable[[], None], name: str) -> subprocess.Popen[bytes]:
     """Fork this process, which has one thread, and call *main* there; return at once.
+
+    The kernel shows the first 15 bytes of *name* for it (``/proc/PID/comm``).
 
     For *main*, as for :func:`start`: there are pipes on standard input and output, in ``sys`` as
     well; no other descriptors; default signal handlers; it dies with this process. Its status is 0
@@ -177,7 +179,7 @@ def fork(main: Callable[[], None]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: _forked(main, parent, masked),  # noqa: PLW1509 (there is one thread)
+            preexec_fn=lambda: _forked(main, name, parent, masked),  # noqa: PLW1509 (there is one thread)
         )
     except OSError as error:
         raise UncloneError(f"cannot start another process: {error.strerror}") from error
@@ -185,7 +187,7 @@ def fork(main: Callable[[], None]) -> subprocess.Popen[bytes]:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
-def _forked(main: Callable[[], None], parent: int, mask: Iterable[int]) -> NoReturn:
+def _forked(main: Callable[[], None], name: str, parent: int, mask: Iterable[int]) -> NoReturn:
     status = 1
     try:
         gc.disable()  # what it looks at would be copied, page by page
@@ -194,6 +196,7 @@ def _forked(main: Callable[[], None], parent: int, mask: Iterable[int]) -> NoRet
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         die_with(parent)
+        Path("/proc/self/comm").write_text(name)
         os.environ.update(_environment())
         sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
         main()

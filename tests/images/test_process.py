@@ -43,29 +43,30 @@ def _tell() -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with os.scandir("/proc/self/fd") as found:  # which has a descriptor itself
         descriptors = sorted(int(each.name) for each in found)
-    print(said, descriptors, handlers == {signal.SIG_DFL}, mask, os.environ["LC_ALL"])
+    name = Path("/proc/self/comm").read_text().strip()
+    print(name, said, descriptors, handlers == {signal.SIG_DFL}, mask, os.environ["LC_ALL"])
 
 
 def test_what_is_forked_has_pipes_and_nothing_else() -> None:
     with open("/dev/null", "rb") as kept:
         os.set_inheritable(kept.fileno(), True)
-        output, _ = fork(_tell).communicate(b"hello", timeout=60)
-    assert output == b"hello [0, 1, 2, 3] True set() C.UTF-8\n"
+        output, _ = fork(_tell, "teller").communicate(b"hello", timeout=60)
+    assert output == b"teller hello [0, 1, 2, 3] True set() C.UTF-8\n"
 
 
 def test_the_status_of_what_is_forked() -> None:
     def fail() -> None:
         raise ValueError
 
-    assert fork(fail).wait(60) == 1
-    assert fork(lambda: None).wait(60) == 0
+    assert fork(fail, "fails").wait(60) == 1
+    assert fork(lambda: None, "ends").wait(60) == 0
 
 
 def test_what_is_forked_ends_with_its_parent() -> None:
     program = (
         "import os, sys, time\n"
         "from unclone.images.process import fork\n"
-        "child = fork(lambda: time.sleep(600))\n"
+        "child = fork(lambda: time.sleep(600), 'sleeps')\n"
         "print(child.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

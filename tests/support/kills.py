@@ -169,6 +169,11 @@ def processes_with(image: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+def runs(child: str, program: str) -> bool:
+    """Whether the process *child* was started as *program*, or forked with that name."""
+    return any(program in Path("/proc", child, file).read_text() for file in ("cmdline", "comm"))
+
+
 class Breaker(NullListener):
     """Crashes children of this process that run *program* when *phase* begins; keeps what is said.
 
@@ -185,7 +190,7 @@ class Breaker(NullListener):
         self._times -= 1
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         for child in children:
-            if self._program in Path(f"/proc/{child}/cmdline").read_text():
+            if runs(child, self._program):
                 os.kill(int(child), signal.SIGSEGV)
 
     def say(self, message: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.command import sanitized, unclone
 from tests.support.disks import BARE_ROOT, FileBlocks, Part, make_disk, poke
-from tests.support.kills import digest, golden, identity, started
+from tests.support.kills import digest, golden, identity, runs, started
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def test_an_image_that_others_write_to_is_in_use(
 # -- helpers that end ---------------------------------------------------------------------------
 def helpers_of(process: subprocess.Popen[str]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [
-        n for n in map(int, children) if b"ext.worker" in Path(f"/proc/{n}/cmdline").read_bytes()
-    ]
+    return [int(child) for child in children if runs(child, "ext.worker")]
 
 
 @pytest.mark.slow

@@ -76,7 +76,8 @@ def start_ahead() -> Iterator[None]:
         for command, module in zip((WORKER, CHECKER), _MODULES, strict=True):
             with suppress(UncloneError):  # opening the guest reports it
                 if command not in _ahead and alone:
-                    _ahead[command] = process.fork(partial(_main, module))
+                    name = ".".join(module.split(".")[-2:])
+                    _ahead[command] = process.fork(partial(_main, module), name)
                 elif command not in _ahead and command is WORKER:
                     _ahead[command] = process.start(command)
         yield

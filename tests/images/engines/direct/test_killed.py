@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.direct import make_ext
+from tests.support.kills import runs
 from unclone.images.chain import read_chain
 from unclone.images.engines.direct.engine import DirectEngine
 from unclone.images.engines.engine import Drive, no_keys
@@ -34,11 +35,11 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def kill(program: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """Kill, or stop, the child of this process whose command line has *program* in it."""
+    """Kill, or stop, the child of this process that runs *program*."""
     found: list[str] = []
     while not found:  # a child that was just forked has its parent's command line
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        found = [pid for pid in children if program in Path("/proc", pid, "cmdline").read_text()]
+        found = [pid for pid in children if runs(pid, program)]
     for pid in found:
         os.kill(int(pid), number)
         os.waitid(os.P_PID, int(pid), os.WEXITED | os.WSTOPPED | os.WNOWAIT)
