@@ -261,6 +261,11 @@ def strike(guest: Undisturbed, folder: Path, seed: int) -> str:
     assert recovered.returncode == 0, f"{name}\n{recovered.stderr}"
     assert [p.name for p in image.parent.iterdir()] == [image.name], name
     assert list(temporary.iterdir()) == [], name
+    # The kernel kills the helpers of a run that was killed, which takes a moment.
+    for _ in range(100):
+        if not processes_with(folder):
+            break
+        time.sleep(0.1)
     assert not processes_with(folder), name
     # A process that had ended, and whose status nobody had asked for, has no command line.
     left = [pid for pid, command in below.items() if command and _command(pid) == command]
