@@ -74,7 +74,7 @@ def test_a_journal_of_100_000_files_takes_few_calls_and_little_memory(
 
         monkeypatch.setattr(TreeVolumes, name, counted)
     # What a walk does inside an engine is one call of it.
-    monkeypatch.setattr(left_behind, "_IN_TREE", 100)
+    monkeypatch.setattr(left_behind, "IN_TREE", 100)
     guest = guest_at(tmp_path)
     tracemalloc.start()
     changes = Journal().plan(context(guest)).changes
