@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +27,9 @@ _BUFFER = 64 * 1024
 
 #: Bytes; longer file names are shortened.
 _SHORT = 100
+
+#: Nanoseconds: a file that was written later may be written again with the same time.
+SETTLED = 2_000_000_000
 
 
 class Identity(NamedTuple):
@@ -47,6 +51,18 @@ def identity(path: Path) -> Identity:
     # -L: a pinned name is a link.
     birth = process.run(["stat", "-L", "--printf=%.W", "--", path], timeout=60).stdout
     return Identity(path.stat().st_ino, birth.decode("ascii", "replace"))
+
+
+def settled_state(path: Path) -> tuple[int, ...]:
+    """Numbers that are others when the content of the file at *path* is another; () for now.
+
+    Which file it is, its size, and both times; that of the last change of an inode cannot be set.
+    A file that was written just now may be written again without another time.
+    """
+    found = path.stat()
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def sync_file(path: Path) -> None:

@@ -12,11 +12,11 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from unclone.images import journal, overlay, qemu_img, space
+from unclone.images import journal, overlay, space
 from unclone.images.chain import read_chain
+from unclone.images.chain_checks import chain_checks
 from unclone.images.errors import InUseError, Outcome, RefusedError, UncloneError, UsageError
 from unclone.images.files import (
     explained,
@@ -37,7 +37,7 @@ from unclone.images.recovery import Action, complete, has_leftovers, recover_bef
 from unclone.images.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from unclone.images.formats.header import Format
@@ -163,7 +163,7 @@ class Transaction(ABC):
     def _read(self, *, writable: bool) -> tuple[Image, ...]:
         """Lock and read the images with their backing chains, and have QEMU check them."""
         images = self._hold(writable=writable)
-        first, *others = _checks(images, writable=writable)
+        first, *others = chain_checks(images, writable=writable)
         run_concurrently(first, *others)
         return images
 
@@ -246,7 +246,7 @@ class InPlace(Transaction):
         self.images = images
         self.overlays = tuple(overlay_path(image.path) for image in images)
         # QEMU checks the images while it makes the overlays, which are removed if one is damaged.
-        run_concurrently(self._make_overlays, *_checks(images, writable=True))
+        run_concurrently(self._make_overlays, *chain_checks(images, writable=True))
 
     def check(self, images: Sequence[Image]) -> Sequence[str]:
         """Refuse images that are read-only, not writable in this format, or backing files."""
@@ -340,16 +340,6 @@ def _entry(image: Image) -> Entry:
 def _needed(overlay: Path, image: Image) -> tuple[Image, int, Path]:
     """*image*, the bytes that committing *overlay* may take, and the file to reserve them."""
     return image, space.needed(overlay, image), reserve_path(image.path)
-
-
-def _checks(images: Sequence[Image], *, writable: bool) -> Sequence[Callable[[], None]]:
-    """QEMU's checks of *images* and their backing chains, to be called."""
-    return [
-        partial(check, link, locked=writable and link is image)
-        for image in images
-        for link in image.chain
-        for check in (qemu_img.require_readable, qemu_img.require_sound)
-    ]
 
 
 def _require_distinct(paths: Sequence[Path]) -> None:

@@ -320,7 +320,7 @@ def test_what_was_read_is_remembered_until_the_image_changes(
     first = shutil.copy(images[0], tmp_path / "a.qcow2")
     old = 1_000_000_000
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("unclone.runs.audit.cache._SETTLED", 0)
+        patched.setattr("unclone.images.files.SETTLED", 0)
         assert unclone("audit", "-q", first, images[1], env=env).returncode == 0
         folder = tmp_path / "cache" / "unclone" / "audit"
         assert folder.stat().st_mode & 0o777 == 0o700

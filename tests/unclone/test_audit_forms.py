@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command import unclone
 from tests.support.disks import Part, make_disk
-from tests.unclone.test_audit import ID, audit, kinds, tree
+from tests.unclone.test_audit import ID, MAC, audit, domain, kinds, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,3 +49,16 @@ def test_identities_are_found_in_whatever_form_each_machine_has_them(tmp_path: P
     ]
     for machine in found["machines"]:
         assert "the files of /dev/sda2 (ext4): nothing mounts it" in machine["notes"][0]
+
+
+@pytest.mark.slow
+def test_a_definition_that_is_the_machine_is_named_once(tmp_path: Path) -> None:
+    card = f"<interface type='network'><mac address='{MAC}'/></interface></devices>"
+    for number, name in enumerate("ab"):
+        path = domain(tmp_path / f"{name}.xml", [], number=number)
+        path.write_text(path.read_text().replace("</devices>", card))
+    shown = unclone("audit", "-q", "--no-cache", "-v", tmp_path).stdout
+    assert "\n      a.xml: /domain/devices/interface[1]/mac/@address,\n" in shown
+    assert "\n        /domain/devices/interface[2]/mac/@address\n" in shown
+    shown = unclone("audit", "-q", "--no-cache", tmp_path).stdout
+    assert "\n      a.xml: /domain/devices/interface[1]/mac/@address and 1 more place\n" in shown

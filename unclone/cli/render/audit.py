@@ -61,17 +61,25 @@ def _show_machines(page: Page, each: Shared, found: Audit, *, verbose: bool) -> 
         all_of = len(pairs) == len(found.machines)
         listed = f"all {len(pairs)}" if several and all_of else ", ".join(names[:_MACHINES])
         more = f" and {len(pairs) - _MACHINES} more" if several and not all_of else ""
-        page.line(f"{_places(pairs[0][1], 1)}: {listed}{more}", indent=6)
+        page.line(f"{_places(names, pairs[0][1], 1)}: {listed}{more}", indent=6)
         return
     for number, places in pairs if verbose else pairs[:_MACHINES]:
-        shown = _places(places, len(places) if verbose else 1)
-        page.line(f"{found.machines[number].name}: {shown}", indent=6)
+        name = found.machines[number].name
+        page.line(f"{name}: {_places([name], places, len(places) if verbose else 1)}", indent=6)
     _show_more(page, 0 if verbose else len(pairs) - _MACHINES, "machine", indent=6)
 
 
-def _places(places: Sequence[str], most: int) -> str:
+def _places(names: Sequence[str], places: Sequence[str], most: int) -> str:
+    """The first *most* of *places*; a file that is the machine, or the last one's, is not said."""
     more = len(places) - most
-    return ", ".join(places[:most]) + (f" and {count(more, 'more place')}" if more > 0 else "")
+    own = {name.rpartition("/")[2] for name in names}
+    before = own.pop() if len(own) == 1 else ""
+    said = []
+    for place in places[:most]:
+        file, colon, rest = place.partition(": ")
+        said.append(rest if colon and file == before else place)
+        before = file if colon else before
+    return ", ".join(said) + (f" and {count(more, 'more place')}" if more > 0 else "")
 
 
 def _show_more(page: Page, number: int, noun: str, *, indent: int = 4) -> None:

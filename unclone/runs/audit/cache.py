@@ -12,14 +12,13 @@ import hashlib
 import json
 import os
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone import __version__
 from unclone.images.errors import UncloneError
-from unclone.images.files import temporary_directory
+from unclone.images.files import settled_state, temporary_directory
 from unclone.sanitize.audit.values import Found
 from unclone.sanitize.catalogue import built_in_files
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 VERSION = 4
 #: Bytes of a file's start that are part of the key: headers and partition tables.
 _START = 64 * 1024
-#: Nanoseconds: a file that was written later may be written again with the same time.
-_SETTLED = 2_000_000_000
 #: Entries, of which the oldest go first.
 _MOST = 5_000
 
@@ -52,14 +49,12 @@ def key_of(images: Sequence[Image], *opened: object) -> str:
     """What names the content of *images* now, *opened* so; "" when they are being written."""
     state: list[object] = [VERSION, __version__, *opened]
     state += [hashlib.sha256(text.encode()).hexdigest() for _, text in built_in_files()]
-    now = time.time_ns()
     for path in (path for image in images for each in image.chain for path in each.files):
-        found = path.stat()
-        if now - max(found.st_mtime_ns, found.st_ctime_ns) < _SETTLED:
+        numbers = settled_state(path)
+        if not numbers:
             return ""
         with path.open("rb") as file:
             start = hashlib.sha256(file.read(_START)).hexdigest()
-        numbers = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         state += [*numbers, start]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
