@@ -50,7 +50,9 @@ class Server:
         return self.folder / ".s.PGSQL.5432"
 
     def start(self) -> None:
+        # Shared memory in the folder of the data: others may clean up /dev/shm.
         settings = f"-k {self.folder} -c listen_addresses='' -c max_connections=50"
+        settings += " -c dynamic_shared_memory_type=mmap"
         self._control("start", "-l", str(self.folder / "log"), "-o", settings)
 
     def stop(self, mode: str = "fast") -> None:
