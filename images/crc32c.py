@@ -5,11 +5,21 @@ References: RFC 3385, section 6.1; Linux ``lib/crc32.c`` (``__crc32c_le``).
 
 from __future__ import annotations
 
+import ctypes
 from functools import cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Bytes; for less, a call of the library takes no less time.
+_SHORT = 64
 
 
 def crc32c(value: int, data: bytes | bytearray) -> int:
     """The CRC register after *data*, from the register *value*; nothing is inverted."""
+    if len(data) > _SHORT and (quick := _of_library()) is not None:
+        return quick(value, bytes(data), len(data))
     table = _table()
     content = data.rstrip(b"\0")  # metadata mostly ends in zeros
     for byte in content:
@@ -46,6 +56,18 @@ def _apply(operator: tuple[int, ...], value: int) -> int:
         low = value & -value
         found ^= operator[low.bit_length() - 1]
         value ^= low
+    return found
+
+
+@cache
+def _of_library() -> Callable[[int, bytes, int], int] | None:
+    """That of libext2fs, which takes a hundredth of the time; None where there is none."""
+    try:
+        found = ctypes.CDLL("libext2fs.so.2").ext2fs_crc32c_le
+    except (OSError, AttributeError):
+        return None
+    found.argtypes = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_size_t)
+    found.restype = ctypes.c_uint32
     return found
 
 
