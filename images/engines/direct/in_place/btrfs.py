@@ -45,6 +45,8 @@ _INLINE, _REGULAR = 0, 1
 _ZLIB = 1
 _INLINE_HEADER, _ENTRY_HEADER = 21, 30
 _PARENT_UUID = 263
+#: Bytes of a compressed extent, unpacked.
+_MOST_UNPACKED = 128 * 1024
 
 
 class _Inode(NamedTuple):
@@ -286,7 +288,7 @@ def _has_content(raw: bytes) -> bool:
 
 def _unpacked(content: bytes) -> bytes:
     try:
-        return zlib.decompressobj().decompress(content)
+        return zlib.decompressobj().decompress(content, _MOST_UNPACKED)
     except zlib.error as error:
         raise OSError(errno.EIO, f"the file system is damaged: {error}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 from bisect import bisect_left, bisect_right
+from operator import ge
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from unclone.images.blocks import number, read_exactly
@@ -31,6 +32,8 @@ _CHUNK_ITEM, _CHUNK, _STRIPE = 228, 48, 32
 _ARRAY, _ARRAY_SIZE = 0x32B, 0xA0
 _PROFILES, _DUP = 0x7F8, 1 << 5
 ROOT_TREE = 1
+#: Blocks of trees that are kept.
+_KEPT = 400
 LAST = 2**64 - 1
 
 
@@ -46,7 +49,7 @@ class Item(NamedTuple):
 class _Node(NamedTuple):
     raw: bytes
     level: int
-    keys: Sequence[Key]
+    keys: list[Key]
 
 
 class _Chunk(NamedTuple):
@@ -79,11 +82,12 @@ class Trees:
 
     def items(self, root: int, first: Key, last: Key) -> Iterator[Item]:
         """The items from *first* to *last* of the tree whose root is at the address *root*."""
-        pending = [(root, _LEVELS)]
+        # The first key of each block is that of what points to it: none is there twice.
+        pending: list[tuple[int, int, Key | None]] = [(root, _LEVELS, None)]
         while pending:
-            address, above = pending.pop()
+            address, above, key = pending.pop()
             node = self._node(address)
-            if node.level >= above:
+            if node.level >= above or (key is not None and node.keys[:1] != [key]):
                 raise damaged("a tree")
             low = bisect_left(node.keys, first)
             high = bisect_right(node.keys, last)
@@ -91,7 +95,7 @@ class Trees:
                 low = max(bisect_right(node.keys, first) - 1, 0)
                 for index in reversed(range(low, high)):
                     at = _HEADER + _POINTER * index + _KEY.size
-                    pending.append((number(node.raw, at, "<Q"), node.level))
+                    pending.append((number(node.raw, at, "<Q"), node.level, node.keys[index]))
                 continue
             for index in range(low, high):
                 offset, size = struct.unpack_from(
@@ -131,7 +135,7 @@ class Trees:
         raw = self._node(address).raw
         changed = sealed(raw[:start] + content + raw[start + len(content) :])
         self.write(address, changed)
-        del self._nodes[address]
+        self._nodes.pop(address, None)
 
     def _node(self, address: int) -> _Node:
         found = self._nodes.get(address)
@@ -144,6 +148,10 @@ class Trees:
             if _HEADER + count * step > len(raw):
                 raise damaged("a block of a tree")
             keys = [_KEY.unpack_from(raw, _HEADER + step * index) for index in range(count)]
+            if any(map(ge, keys, keys[1:])):
+                raise damaged("a block of a tree")
+            if len(self._nodes) == _KEPT:
+                del self._nodes[next(iter(self._nodes))]
             found = self._nodes[address] = _Node(raw, level, keys)
         return found
 

@@ -28,6 +28,10 @@ class Node(Protocol):
 
 
 N = TypeVar("N", bound=Node)
+
+_NAME_MAX = 255
+#: Directories whose entries are kept, and how many entries these have at most.
+_KEPT, _FEW = 500, 5000
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -77,6 +81,8 @@ class Tree(Generic[N]):
         self._form = form
         self._root = form.root(subvolume)
         self._writable = writable
+        #: What was listed last, by the number of the directory: no name changes here.
+        self._listed: dict[int, Mapping[bytes, tuple[int, int]]] = {}
 
     def beside(self, subvolume: str) -> Tree[N]:
         """*subvolume* of the same file system."""
@@ -117,35 +123,24 @@ class Tree(Generic[N]):
     def walk(
         self, path: bytes, exclude: Sequence[bytes], limit: int
     ) -> Iterator[tuple[bytes, StatTuple, bytes | None, bytes]]:
-        top = path.rstrip(b"/")
-        pending = [(top, self._find(path))]
-        seen = {pending[0][1].number}
-        while pending:
-            base, directory = pending.pop()
-            for name, (number, _) in self._list(directory).items():
-                below = base + b"/" + name
-                if below in exclude:
-                    continue
-                node = self._form.node(number)
-                kind = stat.S_IFMT(node.stat[0])
-                if kind == stat.S_IFDIR:
-                    if number in seen:
-                        raise OSError(errno.EIO, "a directory is in two places")
-                    seen.add(number)
-                    pending.append((below, node))
-                content = self._content(node, limit) if kind == stat.S_IFREG else None
-                target = self._text(node) if kind == stat.S_IFLNK else b""
-                yield below, node.stat, content, target
+        for below, node in self._below(path, exclude):
+            kind = stat.S_IFMT(node.stat[0])
+            content = self._content(node, limit) if kind == stat.S_IFREG else None
+            target = self._text(node) if kind == stat.S_IFLNK else b""
+            yield below, node.stat, content, target
 
     def search(
         self, path: bytes, needles: Sequence[bytes], exclude: Sequence[bytes], limit: int
     ) -> list[bytes]:
         found = []
         wanted = Needles(needles)
-        for below, attributes, content, target in self.walk(path, exclude, limit):
-            texts = [below.rpartition(b"/")[2], target]
-            if content is not None and attributes[3] <= limit:
-                texts.append(content)
+        for below, node in self._below(path, exclude):
+            texts = [below.rpartition(b"/")[2]]
+            kind = stat.S_IFMT(node.stat[0])
+            if kind == stat.S_IFREG and node.stat[3] <= limit:
+                texts.append(self._content(node, limit))
+            elif kind == stat.S_IFLNK:
+                texts.append(self._text(node))
             if any(map(wanted.are_in, texts)):
                 found.append(below)
         return found
@@ -199,6 +194,10 @@ class Tree(Generic[N]):
         for part in path.split(b"/"):
             if not part:
                 continue
+            if part in {b".", b".."} or b"\0" in part:
+                raise OSError(errno.EINVAL, "the path is not physical")
+            if len(part) > _NAME_MAX:
+                raise OSError(errno.ENAMETOOLONG, "the name is too long")
             found = self._list(node).get(part)
             if found is None:
                 raise OSError(errno.ENOENT, "there is no such file or directory")
@@ -208,7 +207,32 @@ class Tree(Generic[N]):
     def _list(self, node: N) -> Mapping[bytes, tuple[int, int]]:
         if not stat.S_ISDIR(node.stat[0]):
             raise OSError(errno.ENOTDIR, "is not a directory")
-        return self._form.entries(node)
+        found = self._listed.get(node.number)
+        if found is None:
+            found = self._form.entries(node)
+            if len(self._listed) == _KEPT:
+                del self._listed[next(iter(self._listed))]
+            if len(found) <= _FEW:
+                self._listed[node.number] = found
+        return found
+
+    def _below(self, path: bytes, exclude: Sequence[bytes]) -> Iterator[tuple[bytes, N]]:
+        """Every inode below directory *path*; a damaged tree with a loop is an error."""
+        pending = [(path.rstrip(b"/"), self._find(path))]
+        seen = {pending[0][1].number}
+        while pending:
+            base, directory = pending.pop()
+            for name, (number, _) in self._list(directory).items():
+                below = base + b"/" + name
+                if below in exclude:
+                    continue
+                node = self._form.node(number)
+                if stat.S_ISDIR(node.stat[0]):
+                    if number in seen:
+                        raise OSError(errno.EIO, "a directory is in two places")
+                    seen.add(number)
+                    pending.append((below, node))
+                yield below, node
 
     def _file(self, path: bytes) -> N:
         node = self._find(path)

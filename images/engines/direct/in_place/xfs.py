@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from unclone.images.blocks import number
+from unclone.images.crc32c import crc32c
 from unclone.images.engines.direct.directory_types import MODES
 from unclone.images.engines.direct.in_place.tree import parsed
 from unclone.images.errors import EngineError
@@ -32,6 +33,12 @@ _BTREE_HEADER, _DIRECTORY_HEADER, _SYMLINK_HEADER = 72, 64, 56
 _ATTRIBUTES, _ATTRIBUTES_COUNT, _ATTRIBUTES_HEADER = b"\x3b\xee", 56, 80
 _LOCAL_VALUE, _ROOT, _SECURE, _PARENT, _INCOMPLETE = 0x1, 0x2, 0x4, 0x8, 0x80
 _LEAF_OFFSET = 1 << 35  # bytes: where the index of a directory begins
+#: Bytes of names that a directory has at most; some hundred thousand files take as much.
+_LARGE_DIRECTORY = 32 * 1024 * 1024
+#: Blocks with inodes that are kept.
+_KEPT = 2000
+#: Where checksums are: in inodes, in the blocks of directories and of trees of extents.
+_INODE_CHECKSUM, _DIRECTORY_CHECKSUM, _TREE_CHECKSUM = 100, 4, 64
 
 
 class _Extent(NamedTuple):
@@ -90,11 +97,14 @@ class Xfs:
         place = self._linear(inode >> self._inode_bits)
         block = self._clusters.get(place)
         if block is None:
+            if len(self._clusters) == _KEPT:
+                del self._clusters[next(iter(self._clusters))]
             block = self._clusters[place] = self._block(place)
         at = (inode & ((1 << self._inode_bits) - 1)) * self._inode_size
         raw = block[at : at + self._inode_size]
         if raw[:2] != b"IN" or raw[4] != 3 or raw[152:160] != inode.to_bytes(8):
             raise _damaged(f"inode {inode}")
+        _require_checksum(raw, _INODE_CHECKSUM)
         mode, _, form = struct.unpack_from(">HBB", raw, 2)
         uid, gid, links = struct.unpack_from(">III", raw, 8)
         flags2 = number(raw, 120, ">Q")
@@ -126,6 +136,8 @@ class Xfs:
                 logical = extent.logical + index
                 if logical * self._block_size >= _LEAF_OFFSET:
                     break
+                if len(blocks) * size > _LARGE_DIRECTORY:
+                    raise EngineError("a directory is too large to be read here")
                 block = blocks.setdefault(logical // per_block, bytearray(size))
                 at = logical % per_block * self._block_size
                 block[at : at + self._block_size] = self._block(extent.physical + index)
@@ -214,11 +226,16 @@ class Xfs:
         level, count = struct.unpack_from(">HH", fork.raw)
         at = 4 + (len(fork.raw) - 4) // 16 * 8
         pending = [(n, level - 1) for n in struct.unpack_from(f">{count}Q", fork.raw, at)]
+        seen = set()
         while pending:
             place, level = pending.pop()
             block = self._block(self._linear(place))
             if block[:4] != b"BMA3" or struct.unpack_from(">H", block, 4)[0] != level or level < 0:
                 raise _damaged("a tree of extents")
+            if place in seen:
+                raise _damaged("a tree of extents")
+            seen.add(place)
+            _require_checksum(block, _TREE_CHECKSUM)
             (count,) = struct.unpack_from(">H", block, 6)
             if not level:
                 yield from self._records(block[_BTREE_HEADER:], count)
@@ -265,6 +282,7 @@ def _block_entries(raw: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
         end -= 8 + count * 8
     elif raw[:4] != b"XDD3":
         raise _damaged("a directory")
+    _require_checksum(raw, _DIRECTORY_CHECKSUM)
     at = _DIRECTORY_HEADER
     while at < end:
         tag, length = struct.unpack_from(">HH", raw, at)
@@ -319,6 +337,13 @@ def _differences(before: bytes, after: bytes) -> int:
     if before == after:
         return 0
     return sum(a != b for a, b in zip(before, after, strict=True))
+
+
+def _require_checksum(raw: bytes, at: int) -> None:
+    """Raise OSError unless the CRC-32C of *raw*, which is at *at*, is right."""
+    covered = raw[:at] + bytes(4) + raw[at + 4 :]
+    if number(raw, at, "<I") != crc32c(0xFFFFFFFF, covered) ^ 0xFFFFFFFF:
+        raise _damaged("a checksum")
 
 
 def _damaged(what: str) -> OSError:

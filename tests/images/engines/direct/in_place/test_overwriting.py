@@ -11,6 +11,7 @@ import pytest
 from tests.support.disks import MIB, Part, make_disk, make_file_system, poke
 from tests.support.lvm import GROUP_UUID, VOLUME_UUID, make_physical_volume
 from tests.support.templates import copy_into
+from unclone.images.crc32c import crc32c
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.engines.engine import Drive, no_keys
 from unclone.images.engines.guestfs.engine import GuestfsEngine
@@ -192,7 +193,10 @@ def test_a_directory_that_ends_too_early_is_an_error_of_the_engine(tmp_path: Pat
     with disk.open("rb") as file:
         content = file.read(MIB)
     inode = content.index(content[56:64], MIB // 16) - 152  # the root's own number
-    poke(disk, inode + 176, b"\xff")  # the number of its entries
+    raw = bytearray(content[inode : inode + 512])
+    raw[176], raw[100:104] = 0xFF, bytes(4)  # the number of its entries; the checksum
+    raw[100:104] = (crc32c(0xFFFFFFFF, raw) ^ 0xFFFFFFFF).to_bytes(4, "little")
+    poke(disk, inode, bytes(raw))
     with (
         mounted(disk, read_only=True) as volumes,
         pytest.raises(EngineError, match="not understood"),
