@@ -15,7 +15,7 @@ import struct
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from unclone.images.blocks import number
+from unclone.images.blocks import number, read_exactly
 from unclone.images.crc32c import crc32c
 from unclone.images.errors import EngineError
 
@@ -36,6 +36,8 @@ RECORD_UUID_OFFSET, RECORD_CHECKSUM_OFFSET = 304, 32
 #: Bytes of a record's header that are covered, on 64-bit architectures.
 _RECORD_HEADER = 328
 _RECORD_CYCLE_BYTES = 32768
+#: Sectors of the largest record, with its headers.
+_RECORD_SECTORS = 600
 _UNMOUNT = 0x20
 
 
@@ -116,26 +118,36 @@ def _last_record(blocks: Blocks, raw: bytes) -> _Record | None:
     (start,) = struct.unpack_from(">Q", raw, 48)
     group, within = start >> raw[124], start & ((1 << raw[124]) - 1)
     offset = (group * group_blocks + within) * block_size
-    log = blocks.read(offset, struct.unpack_from(">I", raw, 96)[0] * block_size)
-    sectors = len(log) // _SECTOR
-    found = max(_records_in(log), default=None)
-    if found is None:
+    sectors = struct.unpack_from(">I", raw, 96)[0] * block_size // _SECTOR
+
+    def sectors_from(first: int, count: int) -> bytes:
+        return read_exactly(blocks, offset + first * _SECTOR, count * _SECTOR)
+
+    # As the kernel looks for it: the log is written round and round, and what was written last is
+    # of the cycle of its first sector, up to the first sector of the cycle before.
+    cycle = _cycle_of(sectors_from(0, 1))
+    low, head = 0, sectors
+    while low + 1 < head:
+        middle = (low + head) // 2
+        if _cycle_of(sectors_from(middle, 1)) == cycle:
+            low = middle
+        else:
+            head = middle
+    begin = max(head - _RECORD_SECTORS, 0)
+    last = sectors_from(begin, head - begin)
+    at = max(_records_in(last, begin, cycle), default=None)
+    if at is None:
         return None
-    cycle, at = found
-    header = log[at * _SECTOR : (at + 1) * _SECTOR]
+    header = last[at * _SECTOR : (at + 1) * _SECTOR]
     headers, length = _sizes(header)
     body_at = at + headers
-    length_sectors = -(-length // _SECTOR)
-    if struct.unpack_from(">I", header, 40)[0] != 1 or body_at + length_sectors > sectors:
+    end = body_at + -(-length // _SECTOR)
+    if struct.unpack_from(">I", header, 40)[0] != 1 or begin + end != head:
         return None
-    if not log[body_at * _SECTOR + 9] & _UNMOUNT:
+    if not last[body_at * _SECTOR + 9] & _UNMOUNT:
         return None
-    end = body_at + length_sectors
-    # What was written behind it is of its cycle or, after the end of the log, of the next.
-    if (_cycle_of(log, end) == cycle) if end < sectors else (_cycle_of(log, 0) != cycle):
-        return None
-    body = log[(at + 1) * _SECTOR : body_at * _SECTOR + length]
-    return _Record(offset + at * _SECTOR, header, body)
+    body = last[(at + 1) * _SECTOR : body_at * _SECTOR + length]
+    return _Record(offset + (begin + at) * _SECTOR, header, body)
 
 
 def record_length(header: bytes) -> int:
@@ -151,20 +163,22 @@ def _sizes(header: bytes) -> tuple[int, int]:
     return max(-(-size // _RECORD_CYCLE_BYTES), 1) if version & 2 else 1, length
 
 
-def _records_in(log: bytes) -> Iterator[tuple[int, int]]:
-    """The cycle and sector of each record in *log*."""
+def _records_in(log: bytes, first: int, cycle: int) -> Iterator[int]:
+    """The sectors of *log* with records of *cycle*; it begins at the sector *first* of the log."""
     at = log.find(RECORD_MAGIC)
     while at >= 0:
-        cycle, sector = struct.unpack_from(">II", log, at + 16) if at % _SECTOR == 0 else (0, -1)
-        if sector == at // _SECTOR and cycle == struct.unpack_from(">I", log, at + 4)[0]:
-            yield cycle, sector
+        own = cycle, first + at // _SECTOR
+        if (
+            at % _SECTOR == 0
+            and number(log, at + 4, ">I") == cycle
+            and struct.unpack_from(">II", log, at + 16) == own
+        ):
+            yield at // _SECTOR
         at = log.find(RECORD_MAGIC, at + 1)
 
 
-def _cycle_of(log: bytes, sector: int) -> int:
-    at = sector * _SECTOR
-    is_header = log[at : at + 4] == RECORD_MAGIC
-    return number(log, at + 4 if is_header else at, ">I")
+def _cycle_of(sector: bytes) -> int:
+    return number(sector, 4 if sector[:4] == RECORD_MAGIC else 0, ">I")
 
 
 def _set_in_record(blocks: Blocks, record: _Record, new: bytes) -> None:
