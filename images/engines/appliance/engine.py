@@ -47,5 +47,6 @@ class ApplianceEngine:
                         f"the appliance engine cannot open this guest: {why}",
                         hint="Use --engine guestfs.",
                     )
-                volumes.start()
+                if not read_only or volumes.needs_machine():
+                    volumes.start()
             yield volumes

@@ -2,21 +2,24 @@
 
 Everything else is as in the direct engine: ext and FAT, identifiers, checks, and the overlay that
 is written at the end. The machine has one disk for each volume that it may mount; this process
-serves it from the guest's disks, and reads them itself while nothing of it is mounted.
+serves it from the guest's disks, and reads them itself while nothing of it is mounted there: XFS
+and btrfs are mounted when something in them changes first (:mod:`.at_rest`).
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
 
 from unclone.images.engines.appliance import frozen
-from unclone.images.engines.appliance.agent_kernel import BTRFS_DESTROY
+from unclone.images.engines.appliance.at_rest import AtRest, OnDemand, is_at_rest
 from unclone.images.engines.appliance.contained import Apart, Contained, Containers, is_container
+from unclone.images.engines.appliance.mounted import Mounted
 from unclone.images.engines.appliance.nbd_export import Export, Exports
 from unclone.images.engines.direct.checks import too_large
-from unclone.images.engines.direct.remote_driver import RemoteDriver
+from unclone.images.engines.direct.in_place.formats import FORMATS
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError
 from unclone.images.file_systems import ext
@@ -24,17 +27,18 @@ from unclone.images.file_systems.table import type_of
 from unclone.images.identifiers import devices as identified
 from unclone.images.process import require_program
 from unclone.images.text import printable
-from unclone.images.volumes import CheckResult, CheckState, IdentifierKind, Subvolume
+from unclone.images.volumes import CheckResult, CheckState, IdentifierKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unclone.images.blocks import Blocks
     from unclone.images.engines.appliance.machine import Machine
     from unclone.images.engines.direct.devices import Device
     from unclone.images.engines.direct.driver import Driver
+    from unclone.images.engines.direct.in_place.formats import InPlace
     from unclone.images.engines.engine import Drive, Keys, Say
-    from unclone.images.volumes import Identifier
+    from unclone.images.volumes import Identifier, Subvolume
 
 #: What the machine mounts wherever it is; ext only in a container.
 TYPES = frozenset({"xfs", "btrfs"})
@@ -43,11 +47,13 @@ _EXT = frozenset(ext.TYPE.names)
 #: Seconds of processor time: for a mount, which a hostile file system could keep busy; for one
 #: request; for what takes long in a large one.
 _MOUNT_LIMIT, LIMIT, LONG_LIMIT = 10.0, 60.0, 600.0
-_LONG = frozenset({"remove", "close"})
 
 
 class ApplianceVolumes(DirectVolumes):
-    """The guest on *drives*; the machine is started when something is mounted in it first."""
+    """The guest on *drives*; the machine is started when something is mounted in it first.
+
+    To read what was unmounted, it is not started at all.
+    """
 
     engine = "appliance"
 
@@ -63,6 +69,9 @@ class ApplianceVolumes(DirectVolumes):
         self._closed: Sequence[str] = ()
         #: Devices that were mounted writable and unmounted: their logs are empty.
         self._settled: set[str] = set()
+        #: By device: what is read here, and what the machine has mounted since.
+        self._at_rest: dict[str, AtRest] = {}
+        self._left: set[str] = set()
 
     def require_programs(self) -> None:
         """As ``DirectVolumes``; what the machine mounts is checked by the host's programs."""
@@ -81,6 +90,10 @@ class ApplianceVolumes(DirectVolumes):
         return "; ".join(
             [*self._closed, *found] or too_large(self._read(), self._disks.free_space())
         )
+
+    def needs_machine(self) -> bool:
+        """Whether there is something that has to be mounted even to be read."""
+        return any(not self._is_at_rest(d) for d in self._read() if _in_machine(d))
 
     def start(self) -> None:
         """Start the machine, if there is something for it. Raises EngineError."""
@@ -117,6 +130,7 @@ class ApplianceVolumes(DirectVolumes):
     def unmount_all(self) -> None:
         """Unmount everything and write it to the drives."""
         super().unmount_all()
+        self._forget_at_rest()
         failures = [export.failure for export in self._exports.values() if export.failure]
         for export in self._exports.values():
             export.detach()
@@ -126,26 +140,16 @@ class ApplianceVolumes(DirectVolumes):
     def subvolumes(self, mount_point: str) -> tuple[Sequence[Subvolume], str]:
         """As ``Volumes.subvolumes``."""
         driver, _ = self._at(mount_point)
-        if not isinstance(driver, _Mounted) or driver.kind != "btrfs":
-            return (), ""
-        listed, default = driver.call("subvolumes")
-        found = {
-            number: Subvolume(_text(path), _uuid(own), _uuid(parent), number)
-            for path, own, parent, number in listed
-        }
-        chosen = found.get(default)
-        return tuple(found.values()), chosen.path if chosen else ""
+        return driver.subvolumes() if isinstance(driver, Mounted | OnDemand) else ((), "")
 
     def delete_subvolumes(self, paths: Sequence[str]) -> None:
         """Delete *paths*, and wait until their blocks are freed."""
         driver, _ = self._at("/")
-        if not isinstance(driver, _Mounted) or driver.kind != "btrfs":
+        if isinstance(driver, OnDemand):
+            driver = driver.mounted()
+        if not isinstance(driver, Mounted):
             raise EngineError("no btrfs is mounted")
-        numbers = {s.path: s.number for s in self.subvolumes("/")[0]}
-        for path in paths:
-            driver.call("subvolume_request", BTRFS_DESTROY, b"/" + _raw(path))
-        while not driver.call("wait_until_freed", [numbers[path] for path in paths]):
-            pass
+        driver.delete_subvolumes(paths)
 
     # -- the end ---------------------------------------------------------------------------
     def close(self) -> None:
@@ -172,9 +176,16 @@ class ApplianceVolumes(DirectVolumes):
     def drop(self) -> None:
         """Close the drives as they are, at once. Safe to call twice."""
         self._stop()
+        self._forget_at_rest()
         super().drop()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _formats(self, identifier: Identifier, devices: Sequence[Device]) -> Mapping[str, InPlace]:
+        """All, for what was unmounted: a tool may write all of a log anew."""
+        is_uuid = identifier.kind is IdentifierKind.FILE_SYSTEM_UUID
+        device = identified.find(identifier.device, devices) if is_uuid else None
+        return FORMATS if device is not None and self._is_at_rest(device) else {}
+
     def _read(self) -> Sequence[Device]:
         if not self._devices:
             devices = super()._read()
@@ -200,15 +211,44 @@ class ApplianceVolumes(DirectVolumes):
     def _settle(self, name: str) -> None:
         """Have the log of the unmounted file system on *name* replayed by a mount."""
         device = self._unmounted(name)
-        if not _in_machine(device) or name in self._settled:
+        if not _in_machine(device) or name in self._settled or self._is_at_rest(device):
             return
-        self._open(device, subvolume="", read_only=False).close()
+        self._open_in_machine(name, subvolume="", read_only=False).close()
         self._devices = ()
         self.unmount_all()
 
     def _open(self, device: Device, *, subvolume: str, read_only: bool) -> Driver:
         if not _in_machine(device):
             return super()._open(device, subvolume=subvolume, read_only=read_only)
+        mount = partial(
+            self._open_in_machine, device.name, subvolume=subvolume, read_only=read_only
+        )
+        known = self._at_rest.get(device.name)
+        if device.name in self._left or (known is None and not self._is_at_rest(device)):
+            return mount()
+        try:
+            if known is None:
+                known = AtRest(device.type, device.open(), LIMIT)
+                self._at_rest[device.name] = known
+            return OnDemand(known, subvolume, mount)
+        except (EngineError, OSError):  # the kernel says what is wrong with it
+            return mount()
+
+    def _forget_at_rest(self) -> None:
+        for each in self._at_rest.values():
+            each.close()
+        self._at_rest.clear()
+        self._left.clear()
+
+    def _is_at_rest(self, device: Device) -> bool:
+        with closing(device.open()) as blocks:
+            return is_at_rest(device.type, blocks)
+
+    def _open_in_machine(self, name: str, *, subvolume: str, read_only: bool) -> Mounted:
+        device = self._device(name)
+        self._left.add(name)
+        if name in self._at_rest:
+            self._at_rest[name].is_left = True
         self.start()
         if self._machine is None or device.name not in self._exports:
             raise EngineError(f"{device.name} was not there when the guest was opened")
@@ -239,7 +279,8 @@ class ApplianceVolumes(DirectVolumes):
             raise EngineError(f"{device.name} cannot be mounted: {error.message}") from error
         if not read_only:
             self._settled.update(member.name for member in members)
-        return _Mounted(self._machine, handle, device.type)
+        limits = {"limit": LIMIT, "long_limit": LONG_LIMIT}
+        return Mounted(self._machine, handle, device.type, **limits)
 
     def _serve(self, device: Device) -> None:
         """Let the machine use *device*, as it is now."""
@@ -276,53 +317,11 @@ def _one(_: Blocks) -> int:
     return 1
 
 
-class _Mounted(RemoteDriver):
-    """A file system that is mounted in *machine*."""
-
-    def __init__(self, machine: Machine, handle: int, kind: str) -> None:
-        def call(method: str, handle: int, *arguments: Any) -> Any:  # noqa: ANN401
-            limit = LONG_LIMIT if method in _LONG else LIMIT
-            return machine.call(method, handle, *arguments, limit=limit)
-
-        super().__init__(call, handle)
-        self.kind = kind
-
-    def call(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401
-        """Have *method* carried out."""
-        try:
-            return self._call(method, *arguments)
-        except OSError as error:
-            raise EngineError(f"{method} failed in the virtual machine: {error}") from error
-
-    def search(
-        self, path: bytes, needles: Sequence[bytes], exclude: Sequence[bytes], limit: int
-    ) -> Sequence[bytes]:
-        search = self._call("search", path, list(needles), list(exclude), limit)
-        found: list[bytes] = []
-        try:
-            while (hits := self._remote("search_on", 0, search)) is not None:
-                found += hits
-        finally:
-            with suppress(OSError, EngineError):
-                self._remote("walk_end", 0, search)
-        return found
-
-
 def _as_option(subvolume: str) -> str:
     if subvolume.isprintable() and not set(subvolume) & {",", "\\"}:
         return subvolume
     raise EngineError(f"cannot mount a subvolume named '{printable(subvolume)}'")
 
 
-def _uuid(raw: bytes) -> str:
-    from uuid import UUID  # noqa: PLC0415 (only btrfs has these)
-
-    return str(UUID(bytes=raw)) if any(raw) else ""
-
-
 def _raw(path: str) -> bytes:
     return os.fsencode(path)
-
-
-def _text(raw: bytes) -> str:
-    return os.fsdecode(raw)

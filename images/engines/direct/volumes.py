@@ -94,7 +94,8 @@ class DirectVolumes(Mounts):
                 raise EngineError(f"{identifier.device}: something is still mounted")
             # The devices are read again: a change may affect the next one.
             devices, self._devices = self._read(), ()
-            identifiers.set_identifier(identifier, devices, self._disks.as_file, self._in_place)
+            formats = self._formats(identifier, devices)
+            identifiers.set_identifier(identifier, devices, self._disks.as_file, formats)
 
     def keep_checksum_seeds(self) -> None:
         """Keep the seed of every ext4's checksums in its superblock; nothing is mounted."""
@@ -310,6 +311,11 @@ class DirectVolumes(Mounts):
         self._disks.drop()
 
     # -- helpers ---------------------------------------------------------------------------
+    def _formats(self, identifier: Identifier, devices: Sequence[Device]) -> Mapping[str, InPlace]:
+        """The formats in which *identifier* is set without a tool."""
+        del identifier, devices
+        return self._in_place
+
     def _read(self) -> Sequence[Device]:
         if not self._devices:
             self._devices = self._disks.devices()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.appliance import make_volume, mounted_appliance, open_appliance, require_clean
-from unclone.images.engines.appliance.volumes import ApplianceVolumes, _Mounted
+from unclone.images.engines.appliance.at_rest import OnDemand
 from unclone.images.errors import EngineError
 from unclone.images.guest import Guest
 from unclone.images.layout import Layout, Mount, OtherSystem
@@ -17,6 +17,8 @@ from unclone.images.subvolumes import delete, find_others, path_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from unclone.images.engines.appliance.volumes import ApplianceVolumes
 
 pytestmark = pytest.mark.slow
 
@@ -46,8 +48,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A system in ``@``, which is the default, with snapshots."""
     image = make_volume(tmp_path_factory.mktemp("btrfs") / "image", "btrfs")
     volumes = mounted_appliance(image)
-    driver = volumes._at("/")[0]
-    assert isinstance(driver, _Mounted)
+    on_demand = volumes._at("/")[0]
+    assert isinstance(on_demand, OnDemand)
+    driver = on_demand.mounted()
     for each in SUBVOLUMES:
         driver.call("subvolume_request", CREATE, os.fsencode(f"/{each}"))
     folders(volumes, "@/etc", "@/etc/ssh", "@/.snapshots/1")

@@ -55,8 +55,9 @@ def test_a_new_uuid_is_on_the_disk_and_mounts(tmp_path: Path, kind: str) -> None
     volumes.unmount_all()
     volumes.set_identifiers([Identifier(IdentifierKind.FILE_SYSTEM_UUID, "/dev/sda", UUID)])
     assert volumes.check("/dev/sda", repair=False).state is CheckState.CLEAN
-    volumes.mount("/dev/sda", "/", subvolume="", read_only=True)
-    assert volumes.read("/file", 100) == b"content"
+    volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+    volumes.write("/file", b"changed")  # it is mounted in the machine
+    assert volumes.read("/file", 100) == b"changed"
     volumes.close()
     require_clean(image, kind)
     said = subprocess.run(["blkid", "-p", image], capture_output=True, text=True, check=True)
@@ -65,6 +66,7 @@ def test_a_new_uuid_is_on_the_disk_and_mounts(tmp_path: Path, kind: str) -> None
 
 def test_a_machine_that_was_killed_is_named(tmp_path: Path) -> None:
     volumes = mounted_appliance(make_volume(tmp_path / "image", "xfs"))
+    volumes.start()
     machine = volumes._machine
     assert machine is not None
     os.kill(machine.process.pid, signal.SIGKILL)
