@@ -6,10 +6,14 @@
     .venv/bin/python -m benchmarks.engines --uuids renew         # and every reference rewritten
     .venv/bin/python -m benchmarks.engines --guest disk.qcow2 --markdown
     .venv/bin/python -m benchmarks.engines --guest xfs --uuids renew    # or btrfs, or lvm
+    .venv/bin/python -m benchmarks.engines --guest xfs --uuids renew --batch 8 --rounds 1
 
 Every run gets fresh copies of the guest, read once so that all find the same page cache; the
 interpreter's start is part of the time. UUIDs stay as they are, as virt-sysprep leaves them,
-unless ``--uuids renew`` says otherwise. A ratio is of one round, and the median of them is shown.
+unless ``--uuids renew`` says otherwise. A ratio is of one round, and the median of them is shown:
+how many times the wall time, and the CPU time, of an image with the first contestant. With
+``--batch`` the first one takes its turn with so many images as well, and the ratios to that are
+in the lines below the table.
 
 On a machine that does other things, ``chrt --rr 1`` before the command gives every contestant the
 processors to itself.
@@ -56,6 +60,7 @@ _PERIOD = 0.02
 class Measured:
     """The runs of one contestant: seconds, CPU seconds, peak bytes (PSS), bytes added."""
 
+    images: int
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     memory: int = 0
@@ -66,20 +71,29 @@ def main() -> int:
     options = _options()
     found = _contestants(options.uuids, options.guest)
     contestants = {n: c for n, c in found.items() if n not in options.without}
-    measured = {name: Measured() for name in contestants}
+    measured = {name: Measured(options.images) for name in contestants}
+    first = next(iter(contestants))
+    batch = f"each of {options.batch}"
+    if options.batch:
+        contestants[batch] = contestants[first]
+        measured[batch] = Measured(options.batch)
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         guest = _guest(Path(scratch), options)
         for number in range(options.rounds):
             for name, command in contestants.items():
                 print(f"  round {number + 1}: {name} ...", file=sys.stderr, flush=True)
-                images = _fresh(guest, Path(scratch), options.images)
+                images = _fresh(guest, Path(scratch), measured[name].images)
                 _measure(measured[name], command, images)
         if not options.no_memory:
             for name, command in contestants.items():
                 print(f"  memory: {name} ...", file=sys.stderr, flush=True)
-                images = _fresh(guest, Path(scratch), options.images)
+                images = _fresh(guest, Path(scratch), measured[name].images)
                 measured[name].memory = _weigh(command, images)
-    _print(measured, options.images, markdown=options.markdown)
+    _print(measured, markdown=options.markdown)
+    for other in measured.keys() - {first, batch} if options.batch else ():
+        times = _ratio(measured[other], measured[batch], "wall")
+        spent = _ratio(measured[other], measured[batch], "cpu")
+        print(f"{other}: {times:.1f} times the wall time of {batch}, {spent:.1f} times its CPU")
     return 0
 
 
@@ -223,21 +237,32 @@ def _memory(process: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
-def _print(measured: Mapping[str, Measured], images: int, *, markdown: bool) -> None:
-    head = ["", f"s for {images}", "s per image", "CPU s per image", "peak MB", "MB added", "ratio"]
-    first = next(iter(measured.values())).wall
+def _ratio(of: Measured, to: Measured, what: str) -> float:
+    """How many times as much an image takes; the median of the rounds."""
+    pairs = zip(getattr(of, what), getattr(to, what), strict=True)
+    ratios: list[float] = [o * to.images / (t * of.images) for o, t in pairs]
+    return statistics.median(ratios)
+
+
+def _print(measured: Mapping[str, Measured], *, markdown: bool) -> None:
+    head = ["", "images", "s", "s per image", "CPU s per image", "peak MB", "MB added"]
+    head += ["ratio", "CPU ratio"]
+    first = next(iter(measured.values()))
     rows = []
     for name, runs in measured.items():
         wall = statistics.median(runs.wall)
+        images = runs.images
         rows.append(
             [
                 name,
+                f"{images}",
                 f"{wall:.2f}",
                 f"{wall / images:.2f}",
                 f"{statistics.median(runs.cpu) / images:.2f}",
                 f"{runs.memory / 1e6:.0f}" if runs.memory else "",
                 f"{max(runs.added) / images / 1e6:.2f}",
-                f"{statistics.median(w / f for w, f in zip(runs.wall, first, strict=True)):.1f}",
+                f"{_ratio(runs, first, 'wall'):.1f}",
+                f"{_ratio(runs, first, 'cpu'):.1f}",
             ]
         )
     if markdown:
@@ -259,6 +284,7 @@ def _options() -> argparse.Namespace:
         "--gib", type=int, default=2, help="GiB of a guest that is made (default 2)"
     )
     parser.add_argument("--images", type=int, default=1, help="copies at a time (default 1)")
+    parser.add_argument("--batch", type=int, help="also so many with the first one, in its turn")
     parser.add_argument("--uuids", choices=("keep", "renew"), default="keep")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default 3)")
     parser.add_argument("--without", nargs="*", default=[], help="contestants to leave out")
