@@ -88,12 +88,31 @@ def _hint(source: Source) -> str:
     """The format that a file is likely meant to be in, and how to say so; else all of them."""
     nearest = next((id_ for pattern, id_ in _NEAREST if re.search(pattern, source.head)), "")
     ending = source.path.suffix.lower()
+    if found := _COMPANION.search(source.head):
+        return _COMPANIONS[found[1]]
     nearest = nearest or _ENDINGS.get(ending, "")
     if nearest:
         title = next(each.title for each in FORMATS if each.id == nearest)
         return f"If it is a {title}, give --format {nearest}: the message then says what is wrong."
     return f"Known are: {', '.join(each.title for each in FORMATS)}."
 
+
+#: XML of libvirt that describes no machine, and what becomes of it.
+_COMPANION = re.compile(
+    rb"\A(?:\s|<\?.*?\?>|<!--.*?-->)*<(network|volume|pool|secret|filter|domainbackup|nodedevice)[\s>]",
+    re.DOTALL,
+)
+_COMPANIONS = {
+    b"network": "It is a network of libvirt: give it with the machine's definition, "
+    "--network FILE.",
+    b"domainbackup": "It is a backup of libvirt: give it with the machine's definition, "
+    "--snapshot FILE.",
+    b"volume": "It is a volume of libvirt's storage: say where the machine's disk is with --disk.",
+    b"pool": "It is a storage pool of libvirt: machines share it.",
+    b"secret": "It is a secret of libvirt: disks name it by its UUID, and a copied disk keeps it.",
+    b"filter": "It is a network filter of libvirt: machines share it.",
+    b"nodedevice": "It is a device of the host, and no machine.",
+}
 
 #: What files have that are almost in a format, before it is told by the endings of their names.
 _NEAREST = (

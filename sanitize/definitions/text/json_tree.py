@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from unclone.sanitize.definitions.text.source import Source
 
 DEPTH_LIMIT = 64
-NODE_LIMIT = 10_000
+#: A list of all machines of a cluster; more takes too long.
+NODE_LIMIT = 50_000
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Kubernetes stores no object of more than 1.5 MiB. In characters.
 SIZE_LIMIT = 2 * 2**20
 DEPTH_LIMIT = 64
-NODE_LIMIT = 10_000
+NODE_LIMIT = 50_000
 
 _FAST: type[yaml.SafeLoader] | None = getattr(yaml, "CSafeLoader", None)
 _OWN_TAG = "tag:yaml.org,2002:"

@@ -33,6 +33,7 @@ KEPT = (
             "initramfs",
             "payload",
             "rng",
+            "landlock_rules",
         ),
     ),
 )

@@ -169,7 +169,7 @@ RULES = rules(
         "shared-memory",
         FieldKind.OTHER,
         Treatment.KEEP,
-        "memory/zones[]/file",
+        ("memory/zones[]/file", "ivshmem/path"),
         "memory in this file is shared with every machine that has it, the source too",
         Level.WARNING,
     ),

@@ -152,6 +152,7 @@ _MACHINE = rules(
             "volumes[]/dataVolume/name",
             "volumes[]/persistentVolumeClaim/claimName",
             "volumes[]/hostDisk/path",
+            "volumes[]/memoryDump/claimName",
         ),
         "two machines that write to one volume destroy it; give --disk OLD=NEW",
     ),

@@ -64,7 +64,7 @@ COMMON = rules(
         "mac",
         FieldKind.MAC,
         _RENEW,
-        ("-device mac", "-nic mac", "-net macaddr"),
+        ("-device mac", "-nic mac", "-net macaddr", "-device fp_start_macaddr"),
         "cards with one address lose each other's packets; QEMU's own is one for every machine",
     ),
     (
@@ -288,7 +288,7 @@ COMMON = rules(
         _KEEP,
         (
             *("-device host", "-device sysfsdev", "-device hostaddr", "-device vhostdev"),
-            *("-device wwpn", "-object evdev", *_net("vhostdev", "ifname")),
+            *("-device wwpn", "-device sn", "-object evdev", *_net("vhostdev", "ifname")),
         ),
         "a device of the host belongs to one running machine: give the new one another",
         Level.WARNING,

@@ -38,6 +38,7 @@ KEPT = (
         "how it starts, and what it is allowed",
         (
             "uuid.action",
+            "serialNumber.reflectHost",
             "isolation.*",
             "monitor*",
             "sched.*",

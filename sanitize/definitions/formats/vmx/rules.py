@@ -300,7 +300,7 @@ RULES = (
         "host-device",
         FieldKind.OTHER,
         _KEEP,
-        "pciPassthru#.id | usb.autoConnect.device#",
+        "pciPassthru#.id | pciPassthru#.systemId | usb.autoConnect.device#",
         "a device of the host belongs to one running machine: give the new one another",
         _FILES,
         Level.WARNING,

@@ -23,6 +23,12 @@ OVF = (
     '<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"><VirtualSystem id="golden">'
     "<VirtualHardwareSection>{}</VirtualHardwareSection></VirtualSystem></Envelope>"
 )
+KUBEVIRT = (
+    "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: golden}\n"
+    "spec:\n  template:\n    spec:\n      domain: {cpu: {cores: 1}}\n      volumes:\n"
+    "      - {name: a, {}}\n"
+)
+CLOUD_HYPERVISOR = '{"payload":{"kernel":"/k"},"cpus":{"boot_vcpus":1,"max_vcpus":1},"disks":[],{}}'
 NGUID = "6b1d2e3f405162738495a6b7c8d9eafb"
 RENEWED = {
     "nguid of a name space": (QEMU, f"-device nvme-ns,nguid={NGUID}", NGUID),
@@ -33,6 +39,11 @@ RENEWED = {
         LIBVIRT,
         PASSED.format('{"driver":"e1000","mac":"52:54:00:AA:BB:CC"}'),
         "AA:BB:CC",
+    ),
+    "first port of a switch": (
+        QEMU,
+        "-device rocker,name=sw,fp_start_macaddr=52:54:00:aa:bb:cc",
+        "52:54:00:aa:bb:cc",
     ),
     "controller": (
         LIBVIRT,
@@ -52,6 +63,10 @@ NAMED = {
     "serial number in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
     "filter of NSX": (VMX, 'ethernet0.filter0.param1 = "port-47"', "port-47"),
     "device on USB": (VMX, 'usb:1.serial = "47"', "usb:1.serial"),
+    "host of a device": (VMX, 'pciPassthru0.systemId = "5f9a-47"', "5f9a-47"),
+    "number of a CXL device": (QEMU, "-device cxl-type3,sn=0x99887766", "0x99887766"),
+    "dump of memory": (KUBEVIRT, "memoryDump: {claimName: dump-pvc}", "dump-pvc"),
+    "memory of the host": (CLOUD_HYPERVISOR, '"ivshmem":{"path":"/dev/shm/47"}', "/dev/shm/47"),
     "a Mac's ROM": (VMX, 'efi.nvram.var.ROM = "%A4%B1%C1%0D%2E%3F"', "%A4%B1%C1%0D%2E%3F"),
 }
 
