@@ -72,8 +72,8 @@ UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 SPACED = "56 4d 1a 2b 3c 4d 5e 6f-70 81 92 a3 b4 c5 d6 e7"
 UNKNOWN = {
     "uuid": (
-        DOMAIN.format(f"<metadata><own id='{UUID}'/></metadata>"),
-        ("warning", f"metadata/own/@id: {UUID} {STAYS}"),
+        DOMAIN.format(f"<devices><quantum id='{UUID}'/></devices>"),
+        ("warning", f"devices/quantum/@id: {UUID} {STAYS}"),
     ),
     "mac": (
         DOMAIN.format("<devices><quantum peer='52:54:00:11:22:33'/></devices>"),

@@ -61,6 +61,13 @@ _CONFIG = rules(
         Level.WARNING,
     ),
     (
+        "smbios-text",
+        FieldKind.OTHER,
+        _KEEP,
+        "config/smbios11.*",
+        "the guest reads it, and only you know whether it is one machine's own",
+    ),
+    (
         "vsock-id",
         FieldKind.VSOCK_CID,
         _REMOVE,

@@ -8,13 +8,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from unclone.sanitize.definitions.classification import is_telling
+from unclone.sanitize.definitions.substitution import UUID
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unclone.sanitize.definitions.text.xml_tree import Element
 
 #: Rules whose values are never shown: passwords, and what may hold some.
-SECRETS = frozenset({"graphics-password", "oem-strings", "kernel-arguments"})
+SECRETS = frozenset(
+    {"graphics-password", "oem-strings", "kernel-arguments", "other-metadata", "environment"}
+)
 
 #: The paths libvirt generates: /var/lib/libvirt/qemu/channel/target/domain-3-golden/org.qemu...
 _GENERATED = re.compile(r"/channel/target/|/run/libvirt/qemu/channel/")
@@ -91,6 +96,15 @@ def _names_disk(_element: Element, value: str) -> bool:
     return "UUID=" in value
 
 
+def _is_unknown_metadata(element: Element, _value: str) -> bool:
+    """What is no catalogue of operating systems, and not Nova's: that is looked into."""
+    return element.tag not in ("libosinfo", "instance")
+
+
+def _identifies(element: Element, value: str) -> bool:
+    return is_telling(element.get("name")) or bool(UUID.search(value))
+
+
 def _kind(element: Element) -> str:
     return element.parent.get("type") if element.parent else ""
 
@@ -109,4 +123,6 @@ _CONDITIONS: dict[str, Callable[[Element, str], bool]] = {
     "graphics-port": _always_fixed,
     "graphics-autoport": _fixes_port,
     "kernel-arguments": _names_disk,
+    "other-metadata": _is_unknown_metadata,
+    "environment": _identifies,
 }

@@ -13,6 +13,8 @@ _DOC = "https://libvirt.org/formatdomain.html#"
 _RENEW, _FOLLOW, _REMOVE = Treatment.RENEW, Treatment.FOLLOW, Treatment.REMOVE
 _MOVE, _KEEP = Treatment.MOVE, Treatment.KEEP
 
+_OVERRIDE = "override/device/frontend/property[@name='{}']/@value"
+
 #: Attributes that say where a disk, or a part of one, is.
 SOURCES = tuple(f"source/@{name}" for name in ("file", "dev", "dir", "name", "volume", "path"))
 
@@ -214,8 +216,57 @@ _OTHER = rules(
     ),
 )
 
+_METADATA = rules(
+    _DOC + "general-metadata",
+    (
+        "other-metadata",
+        FieldKind.OTHER,
+        _KEEP,
+        "metadata/*",
+        "another program keeps it there: see whether it names the source, or has its passwords",
+        Level.WARNING,
+    ),
+)
+
+_PASSED_ON = rules(
+    "https://libvirt.org/drvqemu.html#overriding-properties-of-qemu-devices",
+    (
+        "override-mac",
+        FieldKind.MAC,
+        _RENEW,
+        _OVERRIDE.format("mac"),
+        "two cards with one address on a network lose each other's packets",
+    ),
+    (
+        "override-serial",
+        FieldKind.SERIAL,
+        _RENEW,
+        _OVERRIDE.format("serial"),
+        "the guest names disks by it in /dev/disk/by-id",
+    ),
+    (
+        "override-identity",
+        FieldKind.OTHER,
+        _KEEP,
+        tuple(
+            _OVERRIDE.format(name)
+            for name in ("uuid", "guid", "nguid", "eui64", "wwn", "port_wwn", "device_id", "sn")
+        ),
+        "libvirt does not know what this property says: give the new machine one of its own",
+        Level.WARNING,
+    ),
+    (
+        "environment",
+        FieldKind.OTHER,
+        _KEEP,
+        "commandline/env/@value",
+        "QEMU and what it starts read it: see whether it is one machine's own",
+        Level.WARNING,
+    ),
+)
+
 #: Of a machine, in the order in which libvirt's documentation has them.
-HOST_RULES = (*_STORAGE, *_NETWORK, *_CHARACTERS, *_OTHER)
+HOST_RULES = (*_STORAGE, *_NETWORK, *_CHARACTERS, *_OTHER, *_METADATA, *_PASSED_ON)
 
 #: Relative to a ``<domainsnapshot>``.
 SNAPSHOT_RULES = rules(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.sanitize.definitions.definition import Card, Disk, Field
 from unclone.sanitize.definitions.formats.ovf import rules
+from unclone.sanitize.definitions.formats.ovf.vmware import CARD as VMWARE_CARD
+from unclone.sanitize.definitions.formats.ovf.vmware import rules_of as vmware_rules
 from unclone.sanitize.definitions.formats.vbox.fields import PREFIX as VIRTUALBOX_PREFIX
 from unclone.sanitize.definitions.formats.vbox.fields import machine_cards, machine_fields
 from unclone.sanitize.definitions.formats.vmx.cards import PREFIX as VMWARE_PREFIX
@@ -31,40 +33,6 @@ _REPEATED = (rules.VMWARE_CARD, *rules.VIRTUALBOX)
 
 _HOST_NAMES = {"hostname", "local-hostname", "fqdn", "host_name"}
 _INSTANCE_IDS = {"instance-id", "instance_id", "instanceid"}
-_VMWARE_CARD = re.compile(r"(ethernet\d+)\.address", re.IGNORECASE)
-_EXTRA = (
-    (rules.VMWARE_UUID, re.compile(r"uuid(\.(bios|location))?", re.IGNORECASE)),
-    (rules.VMWARE_ID, re.compile(r"vc\.uuid|instanceuuid|policy\.vm\.mvmtid", re.IGNORECASE)),
-    (rules.VMWARE_CARD, _VMWARE_CARD),
-    (rules.VMWARE_PORT, re.compile(r"remotedisplay\.vnc\.port", re.IGNORECASE)),
-    (
-        rules.VMWARE_MADE,
-        re.compile(
-            r"vm\.genidx?|vmci\d+\.id|ethernet\d+\.generatedaddress(offset)?|scsi\d+\.saswwid|"
-            r"sched\.swap\.derivedname|migrate\.hostlog|extendedconfigfile",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        rules.VMWARE_STORAGE_ADDRESS,
-        re.compile(
-            r"wwn\.(node|port|type)|npiv(node|port)worldwidename|nvme\d+\.subnqnuuid",
-            re.IGNORECASE,
-        ),
-    ),
-    (rules.VMWARE_VARIABLES, re.compile("nvram", re.IGNORECASE)),
-    (
-        rules.VMWARE_KEPT,
-        re.compile(
-            r"(scsi|sata|ide|nvme)\d+:\d+\.(hbr_filter\.rdid|fcd\.uuid)|hbr_filter\.gid|"
-            r"ethernet\d+\.externalid|ethernet\d+\.dvs\.(portid|connectionid)",
-            re.IGNORECASE,
-        ),
-    ),
-    (rules.GUEST_INFO, re.compile(r"guestinfo\..*|machine\.id", re.IGNORECASE)),
-)
-#: What a <vmw:Config> can hold of these.
-_OF_CONFIG = (rules.VMWARE_UUID, rules.VMWARE_ID, rules.VMWARE_STORAGE_ADDRESS)
 
 
 @dataclass(frozen=True)
@@ -225,7 +193,7 @@ def _cards(system: Element, machines: Sequence[Element]) -> Sequence[Card]:
         Card(found[1], _value(extra, "value"))
         for section in _sections(system, "VirtualHardwareSection")
         for extra in section.find("ExtraConfig")
-        if (found := _VMWARE_CARD.fullmatch(_value(extra, "key")))
+        if (found := VMWARE_CARD.fullmatch(_value(extra, "key")))
     ]
     return virtualbox or vmware or items
 
@@ -241,19 +209,16 @@ def _extra(source: Source, extra: Element) -> Iterator[Field]:
     key, value = local(extra, "key"), local(extra, "value")
     if key is None or value is None:
         return
-    for rule, pattern in _EXTRA:
-        if extra.tag == "Config" and rule not in _OF_CONFIG:
-            continue
-        if pattern.fullmatch(key.value) and (value.value or rule is rules.VMWARE_MADE):
-            yield _attribute(
-                rule,
-                extra,
-                value,
-                hidden=rule is rules.GUEST_INFO,
-                removal=with_line(source, extra),
-                label=key.value.partition(".")[0] if rule is rules.VMWARE_CARD else "",
-                prefix=VMWARE_PREFIX,
-            )
+    for rule, hidden in vmware_rules(extra.tag, key.value, value.value):
+        yield _attribute(
+            rule,
+            extra,
+            value,
+            hidden=hidden,
+            removal=with_line(source, extra),
+            label=key.value.partition(".")[0] if rule is rules.VMWARE_CARD else "",
+            prefix=VMWARE_PREFIX,
+        )
 
 
 def _network_addresses(source: Source, root: Element) -> Iterator[Field]:

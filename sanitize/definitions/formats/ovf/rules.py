@@ -192,6 +192,23 @@ VMWARE_KEPT = Rule(
     _VMWARE,
     Level.WARNING,
 )
+VMWARE_SERIAL = Rule(
+    "vmware-serial-number",
+    FieldKind.SERIAL,
+    _RENEW,
+    "VirtualHardwareSection/ExtraConfig[@vmw:key='serialNumber' and others]/@vmw:value",
+    "the guest reads it as product_serial, or names a disk by it",
+    _VMWARE,
+)
+VMWARE_SETTING = Rule(
+    "vmware-setting",
+    FieldKind.OTHER,
+    _KEEP,
+    "VirtualHardwareSection/ExtraConfig/@vmw:value | VirtualHardwareSection/Config/@vmw:value | "
+    "VirtualHardwareSection/Item/Config/@vmw:value",
+    "it is called as identities are, and only you know whether it is one machine's own",
+    _VMWARE,
+)
 OVIRT_ID = Rule(
     "ovirt-id",
     FieldKind.MACHINE_UUID,
@@ -246,6 +263,8 @@ ARCHIVE_RULES = (
     VMWARE_STORAGE_ADDRESS,
     VMWARE_VARIABLES,
     VMWARE_KEPT,
+    VMWARE_SERIAL,
+    VMWARE_SETTING,
     *VIRTUALBOX,
 )
 RULES = (*ARCHIVE_RULES, DISK, DISK_SIZE, OVIRT_ID, OVIRT_SERIAL)

@@ -212,6 +212,10 @@ def _is_secret(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
     return option.name != "object" or option.get("qom-type").startswith("secret")
 
 
+def _is_security_key(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
+    return option.get("driver") in ("canokey", "u2f-emulated")
+
+
 def _own_serial(_machine: MachineOptions, _option: Option, pair: Pair) -> bool:
     """Not what libvirt makes of a disk's address on its bus, the same in every machine."""
     return pair.key != "device_id" or not pair.value.startswith("drive-")
@@ -249,5 +253,6 @@ _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "character-device": _is_device,
     "stream-device": _is_device,
     "secret": _is_secret,
+    "security-key": _is_security_key,
     "kernel-arguments": _own_argument,
 }

@@ -294,6 +294,14 @@ COMMON = rules(
         Level.WARNING,
     ),
     (
+        "security-key",
+        FieldKind.OTHER,
+        _KEEP,
+        ("-device file", "-device dir"),
+        "the keys in it are one machine's: give the new one another",
+        Level.WARNING,
+    ),
+    (
         "asset-tag",
         FieldKind.OTHER,
         _KEEP,
@@ -355,13 +363,7 @@ COMMAND_LINE = rules(
         "port 1234 is taken while the source runs: give -gdb tcp::PORT instead",
         Level.WARNING,
     ),
-    (
-        "stream-file",
-        FieldKind.FILE,
-        _FOLLOW,
-        _STREAMS,
-        "two machines would write into one file",
-    ),
+    ("stream-file", FieldKind.FILE, _FOLLOW, _STREAMS, "two machines would write into one file"),
     (
         "stream-device",
         FieldKind.OTHER,

@@ -165,6 +165,8 @@ def _extra(source: Source, item: Element) -> Iterator[Field]:
         yield from _fields(source, rules.SYSTEM_UUID, item, "value")
     elif last in ("DmiSystemSerial", "DmiBoardSerial", "DmiChassisSerial"):
         yield from _fields(source, rules.SERIAL, item, "value")
+    elif last in ("DmiBoardAssetTag", "DmiChassisAssetTag"):
+        yield from _fields(source, rules.ASSET, item, "value")
     elif last == "HostPort":
         yield from _fields(source, rules.FORWARDED, item, "value")
     elif last == "SerialNumber":

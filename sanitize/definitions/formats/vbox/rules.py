@@ -200,6 +200,14 @@ SERIAL = Rule(
     "the guest reads it as the serial number of system, board or chassis",
     _MANUAL,
 )
+ASSET = Rule(
+    "dmi-asset-tag",
+    FieldKind.OTHER,
+    _KEEP,
+    "ExtraData/ExtraDataItem[@name='VBoxInternal/Devices/.../Dmi...AssetTag']/@value",
+    "guests recognise clouds by it; change it where yours is an inventory number",
+    _MANUAL,
+)
 DISK_SERIAL = Rule(
     "disk-serial",
     FieldKind.SERIAL,
@@ -283,6 +291,7 @@ RULES = (
     GUEST_PROPERTY,
     SYSTEM_UUID,
     SERIAL,
+    ASSET,
     DISK_SERIAL,
     HOST_DEVICE,
     DEBUGGER_PORT,

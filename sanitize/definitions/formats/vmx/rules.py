@@ -10,6 +10,7 @@ files); the settings VMware Workstation and ESXi write.
 from __future__ import annotations
 
 from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.formats.vmx.host_rules import HOST_RULES
 from unclone.sanitize.definitions.rule import FieldKind, Rule, Treatment
 
 _RENEW, _FOLLOW, _SET = Treatment.RENEW, Treatment.FOLLOW, Treatment.SET
@@ -193,6 +194,14 @@ RULES = (
         _UUIDS,
     ),
     Rule(
+        "asset-tag",
+        FieldKind.OTHER,
+        _KEEP,
+        "SMBIOS.assettag",
+        "guests recognise clouds by it; change it where yours is an inventory number",
+        _UUIDS,
+    ),
+    Rule(
         "apple-identity",
         FieldKind.OTHER,
         _KEEP,
@@ -349,48 +358,7 @@ RULES = (
         _FILES,
         Level.WARNING,
     ),
-    Rule(
-        "tpm",
-        FieldKind.TPM,
-        _KEEP,
-        "vtpm.present | vtpm.ekCSR* | vtpm.ekCRT*",
-        "a TPM is one machine's own: remove it from the new machine and add another",
-        _FILES,
-        Level.WARNING,
-    ),
-    Rule(
-        "shared-folder",
-        FieldKind.OTHER,
-        _KEEP,
-        "sharedFolder#.hostPath",
-        "both machines see the same folder; give the new one its own where they must not",
-        _FILES,
-    ),
-    Rule(
-        "machine-folder",
-        FieldKind.OTHER,
-        _KEEP,
-        "workingDir | suspend.directory | sched.swap.dir | snapshot.redoNotWithParent",
-        "both machines would keep swap, saved states and snapshots there",
-        _FILES,
-        Level.WARNING,
-    ),
-    Rule(
-        "debugger-port",
-        FieldKind.PORT,
-        _RENEW,
-        "debugStub.port.guest32 | debugStub.port.guest64",
-        "the host's port is taken while the source runs",
-        _FILES,
-    ),
-    Rule(
-        "inventory-reference",
-        FieldKind.OTHER,
-        _KEEP,
-        "viv.moid | vmx.moid | managedVM.ID",
-        "it is the source's in vCenter, which gives the new machine another",
-        _FILES,
-    ),
+    *HOST_RULES,
 )
 
 #: Rules whose values are never shown: passwords, and what may hold some.

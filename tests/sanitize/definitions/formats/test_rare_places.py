@@ -23,12 +23,32 @@ OVF = (
     '<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"><VirtualSystem id="golden">'
     "<VirtualHardwareSection>{}</VirtualHardwareSection></VirtualSystem></Envelope>"
 )
+OVERRIDE = (
+    "<qemu:override xmlns:qemu='urn:q'><qemu:device alias='d'><qemu:frontend>"
+    "<qemu:property name='{}' type='string' value='{}'/>"
+    "</qemu:frontend></qemu:device></qemu:override>"
+)
 KUBEVIRT = (
     "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: golden}\n"
-    "spec:\n  template:\n    spec:\n      domain: {cpu: {cores: 1}}\n      volumes:\n"
+    "spec:\n  template:\n    spec:\n      domain: {}\n      volumes:\n"
     "      - {name: a, {}}\n"
+).replace("domain: {}", "domain: {cpu: {cores: 1}}")
+INCUS = (
+    "architecture: x86_64\nconfig:\n  volatile.uuid: 88888888-2222-4333-8444-555555555508\n"
+    "  {}\ndevices: {root: {path: /, type: disk}}\nname: golden\ntype: virtual-machine\n"
+).replace("devices: {root: {path: /, type: disk}}", "devices:\n  root:\n    path: /")
+CLOUD_HYPERVISOR = (
+    '{"payload":{"kernel":"/k"},"cpus":{"boot_vcpus":1,"max_vcpus":1},"disks":[],HERE}'
+).replace("HERE", "{}")
+VBOX = (
+    (
+        '<?xml version="1.0"?><VirtualBox xmlns="http://www.virtualbox.org/" version="1.19-linux">'
+        '<Machine uuid="{{22222222-3333-4444-8555-666666666601}}" name="golden"><ExtraData>{}'
+        "</ExtraData><Hardware/></Machine></VirtualBox>"
+    )
+    .replace("{{", "{")
+    .replace("}}", "}")
 )
-CLOUD_HYPERVISOR = '{"payload":{"kernel":"/k"},"cpus":{"boot_vcpus":1,"max_vcpus":1},"disks":[],{}}'
 NGUID = "6b1d2e3f405162738495a6b7c8d9eafb"
 RENEWED = {
     "nguid of a name space": (QEMU, f"-device nvme-ns,nguid={NGUID}", NGUID),
@@ -55,6 +75,22 @@ RENEWED = {
         '<Config xmlns:v="urn:v" v:key="npivNodeWorldWideName" v:value="2807000c29000001"/>',
         "2807000c29000001",
     ),
+    "property of a device": (
+        LIBVIRT,
+        OVERRIDE.format("serial", "QM-4711-0815"),
+        "4711",
+    ),
+    "address in a property": (LIBVIRT, OVERRIDE.format("mac", "52:54:00:aa:bb:cc"), "aa:bb:cc"),
+    "disk of VMware in an OVF": (
+        OVF,
+        '<ExtraConfig xmlns:v="urn:v" v:key="scsi0:0.serialNumber" v:value="VMD-4711-0815"/>',
+        "4711",
+    ),
+    "serial number in a Config": (
+        OVF,
+        '<Config xmlns:v="urn:v" v:key="backing.serial" v:value="VMD-4711-0815"/>',
+        "4711",
+    ),
     "disk of VMware": (VMX, 'nvme0:0.serial = "VMWNVME-4711"', "4711"),
 }
 NAMED = {
@@ -63,10 +99,41 @@ NAMED = {
     "serial number in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
     "filter of NSX": (VMX, 'ethernet0.filter0.param1 = "port-47"', "port-47"),
     "device on USB": (VMX, 'usb:1.serial = "47"', "usb:1.serial"),
+    "serial number of a disk of an OVF that is a label": (
+        OVF,
+        '<ExtraConfig xmlns:v="urn:v" v:key="scsi0:0.serialNumber" v:value="DSKSER-1"/>',
+        "DSKSER-1",
+    ),
+    "asset tag in an OVF": (
+        OVF,
+        '<ExtraConfig xmlns:v="urn:v" v:key="SMBIOS.assettag" v:value="A-47"/>',
+        "A-47",
+    ),
+    "unknown setting of an OVF": (
+        OVF,
+        '<Config xmlns:v="urn:v" v:key="acme.deviceId" v:value="D-47"/>',
+        "D-47",
+    ),
+    "asset tag": (VMX, 'SMBIOS.assettag = "A-47"', "A-47"),
     "host of a device": (VMX, 'pciPassthru0.systemId = "5f9a-47"', "5f9a-47"),
+    "UUID in a property": (
+        LIBVIRT,
+        OVERRIDE.format("wwn", "0x5000c500deadbeef"),
+        "0x5000c500deadbeef",
+    ),
     "number of a CXL device": (QEMU, "-device cxl-type3,sn=0x99887766", "0x99887766"),
+    "security key": (QEMU, "-device canokey,file=/srv/keys", "/srv/keys"),
     "dump of memory": (KUBEVIRT, "memoryDump: {claimName: dump-pvc}", "dump-pvc"),
+    "text for the guest": (INCUS, "smbios11.id: number-47", "smbios11.id"),
     "memory of the host": (CLOUD_HYPERVISOR, '"ivshmem":{"path":"/dev/shm/47"}', "/dev/shm/47"),
+    "asset tag of VirtualBox": (
+        VBOX,
+        (
+            '<ExtraDataItem name="VBoxInternal/Devices/pcbios/0/Config/DmiBoardAssetTag" '
+            'value="A-47"/>'
+        ),
+        "A-47",
+    ),
     "a Mac's ROM": (VMX, 'efi.nvram.var.ROM = "%A4%B1%C1%0D%2E%3F"', "%A4%B1%C1%0D%2E%3F"),
 }
 
@@ -89,6 +156,25 @@ def test_is_named(tmp_path: Path, form: str, more: str, value: str) -> None:
     new, notes = defined(tmp_path / "golden", form.replace("{}", more))
     assert value in new
     assert value in notes
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        (
+            (
+                "<qemu:commandline xmlns:qemu='urn:q'><qemu:env name='ACME_ID' value='hidden'/>"
+                "</qemu:commandline>"
+            ),
+            "/domain/commandline/env/@value stays",
+        ),
+        ("<metadata><a:d xmlns:a='urn:a'>hidden</a:d></metadata>", "/domain/metadata/d stays"),
+    ],
+)
+def test_is_named_and_not_shown(tmp_path: Path, more: str, place: str) -> None:
+    notes = defined(tmp_path / "golden", LIBVIRT.format(more))[1]
+    assert place in notes
+    assert "hidden" not in notes
 
 
 @pytest.mark.parametrize(

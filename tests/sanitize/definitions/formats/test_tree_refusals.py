@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -95,7 +95,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("name", "text", "words"), CASES.values(), ids=CASES)
+def cases() -> list[Any]:
+    """The cases; those with more values than may be read take a second."""
+    slow = [pytest.mark.slow]
+    return [
+        pytest.param(*case, id=key, marks=slow if key.endswith("-many") else [])
+        for key, case in CASES.items()
+    ]
+
+
+@pytest.mark.parametrize(("name", "text", "words"), cases())
 def test_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
     require_refused(tmp_path / name, text, words)
 
