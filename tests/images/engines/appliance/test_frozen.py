@@ -209,6 +209,7 @@ def test_qemu_is_upgraded_in_between(
     image = make_volume(tmp_path / "image", "xfs")
     for _ in range(2):
         volumes = mounted_appliance(image)
+        volumes.start()
         assert "xfs" in volumes._types
         volumes.close()
     machines = {each.name for each in cache.iterdir() if each.is_dir()}

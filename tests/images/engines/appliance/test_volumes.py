@@ -83,8 +83,9 @@ def test_a_machine_that_gives_no_answer_is_stopped_and_another_engine_may_do_it(
 
     def work() -> None:
         engine, drives = ApplianceEngine(), [Drive(image, "raw")]
-        with engine.open(drives, keys=no_keys, read_only=True, say=print) as volumes:
-            volumes.mount("/dev/sda", "/", subvolume="", read_only=True)
+        with engine.open(drives, keys=no_keys, read_only=False, say=print) as volumes:
+            volumes.mount("/dev/sda", "/", subvolume="", read_only=False)
+            volumes.create("/file", b"", mode=0o644, uid=0, gid=0)  # from now on it is asked
             assert isinstance(volumes, limits.ApplianceVolumes)
             machine = volumes._machine
             assert machine is not None
