@@ -7,6 +7,7 @@ pip would fetch there is fetched by the host's pip, for that interpreter.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -93,6 +94,22 @@ def test_installs_on_the_python_of_debian_12(
     )
     assert done.returncode == 0, done.stdout
     assert f"used from {python}" in done.stdout
+
+
+def test_uv_installs_the_command(distributions: Distributions, tmp_path: Path) -> None:
+    """``uv tool install``, which README names beside pipx; the libguestfs binding is not there."""
+    tools = tmp_path / "tools"
+    subprocess.run([sys.executable, "-m", "venv", tools], check=True)
+    subprocess.run([tools / "bin/python", "-m", "pip", "install", "--quiet", "uv"], check=True)
+    env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    uv = (tools / "bin" / "uv", "tool", "install", "--quiet", "--python", "/usr/bin/python3")
+    subprocess.run([*uv, distributions.wheel], env=env, check=True, timeout=900)
+    subprocess.run([GUEST / "make-guest", "web-01.qcow2"], cwd=tmp_path, env=env, check=True)
+    command = tmp_path / ".local" / "bin" / "unclone"
+    said = subprocess.check_output(
+        [command, "sanitize", "--json", "web-01.qcow2"], cwd=tmp_path, env=env
+    )
+    assert [each["status"] for each in json.loads(said)["results"]] == ["done"]
 
 
 @pytest.fixture(scope="module")
