@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.command import unclone
-from tests.support.disks import Part, make_disk
+from tests.support.disks import Part, make_disk, poke
 from tests.unclone.test_audit import ID, MAC, audit, domain, kinds, tree
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ def test_identities_are_found_in_whatever_form_each_machine_has_them(tmp_path: P
     ]
     for machine in found["machines"]:
         assert "the files of /dev/sda2 (ext4): nothing mounts it" in machine["notes"][0]
+
+
+@pytest.mark.slow
+def test_files_that_no_engine_reads_are_named(tmp_path: Path) -> None:
+    """A squashfs is nobody's mount point here, and what is in it was not looked into."""
+    for number in (1, 2):
+        parts = [Part("ext4", tree=tree(number)), Part("")]
+        disk = make_disk(tmp_path / f"{number}.img", parts)
+        table = json.loads(subprocess.check_output(["sfdisk", "--json", disk]))["partitiontable"]
+        poke(disk, table["partitions"][1]["start"] * 512, b"hsqs")
+    found, _ = audit(tmp_path / "1.img", tmp_path / "2.img", status=0)
+    for machine in found["machines"]:
+        assert "the files of /dev/sda2 (squashfs" in str(machine["notes"])
 
 
 @pytest.mark.slow

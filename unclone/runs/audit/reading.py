@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unclone.images.engines.direct.raw_areas import END, START, raw_areas
 from unclone.images.engines.engine import Drive
 from unclone.images.errors import RefusedError, UncloneError
+from unclone.images.file_systems.table import WITHOUT_FILES
 from unclone.images.opening import select_engine
 from unclone.images.text import printable, shown
 from unclone.images.transaction import ReadOnly
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 _OWN_SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
 #: What a disk without an operating system is refused with: data, of which nothing is mounted.
 _NO_SYSTEM = "no operating system was found; on the disk"
-#: Types of file systems, in blkid's words, that hold files.
-_WITH_FILES = {"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat", "f2fs", "jfs", "ntfs"}
 _NULL_MAC = "00:00:00:00:00:00"
 
 #: The kinds of fields that tell machines apart whatever becomes of them, and what they are called
@@ -176,7 +175,7 @@ def _not_mounted(guest: Guest, image: str) -> list[str]:
     return [
         f"{image}: the files of {printable(fs.device)} ({printable(fs.type)}): nothing mounts it"
         for fs in guest.file_systems()
-        if fs.device not in mounted and fs.type in _WITH_FILES
+        if fs.device not in mounted and fs.type not in WITHOUT_FILES
     ]
 
 
