@@ -231,7 +231,7 @@ class _Machine:
         pieces = {each.name: each for each in pieces_of(member, self._members)}
         if header.backing or {extent.name for extent in header.extents} != set(pieces):
             raise RefusedError(
-                f"{name} is not complete: the files that it needs are not those beside it",
+                f"{name} is not complete: it needs other files than those beside it",
                 hint="Make the archive again with disks of one file each.",
             )
         if found is not Format.VMDK:
