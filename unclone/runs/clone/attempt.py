@@ -109,12 +109,15 @@ def publish_one(folder: Path, attempt: str, name: str) -> None:
 def sweep(folder: Path, owner: str, spare: Collection[str] = ()) -> list[str]:
     """Take away the attempts in *folder* of runs that begin with *owner*, but for *spare*.
 
-    Those are other runs that live. Returns the names of what was taken away.
+    Those are runs that live, and single attempts whose machines still wait for their names.
+    Returns the names of what was taken away.
     """
     gone = []
     for entry in os.scandir(folder) if folder.is_dir() else ():
         named = _NAME.fullmatch(entry.name)
-        if named and named["owner"].startswith(owner) and named["owner"] not in spare:
+        if named is None or not named["owner"].startswith(owner):
+            continue
+        if named["owner"] not in spare and entry.name not in spare:
             shutil.rmtree(entry.path, ignore_errors=True)
             gone.append(entry.name)
     return gone

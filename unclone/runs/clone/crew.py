@@ -9,7 +9,6 @@ is lost: only the attempt that is written down counts.
 from __future__ import annotations
 
 import queue
-import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,7 +45,6 @@ _TICK, _LOOK = 0.2, 5.0
 PATIENCE = 60.0
 #: Seconds that a run which ends early waits for workers to take away what they have begun.
 _HURRY = 5.0
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass
@@ -85,6 +83,8 @@ class Crew:
         self._unstamped: dict[int, str] = {}
         self._looked = 0.0
         self._patience = PATIENCE
+        #: Attempts that are written down and not named: they wait for the next run.
+        self._unnamed: set[str] = set()
 
     def sort_out(self, shares: Sequence[Share], many: int) -> None:
         """Find the machines that workers have: they are told, and missing no more."""
@@ -162,7 +162,7 @@ class Crew:
         with suppress(UncloneError, TimeoutError, OSError):
             present = self._placed.workers()
             swept = [
-                self._placed.submit_to([each], site.sweep, folder.absolute(), owner)
+                self._placed.submit_to([each], site.sweep, folder.absolute(), owner, self._unnamed)
                 for each in present
             ]
             until = time.monotonic() + self._patience
@@ -283,7 +283,7 @@ class Crew:
         names = [each.name for each in chunk.identities]
         try:
             made = future.result()
-            _check(made, names)
+            site.check(made, names)
         except Exception as error:  # noqa: BLE001 (other machines are still made)
             for name in names:
                 self._fail(name, error)
@@ -296,6 +296,7 @@ class Crew:
         if made.place.id != self._own.id:
             at = Whereabouts(made.place.id, made.place.host, str(made.place.folder), made.attempt)
             digests = made.digests
+            self._unnamed.add(made.attempt)
             with deferred():
                 self.book.add(
                     Line(each, at, digests[each.name])
@@ -357,7 +358,10 @@ class Crew:
         if self._homeless:
             self._find_places(self._homeless[0].work.order.folder)
         homeless, self._homeless = self._homeless, []
+        busy = any(not isinstance(each, _Naming) for each in self._futures.values())
         for naming in homeless:
+            if busy:  # there is time as long as machines are made
+                naming.since = now
             place = naming.made.place
             if self._workers.get(place.id) or now < naming.since + PATIENCE:
                 self._name(naming)
@@ -370,6 +374,7 @@ class Crew:
                 self._fail(name, UncloneError(f"{words} there yet", hint=hint))
 
     def _tell(self, made: Made) -> None:
+        self._unnamed.discard(made.attempt)
         for each in made.machines:
             path = str(each.path)
             self._batch.made_elsewhere(each.identity.name)
@@ -386,15 +391,3 @@ def _twice(name: str, first: str, second: Machine) -> UncloneError:
         f"{printable(name)} is in two places: on {first}, and on {second.host}, in {second.path}",
         hint="Remove one of them.",
     )
-
-
-def _check(made: Made, names: Sequence[str]) -> None:
-    """Raise UsageError for what is no receipt for the machines *names*."""
-    if not isinstance(made, site.Made):
-        raise UsageError("what the worker answered is no receipt", hint="Is it another version?")
-    told = [each.identity.name for each in made.machines]
-    if sorted([*told, *made.failures]) != sorted(names):
-        raise UsageError("the worker's receipt is for other machines than those that it was given")
-    attempts.require_name(made.attempt)
-    if not all(_SHA256.fullmatch(made.digests.get(name, "")) for name in told):
-        raise UsageError("the worker's receipt has no digests")

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 OUTPUT, GOLDEN = "UNCLONE_WORKER_OUTPUT", "UNCLONE_WORKER_GOLDEN"
 _PLACE = ".unclone-place"
-_ID = re.compile(r"[0-9a-f]{32}")
+_ID, _SHA256 = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
 _READ_AT_ONCE = 2**20
 
 
@@ -281,9 +281,21 @@ def publish(folder: Path, place_id: str, attempt: str, names: Sequence[str]) -> 
     attempts.publish(at.folder, attempt, names)
 
 
-def sweep(folder: Path, owner: str) -> list[str]:
-    """Take away what is left of the attempts of *owner* at this worker's place."""
-    return attempts.sweep(place(folder).folder, owner)
+def sweep(folder: Path, owner: str, spare: Collection[str]) -> list[str]:
+    """Take away the attempts of *owner* at this worker's place, but for those in *spare*."""
+    return attempts.sweep(place(folder).folder, owner, spare)
+
+
+def check(made: Made, names: Sequence[str]) -> None:
+    """Raise UsageError for what is no receipt for the machines *names*."""
+    if not isinstance(made, Made):
+        raise UsageError("what the worker answered is no receipt", hint="Is it another version?")
+    told = [each.identity.name for each in made.machines]
+    if sorted([*told, *made.failures]) != sorted(names):
+        raise UsageError("the worker's receipt is for other machines than those that it was given")
+    attempts.require_name(made.attempt)
+    if not all(_SHA256.fullmatch(made.digests.get(name, "")) for name in told):
+        raise UsageError("the worker's receipt has no digests")
 
 
 def portable(error: BaseException) -> BaseException:

@@ -52,8 +52,10 @@ def test_a_name_that_leads_elsewhere_is_no_attempt(tmp_path: Path) -> None:
 def test_only_attempts_of_runs_that_have_ended_are_swept(tmp_path: Path) -> None:
     made(tmp_path)
     alive, others = made(tmp_path, "a" * 32 + "c" * 16), made(tmp_path, OTHER)
-    sweep(tmp_path, "a" * 32, spare=["a" * 32 + "c" * 16])
-    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([alive.name, others.name])
+    waits = made(tmp_path)
+    sweep(tmp_path, "a" * 32, spare=["a" * 32 + "c" * 16, waits.name])
+    left = sorted(each.name for each in tmp_path.iterdir())
+    assert left == sorted([alive.name, others.name, waits.name])
 
 
 def test_what_failed_leaves_nothing_of_a_machine(tmp_path: Path) -> None:
