@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +34,9 @@ def main() -> int:
     trials.add_seeds(parser, "--count", 120)
     parser.add_argument("--engine", choices=[*_GUESTS], default="direct")
     options = parser.parse_args()
+    # nohup and background jobs of a shell ignore them, and so would the runs.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as scratch:
         guests = []
         for form, kind in _GUESTS[options.engine]:
