@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -213,6 +214,30 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+class FairClock:
+    """A clock that stands still while others have the processors that *processes* wait for.
+
+    On a loaded host a limit of wall time would say more of the others than of these.
+    """
+
+    def __init__(self, processes: Callable[[], Iterable[int]]) -> None:
+        self._processes = processes
+        self._seconds = 0.0
+        self._at, self._delays = time.monotonic(), self._measured()
+
+    def seconds(self) -> float:
+        """Seconds so far. Ask often: what a process waited is not known once it has ended."""
+        at, delays = time.monotonic(), self._measured()
+        passed = at - self._at
+        delayed = sum(max(0.0, now - self._delays.get(each, 0.0)) for each, now in delays.items())
+        self._seconds += passed - min(passed, delayed)
+        self._at, self._delays = at, delays
+        return self._seconds
+
+    def _measured(self) -> Mapping[int, float]:
+        return {process: run_delay(process) for process in self._processes()}
 
 
 def require_program(program: str) -> None:

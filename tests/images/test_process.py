@@ -14,7 +14,7 @@ from threading import Barrier
 import pytest
 
 from unclone.images.errors import ToolError
-from unclone.images.process import fork, run, run_concurrently
+from unclone.images.process import FairClock, fork, run, run_concurrently
 
 
 def test_they_do_not_wait_for_each_other() -> None:
@@ -81,3 +81,22 @@ def test_what_is_forked_ends_with_its_parent() -> None:
             return
         time.sleep(0.1)
     pytest.fail("it is still there")
+
+
+def test_a_clock_stands_still_while_others_have_the_processor() -> None:
+    """It does for one of eight that share a processor, and not for one that sleeps."""
+    busy = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nwhile True: pass"
+    working = [subprocess.Popen([sys.executable, "-c", busy]) for _ in range(8)]
+    idle = subprocess.Popen(["sleep", "60"])
+    try:
+        clocks = [FairClock(lambda pid=each.pid: [pid]) for each in (working[0], idle)]  # type: ignore[misc]
+        begun = time.monotonic()
+        time.sleep(4)
+        shared, waiting = (clock.seconds() for clock in clocks)
+        passed = time.monotonic() - begun
+    finally:
+        for each in (*working, idle):
+            each.kill()
+            each.wait()
+    assert shared < passed * 0.7
+    assert waiting > passed * 0.7

@@ -23,7 +23,7 @@ from unclone.images.boot.command import SANDBOX
 from unclone.images.boot.qmp import Monitor
 from unclone.images.errors import EngineError, ToolError, is_kill, killed
 from unclone.images.interrupts import deferred
-from unclone.images.process import run_delay, start
+from unclone.images.process import FairClock, start
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -290,19 +290,18 @@ class _Patience:
     def __init__(self, process: int, limit: float) -> None:
         self._process = process
         self._limit = limit
-        self._begun: tuple[float, float] | None = None
+        self._used = 0.0
+        self._clock: FairClock | None = None
 
     def is_over(self) -> bool:
         """Whether to wait no more; asked every :data:`_LOOK` seconds."""
-        used, clock = processor_time(self._process), self._clock()
-        if self._begun is None:  # most answers come before the first look
-            self._begun = used, clock
-        since_used, since = self._begun
-        return used - since_used >= self._limit or clock - since >= 2 * self._limit
-
-    def _clock(self) -> float:
-        # It waits for the disks, which this process serves.
-        return time.monotonic() - run_delay(self._process) - run_delay(os.getpid())
+        used = processor_time(self._process)
+        if self._clock is None:  # most answers come before the first look
+            # It waits for the disks, which this process serves.
+            self._clock = FairClock(lambda: (self._process, os.getpid()))
+            self._used = used
+        is_used_up = used - self._used >= self._limit
+        return is_used_up or self._clock.seconds() >= 2 * self._limit
 
 
 def processor_time(process: int) -> float:

@@ -22,7 +22,7 @@ import secrets
 import signal
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +32,7 @@ from unclone.images.engines.guestfs.native import Native, string_list
 from unclone.images.engines.guestfs.sectors import sector_size
 from unclone.images.errors import EngineError, InUseError, UsageError, killed
 from unclone.images.pinned import with_paths
+from unclone.images.process import FairClock
 from unclone.images.text import printable
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ T = TypeVar("T")
 #: Seconds to wait for each start of the appliance, with KVM and without, the building of the
 #: appliance by supermin included. Without, it takes half a minute, and one start in hundreds hangs.
 LAUNCH_LIMITS = {True: (120.0,), False: (180.0, 600.0)}
+
+#: Seconds until it is looked at whether a call takes too long, and again.
+_LOOK = 5.0
 
 #: Seconds for one call, unless the caller gives another limit.
 CALL_LIMIT = 600.0
@@ -132,15 +136,20 @@ class Appliance:
     def call(self, function: Callable[[], T], *, limit: float = CALL_LIMIT) -> T:
         """Run *function* in the worker and return its result, within *limit* seconds.
 
-        When the limit is exceeded, or the waiting thread is interrupted, the appliance is killed in
-        the middle of the operation: its drives have to be discarded. Raises EngineError, or the
-        OSError of a path operation.
+        Time in which others had the processors does not count. When the limit is exceeded, or the
+        waiting thread is interrupted, the appliance is killed in the middle of the operation: its
+        drives have to be discarded. Raises EngineError, or the OSError of a path operation.
         """
         if self.closed:
             raise EngineError("the libguestfs appliance has been closed")
         future = self._worker.submit(function)
         try:
-            return future.result(timeout=limit)
+            clock = None
+            while not wait([future], min(limit, _LOOK)).done:
+                clock = clock or FairClock(lambda: [each for each, _ in self._processes()])
+                if clock.seconds() >= limit:
+                    raise TimeoutError  # noqa: TRY301 (as an interrupt)
+            return future.result()
         except BaseException as error:
             if not future.done():
                 self._kill_until_done(future)
