@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import kills
 from tests.support.disks import Part, make_disk
+from unclone.images.engines.appliance import volumes
 from unclone.images.engines.appliance.volumes import ApplianceVolumes
 from unclone.images.engines.direct.volumes import DirectVolumes
 from unclone.images.errors import EngineError, UncloneError
@@ -34,11 +35,17 @@ def audited(image: Path, engine: str, listener: Listener) -> list[str]:
     found = read_disks(Request(image, engine=engine), PhaseTimer(listener))
     for _, error in found.errors:
         raise error
-    return [value.value for value in found.values if value.kind == "machine-id"]
+    return [*{value.value for value in found.values if value.kind == "machine-id"}]
 
 
 def rehearsed(image: Path, engine: str, listener: Listener) -> str:
     return sanitize(Request(image, engine=engine, dry_run=True), listener).engine
+
+
+@pytest.fixture(autouse=True)
+def not_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a log that is not empty: what is at rest needs no machine to be read."""
+    monkeypatch.setattr(volumes, "is_at_rest", lambda *_: False)
 
 
 RUNS = pytest.mark.parametrize("run", [inspected, audited, rehearsed])
@@ -92,15 +99,15 @@ def test_a_crash_while_the_guest_is_looked_for_is_no_fault_of_the_guest(
     monkeypatch.setenv("LIBGUESTFS_PATH", str(tmp_path / "no-appliance"))
     start, beyond_reach = ApplianceVolumes.start, DirectVolumes.beyond_reach
 
-    def crash_machine(volumes: ApplianceVolumes) -> None:
-        start(volumes)
-        if kind == "xfs" and volumes._machine is not None:
-            os.kill(volumes._machine.process.pid, signal.SIGSEGV)
+    def crash_machine(opened: ApplianceVolumes) -> None:
+        start(opened)
+        if kind == "xfs" and opened._machine is not None:
+            os.kill(opened._machine.process.pid, signal.SIGSEGV)
 
-    def crash_worker(volumes: DirectVolumes, *, clean: bool = True) -> str:
+    def crash_worker(opened: DirectVolumes, *, clean: bool = True) -> str:
         if kind == "ext4":
-            os.kill(volumes._worker._process._process.pid, signal.SIGSEGV)
-        return beyond_reach(volumes, clean=clean)
+            os.kill(opened._worker._process._process.pid, signal.SIGSEGV)
+        return beyond_reach(opened, clean=clean)
 
     monkeypatch.setattr(ApplianceVolumes, "start", crash_machine)
     monkeypatch.setattr(DirectVolumes, "beyond_reach", crash_worker)
