@@ -11,6 +11,7 @@ https://docs.python.org/3/library/multiprocessing.html#connection-objects.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -175,6 +176,8 @@ def _do(task: Task[Any], pipe: Connection, on_error: Callable[[BaseException], N
         on_error(done.error)
         done = CompletedRun(task.image, error=_portable(done.error))
     pipe.send(("done", done))
+    del done
+    gc.collect(1)  # a command looks for cycles rarely, and a worker has many images
 
 
 def _detach(parent: int) -> None:
