@@ -68,7 +68,7 @@ def test_nothing_of_it_is_loaded_unless_asked_for(tmp_path: Path) -> None:
         "import sys\nfrom unclone.cli.main import cli\n"
         "try: cli(sys.argv[1:])\nexcept SystemExit: pass\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('distributed', 'dask') or "
-        "m.endswith(('.crew', '.site', '.dask_executor', '.executors'))))"
+        "m.endswith(('.distribution', '.worker_tasks', '.dask_executor', '.executors'))))"
     )
     (tmp_path / "g.qcow2").touch()
     for arguments in (["clone", "--help"], ["clone", tmp_path / "g.qcow2", "--name", "a"]):

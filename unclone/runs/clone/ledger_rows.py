@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import UncloneError
 from unclone.images.interrupts import deferred
 from unclone.runs.clone.batch import RECORD, read_record
-from unclone.runs.clone.book import Book
+from unclone.runs.clone.placements import Placements
 from unclone.runs.clone.presence import recorded
 from unclone.sanitize.identities.allocation import Pool
 from unclone.sanitize.identities.avoidance import scan
@@ -84,7 +84,7 @@ def pool_for(orders: Sequence[Order], folder: Path) -> Iterator[tuple[Pool, Ledg
 
 
 def beside(folder: Path) -> tuple[HashTable, list[Path]]:
-    """Kinds and values of the machines in *folder* or its book, and files that are no records."""
+    """Kinds and values of the machines in *folder* or its placements; files that are no records."""
     taken, others = HashTable(), list[Path]()
     for entry in os.scandir(folder) if folder.is_dir() else ():
         record = Path(entry, RECORD)
@@ -98,7 +98,7 @@ def beside(folder: Path) -> tuple[HashTable, list[Path]]:
             continue
         for kind, value in identity.own_values():
             taken.add((kind, value))
-    for identity in Book(folder).identities():
+    for identity in Placements(folder).identities():
         for kind, value in identity.own_values():
             taken.add((kind, value))
     return taken, others

@@ -32,8 +32,8 @@ STAMPED_FROM = 8
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from unclone.runs.clone.crew import Crew
     from unclone.runs.clone.deciding import Golden
+    from unclone.runs.clone.distribution import Distribution
     from unclone.runs.clone.executors import FleetExecutor, PlacedExecutor
     from unclone.runs.clone.making import Machine
     from unclone.runs.clone.order import Order
@@ -99,25 +99,25 @@ class Run:
             return
         with Batch(folder) as batch:
             self._sort_out(shares, batch.folder)
-            crew = self._crew(shares, batch)
+            distribution = self._distribution(shares, batch)
             if not any(share.missing for share in shares):
                 return
             replaced: list[str] = []
             try:
-                decided = self._decide(shares, batch, replaced, crew)
+                decided = self._decide(shares, batch, replaced, distribution)
                 for share, names in zip(shares, decided, strict=True):
-                    if crew is not None:
-                        crew.make(share, names)
+                    if distribution is not None:
+                        distribution.make(share, names)
                         continue
                     self._make(share, names, batch)
                     if self._done.interrupted:
                         break
             finally:
                 settle(batch, replaced, first.ledger)
-                if crew is not None:
-                    crew.sweep(folder)
+                if distribution is not None:
+                    distribution.sweep(folder)
 
-    def _crew(self, shares: Sequence[Share], batch: Batch) -> Crew | None:
+    def _distribution(self, shares: Sequence[Share], batch: Batch) -> Distribution | None:
         """The executor's workers, which have said what is there; None without an executor."""
         if self.executor is None:
             return None
@@ -127,13 +127,13 @@ class Run:
                     "an executor replaces no machines, and opens no image with a passphrase",
                     hint="Remove the machines where they are, and run again; use --key-file.",
                 )
-        from unclone.runs.clone.crew import Crew  # noqa: PLC0415 (only for an executor)
+        from unclone.runs.clone.distribution import Distribution  # noqa: PLC0415 (only for an executor)
 
-        crew = Crew(self.executor, batch, self.listener, self._end_of_crew)
-        crew.sort_out(shares, STAMPED_FROM)
-        return crew
+        distribution = Distribution(self.executor, batch, self.listener, self._end_of_distribution)
+        distribution.sort_out(shares, STAMPED_FROM)
+        return distribution
 
-    def _end_of_crew(self, name: str, done: CompletedRun[Machine]) -> None:
+    def _end_of_distribution(self, name: str, done: CompletedRun[Machine]) -> None:
         if done.error is not None:
             self.on_error(done.error)
             self.listener.begin(done.image)
@@ -142,7 +142,11 @@ class Run:
         self._end(name, done)
 
     def _decide(
-        self, shares: Sequence[Share], batch: Batch, replaced: list[str], crew: Crew | None
+        self,
+        shares: Sequence[Share],
+        batch: Batch,
+        replaced: list[str],
+        distribution: Distribution | None,
     ) -> Sequence[Sequence[str]]:
         """Decide who the missing machines are: the names of those that are decided, by share.
 
@@ -156,7 +160,9 @@ class Run:
             wanted = [(each.order, each.golden, each.missing) for each in shares]
             with deferred():  # or a row might be kept that nobody knows of
                 refuse = partial(self._refuse, batch.folder)
-                booked = crew.book.identity if crew is not None else lambda _: None
+                booked = (
+                    distribution.placements.identity if distribution is not None else lambda _: None
+                )
                 return deciding.decide(wanted, pool, ledger, batch, refuse, booked)
 
     def _look(self, orders: Sequence[Order]) -> list[Share]:

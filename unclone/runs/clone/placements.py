@@ -47,7 +47,7 @@ class Line:
         return {**said, "machine": self.identity.to_json()}
 
 
-class Book:
+class Placements:
     """The file in *folder*; not there until something is written down."""
 
     def __init__(self, folder: Path) -> None:

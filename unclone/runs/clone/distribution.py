@@ -1,9 +1,9 @@
 """Machines made by the workers of an executor, on this host or others.
 
-Each chunk of machines is made where the
-executor likes, in a hidden folder; it is written down where (``book``), which is when the machines
-are made for good; then they get their names there. An executor may do a chunk again when a worker
-is lost: only the attempt that is written down counts.
+Each chunk of machines is made where the executor likes, in a hidden folder; it is written down
+where (``placements``), which is when the machines are made for good; then they get their names
+there. An executor may do a chunk again when a worker is lost: only the attempt that is written
+down counts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from unclone.images.errors import UncloneError, UsageError
 from unclone.images.interrupts import deferred
 from unclone.images.text import printable
 from unclone.runs.clone import attempt as attempts
-from unclone.runs.clone import site
-from unclone.runs.clone.book import Book, Line, Whereabouts
+from unclone.runs.clone import worker_tasks
 from unclone.runs.clone.executors import PlacedExecutor
+from unclone.runs.clone.placements import Line, Placements, Whereabouts
 from unclone.runs.completed import CompletedRun
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from unclone.runs.clone.deciding import Share
     from unclone.runs.clone.executors import FleetExecutor
     from unclone.runs.clone.making import Machine
-    from unclone.runs.clone.site import Made, Place, Work
+    from unclone.runs.clone.worker_tasks import Made, Place, Work
     from unclone.runs.listener import BatchListener
 
-#: Machines that are made together: a flush, an entry in the book.
+#: Machines that are made together: a flush, a line in the placements.
 CHUNK = 100
 #: Chunks given to the executor ahead of those that are done.
 _AHEAD = 24
@@ -57,7 +57,7 @@ class _Naming:
     since: float = field(default_factory=time.monotonic)
 
 
-class Crew:
+class Distribution:
     """The workers of *executor*, for the run of *batch*. *done* is told of each machine."""
 
     def __init__(
@@ -72,10 +72,10 @@ class Crew:
         self._batch = batch
         self._listener = listener
         self._done = done
-        self._own = site.place_of(batch.folder)
-        self.book = Book(batch.folder)
+        self._own = worker_tasks.place_of(batch.folder)
+        self.placements = Placements(batch.folder)
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        self._futures: dict[Future[Any], tuple[Work, site.Chunk] | _Naming] = {}
+        self._futures: dict[Future[Any], tuple[Work, worker_tasks.Chunk] | _Naming] = {}
         self._homeless: list[_Naming] = []
         self._places: dict[str, Place] = {}
         self._workers: dict[str, list[str]] = {}
@@ -98,7 +98,7 @@ class Crew:
                 continue
             order = share.order
             owner = f"{self._own.id}{self._batch.run}"
-            work = site.of_work(order, share.golden, share.source, owner)
+            work = worker_tasks.of_work(order, share.golden, share.source, owner)
             self._works[id(share)] = work
             found: dict[str, str] = {}
             reasons = set()
@@ -162,7 +162,9 @@ class Crew:
         with suppress(UncloneError, TimeoutError, OSError):
             present = self._placed.workers()
             swept = [
-                self._placed.submit_to([each], site.sweep, folder.absolute(), owner, self._unnamed)
+                self._placed.submit_to(
+                    [each], worker_tasks.sweep, folder.absolute(), owner, self._unnamed
+                )
                 for each in present
             ]
             until = time.monotonic() + self._patience
@@ -186,7 +188,7 @@ class Crew:
         known = {each for workers in self._workers.values() for each in workers}
         present = self._placed.workers()
         asked = {
-            each: self._placed.submit_to([each], site.place, folder.absolute())
+            each: self._placed.submit_to([each], worker_tasks.place, folder.absolute())
             for each in present
             if each not in known
         }
@@ -199,26 +201,26 @@ class Crew:
                 found = future.result(timeout=PATIENCE)
             except TimeoutError:
                 continue  # lost again, or busy with a long task: asked later
-            if not isinstance(found, site.Place):
+            if not isinstance(found, worker_tasks.Place):
                 raise UsageError(f"{worker} does not speak as this version of unclone does")
             self._places[found.id] = found
             self._workers.setdefault(found.id, []).append(worker)
 
-    def _surveys(self, share: Share, work: Work, many: int) -> Iterator[site.Survey]:
-        own = site.order_of(share.order, share.missing)
-        source = site.source_of(share.source, share.missing)
+    def _surveys(self, share: Share, work: Work, many: int) -> Iterator[worker_tasks.Survey]:
+        own = worker_tasks.order_of(share.order, share.missing)
+        source = worker_tasks.source_of(share.source, share.missing)
         live = [f"{self._own.id}{run}" for run in self._batch.lives() if run != self._batch.run]
         by_place: dict[str, dict[str, str]] = {}
         for name in share.missing:
-            at = self.book.at(name)
+            at = self.placements.at(name)
             if at is not None:
                 by_place.setdefault(at.place, {})[name] = at.attempt
         if self._placed is None:
-            yield site.survey(work, own, source, by_place.get(self._own.id, {}), live, many)
+            yield worker_tasks.survey(work, own, source, by_place.get(self._own.id, {}), live, many)
             return
         asked = [
             self._placed.submit_to(
-                workers, site.survey, work, own, source, by_place.get(place, {}), live, many
+                workers, worker_tasks.survey, work, own, source, by_place.get(place, {}), live, many
             )
             for place, workers in self._workers.items()
             if workers
@@ -239,7 +241,7 @@ class Crew:
         """Those of *names* that are made, at a place without a worker."""
         lost = []
         for name in names:
-            at = self.book.at(name)
+            at = self.placements.at(name)
             if at is None or at.place in self._places:
                 continue
             lost.append(name)
@@ -249,7 +251,7 @@ class Crew:
                     f"{printable(name)} is in {printable(at.folder)} on {printable(at.host)}, "
                     "where no worker runs",
                     hint="Start one there and run again. When that host is gone for good, remove "
-                    f"its lines from {self.book.path}: its machines are then made elsewhere.",
+                    f"its lines from {self.placements.path}: its machines are then made elsewhere.",
                 ),
             )
         return lost
@@ -257,18 +259,20 @@ class Crew:
     # -- what is made ----------------------------------------------------------------------
     def _chunks(
         self, share: Share, names: Sequence[str], work: Work, *, stamped: bool
-    ) -> Iterator[site.Chunk]:
+    ) -> Iterator[worker_tasks.Chunk]:
         size = 1
         if stamped:
             workers = sum(map(len, self._workers.values())) or 4
             size = max(1, min(CHUNK, -(-len(names) // (4 * workers))))
         for start in range(0, len(names), size):
             some = names[start : start + size]
-            own = site.order_of(share.order, some)
+            own = worker_tasks.order_of(share.order, some)
             identities = tuple(self._batch.identity(name) for name in some)
-            yield site.Chunk(work, own, site.source_of(share.source, some), identities, stamped)
+            yield worker_tasks.Chunk(
+                work, own, worker_tasks.source_of(share.source, some), identities, stamped
+            )
 
-    def _watch(self, future: Future[Any], what: tuple[Work, site.Chunk] | _Naming) -> None:
+    def _watch(self, future: Future[Any], what: tuple[Work, worker_tasks.Chunk] | _Naming) -> None:
         self._futures[future] = what
         future.add_done_callback(self._finished.put)
 
@@ -283,7 +287,7 @@ class Crew:
         names = [each.name for each in chunk.identities]
         try:
             made = future.result()
-            site.check(made, names)
+            worker_tasks.check(made, names)
         except Exception as error:  # noqa: BLE001 (other machines are still made)
             for name in names:
                 self._fail(name, error)
@@ -298,7 +302,7 @@ class Crew:
             digests = made.digests
             self._unnamed.add(made.attempt)
             with deferred():
-                self.book.add(
+                self.placements.add(
                     Line(each, at, digests[each.name])
                     for each in chunk.identities
                     if each.name in digests
@@ -325,7 +329,7 @@ class Crew:
         naming.workers = workers
         folder = naming.work.order.folder
         future = self._placed.submit_to(
-            workers, site.publish, folder, made.place.id, made.attempt, names
+            workers, worker_tasks.publish, folder, made.place.id, made.attempt, names
         )
         self._watch(future, naming)
 

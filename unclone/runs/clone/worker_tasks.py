@@ -201,7 +201,7 @@ def survey(
     return Survey(at, found, wrong, why)
 
 
-#: Digits of an owner that are its book's; the rest are its run's.
+#: Digits of an owner that are its placements'; the rest are its run's.
 _BOOK = 32
 
 
