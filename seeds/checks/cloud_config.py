@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from unclone.seeds.checks import passwords, values
+from unclone.seeds.checks import passwords, ssh_keys, values
 from unclone.seeds.checks.guard import guarded
 from unclone.seeds.checks.known_keys import probably_meant
 from unclone.seeds.findings import Finding, Severity
@@ -99,6 +99,7 @@ def check(file: str, text: str, schema: Schema | None) -> Iterator[Finding]:
         yield from _check_scalar(file, path, node)
     yield from _check_keys(file, parsed.root)
     yield from guarded(file, partial(passwords.check, file, parsed.root))
+    yield from guarded(file, partial(ssh_keys.check, file, parsed.root))
     if schema is not None:
         yield from guarded(file, partial(schema.check, parsed))
 

@@ -36,20 +36,12 @@ def check(file: str, root: Node) -> Iterator[Finding]:
             yield from _plain(file, value, name)
         elif name == "chpasswd":
             yield from _chpasswd(file, value)
-        elif name == "users":
-            for account in _items(value):
-                yield from _account(file, account)
-            for _, _, account in entries(value):
-                yield from _account(file, account)
-        elif name == "user":
-            yield from _account(file, value)
-        elif name == "system_info":
-            for account in (field for key, _, field in entries(value) if key == "default_user"):
-                yield from _account(file, account)
         elif name == "rh_subscription":
             for password in (field for key, _, field in entries(value) if key == "password"):
                 if _text(password):
                     yield _at(file, password, f"{name}.password", _SUBSCRIPTION_HINT)
+    for account in values.accounts(root):
+        yield from _account(file, account)
 
 
 def _account(file: str, account: Node) -> Iterator[Finding]:
@@ -71,12 +63,12 @@ def _account(file: str, account: Node) -> Iterator[Finding]:
 def _chpasswd(file: str, node: Node) -> Iterator[Finding]:
     for name, _, value in entries(node):
         if name == "list":
-            lines = _items(value) or ([value] if _text(value) else [])
+            lines = values.items(value) or ([value] if _text(value) else [])
             given = [(line, part) for line in lines for part in _text(line).split("\n")]
             for line in {line for line, part in given if _is_plain(part.partition(":")[2])}:
                 yield _at(file, line, "chpasswd.list")
         elif name == "users":
-            for user in _items(value):
+            for user in values.items(value):
                 fields = {key: field for key, _, field in entries(user)}
                 kind = _text(fields["type"]) if "type" in fields else "hash"
                 if "password" in fields and kind == "text":
@@ -90,10 +82,6 @@ def _plain(file: str, node: Node, key: str) -> Iterator[Finding]:
 
 def _is_plain(text: str) -> bool:
     return bool(text.strip()) and text not in _RANDOM and not _HASH.fullmatch(text.strip())
-
-
-def _items(node: Node) -> list[Node]:
-    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _text(node: Node) -> str:

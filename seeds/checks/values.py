@@ -9,7 +9,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from unclone.seeds.findings import Finding, Severity
-from unclone.seeds.yaml_text import CONSTRUCTION_ERRORS, is_plain, is_string
+from unclone.seeds.yaml_text import CONSTRUCTION_ERRORS, entries, is_plain, is_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,23 @@ def at(
     """A finding where *node* begins."""
     mark = node.start_mark
     return Finding(file, mark.line + 1, mark.column + 1, severity, code, message, hint)
+
+
+def items(node: Node) -> list[Node]:
+    """The items of a list; none of anything else."""
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
+def accounts(root: Node) -> Iterator[Node]:
+    """What describes an account, wherever the cloud-config mapping *root* has one."""
+    for name, _, value in entries(root):
+        if name == "users":
+            yield from items(value)
+            yield from (account for _, _, account in entries(value))
+        elif name == "user":
+            yield value
+        elif name == "system_info":
+            yield from (field for key, _, field in entries(value) if key == "default_user")
 
 
 def changed_type(file: str, node: Node, key: str) -> Finding:

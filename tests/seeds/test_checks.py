@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALL = mistakes()
 DOCS = Path(__file__).parent.parent.parent / "docs" / "seeds.md"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b"
 META = b'instance-id: "i-1"\n'
 
 
@@ -111,7 +112,7 @@ def test_what_options_alone_add_up_to_follows_every_rule() -> None:
             hostname="web",
             fqdn="web-01.example.org",
             users=users,
-            ssh_keys=("ssh-ed25519 AAAA a@b",),
+            ssh_keys=(KEY,),
             password="secret",
             packages=("vim",),
             run=("ls", "- no"),
