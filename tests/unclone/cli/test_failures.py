@@ -242,6 +242,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FOREIGN = {
     *("--system-site-packages", "--config-file", "--inactive", "--shrink"),
     *("--sparse", "--test"),  # of tar and of the programs that compress
+    *("--nthreads", "--nworkers"),  # of Dask's worker
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
