@@ -87,7 +87,8 @@ class Disturbance:
         self.cuts += self._server.cut_connections()
 
     def _kill(self, drawers: Sequence[Drawer]) -> None:
-        self.kills += random.choice(drawers).kill()
+        if running := [drawer for drawer in drawers if drawer.is_running()]:
+            self.kills += random.choice(running).kill()
 
 
 class Drawer:
@@ -131,9 +132,12 @@ class Drawer:
         else:
             self.messages[text] += 1
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> bool:
         """Kill it; whether it was running."""
-        if self._process.poll() is not None:
+        if not self.is_running():
             return False
         self._process.kill()
         return True

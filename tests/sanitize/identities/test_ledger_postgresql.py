@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledger import Disturbance, contend
+from benchmarks.ledger import Disturbance, Found, contend
 from tests.support import postgresql
 from unclone.images.errors import InUseError, RefusedError, UncloneError, UsageError
 from unclone.sanitize.identities.ledger import Ledger
@@ -51,13 +51,20 @@ def test_processes_share_out_what_all_of_them_want(url: str) -> None:
 
 
 def test_nothing_is_lost_while_connections_are_cut_and_the_server_restarts(
-    server: postgresql.Server, url: str
+    server: postgresql.Server,
 ) -> None:
-    disturbance = Disturbance(server, cuts=10, kills=3)
-    found = contend(url, machines=400, processes=4, disturbance=disturbance)
-    assert disturbance.cuts >= 10
-    assert disturbance.kills > 0
-    assert disturbance.restarts == 1
+    cuts = kills = restarts = 0
+    # Where processes are quick, some end before their blow falls.
+    while cuts < 10 or not kills or not restarts:
+        url = server.new_database()
+        disturbance = Disturbance(server, cuts=10, kills=3)
+        found = contend(url, machines=400, processes=4, disturbance=disturbance)
+        cuts, kills = cuts + disturbance.cuts, kills + disturbance.kills
+        restarts += disturbance.restarts
+        expect_all_once(url, found)
+
+
+def expect_all_once(url: str, found: Found) -> None:
     assert found.recorded == 400
     assert found.told == 400
     assert found.twice == 0
