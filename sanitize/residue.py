@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from unclone.images.volumes import IdentifierKind, Kind
-from unclone.sanitize import boot_view, initrds
+from unclone.sanitize import boot_view, initrds, written_machine_ids
 from unclone.sanitize.actions.empty_in_initrd import MEMBERS
 from unclone.sanitize.boot import efi_programs
 from unclone.sanitize.boot.compression import detect
@@ -99,11 +100,17 @@ def find_residue(
     opened = boot_view.files_read(guest)
     by_any = boot_view.files_read(guest, devices=False)
 
+    @cache
+    def taken() -> frozenset[str]:
+        return written_machine_ids.sources(guest, opened)
+
     def reads(spelled: bytes, path: str, line: int) -> bool:
         """Whether the next boot takes what is *spelled* in the file at *path* for what it is."""
         kind = owners[finder.values[spelled]].kind
-        if kind == "machine-id" and path in opened and _sets_machine_id(guest, path, line):
-            return True
+        if kind == "machine-id":
+            runs = path in opened or path.startswith(written_machine_ids.CRON)
+            if path in taken() or (runs and _sets_machine_id(guest, path, line)):
+                return True
         return path in (opened if kind in _OF_DEVICES else by_any)
 
     partial, copies = PartialValues(retired), KeyCopies(retired)

@@ -121,6 +121,58 @@ def test_what_writes_the_old_id_again_at_boot_is_told_apart(
     assert [(found, read) for found, _, read in scan(tmp_path)] == [(path, at_boot)]
 
 
+UNIT = "/etc/systemd/system/restore-id.service"
+COMMANDS = [
+    ("cp /opt/x/id /etc/machine-id", "/opt/x/id"),
+    ("/bin/cp -a /opt/x/id /etc/machine-id", "/opt/x/id"),
+    ("/bin/sh -c 'cat /opt/x/id > /etc/machine-id'", "/opt/x/id"),
+    ("/bin/sh -c 'tr -d - </opt/x/id >/var/lib/dbus/machine-id'", "/opt/x/id"),
+    ("/bin/sh -c 'cat /opt/x/id | tee /etc/machine-id >/dev/null'", "/opt/x/id"),
+    ("dd if=/opt/x/id of=/etc/machine-id bs=33 count=1", "/opt/x/id"),
+    ("install -m 444 /opt/x/id /etc/machine-id", "/opt/x/id"),
+    ("ln -sf /opt/x/id /etc/machine-id", "/opt/x/id"),
+    ("mount --bind /opt/x/id /etc/machine-id", "/opt/x/id"),
+    ("rsync -a /opt/x/ /etc/", "/opt/x/machine-id"),
+    ("cp -a /opt/x/. /", "/opt/x/etc/machine-id"),
+    ("cp -a /opt/x/etc /", "/opt/x/etc/machine-id"),
+    ("/opt/x/restore", "/srv/id"),
+]
+SCRIPT = '#!/bin/sh\nFROM=/srv/id\n[ -s $FROM ] && cp "$FROM" "/etc/machine-id" || exit 0\n'
+
+
+@pytest.mark.parametrize(("command", "source"), COMMANDS)
+def test_what_a_unit_makes_the_machine_id_of_counts(
+    tmp_path: Path, command: str, source: str
+) -> None:
+    unit = f"[Service]\nType=oneshot\nExecStart={command}\n"
+    plant(tmp_path, {UNIT: unit, "/opt/x/restore": SCRIPT, source: f"{ID}\n"})
+    assert scan(tmp_path) == [(source, 1, True)]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/cron.d/id", "/var/spool/cron/crontabs/root", "/etc/rc.local", "/etc/init.d/id"]
+)
+def test_so_does_what_a_job_or_an_init_script_does(tmp_path: Path, path: str) -> None:
+    command = f"@reboot root cp /srv/id /etc/machine-id\necho {ID} >/etc/machine-id\n"
+    plant(tmp_path, {path: command, "/srv/id": f"{ID}\n"})
+    assert scan(tmp_path) == sorted([(path, 2, True), ("/srv/id", 1, True)])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cp /etc/machine-id /srv/id",
+        "/bin/sh -c 'cat /etc/machine-id >/srv/id'",
+        "/usr/bin/agent --state /srv/id --log /etc/agent",
+        "cp /srv/id /etc/agent/machine-id",
+        "cp -a /srv/id /mnt/etc/",
+    ],
+)
+def test_what_only_reads_the_machine_id_does_not(tmp_path: Path, command: str) -> None:
+    plant(tmp_path, {UNIT: f"[Service]\nExecStart={command}\n", "/srv/id": f"{ID}\n"})
+    assert scan(tmp_path) == [("/srv/id", 1, False)]
+
+
 @pytest.mark.parametrize(
     ("path", "dash"),
     [
