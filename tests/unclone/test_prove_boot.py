@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.guests import debian
-from tests.support import command
+from tests.support import command, readback
 from unclone.images.chain import read_chain
 from unclone.images.engines.engine import Drive
 from unclone.images.opening import open_guest, select_engine
@@ -28,17 +28,22 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.boot, pytest.mark.guest, pytest.mark.timeout(7200)]
 
+KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 #: Where nothing is.
 NOWHERE = "UUID=00000000-0000-4000-8000-000000000000"
 
 
 def overlay(path: Path, variant: str, change: Callable[[Guest], None]) -> Path:
-    """A guest on top of the one called *variant*, changed."""
+    """A guest on top of the one called *variant*, changed, and without cloud-init.
+
+    Under emulation that takes a third of a boot.
+    """
     golden = debian.cached(print, variant)
     create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(golden)]
     subprocess.run([*create, str(path)], check=True)
     drive = Drive(path, "qcow2", read_chain(golden))
     with open_guest([drive], engine=select_engine("direct")) as guest:
+        guest.create("/etc/cloud/cloud-init.disabled", b"", like="/etc/fstab")
         change(guest)
     return path
 
@@ -125,7 +130,13 @@ def test_a_guest_without_systemd_reports(tmp_path: Path) -> None:
 
 
 def test_what_failed_before_and_after_is_told_apart(tmp_path: Path) -> None:
-    golden = overlay(tmp_path / "golden.qcow2", "bios", lambda guest: failing(guest, "both"))
+    had = {}
+
+    def change(guest: Guest) -> None:
+        failing(guest, "both")
+        had.update({path: guest.read(path) for path in ("/etc/machine-id", KEY)})
+
+    golden = overlay(tmp_path / "golden.qcow2", "bios", change)
     copy = overlay(tmp_path / "web-01.qcow2", "bios", lambda guest: failing(guest, "both", "new"))
     report = tmp_path / "report.json"
     allowed = ("--allow-dir", debian.cache_directory())
@@ -135,5 +146,9 @@ def test_what_failed_before_and_after_is_told_apart(tmp_path: Path) -> None:
     result = prove(copy, "--report", report, "--against", golden)
     assert differences(result) == {"unit new.service": "failed"}
     assert (result["failed_before"], result["shared"]) == (["both.service"], [])
-    (old,) = result["original"]["report"]["machine-id"]
-    assert result["boots"][0]["report"]["machine-id"] != [old]
+    old, new = (each["report"] for each in (result["original"], result["boots"][0]))
+    assert old["machine-id"] == [had["/etc/machine-id"].decode().strip()]
+    assert new["machine-id"] != old["machine-id"]
+    fingerprint = readback.fingerprint(had[KEY])
+    assert any(fingerprint in line for line in old["host-key"])
+    assert not any(fingerprint in line for line in new["host-key"])
