@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+#: Of a URL's user information; libiscsi separates the two by a percent sign (and not ``%2F``).
+_PASSWORD = re.compile(
+    r"(?P<user>\b[a-zA-Z][\w+.-]*://[^\s/@:%]*)(?P<mark>:|%(?![0-9A-Fa-f]{2})|%25)[^\s/@]*@"
+)
 
 
 def printable(text: str, limit: int = 2000) -> str:
     """*text* with escapes for control characters and undecodable bytes, at most *limit* characters.
 
     Guest file names are ``str`` with surrogate escapes (PEP 383) and may have newlines that forge a
-    line of our output, terminal escape sequences and bytes that are not UTF-8.
+    line of our output, terminal escape sequences and bytes that are not UTF-8. The password in a
+    URL is left out.
     """
-    shown = text
-    if not text.isprintable():
-        shown = "".join(c if c.isprintable() else _escape(c) for c in text)
+    shown = without_password(text)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else _escape(c) for c in shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def without_password(text: str) -> str:
+    """*text* with ``...`` for the password in a URL, as in ``ssh://user:password@host/disk``."""
+    if "://" not in text:
+        return text
+    return _PASSWORD.sub(r"\g<user>\g<mark>...@", text)
 
 
 def shown(path: Path | str) -> str:

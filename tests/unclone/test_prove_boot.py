@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.guests import debian
-from tests.support import command, readback
+from tests.support import command
 from unclone.images.chain import read_chain
 from unclone.images.engines.engine import Drive
 from unclone.images.opening import open_guest, select_engine
@@ -149,6 +149,6 @@ def test_what_failed_before_and_after_is_told_apart(tmp_path: Path) -> None:
     old, new = (each["report"] for each in (result["original"], result["boots"][0]))
     assert old["machine-id"] == [had["/etc/machine-id"].decode().strip()]
     assert new["machine-id"] != old["machine-id"]
-    fingerprint = readback.fingerprint(had[KEY])
-    assert any(fingerprint in line for line in old["host-key"])
-    assert not any(fingerprint in line for line in new["host-key"])
+    key = had[KEY].decode().split()[1]
+    assert any(key in line for line in old["host-key"])
+    assert not any(key in line for line in new["host-key"])

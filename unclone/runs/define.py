@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unclone.images.errors import UsageError
-from unclone.images.text import printable, shown
+from unclone.images.text import printable, shown, without_password
 from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.associated_files import appearing, require_free
 from unclone.sanitize.definitions.formats.table import read_definition
@@ -107,7 +107,7 @@ class Defined:
                 if planned.changed
             ],
             "notes": [
-                {"row": note.step, "level": str(note.level), "text": note.text}
+                {"row": note.step, "level": str(note.level), "text": without_password(note.text)}
                 for note in self.notes
             ],
             "files": [
@@ -380,8 +380,8 @@ def _to_json(planned: PlannedField) -> dict[str, Any]:
         "treatment": str(field_.rule.treatment),
         "place": field_.place,
         "scope": field_.scope,
-        "old": field_.value,
-        "new": planned.new,
+        "old": without_password(field_.value),
+        "new": planned.new and without_password(planned.new),
         "why": field_.rule.why,
     }
 
@@ -389,8 +389,8 @@ def _to_json(planned: PlannedField) -> dict[str, Any]:
 def _disk_to_json(disk: Disk, moves: Mapping[str, str]) -> dict[str, Any]:
     return {
         "label": disk.label,
-        "old": disk.path,
-        "new": moves.get(disk.path) or moves.get(disk.label) or disk.path,
+        "old": without_password(disk.path),
+        "new": without_password(moves.get(disk.path) or moves.get(disk.label) or disk.path),
         "format": disk.format,
         "read_only": disk.read_only or disk.removable,
     }

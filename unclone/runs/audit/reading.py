@@ -11,7 +11,7 @@ from unclone.images.engines.engine import Drive
 from unclone.images.errors import RefusedError, UncloneError
 from unclone.images.file_systems.table import WITHOUT_FILES
 from unclone.images.opening import select_engine
-from unclone.images.text import printable, shown
+from unclone.images.text import printable, shown, without_password
 from unclone.images.transaction import ReadOnly
 from unclone.runs.audit import cache
 from unclone.runs.audit.seed_files import NAMES, seed_files
@@ -237,7 +237,8 @@ def _of_definition(definition: Definition) -> Iterator[Found]:
             each.value in shared or each.rule.stays is Level.INFO
         ):
             why = "it is removable, read-only or meant to be shared"
-        yield Found(kind, value, f"{name}: {printable(each.place or each.rule.where, 200)}", why)
+        place = f"{name}: {printable(each.place or each.rule.where, 200)}"
+        yield Found(kind, without_password(value), place, why)
 
 
 def _comparable(each: Field, files: Mapping[str, Path]) -> str:

@@ -20,7 +20,7 @@ from unclone.images.errors import RefusedError, UncloneError, UsageError
 from unclone.images.formats.header import Format
 from unclone.images.formats.table import probe
 from unclone.images.image import open_image
-from unclone.images.text import shown
+from unclone.images.text import shown, without_password
 from unclone.sanitize.definitions.formats.table import definition_in, format_of
 from unclone.sanitize.definitions.text.source import Source
 from unclone.seeds import iso
@@ -257,9 +257,8 @@ def _take(machine: Machine, definitions: Iterable[Path]) -> None:
             elif disk.removable or disk.read_only:
                 continue  # an installation's, which many have
             elif file is None:
-                machine.notes.append(
-                    f"{disk.label}: {disk.path} is no file on this host: not compared"
-                )
+                named = without_password(disk.path)
+                machine.notes.append(f"{disk.label}: {named} is no file on this host: not compared")
             elif file not in machine.disks:
                 machine.disks.append(file)
         # The elements of a definition know those that they are in: without this, those of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command import unclone
 from tests.support.refusals import defined
 from unclone.runs.define import Request
 
@@ -72,3 +73,27 @@ def test_secrets_are_in_the_result_and_in_no_report(tmp_path: Path, text: str) -
     assert SECRET not in report
     assert "stays" in report
     assert SECRET in (tmp_path / "web-01").read_text()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:%s@store.example/golden.qcow2",
+        "iscsi://user%%%s@10.0.0.1/iqn.2026-01.example/0",
+        "iscsi://user%%25%s@10.0.0.1/iqn.2026-01.example/0",
+        "ssh://:%s@host/golden.qcow2",
+    ],
+)
+def test_nor_are_passwords_in_the_urls_of_disks(tmp_path: Path, url: str) -> None:
+    source, result = tmp_path / "golden.sh", tmp_path / "web-01.sh"
+    drive = url % SECRET
+    source.write_text(f"#!/bin/sh\nqemu-system-x86_64 -name golden -drive file={drive}\n")
+    done = unclone("define", source, "--name", "web-01", "-o", result)
+    assert done.returncode == 0, done.stderr
+    assert drive in result.read_text()
+    for command in (["define", "--dry-run", "--name", "x"], ["audit", result]):
+        for option in ("-v", "--json"):
+            done = unclone(*command, option, source)
+            assert done.returncode in (0, 5), done.stderr
+            assert "@" in done.stdout
+            assert SECRET not in done.stdout + done.stderr
