@@ -213,6 +213,7 @@ def _opened(place: str) -> Ledger:
 def _record(ledger: Ledger, names: list[str]) -> None:
     pool = Pool(ledger=ledger)
     with pool.handing_out():
+        pool.expect(names, [("instance-id", f"i-{name}") for name in names])
         for name in names:
             one = pool.machine(name)
             one.uuid(OLD_UUID, field="machine")

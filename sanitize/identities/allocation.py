@@ -26,13 +26,15 @@ from unclone.sanitize.identities import mac as mac_addresses
 from unclone.sanitize.identities.avoidance import TEXT_LIMIT, Avoided
 from unclone.sanitize.identities.derivation import IdentityGenerator
 from unclone.sanitize.identities.hash_table import HashTable
+from unclone.sanitize.identities.ledger_batch import LedgerBatch
 from unclone.sanitize.identities.records import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from unclone.sanitize.identities.ledger import Ledger
+    from unclone.sanitize.identities.records import MachineRecord
 
 #: How often a value is drawn before its range counts as used up.
 ATTEMPTS = 4096
@@ -118,7 +120,7 @@ class Pool:
         *taken* has pairs of kind and value that other machines have; those of this run are added.
         """
         self._avoided = avoided or Avoided()
-        self._ledger = ledger
+        self._ledger = LedgerBatch(ledger) if ledger is not None else None
         self._key = key
         #: Kinds and values that the ledger does not have.
         self._taken = HashTable() if taken is None else taken
@@ -129,7 +131,7 @@ class Pool:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know about the ledger and the definitions to avoid."""
-        ledger = self._ledger.warning if self._ledger else ""
+        ledger = self._ledger.ledger.warning if self._ledger else ""
         cut = [
             f"only the first {TEXT_LIMIT >> 20} MiB of {printable(str(path))} were searched for "
             "identities to avoid"
@@ -146,6 +148,15 @@ class Pool:
             with self._ledger.transaction():
                 yield
 
+    def expect(self, names: Collection[str], claims: Collection[tuple[str, str]] = ()) -> None:
+        """Say that *names* and the pairs of kind and value *claims* come next: one question."""
+        if self._ledger is not None:
+            self._ledger.expect(names, claims)
+
+    def recorded(self, name: str) -> MachineRecord | None:
+        """What the ledger says that the machine *name* was given."""
+        return self._ledger.machine(name) if self._ledger is not None else None
+
     def machine(self, name: str) -> Allocation:
         """Begin with one machine. Raises when the name is taken.
 
@@ -157,9 +168,9 @@ class Pool:
                 f"two machines of the batch are called {printable(name)}",
                 hint="Give each a name of its own.",
             )
-        known = self._ledger.machine(name) if self._ledger else None
+        known = self.recorded(name)
         if known and self._ledger and not self._key:
-            raise self._ledger.known(name)
+            raise self._ledger.ledger.known(name)
         self._names.add(name)
         for each in self._handed:
             self._taken.add(each)
@@ -173,7 +184,7 @@ class Pool:
         key = (kind, value)
         if self._is_taken(key) or self._avoided.has(kind, value):
             return False
-        if self._ledger and self._ledger.holder(kind, value) not in {"", machine}:
+        if self._ledger and not self._ledger.is_free(kind, value, machine):
             return False
         self._handed.add(key)
         return True
@@ -187,16 +198,21 @@ class Pool:
         return True
 
     def _is_taken(self, key: tuple[str, str]) -> bool:
-        return key in self._handed or key in self._taken
+        unwritten = self._ledger is not None and self._ledger.has_unwritten(key)
+        return unwritten or key in self._handed or key in self._taken
+
+    def drawn(self, what: Hashable, kind: str, draw: Callable[[int], str], attempt: int) -> str:
+        """A value of *draw*, which gives others only where *what* is another."""
+        if self._ledger is None or self._key:  # derived ones follow from the machine's name
+            return draw(attempt)
+        return self._ledger.drawn((kind, what), kind, draw)
 
     def write(self, name: str, source: str, identities: Iterable[Identity]) -> None:
         """Record a machine in the ledger, if there is one."""
         if self._ledger is None:
             return
-        if self._ledger.machine(name):
-            self._ledger.forget(name)
         known = tuple(identities)
-        self._ledger.record(name, source, known)
+        self._ledger.write(name, source, known)
         self._handed.difference_update((one.kind, one.value) for one in known)
 
 
@@ -234,6 +250,7 @@ class Allocation:
             known,
             place,
             lambda n: mac_addresses.composed(oui, draw(f"mac {place}", 5, attempt=n)),
+            space=oui,
         )
 
     def uuid(self, old: str, *, field: str) -> str:
@@ -256,6 +273,7 @@ class Allocation:
             old,
             field,
             lambda n: _filled(old, alphabet, draw(f"token {field}", 0, space - 1, attempt=n)),
+            space=alphabet,
         )
 
     def number(self, old: int, *, field: str, low: int, high: int) -> int:
@@ -267,6 +285,7 @@ class Allocation:
             str(old),
             field,
             lambda n: str(draw(kind, low, high, attempt=n)),
+            space=(low, high),
             recorded=high - low >= PLENTY,
         )
         return int(value)
@@ -309,16 +328,20 @@ class Allocation:
         field: str,
         draw: Callable[[int], str],
         *,
+        space: Hashable = "",
         recorded: bool = True,
     ) -> str:
         """The new value instead of *old*.
 
         *kind* is "" where values only differ within the machine; not *recorded* are those that
-        differ within the batch.
+        differ within the batch. *space* says what else than *kind*, *old* and *field* matters to
+        *draw*.
         """
         key = (kind or field, old or field)
         if key not in self._replaced:
-            new = self._again(kind, field, draw) or self._drawn(kind, old, field, draw)
+            new = self._again(kind, field, draw)
+            if not new:
+                new = self._drawn(kind, old, field, draw, space)
             if kind and recorded:
                 self._claimed.setdefault((kind, new), Identity(kind, new, field))
             self._replaced[key] = Replaced(kind or field, field, old, new)
@@ -337,9 +360,12 @@ class Allocation:
                 return value
         return ""
 
-    def _drawn(self, kind: str, old: str, field: str, draw: Callable[[int], str]) -> str:
+    def _drawn(
+        self, kind: str, old: str, field: str, draw: Callable[[int], str], space: Hashable
+    ) -> str:
+        what = (field, old, space)
         for attempt in range(ATTEMPTS):
-            value = draw(attempt)
+            value = self._pool.drawn(what, kind, draw, attempt) if kind else draw(attempt)
             if value == old:
                 continue
             if not kind and f"{field} {value}" not in self._own:

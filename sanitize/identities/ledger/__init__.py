@@ -10,7 +10,9 @@ import re
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.text import printable
@@ -19,13 +21,15 @@ from unclone.sanitize.identities.records import Identity, MachineRecord
 from unclone.sanitize.identities.uuids import canonical_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from unclone.sanitize.identities.ledger.place import Place
     from unclone.sanitize.identities.ledger.store import Store
 
-#: Rows of one INSERT: far below what databases take, and one round trip for a usual machine.
+#: Rows of one INSERT, and values of one question: far below what databases take.
 _ROWS = 200
+
+_T = TypeVar("_T")
 
 
 class Ledger:
@@ -101,6 +105,24 @@ class Ledger:
         )
         return str(rows[0][0]) if rows else ""
 
+    def taken(self, kind: str, values: Iterable[str]) -> set[str]:
+        """Which of *values*, of *kind*, machines have."""
+        found: set[str] = set()
+        for some in _parts(values):
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT value FROM identities WHERE kind = ? AND value IN ({marks})"  # noqa: S608 (no input in it)
+            found.update(value for (value,) in self._store.rows(query, (kind, *some)))
+        return found
+
+    def known_names(self, names: Iterable[str]) -> set[str]:
+        """Which of *names* are those of machines."""
+        found: set[str] = set()
+        for some in _parts(names):
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT name FROM machines WHERE name IN ({marks})"  # noqa: S608 (no input in it)
+            found.update(name for (name,) in self._store.rows(query, some))
+        return found
+
     def count(self, kind: str, beginning: str) -> int:
         """How many values of *kind* begin with *beginning*, which has no % and no _."""
         rows = self._store.rows(
@@ -136,13 +158,19 @@ class Ledger:
             f"SELECT id, name, source, allocated FROM machines {one} ORDER BY name",  # noqa: S608 (no input in it)
             (name,) if name else (),
         )
-        for number, called, source, allocated in machines:
-            identities = self._store.rows(
-                "SELECT kind, value, field FROM identities WHERE machine = ? ORDER BY kind, value",
-                (number,),
+        for some in _parts(machines):
+            marks = ", ".join("?" * len(some))
+            rows = self._store.rows(
+                "SELECT machine, kind, value, field FROM identities "  # noqa: S608 (no input in it)
+                f"WHERE machine IN ({marks}) ORDER BY machine, kind, value",
+                [number for number, *_ in some],
             )
-            found = tuple(Identity(*row) for row in identities)
-            yield MachineRecord(called, source, allocated, found)
+            of = {
+                number: tuple(Identity(*row[1:]) for row in found)
+                for number, found in groupby(rows, itemgetter(0))
+            }
+            for number, called, source, allocated in some:
+                yield MachineRecord(called, source, allocated, of.get(number, ()))
 
     def record(
         self, name: str, source: str, identities: Iterable[Identity], *, allocated: str = ""
@@ -152,28 +180,42 @@ class Ledger:
         *allocated* is when (UTC, as in the ledger); now, if it is not said.
         Raises :class:`RefusedError` when the name or one of the values is another machine's.
         """
-        if not self._writing:
-            raise AssertionError("record() must be called inside transaction()")
-        if self._store.rows("SELECT 1 FROM machines WHERE name = ?", (name,)):
-            raise self.known(name)
-        when = allocated or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ((number,),) = self._store.rows(
-            "INSERT INTO machines (name, source, allocated) VALUES (?, ?, ?) RETURNING id",
-            (name, printable(source), when),
-        )
-        wanted = list(identities)
-        for start in range(0, len(wanted), _ROWS):
-            self._insert(number, wanted[start : start + _ROWS])
+        self.record_all([MachineRecord(name, source, allocated, tuple(identities))])
 
-    def _insert(self, number: int, wanted: list[Identity]) -> None:
+    def record_all(self, machines: Iterable[MachineRecord]) -> None:
+        """As :meth:`record`, for several machines in few statements."""
+        if not self._writing:
+            raise AssertionError("machines must be recorded inside transaction()")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for some in _parts(machines):
+            names = [each.name for each in some]
+            repeated = Counter(names) - Counter({*names})
+            for name in sorted(self.known_names(names)) or repeated:
+                raise self.known(name)
+            written = self._store.rows(
+                "INSERT INTO machines (name, source, allocated) VALUES "  # noqa: S608 (no input in it)
+                + ", ".join(["(?, ?, ?)"] * len(some))
+                + " RETURNING name, id",
+                [
+                    part
+                    for each in some
+                    for part in (each.name, printable(each.source), each.allocated or now)
+                ],
+            )
+            numbers = dict(written)
+            wanted = [(numbers[each.name], one) for each in some for one in each.identities]
+            for part in _parts(wanted):
+                self._insert(part)
+
+    def _insert(self, wanted: Sequence[tuple[int, Identity]]) -> None:
         written = self._store.rows(
             "INSERT INTO identities (kind, value, machine, field) VALUES "  # noqa: S608 (no input in it)
             + ", ".join(["(?, ?, ?, ?)"] * len(wanted))
             + " ON CONFLICT DO NOTHING RETURNING kind, value",
-            [part for one in wanted for part in (one.kind, one.value, number, one.field)],
+            [part for number, one in wanted for part in (one.kind, one.value, number, one.field)],
         )
-        taken = Counter((one.kind, one.value) for one in wanted) - Counter(map(tuple, written))
-        for kind, value in taken:
+        given = Counter((one.kind, one.value) for _, one in wanted)
+        for kind, value in given - Counter(map(tuple, written)):
             raise RefusedError(
                 f"{kind} {printable(value)} already belongs to "
                 f"{printable(self.holder(kind, value))}, says the ledger {self._store.name}",
@@ -215,3 +257,10 @@ class Ledger:
             f"the ledger {self._store.name} knows no machine called {printable(name)}",
             hint="Names are case-sensitive; `unclone ledger LEDGER` lists them.",
         )
+
+
+def _parts(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """*items*, as many at a time as a statement takes."""
+    rest = iter(items)
+    while part := list(islice(rest, _ROWS)):
+        yield part

@@ -127,11 +127,13 @@ class PostgresqlStore:
     def _begin(self) -> None:
         if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             self._execute("ROLLBACK")  # of an attempt that was given up
-        self._execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         # A server may be set up to answer before a commit is durable.
-        self._execute("SET LOCAL synchronous_commit = on")
-        self._execute(f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}")
-        self._execute("LOCK TABLE machines IN SHARE ROW EXCLUSIVE MODE")
+        self._execute(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
+            "SET LOCAL synchronous_commit = on;"
+            f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)};"
+            "LOCK TABLE machines IN SHARE ROW EXCLUSIVE MODE"
+        )
         self._transaction = str(self._execute("SELECT pg_current_xact_id()::text")[0][0])
 
     def commit(self) -> None:
@@ -223,6 +225,9 @@ class PostgresqlStore:
             connect_timeout=_CONNECT_SECONDS,
             application_name="unclone",
             client_encoding="utf8",
+            # A plan that was made for an empty table would stay as it grows: no statistics are
+            # taken of it as long as it is locked.
+            prepare_threshold=None,
         )
         connection.execute("SET search_path = unclone")
         return connection

@@ -124,10 +124,7 @@ def _imported(ledger: Ledger, file: TextIO) -> list[MachineRecord]:
     """All of them or none."""
     machines = ledger_document.read(file)
     with ledger.transaction():
-        for machine in machines:
-            ledger.record(
-                machine.name, machine.source, machine.identities, allocated=machine.allocated
-            )
+        ledger.record_all(machines)
     return machines
 
 

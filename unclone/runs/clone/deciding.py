@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Machines of one host name in one ledger; more are a mistake.
 _GENERATIONS = 100
+#: Machines that the ledger is asked about at once.
+_EXPECTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ def decide(
     with pool.handing_out():
         for order, golden, names in wanted:
             begun = []
-            for name in names:
+            for number, name in enumerate(names):
+                if number % _EXPECTED == 0:
+                    _expect(order, names[number : number + _EXPECTED], pool)
                 try:
                     before = batch.left_over(name)
                     if before is not None and _is_recorded(before, ledger):
@@ -141,7 +145,7 @@ def decide(
                     ):
                         identity = known
                     else:
-                        is_new = ledger is not None and ledger.machine(name) is None
+                        is_new = ledger is not None and pool.recorded(name) is None
                         identity = allocate(order, golden, name, pool, keep=True)
                         own += [name] if is_new else []
                 except UncloneError as error:
@@ -177,6 +181,12 @@ def allocate(order: Order, golden: Golden, name: str, pool: Pool, *, keep: bool)
     if keep:
         allocation.record(shown(order.request.image))
     return identity
+
+
+def _expect(order: Order, names: Sequence[str], pool: Pool) -> None:
+    """Have the ledger asked at once about machines that are decided next."""
+    first = [("instance-id", instance_id(order.hostname_of(name), 1)) for name in names]
+    pool.expect(names, first)
 
 
 def _instance_id(hostname: str, allocation: Allocation) -> str:
