@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 from unclone.images.volumes import Kind
 from unclone.sanitize.boot.compression import Compression, Stream, detect
 from unclone.sanitize.boot.cpio import DamagedError
+from unclone.sanitize.boot.kernel_image import HEADER_SIZE, is_packed
+from unclone.sanitize.joined_values import JoinedValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -229,8 +231,9 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
             _collect(guest, path, found, set(), _DEPTH)
     pending = [path for path in found if path.endswith((".cfg", ".conf", ".lst"))]
     guest.prefetch(files=pending)
+    texts: list[bytes] = []
     while pending and len(found) < _MOST:
-        for path in _included(guest, pending.pop()):
+        for path in _included(guest, pending.pop(), texts):
             if path not in found:
                 found[path] = False
                 pending.append(path)
@@ -260,6 +263,19 @@ def initrds(guest: Guest) -> Iterator[str]:
                 start = guest.read(member.path, _START)
                 if _may_be_initrd(start):
                     yield member.path
+
+
+def binaries(guest: Guest, above: int) -> Iterator[str]:
+    """The physical path of every file of more than *above* bytes where one is booted from.
+
+    Initrds, and kernels that are packed, are not among them: what they say is not seen so.
+    """
+    for root in boot_roots(guest):
+        for member in guest.walk(root, limit=16):
+            if not member.content or member.stat.size <= above or detect(member.content):
+                continue
+            if not is_packed(guest.read(member.path, HEADER_SIZE)):
+                yield member.path
 
 
 def _may_be_initrd(start: bytes) -> bool:
@@ -352,11 +368,19 @@ def _copied_at_boot(guest: Guest) -> Iterator[str]:
                 yield path
 
 
-def _included(guest: Guest, config: str) -> Iterator[str]:
+def _included(guest: Guest, config: str, texts: list[bytes]) -> Iterator[str]:
+    """What the file at *config* includes; *texts*, those read before, may assign variables."""
     text = guest.text_or_empty(config, READ_LIMIT)
+    texts.append(text.encode("utf-8", "surrogateescape"))
     folder = config.rpartition("/")[0]
-    for match in (*_INCLUDE.finditer(text), *_RUN.finditer(text)):
-        name = _DEVICE.sub("", match["path"]).rstrip("\"'")
+    given = [match["path"] for match in (*_INCLUDE.finditer(text), *_RUN.finditer(text))]
+    if any("$" in each for each in given):
+        joined = JoinedValues(texts, lambda _: False)
+        inside = joined.expanded("\n".join(given).encode("utf-8", "surrogateescape"))
+        for _, words in inside:
+            given += words.decode("utf-8", "surrogateescape").split()
+    for each in dict.fromkeys(given):
+        name = _DEVICE.sub("", each).rstrip("\"'")
         if not name or "$" in name:
             continue
         for top in (folder, "", *boot_roots(guest)):

@@ -161,6 +161,9 @@ def find_residue(
             add_partial(path)
             if path in by_any and guest.is_file(path):
                 add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=True)
+    for path in boot_view.binaries(guest, CONTENT_LIMIT):
+        for spelled, line in _in_content(guest, path, finder, initrds.SIZE_LIMIT):
+            add(spelled, path, line, at_boot=True)
     for path in filter(_ESCAPING.search, opened):
         for spelled, line in _escaped(guest, path, finder):
             add(spelled, path, line, at_boot=reads(spelled, path, line))

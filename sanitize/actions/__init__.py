@@ -21,6 +21,7 @@ from unclone.sanitize.actions.remove_kernel_argument import RemoveKernelArgument
 from unclone.sanitize.actions.rename import Rename
 from unclone.sanitize.actions.replace_identifiers import ReplaceIdentifiers
 from unclone.sanitize.actions.replace_text import ReplaceText
+from unclone.sanitize.actions.rewrite_uboot_environment import RewriteUBootEnvironment
 from unclone.sanitize.actions.rewrite_uimage import RewriteUImage
 from unclone.sanitize.actions.set_host_name import SetHostName
 from unclone.sanitize.actions.set_identifier import SetIdentifier
@@ -61,6 +62,7 @@ ACTIONS: Mapping[str, Action] = {
     "rename": Rename(),
     "replace-identifiers": ReplaceIdentifiers(),
     "replace-text": ReplaceText(),
+    "rewrite-uboot-environment": RewriteUBootEnvironment(),
     "rewrite-uimage": RewriteUImage(),
     "set-host-name": SetHostName(),
     "set-identifier": SetIdentifier(),

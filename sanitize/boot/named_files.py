@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT, files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from unclone.images.guest import Guest
 
@@ -59,6 +59,13 @@ _INCLUDE = re.compile(
 )
 #: What stands before a path: ``($root)``, ``boot():``, ``$prefix``, ``${x}``, quotes.
 _PREFIX = re.compile(r"""^["']?(?:\([^)]*\)|\w+\(\w*\):|\$\{?\w+\}?)?""")
+#: Between names; a comma in brackets is part of a device: ``(hd0,gpt2)/grub.cfg``.
+_BETWEEN = re.compile(r"[ \t]+|,(?![^()]*\))")
+#: GRUB's ``set``, and where a variable is used.
+_ASSIGNED = re.compile(r"(?m)^[ \t]*set[ \t]+(\w+)=[\"']?([^\s\"';]+)")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+#: How deep variables are made of others, and how long a path becomes.
+_DEPTH, _LONGEST = 4, 4096
 #: Files that are named in all, and different names in one file that are looked for.
 _MOST = 1000
 
@@ -66,8 +73,10 @@ _MOST = 1000
 def named_files(guest: Guest) -> Iterator[str]:
     """The physical path of every regular file that a boot entry names, each once."""
     seen: dict[str, None] = {}
-    for config in files_at(guest, CONFIGURATION, TEXT_LIMIT):
-        for path in _named_in(guest, config, _LINE, _ARGUMENT):
+    configs = list(files_at(guest, CONFIGURATION, TEXT_LIMIT))
+    known = _assigned(guest, configs)
+    for config in configs:
+        for path in _named_in(guest, config, known, _LINE, _ARGUMENT):
             if len(seen) < _MOST:
                 seen[path] = None
     yield from seen
@@ -81,30 +90,50 @@ def included_files(guest: Guest) -> Sequence[str]:
     first = list(files_at(guest, CONFIGURATION, TEXT_LIMIT))
     found = dict.fromkeys(first)
     pending = list(first)
+    known = _assigned(guest, first)
     while pending and len(found) < _MOST:
-        for path in _named_in(guest, pending.pop(), _INCLUDE):
+        for path in _named_in(guest, pending.pop(), known, _INCLUDE):
             if path not in found:
                 found[path] = None
                 pending.append(path)
+                known.update(_assigned(guest, [path]))
     return list(found)[len(first) :]
 
 
-def _named_in(guest: Guest, config: str, *patterns: re.Pattern[str]) -> Iterator[str]:
+def _assigned(guest: Guest, configs: Iterable[str]) -> dict[str, str]:
+    """What GRUB's variables are set to in *configs*, the last of each."""
+    texts = (guest.text_or_empty(config, TEXT_LIMIT) for config in configs)
+    return dict(pair for text in texts for pair in islice(_ASSIGNED.findall(text), _MOST))
+
+
+def _named_in(
+    guest: Guest, config: str, known: Mapping[str, str], *patterns: re.Pattern[str]
+) -> Iterator[str]:
     """The physical path of each file in a line of *config*, on whatever file system it is."""
     tops = ["", *(m.mount_point for m in guest.layout.mounts_in_order if m.mount_point != "/")]
     tops += [root for root in BOOT_ROOTS if root not in tops]
     folder = config.rpartition("/")[0]
-    names = dict.fromkeys(_names(guest.text_or_empty(config, TEXT_LIMIT), patterns))
+    names = dict.fromkeys(_names(guest.text_or_empty(config, TEXT_LIMIT), known, patterns))
     for name in islice(names, _MOST):
         for path in (*(f"{top}/{name.lstrip('/')}" for top in tops), f"{folder}/{name}"):
             if guest.is_file(path):
                 yield guest.resolve(path)
 
 
-def _names(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[str]:
+def _names(
+    text: str, known: Mapping[str, str], patterns: Sequence[re.Pattern[str]]
+) -> Iterator[str]:
     for pattern in patterns:
         for match in pattern.finditer(text):
-            for word in re.split(r"[ \t,]+", match["words"]):
-                name = _PREFIX.sub("", word).rstrip("\"'").replace("\\", "/")
-                if name and "$" not in name:
-                    yield name
+            for word in _BETWEEN.split(match["words"]):
+                for name in dict.fromkeys((word, _expanded(word, known))):
+                    path = _PREFIX.sub("", name).rstrip("\"'").replace("\\", "/")
+                    if path and "$" not in path:
+                        yield path
+
+
+def _expanded(word: str, known: Mapping[str, str]) -> str:
+    """*word* with the variables that are *known*; the others are those of GRUB itself."""
+    for _ in range(_DEPTH if "$" in word else 0):
+        word = _VARIABLE.sub(lambda m: known.get(m[1] or m[2], m[0]), word)[:_LONGEST]
+    return word

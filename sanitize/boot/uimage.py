@@ -55,6 +55,14 @@ class UImage(NamedTuple):
         return self.payload[2 * _U32.size :][:size]
 
 
+def kind(header: bytes) -> ImageType:
+    """What the image is that begins so; OTHER for what is no image, too."""
+    if len(header) < HEADER_SIZE or _U32.unpack_from(header)[0] != MAGIC:
+        return ImageType.OTHER
+    found = _HEADER.unpack_from(header)[9]
+    return ImageType(found) if found in set(ImageType) else ImageType.OTHER
+
+
 def parse(data: bytes) -> UImage | None:
     """The image *data*; None when it is not a legacy image, or is cut off."""
     if len(data) < HEADER_SIZE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,22 @@ def uboot_image(folder: Path, kind: str, content: bytes) -> bytes:
         *("mkimage", "-A", "arm64", "-O", "linux", "-T", kind, "-C", "none", "-n", "x"),
         *("-d", source, output),
     )
+    return output.read_bytes()
+
+
+def packed_kernel(payload: bytes, rest: bytes = b"") -> bytes:
+    """A kernel for x86 around *payload*, as Documentation/arch/x86/boot.rst describes it."""
+    setup = bytearray(1024)
+    setup[:2], setup[0x1F1], setup[0x202:0x206] = b"MZ", 1, b"HdrS"
+    setup[0x248:0x250] = struct.pack("<II", 16, len(payload))
+    return bytes(setup) + bytes(16) + payload + rest
+
+
+def uboot_environment(folder: Path, text: str, size: int, *options: str) -> bytes:
+    """An environment of *size* bytes with the lines of *text*; ``-r`` and ``-b`` as mkenvimage(1)."""
+    source, output = folder / "variables", folder / "environment"
+    source.write_text(text)
+    run("mkenvimage", *options, "-s", str(size), "-p", "0", "-o", output, source)
     return output.read_bytes()
 
 

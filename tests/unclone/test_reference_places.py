@@ -127,6 +127,15 @@ CASES = {
             "/etc/kubernetes/kubelet.conf": "kind: KubeletConfiguration\n",
         },
     ),
+    "GRUB's configuration in parts": Case(
+        root={
+            "/etc/fstab": FSTAB,
+            "/boot/grub/grub.cfg": f"{GRUB}set d=/srv/menu\nsource ${{d}}/extra.cfg\n"
+            "configfile (hd0,gpt3)$d/more\n",
+            "/srv/menu/extra.cfg": f"search --fs-uuid {ROOT}\n",
+            "/srv/menu/more": f"linux /vmlinuz root=PARTUUID={ROOT_GUID}\n",
+        },
+    ),
     "fstab outside of /etc": Case(
         root={"/etc/fstab": "-> ../srv/conf/fstab", "/srv/conf/fstab": FSTAB}
     ),

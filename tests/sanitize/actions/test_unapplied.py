@@ -62,6 +62,11 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "rename": ("/etc/x", TEXT, {"to": "/etc/y"}),
     "replace-identifiers": ("/etc/x", TEXT, as_details([ROOT])),
     "replace-text": ("/etc/x", TEXT, {"replacements": [{"old": ID, "new": "", "count": 1}]}),
+    "rewrite-uboot-environment": (
+        "/boot/uboot.env",
+        TEXT,
+        {**as_details([ROOT]), "environments": [[0, len(TEXT)]]},
+    ),
     "rewrite-uimage": ("/boot/boot.scr", "uimage", as_details([ROOT])),
     "set-host-name": (
         "/etc/hosts",

@@ -26,6 +26,7 @@ NAMED = {
     "grub on /boot": ("/boot/grub2/grub.cfg", "initrd /sub/ram", "/boot/sub/ram"),
     "grub efi": ("/boot/efi/EFI/x/grub.cfg", "\tinitrdefi $prefix/ram", "/boot/efi/EFI/x/ram"),
     "variables": ("/boot/loader/entries/a.conf", "initrd /ram $tuned_initrd", "/boot/ram"),
+    "set": ("/boot/grub/grub.cfg", "set d=/srv\nset e=$d/x\ninitrd ${e}/ram", "/srv/x/ram"),
     "extlinux": ("/boot/extlinux/extlinux.conf", " INITRD ../ram,/m.img", "/boot/ram"),
     "append": ("/boot/extlinux.conf", "APPEND ro initrd=/boot/k/ram quiet", "/boot/k/ram"),
     "limine": ("/boot/limine.conf", "module_path: boot():/ram", "/boot/ram"),

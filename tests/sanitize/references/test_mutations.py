@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.boot_images import uboot_image, unified_kernel
+from tests.support.boot_images import uboot_environment, uboot_image, unified_kernel
 from tests.support.identified import RENEWALS, ROOT
 from tests.support.initrds import archive, compress
 from tests.support.planning import context
@@ -73,6 +73,7 @@ def places(reference: Reference) -> Iterator[str]:
             "initrd": "/boot/initrd.img-6.1",
             "efi-programs": "/boot/efi/EFI/Linux/arch.efi",
             "u-boot-images": "/boot/boot.scr",
+            "u-boot-environment": "/boot/uboot.env",
         }[reference.info.id]
 
 
@@ -90,6 +91,8 @@ def planted(folder: Path, reference: Reference, path: str) -> Guest:
         plant(guest, {path: unified_kernel(folder, {".cmdline": f"root=UUID={ROOT.old}".encode()})})
     elif reference.info.id == "u-boot-images":
         plant(guest, {path: uboot_image(folder, "script", text.encode())})
+    elif reference.info.id == "u-boot-environment":
+        plant(guest, {path: uboot_environment(folder, text, 0x1000)})
     elif isinstance(reference, NameReference):
         plant(guest, {path: "x" if not path.endswith(".swap") else "[Swap]\n"})
     else:
