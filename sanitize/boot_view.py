@@ -91,6 +91,8 @@ _OPENED = (
     "/etc/credstore*",
     "/usr/lib/credstore*",
     "/usr/local/lib/credstore*",
+    # Merged over /etc: systemd-sysext(8).
+    *(f"{top}/lib/confexts" for top in ("/usr", "/usr/local", "/var")),
 )
 #: Opened as well, where what they name a device by is all that matters for the boot.
 _FOR_DEVICES = (

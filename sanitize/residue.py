@@ -50,7 +50,8 @@ _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 #: Files whose readers replace variables by what other such files may have assigned.
 _EXPANDING = re.compile(
     r"\.cfg$|/grubenv$|/grub\.d/|/etc/default/|/etc/kernel/|/etc/sysconfig/(grub|kernel)"
-    r"|/initramfs-tools/|/(uEnv|\w*env)\.txt$|/boot\.(cmd|ini)$|/extlinux/|/loader/entries/|/dracut\.conf"
+    r"|/initramfs-tools/|/(uEnv|\w*env)\.txt$|/boot\.(cmd|ini)$|/extlinux/"
+    r"|/loader/entries/|/dracut\.conf|/rc\.local$|/local\.d/"
 )
 
 #: ``/etc/machine-id``, D-Bus' own, ``systemd.machine_id=``.

@@ -107,6 +107,8 @@ def test_what_is_not_copied_does_not(tmp_path: Path) -> None:
     [
         ("/etc/tmpfiles.d/x.conf", f"f+ /etc/machine-id 0444 root root - {ID}\n", True),
         ("/etc/rc.local", f"#!/bin/sh\necho {ID} >/etc/machine-id\n", True),
+        ("/var/lib/confexts/x/etc/machine-id", f"\n{ID}\n", True),
+        ("/etc/rc.local", f"a={ID[:9]}\nb={ID[9:]}\necho $a${{b}} >/etc/machine-id\n", True),
         ("/etc/init.d/id", f"echo {ID} > /var/lib/dbus/machine-id\n", True),
         ("/etc/rc.local", f"#!/bin/sh\n# the machine-id was {ID}\n", False),
         ("/etc/tmpfiles.d/x.conf", f"d /var/log/journal/{ID}\n", False),
