@@ -19,10 +19,10 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from unclone.images import fstab, mount_units
 from unclone.images.volumes import Kind
 from unclone.sanitize.boot.compression import Compression, Stream, detect
 from unclone.sanitize.boot.cpio import DamagedError
-from unclone.sanitize.boot.kernel_image import HEADER_SIZE, is_packed
 from unclone.sanitize.joined_values import JoinedValues
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _OPENED = (
     "/etc/booster.yaml",
     "/etc/cryptsetup-initramfs",
     "/etc/suspend.conf",
+    "/etc/overlayroot*.conf",
     "/etc/uswsusp.conf",
     "/etc/cmdline",
     "/etc/cmdline.d",
@@ -203,6 +204,8 @@ _NO_FILE = re.compile(r"/(dev|proc|sys|run)/")
 #: What systemd-tmpfiles copies or links to at boot (tmpfiles.d(5)): where, and from where.
 _TMPFILES = ("/etc/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d")
 _COPIED = re.compile(r"[CL][-+!=~^$?]*")
+#: The layer of an overlay in which files are changed; the initrd has the root elsewhere.
+_UPPER = re.compile(r"upperdir=(?:/sysroot(?=/))?(/.*)")
 _DEVICE = re.compile(r"""^["']?(?:\([^)]*\)|\$\{?\w+\}?)?""")
 
 #: Bytes that are read of one file; a larger one is named by the rules' own limit.
@@ -228,7 +231,8 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
     """
     found: dict[str, bool] = {}
     on_boot = [f"{top}/{name}" for top in boot_roots(guest) for name in _ON_BOOT]
-    for pattern in (*_OPENED, *(_FOR_DEVICES if devices else ()), *on_boot):
+    patterns = (*_OPENED, *(_FOR_DEVICES if devices else ()), *on_boot)
+    for pattern in (*patterns, *_mounted_over(guest, patterns)):
         for path in guest.glob(pattern):
             _collect(guest, path, found, set(), _DEPTH)
     pending = [path for path in found if path.endswith((".cfg", ".conf", ".lst"))]
@@ -250,6 +254,19 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
     return found
 
 
+def _mounted_over(guest: Guest, patterns: Sequence[str]) -> Iterator[str]:
+    """Where else *patterns* lead to: into directories that are mounted over those they name."""
+    table = fstab.parse(guest.text_or_empty("/etc/fstab", READ_LIMIT)).entries
+    for entry in mount_units.merged(table, guest):
+        layers = (match[1] for match in map(_UPPER.fullmatch, entry.options) if match)
+        for source in (*layers, *([entry.spec] if "bind" in entry.options else ())):
+            if "*" in source or not guest.is_dir(source):
+                continue
+            for pattern in patterns:
+                if pattern.startswith(f"{entry.mount_point}/"):
+                    yield source + pattern.removeprefix(entry.mount_point)
+
+
 def boot_roots(guest: Guest) -> Sequence[str]:
     """Where the guest mounts what its loader reads: ``/boot``, and every FAT file system."""
     mounts = guest.layout.mounts_in_order
@@ -265,19 +282,6 @@ def initrds(guest: Guest) -> Iterator[str]:
                 start = guest.read(member.path, _START)
                 if _may_be_initrd(start):
                     yield member.path
-
-
-def binaries(guest: Guest, above: int) -> Iterator[str]:
-    """The physical path of every file of more than *above* bytes where one is booted from.
-
-    Initrds, and kernels that are packed, are not among them: what they say is not seen so.
-    """
-    for root in boot_roots(guest):
-        for member in guest.walk(root, limit=16):
-            if not member.content or member.stat.size <= above or detect(member.content):
-                continue
-            if not is_packed(guest.read(member.path, HEADER_SIZE)):
-                yield member.path
 
 
 def _may_be_initrd(start: bytes) -> bool:

@@ -19,6 +19,7 @@ from unclone.sanitize import boot_view, initrds, written_machine_ids
 from unclone.sanitize.actions.empty_in_initrd import MEMBERS
 from unclone.sanitize.boot import efi_programs
 from unclone.sanitize.boot.compression import detect
+from unclone.sanitize.boot.kernel_image import HEADER_SIZE, is_packed
 from unclone.sanitize.finder import Finder
 from unclone.sanitize.joined_values import JoinedValues
 from unclone.sanitize.partial_values import PartialValues
@@ -67,6 +68,8 @@ REMOVED_FILE = "removed-file"
 _START = 4096
 #: Bytes; larger files are data, not configuration, and are not read.
 CONTENT_LIMIT = 1024 * 1024
+#: Bytes that show whether a file is an archive.
+_MAGIC = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def find_residue(
             add_partial(path)
             if path in by_any and guest.is_file(path):
                 add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=True)
-    for path in boot_view.binaries(guest, CONTENT_LIMIT):
+    for path in _large_binaries(guest):
         for spelled, line in _in_content(guest, path, finder, initrds.SIZE_LIMIT):
             add(spelled, path, line, at_boot=True)
     for path in filter(_ESCAPING.search, opened):
@@ -187,9 +190,23 @@ def find_residue(
     return sorted(found, key=lambda r: (r.path, r.line, r.kind))
 
 
+def _large_binaries(guest: Guest) -> Iterator[str]:
+    """The physical path of every file beside a boot loader that the search finds too large.
+
+    Initrds, and kernels that are packed, are not among them: what they say is not seen so.
+    """
+    for root in boot_view.boot_roots(guest):
+        for member in guest.walk(root, limit=_MAGIC):
+            size = member.stat.size
+            if not member.content or size <= CONTENT_LIMIT or detect(member.content) is not None:
+                continue
+            if not is_packed(guest.read(member.path, HEADER_SIZE)):
+                yield member.path
+
+
 def _sets_machine_id(guest: Guest, path: str, line: int) -> bool:
     """Whether that line (from 1) is about the file or the kernel argument: a script writes it."""
-    lines = guest.read(path, CONTENT_LIMIT).split(b"\n") if line else []
+    lines = guest.read(path, boot_view.READ_LIMIT).split(b"\n") if line else []
     text = lines[line - 1] if line <= len(lines) and lines else b""
     return not text.lstrip().startswith(b"#") and _MACHINE_ID.search(text) is not None
 

@@ -30,7 +30,9 @@ class RewriteUBootEnvironment:
         before = read_whole(guest, change.target)
         after = rewritten(before, _environments(change), rewriter_of(change))
         if after is None:
-            raise RefusedError(f"{printable(change.target)} is not an environment that U-Boot takes")
+            raise RefusedError(
+                f"{printable(change.target)} is not an environment that U-Boot takes"
+            )
         if after != before:
             guest.write(change.target, after)
         return ""

@@ -23,7 +23,8 @@ _HEADERS = (4, 5)
 #: A board has no more than two; the rest of a hostile file is not looked at.
 _MOST = 16
 _LINE = re.compile(
-    r"(?m)^[ \t]*(?P<path>/\S+)[ \t]+(?P<at>0x[0-9a-fA-F]+|[0-9]+)[ \t]+(?P<size>0x[0-9a-fA-F]+|[0-9]+)"
+    r"(?m)^[ \t]*(?P<path>/\S+)[ \t]+(?P<at>0x[0-9a-fA-F]+|[0-9]+)"
+    r"[ \t]+(?P<size>0x[0-9a-fA-F]+|[0-9]+)"
 )
 
 

@@ -8,7 +8,8 @@ networkd.conf(5) (``DUIDType=``, ``DUIDRawData=``, ``IAID=``); netplan-yaml(5) (
 wicked ``client/suse/compat-suse.c`` (``DHCLIENT_CLIENT_ID``, ``DHCLIENT6_CLIENT_ID``) and
 wicked-config(5) (``default-duid``); dhclient.conf(5) and dhcp-options(5); dhcpcd.conf(5),
 dhcpcd(8) ``-I``; interfaces(5) (``client``); BusyBox ``networking/udhcp/dhcpc.c`` (``-x``);
-ConnMan ``src/dhcpv6.c`` (``IPv6.DHCP.DUID``).
+ConnMan ``src/dhcpv6.c`` (``IPv6.DHCP.DUID``); OpenWrt, "Network configuration" (``clientid``,
+``dhcp_default_duid``).
 """
 
 from __future__ import annotations
@@ -178,5 +179,10 @@ PLACES: tuple[Place, ...] = (
     Place(_INTERFACES, r"(?m)^[ \t]*client(?:-?id)?[ \t]+(?P<value>.*)$"),
     Place(_COMMANDS, _option(r"(?:-I[ \t]*|--clientid[= \t])"), before="dhcp"),
     Place(_COMMANDS, _option(r"-x[ \t]*(?:0x3d|61):"), numbers=True),
+    Place(
+        ("/etc/config/network",),
+        r"(?m)^[ \t]*option[ \t]+['\"]?(?:clientid|dhcp_default_duid)['\"]?[ \t]+(?P<value>.*)$",
+        numbers=True,
+    ),
     Place(("/var/lib/connman/*/settings",), _setting(r"IPv6\.DHCP\.DUID"), numbers=True),
 )

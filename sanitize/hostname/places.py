@@ -56,6 +56,11 @@ PLACES: Mapping[str, Place] = {
     "sysconfig": _shell("/etc/sysconfig/network", "HOSTNAME"),
     "openrc": _shell("/etc/conf.d/hostname", "(?:hostname|HOSTNAME)"),
     "rc.conf": _shell("/etc/rc.conf", "HOSTNAME"),
+    "openwrt": Place(
+        ("/etc/config/system",),
+        re.compile(r"(?m)^[ \t]*option[ \t]+['\"]?hostname['\"]?[ \t]+['\"]?(?P<names>[^\s'\"#]*)"),
+        decides=True,
+    ),
     "mailname": _lines("", "/etc/mailname", "/etc/mail/local-host-names"),
     "postfix": Place(
         ("/etc/postfix/main.cf",),

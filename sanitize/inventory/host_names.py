@@ -1,8 +1,8 @@
 """The names that a guest goes by, and the files they are written in.
 
 References: hostname(5), hosts(5), mailname(5), postconf(5) ``myhostname``; /etc/sysconfig/network
-of Red Hat 6, /etc/HOSTNAME of SUSE, /etc/conf.d/hostname of OpenRC; /etc/rc.conf of
-old Arch; Debian's ``update-exim4.conf(8)``.
+of Red Hat 6, /etc/HOSTNAME of SUSE, /etc/conf.d/hostname of OpenRC; /etc/config/system of
+OpenWrt; /etc/rc.conf of old Arch; Debian's ``update-exim4.conf(8)``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ _FILES = (
     ("/etc/sysconfig/network", re.compile(r"^[ \t]*HOSTNAME=[\"']?([^\s\"'#]+)", re.MULTILINE)),
     ("/etc/conf.d/hostname", re.compile(r"^[ \t]*hostname=[\"']?([^\s\"'#]+)", re.MULTILINE)),
     ("/etc/rc.conf", re.compile(r"^[ \t]*HOSTNAME=[\"']?([^\s\"'#]+)", re.MULTILINE)),
+    (
+        "/etc/config/system",
+        re.compile(
+            r"^[ \t]*option[ \t]+['\"]?hostname['\"]?[ \t]+['\"]?([^\s'\"#]+)", re.MULTILINE
+        ),
+    ),
     ("/etc/mailname", re.compile(r"^[ \t]*([^#\s]\S*)", re.MULTILINE)),
     ("/etc/postfix/main.cf", re.compile(r"^myhostname[ \t]*=[ \t]*([^\s#$]+)", re.MULTILINE)),
     (

@@ -91,6 +91,7 @@ REFERENCES = (
                 "initramfs.conf(5)",
                 "dracut.conf(5)",
                 "mkinitcpio.conf(5)",
+                "https://launchpad.net/cloud-initramfs-tools",
             ),
         ),
         paths=(
@@ -111,6 +112,7 @@ REFERENCES = (
             "/etc/booster.yaml",
             "/etc/cryptsetup-initramfs/*",
             "/etc/suspend.conf",
+            "/etc/overlayroot*.conf",
             "/etc/uswsusp.conf",
             "/etc/genkernel.conf",
             "/etc/ugrd/*",

@@ -4,8 +4,8 @@ A kernel may have its command line built in, and an image of U-Boot or of Androi
 None of them can be changed offline, so what they refer to is kept.
 
 References: Linux Documentation/arch/x86/boot.rst, Documentation/arch/arm64/booting.rst, Kconfig
-(``CMDLINE``); Devicetree Specification, 3.6 (``bootargs``); U-Boot doc/usage/fit/source_file_format.rst;
-Android tools/mkbootimg/include/bootimg/bootimg.h (``cmdline``).
+(``CMDLINE``); Devicetree Specification, 3.6 (``bootargs``); Microsoft, "BCD System Store Settings
+for UEFI"; U-Boot doc/usage/fit/source_file_format.rst; Android tools/mkbootimg (``cmdline``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unclone.sanitize.boot.compression import detect
 from unclone.sanitize.boot.cpio import DamagedError
 from unclone.sanitize.boot.uimage import ImageType
 from unclone.sanitize.boot_view import boot_roots
-from unclone.sanitize.files import TEXT_LIMIT, files_at
+from unclone.sanitize.files import BOOT_ROOTS, TEXT_LIMIT, files_at
 from unclone.sanitize.references import boot_files
 from unclone.sanitize.references.blocking import BlockingReference
 from unclone.sanitize.references.uboot_environment import environments
@@ -45,6 +45,9 @@ _CONFIGURATIONS = (
     "/usr/lib/modules/*/build/.config",
     "/usr/src/*/.config",
 )
+#: What Windows boots with: identifiers are bytes in it, which are looked for in small pieces only.
+_WINDOWS = tuple(f"{root}/[Ee][Ff][Ii]/[Mm]icrosoft/[Bb]oot/BCD" for root in BOOT_ROOTS)
+_PIECE = 48 * 1024
 _LABEL = "Name the file system by a label there (root=PARTLABEL=), and build it again in the guest."
 
 
@@ -71,6 +74,12 @@ def _kept(found: Iterable[Renewal], path: str, why: str) -> Iterator[Blocker]:
 
 def _binaries(guest: Guest, rewriter: Rewriter) -> Iterator[tuple[str, Mapping[Renewal, int]]]:
     roots = boot_roots(guest)
+    for path in files_at(guest, _WINDOWS, _SMALL):
+        content = guest.read(path, _SMALL)
+        found: dict[Renewal, int] = {}
+        for at in range(0, len(content), _PIECE):
+            found |= rewriter.found(content[at : at + _PIECE + _OVERLAP])
+        yield path, found
     for path in guest.search(roots, rewriter.needles, limit=_SMALL):
         content = guest.read(path, _SMALL) if guest.is_file(path) else b""
         if b"\0" in content and detect(content) is None:
@@ -85,7 +94,8 @@ def _binaries(guest: Guest, rewriter: Rewriter) -> Iterator[tuple[str, Mapping[R
 
 def _in_large(guest: Guest, path: str, rewriter: Rewriter) -> Mapping[Renewal, int]:
     if not kernel_image.is_packed(guest.read(path, kernel_image.HEADER_SIZE)):
-        return rewriter.found(guest.read(path, _LARGEST))
+        content = guest.read(path, _LARGEST)
+        return rewriter.found(content) if b"\0" in content else {}
     found: dict[Renewal, int] = {}
     if "/efi/" not in path.lower():
         return found  # a boot loader gives it its command line

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from unclone.sanitize.step import PlanningContext
 
 CONFIG = "/etc/fw_env.config"
-PATTERNS = tuple(
-    f"{root}/{folder}uboot*.env" for root in BOOT_ROOTS for folder in ("", "*/")
-)
+PATTERNS = tuple(f"{root}/{folder}uboot*.env" for root in BOOT_ROOTS for folder in ("", "*/"))
 #: Offset and size of each environment in a file.
 _Parts = tuple[tuple[int, int], ...]
 

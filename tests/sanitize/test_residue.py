@@ -200,6 +200,22 @@ def test_a_value_that_is_escaped_is_one_that_the_boot_reads(
     assert [(r.path, r.line, r.read_at_boot) for r in found] == [(path, 2, True)]
 
 
+OVERLAY = "overlay /etc overlay lowerdir=/sysroot/etc,upperdir=/sysroot/srv/etc,workdir=/w 0 0\n"
+
+
+@pytest.mark.parametrize("line", [OVERLAY, "/srv/etc /etc none bind 0 0\n"])
+@pytest.mark.parametrize(
+    ("name", "at_boot"), [("fstab", True), ("default/grub", True), ("x", False)]
+)
+def test_what_is_mounted_over_a_folder_is_what_the_boot_reads(
+    tmp_path: Path, line: str, name: str, at_boot: bool
+) -> None:
+    plant(tmp_path, {"/etc/fstab": line, f"/srv/etc/{name}": f"UUID={DASHED}\n"})
+    uuid = Retired("file-system-uuids", "file-system-uuid", DASHED)
+    found = find_residue(guest_at(tmp_path), [uuid])
+    assert [(r.path, r.read_at_boot) for r in found] == [(f"/srv/etc/{name}", at_boot)]
+
+
 @pytest.mark.parametrize(
     "path",
     ["/etc/fstab.orig", "/etc/crypttab~", "/etc/machine-id.bak", "/etc/default/grub.dpkg-old"],

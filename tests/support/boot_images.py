@@ -68,7 +68,7 @@ def packed_kernel(payload: bytes, rest: bytes = b"") -> bytes:
 
 
 def uboot_environment(folder: Path, text: str, size: int, *options: str) -> bytes:
-    """An environment of *size* bytes with the lines of *text*; ``-r`` and ``-b`` as mkenvimage(1)."""
+    """An environment of *size* bytes with the lines of *text*; *options* are mkenvimage's."""
     source, output = folder / "variables", folder / "environment"
     source.write_text(text)
     run("mkenvimage", *options, "-s", str(size), "-p", "0", "-o", output, source)

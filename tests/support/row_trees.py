@@ -54,6 +54,7 @@ HELD = {
         "  replSetName: rs0\n",
         "1 MD5 secret\n",
         "'instanceid' => 'oc33',\n",
+        "option ula_prefix 'fd12::/48'\n",
     )
     for step in load()
     for _, text in step.row.containing

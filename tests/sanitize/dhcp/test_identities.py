@@ -40,6 +40,7 @@ DHCLIENT = "/etc/dhcp/dhclient.conf"
 DHCPCD = "/etc/dhcpcd.conf"
 INTERFACES = "/etc/network/interfaces"
 CONF_D = "/etc/conf.d/net"
+UCI = "/etc/config/network"
 CONNMAN = "/var/lib/connman/gadget_usb/settings"
 
 UUID_DUID = "00:04:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99"
@@ -88,6 +89,8 @@ WITH_MAC = [
 ]
 #: Bytes or a number that no card has: taken out, whatever the map.
 OPAQUE = [
+    Line(UCI, f"\toption clientid '01{BARE}'\n", "config interface 'wan'\n"),
+    Line(UCI, "\toption dhcp_default_duid '0004aabbccddeeff0011'\n", "config globals 'globals'\n"),
     Line(PROFILE, f"dhcp-duid={UUID_DUID}\n", "[ipv6]\n"),
     Line(PROFILE, "dhcp-client-id=ff:aa:bb:cc:dd:00:04:11\n", "[ipv4]\n"),
     Line(PROFILE, "dhcp-iaid=12345\n", "[ipv6]\n"),

@@ -41,6 +41,7 @@ def test_one_name_in_several_files_is_one_name(tmp_path: Path) -> None:
         ("/etc/HOSTNAME", "web\n"),
         ("/etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=web\n"),
         ("/etc/conf.d/hostname", 'hostname="web"\n'),
+        ("/etc/config/system", "config system\n\toption hostname 'web'\n"),
         ("/etc/cloud/cloud.cfg.d/99_hostname.cfg", "fqdn: web # x\npreserve_hostname: true\n"),
         ("/etc/exim4/update-exim4.conf.conf", "dc_readhost='web'\n"),
         ("/etc/rc.conf", 'HOSTNAME="web"\n'),

@@ -34,7 +34,10 @@ KEEPING = {
     "device tree": ("/boot/dtb/board.dtb", b"\xd0\x0d\xfe\xed\0\0\0\0bootargs\0" + NAMED),
     "Android": ("/boot/aboot.img", b"ANDROID!" + NAMED + LARGE),
     "kernel": ("/boot/Image-6.1", b"MZ\0\0" + LARGE + NAMED),
-    "Windows": ("/boot/efi/EFI/Microsoft/Boot/BCD", b"regf\0" + uuid.UUID(ROOT.old).bytes_le),
+    "Windows": (
+        "/boot/efi/EFI/Microsoft/Boot/BCD",
+        b"regf" + bytes(70_000) + uuid.UUID(ROOT.old).bytes_le,
+    ),
     "packed kernel": ("/boot/EFI/BOOT/BOOTX64.EFI", packed_kernel(gzip.compress(NAMED), LARGE)),
 }
 

@@ -52,9 +52,7 @@ def test_two_in_one_file_as_fw_env_config_says(tmp_path: Path) -> None:
     first = uboot_environment(tmp_path, TEXT, 0x1000, "-r")
     second = uboot_environment(tmp_path, f"x={SWAP.old}\n", 0x1000, "-r")
     config = "# where\n/boot/env.bin\t0x0000\t0x1000\n/boot/env.bin 4096 4096\n"
-    plant(
-        tmp_path / "guest", {"/boot/env.bin": first + second, "/etc/fw_env.config": config}
-    )
+    plant(tmp_path / "guest", {"/boot/env.bin": first + second, "/etc/fw_env.config": config})
     guest = guest_at(tmp_path / "guest")
     assert [change.target for change in followed(guest)] == ["/boot/env.bin"]
     after = guest.read("/boot/env.bin")

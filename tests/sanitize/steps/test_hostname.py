@@ -154,7 +154,7 @@ def test_a_place_that_has_the_old_name(
 def test_every_place_is_here() -> None:
     decide = {key for key, place in PLACES.items() if place.decides}
     assert {*PLACES} - decide <= {*EDITED}
-    assert decide == {"hostname", "HOSTNAME", "sysconfig", "openrc", "rc.conf"}
+    assert decide == {"hostname", "HOSTNAME", "sysconfig", "openrc", "openwrt", "rc.conf"}
 
 
 #: What a machine takes its name from, as it is, and afterwards.
@@ -214,6 +214,11 @@ DECIDING: Mapping[str, tuple[Tree, str, Mapping[str, str | None]]] = {
     "OpenRC": (
         {"/etc/conf.d/hostname": '# Set\nhostname="golden"\n'},
         *("web-01", {"/etc/conf.d/hostname": '# Set\nhostname="web-01"\n'}),
+    ),
+    "OpenWrt": (
+        {"/etc/config/system": "config system\n\toption hostname 'golden'\n\toption x '0'\n"},
+        "web-01",
+        {"/etc/config/system": "config system\n\toption hostname 'web-01'\n\toption x '0'\n"},
     ),
     "Arch, long ago": (
         {"/etc/rc.conf": 'HOSTNAME="golden"\nUSE="x"\n'},
