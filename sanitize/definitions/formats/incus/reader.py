@@ -14,7 +14,14 @@ from unclone.sanitize.change import Level, Note
 from unclone.sanitize.definitions.cloud_init_fields import seed_fields
 from unclone.sanitize.definitions.definition import Active, Card, Definition, Field
 from unclone.sanitize.definitions.formats.incus import FORMAT
-from unclone.sanitize.definitions.formats.incus.rules import INSTANCE, RAW, SEED, STORAGE
+from unclone.sanitize.definitions.formats.incus.rules import (
+    INSTANCE,
+    RAW,
+    SEED,
+    STORAGE,
+    WITHIN_RAW,
+)
+from unclone.sanitize.definitions.formats.qemu import passed_on
 from unclone.sanitize.definitions.text.tree import Node, Shape
 from unclone.sanitize.definitions.text.yaml_tree import read_documents
 from unclone.sanitize.definitions.tree_definition import TreeDefinition, fields, mentions
@@ -36,8 +43,8 @@ _SHARED = re.compile(
     r"/dev/(?:null|zero|full|u?random|tty|fuse|kvm|ppp|net/tun|vhost-net|vhost-vsock|vsock|loop.*)"
 )
 _RAW_NOTE = (
-    "raw.qemu and the like: names, UUIDs and MAC addresses were looked for; "
-    "check serial numbers, ports and sockets in them"
+    "raw.qemu and the like: names, UUIDs, MAC addresses and serial numbers were looked for; "
+    "check disks, ports and sockets in them"
 )
 _RUNNING = ("Running", "Frozen", "Freezing", "Thawed", "Starting", "Stopping")
 #: What `config` and `devices` are called where those of the profiles are worked in.
@@ -79,7 +86,7 @@ def read(source: Source) -> Definition:
         for rule in RAW:
             for path in rule.where.split(" | "):
                 for node in instance.find(path):
-                    found += mentions(rule, node, source.text, name, scope=scope)
+                    found += _arguments(rule, node, source.text, name, scope)
         for each in seed_fields(SEED, instance, source.text, name, scope):
             if isinstance(each, Field):
                 found.append(each)
@@ -98,6 +105,20 @@ def read(source: Source) -> Definition:
         cards=tuple(_cards(main)),
         roots=(root,),
     )
+
+
+def _arguments(rule: Rule, node: Node, text: str, name: str, scope: str) -> Iterator[Field]:
+    """Identities in what Incus passes on to QEMU or LXC, and what repeats others."""
+    first, last = node.inner
+
+    def at(start: int, end: int) -> tuple[int, int]:
+        return first + start, first + end
+
+    own = [*passed_on.found(WITHIN_RAW, text[first:last], node.place, at, scope=scope)]
+    yield from own
+    for each in mentions(rule, node, text, name, scope=scope):
+        if not any(one.start < each.end and each.start < one.end for one in own):
+            yield each
 
 
 def _copies(root: Node, main: Node) -> Iterator[tuple[Node, str]]:

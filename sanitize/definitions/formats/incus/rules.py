@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from unclone.sanitize.change import Level
 from unclone.sanitize.definitions.cloud_init_fields import seed_rules
+from unclone.sanitize.definitions.formats.qemu.passed_on import argument_rules
 from unclone.sanitize.definitions.rule import FieldKind, Treatment, rules
 
 _OPTIONS = "https://linuxcontainers.org/incus/docs/main/reference/instance_options/"
@@ -235,5 +236,7 @@ RAW = rules(
     ),
 )
 
+WITHIN_RAW = argument_rules(RAW[0].where, _OPTIONS)
+
 INSTANCE = (*_CONFIG, *_DEVICE)
-RULES = (*INSTANCE, *SEED, *STORAGE, *RAW)
+RULES = (*INSTANCE, *SEED, *STORAGE, *RAW, *WITHIN_RAW)

@@ -30,7 +30,7 @@ KEPT = (
     Kept(
         "a program, a firmware or a network of the host, for every machine",
         (
-            *("os/loader", "os/kernel", "os/initrd", "os/dtb", "os/acpi", "devices/emulator"),
+            *("os/loader", "os/kernel", "os/initrd", "os/dtb", "devices/emulator"),
             *("devices/filesystem/binary/@path", "devices/*/rom/@file", "os/nvram/@template"),
             *("devices/graphics/listen/@address", "devices/interface/portForward/@address"),
             *("devices/interface/route", "devices/hostdev/route", "devices/filesystem/target"),

@@ -33,12 +33,8 @@ from unclone.sanitize.definitions.formats.libvirt import FORMAT
 from unclone.sanitize.definitions.formats.libvirt.conditions import SECRETS, applies
 from unclone.sanitize.definitions.formats.libvirt.host import activity
 from unclone.sanitize.definitions.formats.libvirt.host_rules import SNAPSHOT_RULES
-from unclone.sanitize.definitions.formats.libvirt.rules import (
-    ARGUMENT_ID,
-    ARGUMENT_MAC,
-    ARGUMENT_RULES,
-    RULES,
-)
+from unclone.sanitize.definitions.formats.libvirt.rules import ARGUMENT_RULES, RULES
+from unclone.sanitize.definitions.formats.qemu import passed_on
 from unclone.sanitize.definitions.rule import FieldKind, Treatment
 from unclone.sanitize.definitions.text.xml_tree import leaves, read_xml, text_place, with_line
 
@@ -57,11 +53,8 @@ QEMU_PREFIX = bytes.fromhex("525400")
 XEN_PREFIX = bytes.fromhex("00163e")
 #: What a graphics port is set to: libvirt looks for a free one at every start.
 FREE_PORT = "-1"
-#: In an argument of QEMU, plain or in JSON.
-_ARGUMENT = re.compile(
-    r"(?:^|[,{])\"?(?:mac\"?[=:]\"?(?P<mac>[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5})(?=[,\"}]|$)|"
-    r"(?:uuid|serial|wwn|wwnn|wwpn|nguid|eui64|guest-cid|device_id)\"?[=:]\"?(?P<id>[^,\"}]+))"
-)
+#: One character of an attribute, as it is written.
+_WRITTEN = re.compile(r"&[^;]*;|.", re.DOTALL)
 #: What has a copy of the domain in it.
 _SAVED = ("domainsnapshot", "domaincheckpoint")
 _QEMU_TYPES = {"kvm", "qemu", "hvf", "test"}
@@ -134,19 +127,20 @@ def _fields(source: Source, domain: Element, scope: str) -> Iterator[Field]:
     yield from _matches(source, domain, _DOMAIN, scope, prefix)
     for argument in domain.find("commandline/arg"):
         if value := argument.attributes.get("value"):
-            yield from _argument(argument, value, scope)
+            yield from _argument(source, argument, value, scope)
 
 
-def _argument(argument: Element, found: Attribute, scope: str) -> Iterator[Field]:
-    """A card's address in an argument of QEMU, and what else in it identifies."""
+def _argument(source: Source, argument: Element, found: Attribute, scope: str) -> Iterator[Field]:
+    """What identifies in an argument of QEMU."""
+    written = [match.span() for match in _WRITTEN.finditer(source.text, found.start, found.end)]
+    if len(written) != len(found.value):
+        return  # a line end that is two characters
+
+    def at(start: int, end: int) -> tuple[int, int]:
+        return written[start][0], written[end - 1][1]
+
     place = f"{argument.place}/@value"
-    if found.end - found.start != len(found.value):
-        return  # something in it is escaped
-    for match in _ARGUMENT.finditer(found.value):
-        group = match.lastgroup or ""
-        rule = ARGUMENT_MAC if group == "mac" else ARGUMENT_ID
-        start, end = (found.start + at for at in match.span(group))
-        yield Field(rule, place, match[group], start, end, str, scope=scope, prefix=QEMU_PREFIX)
+    yield from passed_on.found(ARGUMENT_RULES, found.value, place, at, is_word=True, scope=scope)
 
 
 def _matches(

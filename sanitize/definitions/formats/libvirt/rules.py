@@ -13,6 +13,7 @@ from __future__ import annotations
 from unclone.sanitize.change import Level
 from unclone.sanitize.definitions.formats.libvirt.device_rules import DEVICE_RULES
 from unclone.sanitize.definitions.formats.libvirt.host_rules import HOST_RULES, SNAPSHOT_RULES
+from unclone.sanitize.definitions.formats.qemu.passed_on import argument_rules
 from unclone.sanitize.definitions.rule import FieldKind, Treatment, rules
 
 _DOC = "https://libvirt.org/formatdomain.html#"
@@ -108,6 +109,13 @@ _BOOT = rules(
         "each machine writes UEFI variables of its own; copy them and give --disk OLD=NEW",
     ),
     (
+        "acpi-table",
+        FieldKind.OTHER,
+        _KEEP,
+        "os/acpi/table",
+        "a table may hold a licence of one machine (SLIC, MSDM): see whether both may have it",
+    ),
+    (
         "kernel-arguments",
         FieldKind.OTHER,
         _KEEP,
@@ -142,27 +150,13 @@ _OTHER = rules(
         FieldKind.OTHER,
         _KEEP,
         "commandline",
-        "libvirt passes these arguments to QEMU as they are: see whether they name the source",
+        "libvirt passes them to QEMU as they are: see whether they name disks, ports or sockets",
     ),
 )
 #: What is found within QEMU's arguments, which libvirt passes on.
-ARGUMENT_MAC, ARGUMENT_ID = ARGUMENT_RULES = rules(
+ARGUMENT_RULES = argument_rules(
+    "commandline/arg/@value",
     "https://libvirt.org/drvqemu.html#pass-through-of-arbitrary-qemu-commands",
-    (
-        "argument-mac",
-        FieldKind.MAC,
-        _RENEW,
-        "commandline/arg/@value",
-        "two cards with one address on a network lose each other's packets",
-    ),
-    (
-        "argument-identity",
-        FieldKind.OTHER,
-        _KEEP,
-        "commandline/arg/@value",
-        "libvirt does not know what this argument says: give the new machine one of its own",
-        Level.WARNING,
-    ),
 )
 
 RULES = (

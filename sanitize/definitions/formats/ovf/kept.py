@@ -76,7 +76,6 @@ KEPT = (
             "*Machine/Hardware/UART",
             "*Machine/Hardware/Network/Adapter/*/@hostip",
             "*Machine/Hardware/HostPci",
-            "*Machine/Hardware/GuestProperties",
             "*Machine/Hardware/Network/Adapter/*/Property",
         ),
     ),

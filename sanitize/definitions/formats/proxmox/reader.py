@@ -23,6 +23,7 @@ from unclone.sanitize.definitions.formats.proxmox.conf import (
     options,
     read_entries,
 )
+from unclone.sanitize.definitions.formats.qemu import passed_on
 from unclone.sanitize.definitions.text.lines import line_ending
 from unclone.sanitize.definitions.text.splicing import Edit
 from unclone.sanitize.identities import mac as addresses
@@ -49,13 +50,14 @@ def read(source: Source) -> Definition:
     """The machine in *source*, with the copies of it that snapshots keep."""
     entries = read_entries(source)
     own = {entry.key: entry for entry in entries if not entry.section}
-    fields = [field for entry in entries for field in _fields(source, entry)]
+    name = own["name"].value if "name" in own else ""
+    fields = [field for entry in entries for field in _fields(source, entry, name)]
     if "name" not in own and own:
         fields.append(_added_name(source, next(iter(own.values()))))
     return Proxmox(
         FORMAT,
         source,
-        own["name"].value if "name" in own else "",
+        name,
         tuple(sorted(fields, key=lambda field: field.start)),
         tuple(_disks(own.values())),
         _activity(source, own),
@@ -93,8 +95,10 @@ class Proxmox(Definition):
         return (Edit(at, at, f"{place}: {path},media=cdrom{ending}"),) if place else ()
 
 
-def _fields(source: Source, entry: Entry) -> Iterator[Field]:
-    if entry.kind == "smbios":
+def _fields(source: Source, entry: Entry, name: str) -> Iterator[Field]:
+    if entry.kind == "args":
+        yield from _arguments(entry, name)
+    elif entry.kind == "smbios":
         yield from _smbios(source, entry)
     elif entry.kind == "net":
         card = _card(entry)
@@ -108,8 +112,20 @@ def _fields(source: Source, entry: Entry) -> Iterator[Field]:
         yield _of_option(rule, entry, _volume(entry))
     elif (rule := _SIMPLE.get(entry.kind)) and _applies(rule, entry):
         yield _whole(rule, entry)
-    elif entry.kind == "ivshmem" and (name := option(entry, "name")):
-        yield _of_option(rules.SHARED_MEMORY, entry, name)
+    elif entry.kind == "ivshmem" and (memory := option(entry, "name")):
+        yield _of_option(rules.SHARED_MEMORY, entry, memory)
+
+
+def _arguments(entry: Entry, name: str) -> Iterator[Field]:
+    """What Proxmox passes on to QEMU: identities in it, and what repeats others."""
+    place, scope = _place(entry), _scope(entry)
+
+    def at(start: int, end: int) -> tuple[int, int]:
+        return entry.start + start, entry.start + end
+
+    own = [*passed_on.found(rules.WITHIN_ARGUMENTS, entry.value, place, at, scope=scope)]
+    yield from own
+    yield from passed_on.mentions(rules.ARGUMENTS, entry.value, name, place, at, own, scope=scope)
 
 
 def _smbios(source: Source, entry: Entry) -> Iterator[Field]:
@@ -210,7 +226,7 @@ def _of_option(
 def _whole(rule: Rule, entry: Entry) -> Field:
     return Field(
         rule,
-        f"[{entry.section}] {entry.key}" if entry.section else entry.key,
+        _place(entry),
         "" if rule is rules.PASSWORD else entry.value,
         entry.start,
         entry.end,
@@ -235,6 +251,10 @@ def _added_name(source: Source, first: Entry) -> Field:
     ending = line_ending(source.text)
     at = first.whole[0]
     return Field(rules.NAME, "name", "", at, at, lambda new: f"name: {new}{ending}")
+
+
+def _place(entry: Entry) -> str:
+    return f"[{entry.section}] {entry.key}" if entry.section else entry.key
 
 
 def _scope(entry: Entry) -> str:
@@ -285,8 +305,8 @@ def _notes(entries: Sequence[Entry]) -> Iterator[Note]:
     for entry in entries:
         if entry.kind == "args" and not entry.section:
             message = (
-                "args: names, UUIDs and MAC addresses were looked for; check serial numbers, ports "
-                "and sockets in it"
+                "args: names, UUIDs, MAC addresses and serial numbers were looked for; "
+                "check disks, ports and sockets in it"
             )
             yield Note(rules.ARGUMENTS.id, Level.WARNING, message)
 
@@ -301,7 +321,6 @@ _SIMPLE = {
     "name": rules.NAME,
     "vmgenid": rules.GENID,
     "template": rules.TEMPLATE,
-    "args": rules.ARGUMENTS,
     "ipconfig": rules.ADDRESS,
     "cipassword": rules.PASSWORD,
     "cicustom": rules.CUSTOM,

@@ -10,6 +10,7 @@ changes in a clone.
 from __future__ import annotations
 
 from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.formats.qemu.passed_on import argument_rules
 from unclone.sanitize.definitions.rule import FieldKind, Rule, Treatment
 
 _RENEW, _FOLLOW, _REMOVE = Treatment.RENEW, Treatment.FOLLOW, Treatment.REMOVE
@@ -113,6 +114,8 @@ ARGUMENTS = Rule(
     "Proxmox passes these arguments to QEMU as they are",
     _DOC,
 )
+#: What is found within them.
+WITHIN_ARGUMENTS = argument_rules("args", _DOC)
 ADDRESS = Rule(
     "cloud-init-address",
     FieldKind.OTHER,
@@ -201,6 +204,7 @@ RULES = (
     STATE,
     TEMPLATE,
     ARGUMENTS,
+    *WITHIN_ARGUMENTS,
     ADDRESS,
     PASSWORD,
     CUSTOM,

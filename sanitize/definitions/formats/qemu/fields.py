@@ -148,7 +148,7 @@ def option_leaves(machine: MachineOptions) -> Iterator[Leaf]:
     for option in machine.options:
         for pair in option.pairs:
             if pair.value and "\0" not in pair.value and (place := pair.place()):
-                path = f"-{option.name} {pair.key}".rstrip()
+                path = f"-{as_option(option)} {pair.key}".rstrip()
                 yield Leaf(path, pair.value, place.start, place.end)
 
 
@@ -181,9 +181,14 @@ def _matches(rules: Iterable[Rule], machine: MachineOptions) -> Iterator[tuple[R
     for option in machine.options:
         for pair in option.pairs:
             for place in _places(option, pair.key):
-                for rule in wanted.get((option.name, place), ()):
+                for rule in wanted.get((as_option(option), place), ()):
                     if rule.kind not in _FILES or pair.key == "" or _is_path(option, pair.key):
                         yield rule, option, pair
+
+
+def as_option(option: Option) -> str:
+    """The option whose keys those of *option* are: what ``-global`` says, devices have."""
+    return "device" if option.name == "global" else option.name
 
 
 def _is_disk(option: Option, key: str) -> bool:

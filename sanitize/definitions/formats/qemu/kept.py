@@ -87,7 +87,7 @@ KEPT = (
     Kept(
         "what it is allowed, and how it is measured",
         (
-            "-object *",
+            *("-object filename", "-object mem-path", "-object x-use-*"),
             "-machine *",
             "-cpu *",
             "-numa *",

@@ -7,7 +7,7 @@ value of many options needs no key); qemu-options.hx; QEMU 6.2 and later take JS
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from unclone.images.errors import RefusedError
@@ -169,8 +169,34 @@ class Option:
 def read_options(words: Sequence[Word], position: Callable[[int], str]) -> Iterator[Option]:
     """The options in the arguments of QEMU. Raises RefusedError for one whose value is missing.
 
-    An argument that is no option is the first hard disk, as it is for QEMU.
+    An argument that is no option is the first hard disk, as it is for QEMU. What ``-set`` adds to
+    an option is a key of that option.
     """
+    options = list(_options(words, position))
+    for option in [each for each in options if each.name == "set" and each.pairs]:
+        pair = option.pairs[0]
+        group, _, rest = pair.key.partition(".")
+        id_, _, key = rest.rpartition(".")
+        for number, other in enumerate(options):
+            if key and other.name == group and other.extra.get("id") == id_:
+                options[number] = replace(other, pairs=(*other.pairs, replace(pair, key=key)))
+                options.remove(option)
+                break
+    return iter(options)
+
+
+def property_of(option: Option) -> Option:
+    """``-global DRIVER.KEY=VALUE`` (or driver=, property=, value=) as keys of a device."""
+    value = option.pair("value")
+    if option.get("property") and value is not None:
+        said = (replace(value, key=option.get("property")),)
+        return replace(option, pairs=said, extra={"driver": option.get("driver")})
+    pairs = tuple(replace(p, key=p.key.rpartition(".")[2]) for p in option.pairs)
+    driver = option.pairs[0].key.rpartition(".")[0] if option.pairs else ""
+    return replace(option, pairs=pairs, extra={"driver": driver})
+
+
+def _options(words: Sequence[Word], position: Callable[[int], str]) -> Iterator[Option]:
     counts: dict[str, int] = {}
     if len(words) > WORD_LIMIT:
         raise RefusedError(
@@ -204,7 +230,7 @@ def read_options(words: Sequence[Word], position: Callable[[int], str]) -> Itera
         pairs = tuple(_pairs(name, argument, position))
         option = Option(name, counts[name], pairs, word.start, word.end, argument)
         option.extra["id"] = option.get("id", "node-name")
-        yield option
+        yield property_of(option) if name == "global" else option
 
 
 def _pairs(name: str, argument: Word, position: Callable[[int], str]) -> Iterator[Pair]:

@@ -380,6 +380,13 @@ COMMAND_LINE = rules(
         "two machines would write into one file",
     ),
     (
+        "acpi-table",
+        FieldKind.OTHER,
+        _KEEP,
+        "-acpitable",
+        "a table may hold a licence of one machine (SLIC, MSDM): see whether both may have it",
+    ),
+    (
         "configuration-file",
         FieldKind.OTHER,
         _KEEP,

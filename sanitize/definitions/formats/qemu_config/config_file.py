@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
-from unclone.sanitize.definitions.formats.qemu.options import Option, Pair
+from unclone.sanitize.definitions.formats.qemu.options import Option, Pair, property_of
 from unclone.sanitize.definitions.formats.qemu.words import literal
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def read_groups(source: Source) -> Iterator[Option]:
                 f"{source.shown} has more than {GROUP_LIMIT} groups",
                 hint="That is no configuration of QEMU.",
             )
-        return Option(name, counts[name], tuple(pairs), start, start, None, {"id": identity})
+        found = Option(name, counts[name], tuple(pairs), start, start, None, {"id": identity})
+        return property_of(found) if name == "global" else found
 
     while at < len(text):
         line = _LINE.match(text, at)

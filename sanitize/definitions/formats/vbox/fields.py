@@ -123,18 +123,21 @@ def _hardware(source: Source, context: Element, scope: str) -> Iterator[Field]:
     for port in (*hardware.find("UART/Port"), *hardware.find("Uart/Port")):
         yield from _fields(source, _serial_rule(port), port, "path", scope=scope)
     for told in hardware.find("GuestProperties/GuestProperty"):
-        if told.get("name").startswith(_GUEST_SAID) and "RDONLYGUEST" not in told.get("flags"):
-            start, end = with_line(source, told)
-            name = told.attributes["name"]
+        rule, name = rules.GUEST_PROPERTY, told.attributes.get("name")
+        if name is None or not name.value.startswith("/VirtualBox/"):
+            rule = rules.USER_PROPERTY
+        elif not name.value.startswith(_GUEST_SAID) or "RDONLYGUEST" in told.get("flags"):
+            continue  # the host wrote it, of itself
+        if name is not None:
             yield Field(
-                rules.GUEST_PROPERTY,
+                rule,
                 told.place,
                 name.value,
                 name.start,
                 name.end,
                 name.spell,
                 scope=scope,
-                removal=(start, end),
+                removal=with_line(source, told),
             )
 
 

@@ -70,7 +70,6 @@ KEPT = (
             "Teleporter/@address",
             "Hardware/AudioAdapter",
             "Hardware/HostPci",
-            "Hardware/GuestProperties",
             "Hardware/BIOS/@*",
             "Hardware/Guest",
         ),

@@ -184,6 +184,14 @@ GUEST_PROPERTY = Rule(
     "the source's guest said so of itself; the new one's guest says it again",
     _MANUAL,
 )
+USER_PROPERTY = Rule(
+    "user-property",
+    FieldKind.OTHER,
+    _KEEP,
+    "Hardware/GuestProperties/GuestProperty",
+    "a program of yours or of the guest keeps it there: see whether it names the source",
+    _MANUAL,
+)
 SYSTEM_UUID = Rule(
     "dmi-uuid",
     FieldKind.MACHINE_UUID,
@@ -289,6 +297,7 @@ RULES = (
     SERIAL_PEER,
     VIDEO,
     GUEST_PROPERTY,
+    USER_PROPERTY,
     SYSTEM_UUID,
     SERIAL,
     ASSET,

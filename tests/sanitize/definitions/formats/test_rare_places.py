@@ -49,6 +49,10 @@ VBOX = (
     .replace("{{", "{")
     .replace("}}", "}")
 )
+HARDWARE = VBOX.replace("<ExtraData>{}</ExtraData><Hardware/>", "<Hardware>{}</Hardware>")
+PROXMOX = "name: golden\nostype: l26\nscsihw: lsi\n{}\n"
+CONFIG = '# qemu config file\n[machine]\n  type = "q35"\n{}\n'
+UUID = "6695eb01-f6a4-4304-b9aa-97f2502e193f"
 NGUID = "6b1d2e3f405162738495a6b7c8d9eafb"
 RENEWED = {
     "nguid of a name space": (QEMU, f"-device nvme-ns,nguid={NGUID}", NGUID),
@@ -92,11 +96,77 @@ RENEWED = {
         "4711",
     ),
     "disk of VMware": (VMX, 'nvme0:0.serial = "VMWNVME-4711"', "4711"),
+    "address for all": (QEMU, "-global virtio-net.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
+    "serial number for all": (QEMU, "-global virtio-blk-pci.serial=QM-4711-08", "4711"),
+    "number of a driver, in long": (
+        QEMU,
+        "-global driver=scsi-hd,property=wwn,value=0x5000c500deadbeef",
+        "deadbeef",
+    ),
+    "serial number set later": (
+        QEMU,
+        "-device scsi-hd,id=d,drive=a -set device.d.serial=QM-4711-08",
+        "4711",
+    ),
+    "disk set later": (
+        QEMU,
+        "-chardev socket,id=c -set chardev.c.path=/run/console.sock",
+        "/console.sock",
+    ),
+    "serial number for all in a file": (
+        CONFIG,
+        '[global]\n  driver = "scsi-hd"\n  property = "serial"\n  value = "QM-4711-08"',
+        "4711",
+    ),
+    "serial number in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-4711-08"), "4711"),
+    "UUID in an argument that is escaped": (
+        LIBVIRT,
+        PASSED.format("{{&quot;driver&quot;:&quot;nvdimm&quot;,&quot;uuid&quot;:&quot;{}&quot;}}")
+        .replace("{{", "{")
+        .replace("}}", "}")
+        .replace("{}", UUID),
+        UUID,
+    ),
+    "UUID as an argument": (LIBVIRT, PASSED.format(UUID), UUID),
+    "set by libvirt": (LIBVIRT, PASSED.format("device.disk0.serial=QM-4711-08"), "4711"),
+    "card in Proxmox' arguments": (
+        PROXMOX,
+        "args: -device e1000,mac=52:54:00:aa:bb:cc -vga none",
+        "52:54:00:aa:bb:cc",
+    ),
+    "disk in Proxmox' arguments": (
+        PROXMOX,
+        "args: -set device.scsi0.serial=QM-4711-08 -vga none",
+        "4711",
+    ),
+    "UUID in Proxmox' arguments": (PROXMOX, f"args: -uuid {UUID} -vga none", UUID),
+    "each path in Proxmox' arguments": (
+        PROXMOX,
+        "args: -chardev socket,path=/a/golden.sock -chardev file,path=/b/golden.log",
+        "golden",
+    ),
+    "card that Incus passes on": (INCUS, "raw.qemu: -device e1000,mac=10:66:6a:aa:bb:cc", "bb:cc"),
+    "serial number that Incus passes on": (
+        INCUS,
+        'raw.qemu.conf: |-\n    [device "qemu_d"]\n    serial = "QM-4711-08"',
+        "4711",
+    ),
 }
 NAMED = {
     "address set later": (QEMU, "-set device.n.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
-    "address for all": (QEMU, "-global virtio-net.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
-    "serial number in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
+    "label in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
+    "WWN in an argument": (LIBVIRT, PASSED.format("scsi-hd,wwn=0x5000c500deadbeef"), "0x5000c5"),
+    "ACPI table": (QEMU, "-acpitable sig=SLIC,file=/etc/slic.bin", "/etc/slic.bin"),
+    "ACPI table of libvirt": (
+        LIBVIRT,
+        "<os><acpi><table type='slic'>/etc/slic.bin</table></acpi></os>",
+        "/etc/slic.bin",
+    ),
+    "property of VirtualBox": (
+        HARDWARE,
+        '<GuestProperties><GuestProperty name="/acme/id" value="47"/></GuestProperties>',
+        "/acme/id",
+    ),
     "filter of NSX": (VMX, 'ethernet0.filter0.param1 = "port-47"', "port-47"),
     "device on USB": (VMX, 'usb:1.serial = "47"', "usb:1.serial"),
     "serial number of a disk of an OVF that is a label": (

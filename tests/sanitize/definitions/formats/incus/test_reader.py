@@ -11,6 +11,6 @@ def test_devices_of_the_host_are_named_and_shared_ones_are_not() -> None:
     assert "devices.modem.source: /dev/ttyS0 stays: a device of the host" in said
     assert "devices.ib0.parent: ib0 stays: a device of the host" in said
     assert "devices.lan.ipv4.routes.external: 192.0.2.7/32 stays" in said
-    assert "check serial numbers, ports and sockets" in said
+    assert "check disks, ports and sockets" in said
     assert "/dev/kvm" not in said
     assert "another card's too" not in said

@@ -40,6 +40,8 @@ exec qemu-system-x86_64 \
     -virtfs local,path=/srv/share,mount_tag=share,security_model=none \
     -device vfio-pci,host=01:00.0 -device u2f-emulated,dir=/srv/u2f \
     -fw_cfg name=opt/org.example/role,string=golden \
+    -acpitable sig=SLIC,file=/var/lib/firmware/slic.bin \
+    -global virtio-blk-pci.serial=S900012399 \
     -audiodev wav,id=a0,path=/tmp/golden.wav \
     -kernel /boot/vmlinuz -append 'root=UUID=0b0f6e2c-3b3c-4b0e-9a39-0d5c1a4d8d3e ro quiet' \
     -D /var/log/vms/qemu.log -pidfile /run/golden.pid -daemonize
