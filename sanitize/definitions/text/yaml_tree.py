@@ -86,7 +86,7 @@ class _Reader:
             try:
                 # Enough events for as many values as are read: more are refused anyway.
                 return iter(list(islice(yaml.parse(self._text, Loader=_FAST), 5 * NODE_LIMIT)))
-            except yaml.YAMLError:
+            except (yaml.YAMLError, UnicodeEncodeError):  # also what is no UTF-8
                 pass
         return iter(yaml.parse(self._text, Loader=yaml.SafeLoader))
 

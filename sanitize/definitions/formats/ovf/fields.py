@@ -86,7 +86,7 @@ def read_descriptor(source: Source, *, in_archive: bool) -> Descriptor:
         tuple(sorted(fields, key=lambda field: field.start)),
         () if in_archive else tuple(_named_disks(root)),
         tuple(_cards(system, machines)),
-        tuple(_files(source, root)),
+        tuple(_files(root)),
         next((m.get("stateFile") for m in machines if m.get("stateFile")), ""),
         root,
     )
@@ -289,16 +289,12 @@ def _labels(root: Element) -> dict[str, str]:
     }
 
 
-def _files(source: Source, root: Element) -> Iterator[File]:
+def _files(root: Element) -> Iterator[File]:
     for file in root.find("References/File"):
         size = _value(file, "size")
-        if size and not re.fullmatch("[0-9]{1,19}", size):
-            raise RefusedError(
-                f"{source.position(file.start)}: ovf:size is not a number",
-                hint="Correct the descriptor first.",
-            )
         chunks = local(file, "chunkSize") is not None
-        yield File(_value(file, "href"), int(size) if size else -1, chunks)
+        is_number = re.fullmatch("[0-9]{1,19}", size)
+        yield File(_value(file, "href"), int(size) if is_number else -1, chunks)
 
 
 def local(element: Element, name: str) -> Attribute | None:

@@ -70,6 +70,8 @@ def found(rules: Iterable[Rule], machine: MachineOptions) -> tuple[list[Found], 
                 notes.append(Note(rule.id, Level.WARNING, f"{printable(message)}one of its own"))
             else:
                 value = pair.value[start:end]
+                if rule.kind is FieldKind.SERIAL and any(at == name_at for _, at in place.pieces):
+                    continue  # it is made of the variable that has the name, and follows it
                 field = _field(rule, machine, option, pair.key, value, place, name_at)
                 fields.append(Found(field, place))
     for card in unaddressed(machine, mac_rule(rules)):

@@ -46,6 +46,7 @@ IMPLIED = {
 }
 #: Options of keys and values whose first value has a key of its own.
 _KEYED = {
+    "iscsi",
     "smbios",
     "spice",
     "drive",

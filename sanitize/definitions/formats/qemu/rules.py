@@ -312,7 +312,7 @@ COMMON = rules(
         "smbios-text",
         FieldKind.OTHER,
         _KEEP,
-        ("-smbios value", "-smbios file", "-smbios path"),
+        ("-smbios value", "-smbios file", "-smbios path", "-acpitable"),
         "the guest reads it, and only you know whether it is one machine's own",
     ),
     (
@@ -378,13 +378,6 @@ COMMAND_LINE = rules(
         _FOLLOW,
         ("-pidfile", "-D", "-trace file"),
         "two machines would write into one file",
-    ),
-    (
-        "acpi-table",
-        FieldKind.OTHER,
-        _KEEP,
-        "-acpitable",
-        "a table may hold a licence of one machine (SLIC, MSDM): see whether both may have it",
     ),
     (
         "configuration-file",

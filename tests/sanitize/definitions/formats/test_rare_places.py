@@ -108,7 +108,7 @@ RENEWED = {
         "-device scsi-hd,id=d,drive=a -set device.d.serial=QM-4711-08",
         "4711",
     ),
-    "disk set later": (
+    "path set later": (
         QEMU,
         "-chardev socket,id=c -set chardev.c.path=/run/console.sock",
         "/console.sock",
@@ -156,7 +156,7 @@ NAMED = {
     "address set later": (QEMU, "-set device.n.mac=52:54:00:aa:bb:cc", "52:54:00:aa:bb:cc"),
     "label in an argument": (LIBVIRT, PASSED.format("type=3,serial=CH-47"), "CH-47"),
     "WWN in an argument": (LIBVIRT, PASSED.format("scsi-hd,wwn=0x5000c500deadbeef"), "0x5000c5"),
-    "ACPI table": (QEMU, "-acpitable sig=SLIC,file=/etc/slic.bin", "/etc/slic.bin"),
+    "ACPI table": (QEMU, "-acpitable sig=SLIC,file=/etc/slic.bin", "-acpitable"),
     "ACPI table of libvirt": (
         LIBVIRT,
         "<os><acpi><table type='slic'>/etc/slic.bin</table></acpi></os>",

@@ -244,6 +244,11 @@ OTHERS = {
     "qemu-last-privileged-port": Case(
         QEMU + " -nic user,hostfwd=tcp::1023-:80\n", result=("hostfwd=tcp::11025-:80",)
     ),
+    "qemu-serial-made-of-the-name": Case(
+        '#!/bin/sh\nVM=golden\nqemu-system-x86_64 -name "$VM" -nic none '
+        '-device scsi-hd,drive=d,serial="$VM-0001"\n',
+        result=("VM=web-01\n", 'serial="$VM-0001"'),
+    ),
     "qemu-display": Case(QEMU + " -nic none -vnc :1\n", result=("-vnc :3",)),
     **{
         f"qemu-variables-in-a-path-{number}": Case(SCRIPT.format(old), result=(new,))
@@ -281,6 +286,11 @@ OTHERS = {
         '<vmw:ExtraConfig vmw:key="nvram" vmw:value="ovf:/file/file2"/>',
         gone=("42343691-387c-c457-d170-0c64ffb48501",),
         report=("ovf:/file/file2 stays",),
+    ),
+    "ovf-size-that-is-none": Case(
+        '<Envelope><References><File id="f" href="a.vmdk" size="-1"/></References><VirtualSystem '
+        'id="golden"/></Envelope>',
+        result=('size="-1"', 'id="web-01"'),
     ),
     "ovf-address-of-ovirt": Case(
         OVF % "<Item><rasd:ResourceType>10</rasd:ResourceType>"

@@ -54,7 +54,6 @@ DESCRIPTORS = {
     "mac-malformed": (hardware("00:50:56"), "is not a MAC address"),
     "mac-multicast": (hardware("01:50:56:00:00:01"), "multicast"),
     "suspended": (hardware(more=STATE), "x.sav holds its saved state"),
-    "size": (envelope(SYSTEM + '<References><File ovf:size="-1"/></References>'), "not a number"),
 }
 
 
