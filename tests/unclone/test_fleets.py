@@ -74,7 +74,7 @@ class Host:
 
 
 def end(process: subprocess.Popen[str], status: int = 0) -> str:
-    said, errors = process.communicate(timeout=300)
+    said, errors = process.communicate(timeout=1200)
     assert process.returncode == status, said + errors
     return said
 

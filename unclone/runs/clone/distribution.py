@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from unclone.runs.listener import BatchListener
 
 #: Machines that are made together: a flush, a line in the placements.
-CHUNK = 100
-#: Chunks given to the executor ahead of those that are done.
-_AHEAD = 24
+CHUNK = 250
+#: Workers of an executor that does not say how many it has; chunks that each gets at once.
+_WORKERS, _AHEAD = 4, 3
 #: Seconds between two looks for Ctrl-C, and between two for lost workers.
 _TICK, _LOOK = 0.2, 5.0
 #: Seconds until a lost worker's place counts as gone.
@@ -139,7 +139,7 @@ class Distribution:
         following = next(chunks, None)
         try:
             while following or self._futures or self._homeless:
-                while following and len(self._futures) < _AHEAD:
+                while following and len(self._futures) < _AHEAD * self._count():
                     self._watch(self._executor.submit(following), (work, following))
                     following = next(chunks, None)
                 with suppress(queue.Empty):
@@ -262,8 +262,7 @@ class Distribution:
     ) -> Iterator[worker_tasks.Chunk]:
         size = 1
         if stamped:
-            workers = sum(map(len, self._workers.values())) or 4
-            size = max(1, min(CHUNK, -(-len(names) // (4 * workers))))
+            size = max(1, min(CHUNK, -(-len(names) // (4 * self._count()))))
         for start in range(0, len(names), size):
             some = names[start : start + size]
             own = worker_tasks.order_of(share.order, some)
@@ -271,6 +270,9 @@ class Distribution:
             yield worker_tasks.Chunk(
                 work, own, worker_tasks.source_of(share.source, some), identities, stamped
             )
+
+    def _count(self) -> int:
+        return sum(map(len, self._workers.values())) or _WORKERS
 
     def _watch(self, future: Future[Any], what: tuple[Work, worker_tasks.Chunk] | _Naming) -> None:
         self._futures[future] = what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +24,7 @@ from unclone.runs.clone.making import Machine, backing_states, record, write_see
 from unclone.sanitize.identities.machine import RecordedPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from unclone.runs.clone.deciding import Golden
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 CHUNK = 250
 #: Of these, how many seeds are made at once: what they are made of is in memory.
 _PART = 25
+#: As in ``__main__``.
+_THRESHOLD = (200_000, 20, 100)
 
 
 class Workplace(Protocol):
@@ -69,9 +72,15 @@ class Stamper:
 
         Raises UncloneError. *tick* is called for each.
         """
+        with _few_collections():
+            return self._make(decided, workplace, tick)
+
+    def _make(
+        self, decided: Sequence[MachineIdentity], workplace: Workplace, tick: Callable[[], None]
+    ) -> list[Machine]:
         made: list[Machine] = []
         for start in range(0, len(decided), _PART):
-            gc.collect(1)  # the command has it done rarely, which suits runs that are short
+            gc.collect(1)
             identities = decided[start : start + _PART]
             folders = {identity.name: workplace.hidden(identity.name) for identity in identities}
             seeds = write_seeds(self._order, self._golden, identities, folders)
@@ -126,3 +135,17 @@ class Stamper:
             machine_id=identity.machine_id if self._prepared.gives_machine_id else "",
             identifiers={**identity.identifiers, **self._prepared.values},
         )
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Have Python look for cycles as rarely as in the command, whatever process this is.
+
+    What a machine leaves is collected after each part; a worker of a cluster has much else.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
