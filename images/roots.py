@@ -55,6 +55,9 @@ _NO_PLAIN_ROOT = (
     ("/system-data/var/lib/snapd", "an Ubuntu Core"),
     ("/boot/*/*.squashfs", "a live system on squashfs (VyOS)"),
     ("/live/*.squashfs", "a live system on squashfs"),
+    ("/A/initramfs.xz", "the kernel of a Talos node"),
+    ("/EFI/Linux/[Tt]alos-*.[Ee][Ff][Ii]", "the kernel of a Talos node"),
+    ("/cOS/*.img", "system images of Kairos or Elemental"),
 )
 
 #: Top-level directories of a btrfs file system that are searched for a root.
@@ -282,7 +285,7 @@ def _nothing_found(
             "no root directory that could be changed was found: "
             + "; ".join(f"{device} holds {what}" for device, what in inside.items()),
             hint="Make each machine from the distribution's own image, and give it its identity "
-            "at the first boot (Ignition, cloud-init).",
+            "at the first boot (Ignition, cloud-init, Talos' machine configuration).",
         )
     if closed := closed_groups(volumes):
         why = "; ".join(closed.values())

@@ -92,6 +92,9 @@ def test_data_that_no_line_mounts_is_no_boot_file_system(forest: ForestVolumes, 
         ("/system-data/var/lib/snapd/state.json", "an Ubuntu Core"),
         ("/boot/1.4/1.4.squashfs", r"a live system on squashfs \(VyOS\)"),
         ("/live/filesystem.squashfs", "a live system"),
+        ("/A/initramfs.xz", "the kernel of a Talos node"),
+        ("/EFI/Linux/Talos-v1.9.0.efi", "the kernel of a Talos node"),
+        ("/cOS/active.img", "system images of Kairos"),
     ],
 )
 def test_a_system_without_a_plain_root_is_refused_by_name(
