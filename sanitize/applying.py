@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from unclone.images import subvolumes
-from unclone.images.errors import EngineError
+from unclone.images.errors import EngineError, RefusedError
 from unclone.images.text import printable
 from unclone.sanitize import left_behind
 from unclone.sanitize.actions import ACTIONS
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
     """Do every change of *plan*, in order; stop at the first that fails.
 
-    Raises :class:`EngineError` naming the step, the path and the reason. The caller throws the
+    Raises :class:`EngineError` naming the step, the path and the reason, or ``RefusedError`` where
+    the guest itself keeps it read-only. The caller throws the
     overlay away then, so nothing is ever half done.
     """
     outcomes = []
@@ -38,6 +40,13 @@ def apply_plan(guest: Guest, plan: Plan) -> Sequence[Outcome]:
             left = left_behind.note(guest, change, noted)
             learned = ACTIONS[change.action].apply(guest, change)
         except OSError as error:
+            if error.errno == errno.EROFS:
+                raise RefusedError(
+                    f"{printable(change.target)} would have to change, and what it is on is "
+                    "read-only, also for its owner",
+                    hint="A snapshot of btrfs that is the root (openSUSE MicroOS) is made writable "
+                    "in the guest, before it is copied: btrfs property set -f -ts / ro false",
+                ) from error
             raise EngineError(
                 f"{change.step}: cannot {change.action} {printable(change.target)} in the guest: "
                 f"{error.strerror or error}",

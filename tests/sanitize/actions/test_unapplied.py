@@ -5,6 +5,8 @@ When both are, what is left is noticed by a scan that shares no lookup with the 
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +14,14 @@ import pytest
 from tests.support.boot_images import uboot_image, unified_kernel
 from tests.support.identified import ROOT, IdentifiedVolumes, identified_guest, olds
 from tests.support.initrds import archive, compress
-from tests.support.tree import plant
-from unclone.images.errors import ResidueError
+from tests.support.tree import TreeVolumes, plant
+from unclone.images.errors import RefusedError, ResidueError
+from unclone.images.guest import Guest
+from unclone.images.layout import Layout, Mount
 from unclone.images.volumes import FileSystem, Subvolume
 from unclone.sanitize.actions import ACTIONS
 from unclone.sanitize.actions.replace_identifiers import as_details
+from unclone.sanitize.applying import apply_plan
 from unclone.sanitize.boot.compression import Compression
 from unclone.sanitize.change import ON_DEVICES, Change, Plan, Retired
 from unclone.sanitize.report import Outcome
@@ -24,8 +29,6 @@ from unclone.sanitize.verifying import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from unclone.images.guest import Guest
 
 ID = "0123456789abcdef0123456789abcdef"
 TEXT = f"root=UUID={ROOT.old} systemd.machine_id={ID}\n"
@@ -142,3 +145,18 @@ def made(folder: Path, text: str) -> str | bytes:
     if text == "uimage":
         return uboot_image(folder, "script", TEXT.encode())
     return text
+
+
+def test_what_is_read_only_in_the_guest_is_refused(tmp_path: Path) -> None:
+    """As the root of openSUSE MicroOS is: a snapshot that not even root may write to."""
+
+    class ReadOnly(TreeVolumes):
+        def write(self, path: str, content: bytes, *, keep: int = 0) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    plant(tmp_path, {"/etc/fstab": TEXT})
+    guest = Guest(ReadOnly(tmp_path), Layout((Mount("tree", "/", "tree"),)))
+    change = Change("fstab", "replace-identifiers", "/etc/fstab", "", details=as_details([ROOT]))
+    with pytest.raises(RefusedError, match="read-only, also for its owner") as caught:
+        apply_plan(guest, Plan("identity", (change,), (), ()))
+    assert "btrfs property set" in caught.value.hint
