@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from unclone.images.errors import RefusedError
 from unclone.images.text import printable
 from unclone.sanitize.definitions.definition import Active, Card, Definition, Disk, Field, Leaf
+from unclone.sanitize.definitions.formats.qemu import passed_on
 from unclone.sanitize.definitions.formats.xen import FORMAT
 from unclone.sanitize.definitions.formats.xen.config import Setting, Value, settings
 from unclone.sanitize.definitions.formats.xen.disk import Target, target
-from unclone.sanitize.definitions.formats.xen.rules import RULES
+from unclone.sanitize.definitions.formats.xen.rules import RULES, WITHIN_ARGUMENTS
 from unclone.sanitize.definitions.rule import Treatment
 
 if TYPE_CHECKING:
@@ -75,14 +76,26 @@ class Xen(Definition):
 
 
 def _fields(setting: Setting, others: list[Setting]) -> Iterator[Field]:
+    for value in setting.values if setting.name in WITHIN_ARGUMENTS[0].where.split(" | ") else ():
+        yield from _argument(value)
     for rule in RULES:
         for where in rule.where.split(" | "):
             name, _, key = where.partition(" ")
-            if name != setting.name:
+            if name != setting.name or rule in WITHIN_ARGUMENTS:
                 continue
             for number, value in enumerate(setting.values):
                 for start, end, label in _parts(rule, key, value, others):
                     yield _field(rule, key, value, (start, end), label or f"{name}{number}")
+
+
+def _argument(value: Value) -> Iterator[Field]:
+    """What identifies in an argument of QEMU, unless it is written with backslashes."""
+
+    def at(start: int, end: int) -> tuple[int, int]:
+        return value.start + start, value.start + end
+
+    if value.end - value.start == len(value.value):
+        yield from passed_on.found(WITHIN_ARGUMENTS, value.value, value.place, at, is_word=True)
 
 
 def _field(rule: Rule, key: str, value: Value, span: tuple[int, int], label: str) -> Field:

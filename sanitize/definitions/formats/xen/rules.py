@@ -9,6 +9,7 @@ docs/man/xl.cfg.5.pod.in for vtpm, vfb, vkb, vsnd and channel.
 from __future__ import annotations
 
 from unclone.sanitize.change import Level
+from unclone.sanitize.definitions.formats.qemu.passed_on import argument_rules
 from unclone.sanitize.definitions.rule import FieldKind, Treatment, rules
 
 _MANUAL = "https://xenbits.xen.org/docs/unstable/man/xl.cfg.5.html"
@@ -16,7 +17,12 @@ _NETWORK = "https://xenbits.xen.org/docs/unstable/man/xl-network-configuration.5
 _DISK = "https://xenbits.xen.org/docs/unstable/man/xl-disk-configuration.5.html"
 _RENEW, _FOLLOW, _KEEP = Treatment.RENEW, Treatment.FOLLOW, Treatment.KEEP
 
+_ARGUMENTS = ("device_model_args", "device_model_args_hvm", "device_model_args_pv")
+#: What is found within them.
+WITHIN_ARGUMENTS = argument_rules(" | ".join(_ARGUMENTS), _MANUAL)
+
 RULES = (
+    *WITHIN_ARGUMENTS,
     *rules(
         _MANUAL,
         ("name", FieldKind.NAME, Treatment.NAME, "name", "a name is unique on its host"),
@@ -121,7 +127,7 @@ RULES = (
             "device-model-arguments",
             FieldKind.OTHER,
             _KEEP,
-            ("device_model_args", "device_model_args_hvm", "device_model_args_pv"),
+            _ARGUMENTS,
             "QEMU gets them as they are: see whether they name the source",
         ),
     ),
