@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SECONDS = 300
-#: docs/fleets.md: what looks at the processes by the clock costs more than it tells.
+#: As docs/fleets.md has them: fewer looks at the processes by the clock.
 _QUIET = {
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
