@@ -26,6 +26,7 @@ _STREAM_PATH = re.compile(r"(?:mon:)?(unix|file|pipe):([^,]+)")
 _STREAM_PORT = re.compile(r"(?:mon:)?(?:tcp|telnet|tn3270|websocket):(?:\[[^\]]*\]|[^:,]*):(\d+)")
 _DISPLAY = re.compile(r"(?:\[[^\]]*\]|[^:]*):(\d+)")
 _FORWARD = re.compile(r"(?:tcp|udp)?:[^:]*:(\d+)-")
+_FORWARD_SOCKET = re.compile(r"unix:(.+)-[^-]*:\d+")
 _LISTEN = re.compile(r"(?:\[[^\]]*\]|[^:]*):(\d+)")
 #: What of the kernel's arguments is one machine's own: an address, a name, a disk by its id.
 _OWN_ARGUMENT = re.compile(r"(?:^|\s)(?:ip=\S*[\d:]\S*|hostname=|systemd\.hostname=|\S*UUID=)")
@@ -86,6 +87,11 @@ def _display_socket(option: Option, value: str) -> Iterator[tuple[int, int]]:
 def _forwarded(_option: Option, value: str) -> Iterator[tuple[int, int]]:
     found = _FORWARD.match(value)
     if found and found[1] != "0":
+        yield found.span(1)
+
+
+def _forwarded_socket(_option: Option, value: str) -> Iterator[tuple[int, int]]:
+    if found := _FORWARD_SOCKET.fullmatch(value):
         yield found.span(1)
 
 
@@ -228,6 +234,7 @@ _PARTS: dict[str, Callable[[Option, str], Iterator[tuple[int, int]]]] = {
     "vnc-display": _display,
     "graphics-socket": _display_socket,
     "forwarded-port": _forwarded,
+    "forwarded-socket": _forwarded_socket,
     "network-address": _listening,
 }
 _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {

@@ -164,6 +164,13 @@ COMMON = rules(
         "the host's port is taken while the source runs: the second machine does not start",
     ),
     (
+        "forwarded-socket",
+        FieldKind.SOCKET,
+        _FOLLOW,
+        _net("hostfwd"),
+        "the second machine to listen on a socket takes it from the first",
+    ),
+    (
         "network-address",
         FieldKind.PORT,
         _RENEW,

@@ -20,7 +20,7 @@ exec qemu-system-x86_64 \
     -device scsi-hd,drive=data,bus=scsi0.0,serial=data01,device_id=00000-00000005,wwn=0x5000c50000000006 \
     -netdev tap,id=lan,ifname=tap0-web-01,script=no,downscript=no \
     -device virtio-net-pci,netdev=lan,mac=52:54:00:00:00:01 \
-    -netdev user,id=mgmt,hostfwd=tcp::2224-:22,hostfwd=tcp:127.0.0.1:8446-:443,hostname=web-01 \
+    -netdev user,id=mgmt,hostfwd=tcp::2224-:22,hostfwd=tcp:127.0.0.1:8446-:443,hostfwd=unix:/run/web-01-ssh.sock-:22,hostname=web-01 \
     -device e1000,netdev=mgmt,mac=52-54-00-00-00-02 \
     -device vhost-vsock-pci,guest-cid=6 \
     -chardev socket,id=chrtpm,path=/run/swtpm/web-01.sock \

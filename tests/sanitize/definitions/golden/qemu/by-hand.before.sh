@@ -20,7 +20,7 @@ exec qemu-system-x86_64 \
     -device scsi-hd,drive=data,bus=scsi0.0,serial=data01,device_id=0QEMU-12345678,wwn=0x5000c50015ea71ac \
     -netdev tap,id=lan,ifname=tap0,script=no,downscript=no \
     -device virtio-net-pci,netdev=lan,mac=52:54:00:4B:73:5F \
-    -netdev user,id=mgmt,hostfwd=tcp::2222-:22,hostfwd=tcp:127.0.0.1:8443-:443,hostname=golden \
+    -netdev user,id=mgmt,hostfwd=tcp::2222-:22,hostfwd=tcp:127.0.0.1:8443-:443,hostfwd=unix:/run/golden-ssh.sock-:22,hostname=golden \
     -device e1000,netdev=mgmt,mac=52-54-00-4b-73-60 \
     -device vhost-vsock-pci,guest-cid=42 \
     -chardev socket,id=chrtpm,path=/run/swtpm/golden.sock \
