@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UUID = "aaaaaaaa-1111-4222-8333-bbbbbbbbbbbb"
+#: Letters of both cases: no rule reads it.
+MIXED = UUID.replace("a", "A", 1)
 TREE = {
     **BARE_ROOT,
     "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
@@ -58,7 +60,7 @@ def test_of_what_can_be_done(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_of_a_reference_that_no_rule_knows(tmp_path: Path) -> None:
-    image = make(tmp_path, **{"/boot/custom/menu.bin": f"\0root={UUID}\n"})
+    image = make(tmp_path, **{"/boot/custom/menu.bin": f"\0root={MIXED}\n"})
     status, message = compared(tmp_path, image)
     assert status == 5
     assert "/boot/custom/menu.bin:1" in message
@@ -70,7 +72,7 @@ def test_of_a_reference_that_no_rule_knows(tmp_path: Path) -> None:
     [
         ({}, 0),
         ({"/opt/app/config.json": f'{{"rootfs_uuid": "{UUID}"}}\n'}, 0),
-        ({"/boot/custom/menu.bin": f"\0root={UUID}\n"}, 5),
+        ({"/boot/custom/menu.bin": f"\0root={MIXED}\n"}, 5),
         ({"/boot/grub/grub.cfg": f"a={UUID[:7]}\nsearch --fs-uuid ${{a}}{UUID[7:]}\n"}, 5),
         ({"/etc/machine-id": "no id\n"}, 4),
     ],

@@ -20,11 +20,13 @@ pytestmark = [pytest.mark.appliance, pytest.mark.timeout(2400)]
 
 MAKE = r"""
 set -e
-# udev may still be looking at the disk, and LVM wants it for itself. On a loaded host that takes
+# Others may still be looking at the disk, and LVM wants it for itself. On a loaded host that takes
 # longer than the two minutes that are usual.
 settle() { udevadm settle --timeout=900; }
-settle
-lvm pvcreate -q -q /dev/sda
+tries=1
+until settle && lvm pvcreate -q -q /dev/sda; do
+  sleep 2; tries=$((tries+1)); [ $tries -le 60 ]
+done
 lvm vgcreate -q -q ubuntu-vg /dev/sda
 lvm lvcreate -q -q -W n -L 28M -n root-lv ubuntu-vg
 lvm lvcreate -q -q -W n -L 16M -n var-lv ubuntu-vg

@@ -252,7 +252,7 @@ i=0; gone=; while [ $i -lt 600 ]; do
   gone="$gone names/a-name-that-takes-some-room-$((i*4))"; i=$((i+1))
 done
 rm $gone
-cp --sparse=always dense pieces
+cp --reflink=never --sparse=always dense pieces
 rm dense
 ln -s $(printf '%0900d' 7) far
 ln -s near-by near

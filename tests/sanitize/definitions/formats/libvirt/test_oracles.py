@@ -37,6 +37,8 @@ MADE_BY_OTHERS = {"/domain/devices/interface[4]/target@dev"}
 #: Rows whose fields virt-clone leaves as they are, in the fixtures it can read.
 LEFT_BY_VIRT_CLONE = {
     "argument-mac",
+    "argument-serial",
+    "argument-uuid",
     "genid",
     "sysinfo-uuid",  # where there is a second <sysinfo>: libvirt then refuses the result
     "sysinfo-serial",
