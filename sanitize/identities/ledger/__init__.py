@@ -39,6 +39,8 @@ class Ledger:
         """Use :meth:`open`."""
         self._store = store
         self._writing = False
+        #: The machine that the transaction wrote last, as ``Store.commit`` takes it.
+        self._last: tuple[int, str] | None = None
 
     @classmethod
     def open(cls, place: Place) -> Ledger:
@@ -88,10 +90,10 @@ class Ledger:
         out the same. Raises :class:`UncloneError` when the ledger stays busy or cannot be written.
         """
         self._store.begin()
-        self._writing = True
+        self._writing, self._last = True, None
         try:
             yield
-            self._store.commit()
+            self._store.commit(self._last)
         finally:
             self._writing = False
             self._store.rollback()
@@ -203,6 +205,7 @@ class Ledger:
                 ],
             )
             numbers = dict(written)
+            self._last = (numbers[names[-1]], names[-1])
             wanted = [(numbers[each.name], one) for each in some for one in each.identities]
             for part in _parts(wanted):
                 self._insert(part)
@@ -235,12 +238,15 @@ class Ledger:
         known = self.machine(name)
         if known is None:
             raise self.unknown(name)
-        self._store.rows("DELETE FROM machines WHERE name = ?", (name,))
+        removed = self._store.rows("DELETE FROM machines WHERE name = ? RETURNING id", (name,))
+        self._last = (removed[0][0], "")
         return len(known.identities)
 
     def rename(self, name: str, new: str) -> None:
         """Keep what *name* was given under the name *new*, in the current transaction."""
-        self._store.rows("UPDATE machines SET name = ? WHERE name = ?", (new, name))
+        query = "UPDATE machines SET name = ? WHERE name = ? RETURNING id"
+        for (number,) in self._store.rows(query, (new, name)):
+            self._last = (number, new)
 
     def known(self, name: str) -> RefusedError:
         """The error for a second machine of one name."""

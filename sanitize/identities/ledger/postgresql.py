@@ -136,7 +136,7 @@ class PostgresqlStore:
         )
         self._transaction = str(self._execute("SELECT pg_current_xact_id()::text")[0][0])
 
-    def commit(self) -> None:
+    def commit(self, last: tuple[int, str] | None) -> None:
         number, self._transaction = self._transaction, ""
         why = "it undid the transaction"
         try:
@@ -144,21 +144,27 @@ class PostgresqlStore:
         except psycopg.Error as error:
             if not self._connection.closed:
                 raise self._as_ours(error) from error
-            kept, why = self._was_committed(number, error), _text(error)
+            kept, why = self._was_committed(number, last, error), _text(error)
         if not kept:
             raise UncloneError(
                 f"the ledger {self.name} recorded nothing: {why}",
                 hint=f"{NOTHING_GIVEN} Run it again.",
             )
 
-    def _was_committed(self, number: str, lost: psycopg.Error) -> bool:
-        """What became of transaction *number*, whose COMMIT got no answer."""
+    def _was_committed(
+        self, number: str, last: tuple[int, str] | None, lost: psycopg.Error
+    ) -> bool:
+        """What became of transaction *number*, whose COMMIT got no answer.
+
+        A server that stopped hard may have given its number to another transaction since. So the
+        number only tells when the server is done with it, and *last* whether it was kept.
+        """
         deadline = time.monotonic() + BUSY_SECONDS
         try:
             while time.monotonic() < deadline:
                 status = self._until_answered(lambda: self._execute(_STATUS, (number,)))[0][0]
                 if status != "in progress":
-                    return bool(status == "committed")
+                    return last is None or self._until_answered(lambda: self._is_there(*last))
                 time.sleep(_RETRY_SECONDS)  # the server has not noticed yet
         except psycopg.Error:
             pass
@@ -168,6 +174,10 @@ class PostgresqlStore:
             hint="When the server answers again, `unclone ledger LEDGER NAME` shows it. "
             "Nothing that it has is given out again.",
         ) from lost
+
+    def _is_there(self, number: int, name: str) -> bool:
+        rows = self._execute("SELECT name FROM machines WHERE id = ?", (number,))
+        return rows == ([(name,)] if name else [])
 
     def rollback(self) -> None:
         self._transaction = ""

@@ -126,7 +126,7 @@ class SqliteStore:
             return False
         return True
 
-    def commit(self) -> None:
+    def commit(self, last: tuple[int, str] | None = None) -> None:  # noqa: ARG002 (a file tells)
         self.rows("COMMIT")
 
     def rollback(self) -> None:

@@ -40,8 +40,12 @@ class Store(Protocol):
     def begin(self) -> None:
         """Begin a transaction once no other writes. Raises InUseError after BUSY_SECONDS."""
 
-    def commit(self) -> None:
-        """Make the transaction durable; an error means that it was not."""
+    def commit(self, last: tuple[int, str] | None) -> None:
+        """Make the transaction durable; an error means that it was not.
+
+        *last* is the id of the machine that it wrote last, and the name; "" for one that it
+        removed. None when it wrote nothing.
+        """
 
     def rollback(self) -> None:
         """Undo the transaction, if there still is one."""

@@ -146,6 +146,22 @@ class Cutter:
             client.sendall(data)
 
 
+def test_a_transaction_whose_number_another_got_after_a_crash(server: postgresql.Server) -> None:
+    """A server that stops hard forgets numbers that it gave out, and gives them out again."""
+    for _ in range(5):  # what the server had written by then is a matter of chance
+        url = server.new_database()
+        with opened(url) as ledger:
+            lost = pytest.raises(UncloneError, match="recorded nothing")
+            with lost as raised, ledger.transaction():
+                ledger.record("web-01", "", [MAC])
+                server.stop("immediate")
+                server.start()
+                with opened(url) as other, other.transaction():
+                    other.record("web-02", "", [MAC])
+            assert "Nothing was given out." in raised.value.hint
+        assert names(url) == ["web-02"]
+
+
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_commit_without_an_answer(
     server: postgresql.Server, url: str, tmp_path_factory: pytest.TempPathFactory, *, arrives: bool
