@@ -90,9 +90,14 @@ def _forwarded(_option: Option, value: str) -> Iterator[tuple[int, int]]:
         yield found.span(1)
 
 
-def _forwarded_socket(_option: Option, value: str) -> Iterator[tuple[int, int]]:
+def _socket(option: Option, value: str) -> Iterator[tuple[int, int]]:
+    """Of a forwarded port only the host's end, when that is a socket."""
+    if option.name == "chardev" and option.get("backend", "backend.type") != "socket":
+        return
     if found := _FORWARD_SOCKET.fullmatch(value):
         yield found.span(1)
+    elif not _FORWARD.match(value):
+        yield 0, len(value)
 
 
 def _listening(_option: Option, value: str) -> Iterator[tuple[int, int]]:
@@ -124,10 +129,6 @@ def _local_port(machine: MachineOptions, option: Option, pair: Pair) -> bool:
     if not _is_number(machine, option, pair):
         return False
     return pair.key == "localport" or machine.is_server(option)
-
-
-def _is_socket(_machine: MachineOptions, option: Option, _pair: Pair) -> bool:
-    return option.name != "chardev" or option.get("backend", "backend.type") == "socket"
 
 
 def _is_file(_machine: MachineOptions, option: Option, pair: Pair) -> bool:
@@ -234,7 +235,7 @@ _PARTS: dict[str, Callable[[Option, str], Iterator[tuple[int, int]]]] = {
     "vnc-display": _display,
     "graphics-socket": _display_socket,
     "forwarded-port": _forwarded,
-    "forwarded-socket": _forwarded_socket,
+    "socket": _socket,
     "network-address": _listening,
 }
 _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
@@ -248,7 +249,6 @@ _CONDITIONS: dict[str, Callable[[MachineOptions, Option, Pair], bool]] = {
     "graphics-port": _is_number,
     "character-port": _local_port,
     "character-file": _is_file,
-    "socket": _is_socket,
     "user-network-name": _own_network_name,
     "shared-memory": _own_memory,
     "disk-remote": _is_remote,

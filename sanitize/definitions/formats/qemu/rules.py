@@ -164,13 +164,6 @@ COMMON = rules(
         "the host's port is taken while the source runs: the second machine does not start",
     ),
     (
-        "forwarded-socket",
-        FieldKind.SOCKET,
-        _FOLLOW,
-        _net("hostfwd"),
-        "the second machine to listen on a socket takes it from the first",
-    ),
-    (
         "network-address",
         FieldKind.PORT,
         _RENEW,
@@ -213,7 +206,7 @@ COMMON = rules(
         _FOLLOW,
         (
             *("-chardev path", "-device socket.path", "-object socket.path"),
-            *_net("addr.path", "local.path"),
+            *_net("addr.path", "local.path", "hostfwd"),
         ),
         "a second listener takes it from the first; a TPM, virtiofsd or switch serves one machine",
     ),
