@@ -249,7 +249,7 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
         _collect(guest, path, found, set(), 1)
     maps = [path for path in found if path.startswith("/etc/auto")]
     for path in (*units, *maps) if devices else ():
-        for named in _named(guest, path):
+        for named in named_by(guest, path):
             _collect(guest, named, found, set(), 0)
     return found
 
@@ -350,7 +350,7 @@ def _resolved(guest: Guest, path: str) -> str:
         return ""
 
 
-def _named(guest: Guest, path: str) -> Iterator[str]:
+def named_by(guest: Guest, path: str) -> Iterator[str]:
     """What the unit or master map at *path* names, but for what packages bring."""
     for match in _NAMED.finditer(guest.text_or_empty(path, READ_LIMIT)):
         for named in _PATH.findall(match["unit"] or match["map"]):

@@ -36,9 +36,11 @@ _LIMIT, _MOST = 1024 * 1024, 1000
 def sources(guest: Guest, opened: Iterable[str]) -> frozenset[str]:
     """The physical path of each file that one of *opened*, a unit or a job may take the id from."""
     jobs = guest.search(CRON, [b"/"], limit=_LIMIT)
-    units = guest.search(boot_view.FOLDERS, [b"/etc", b"/var/lib/dbus", b" /\n"], limit=_LIMIT)
+    # Also those of packages: an image's builder may put a unit beside them.
+    units = list(guest.search(boot_view.FOLDERS, [b"Exec"], limit=_LIMIT))
+    scripts = [named for unit in units for named in boot_view.named_by(guest, unit)]
     found = set()
-    for path in dict.fromkeys((*opened, *units, *jobs)):
+    for path in dict.fromkeys((*opened, *units, *scripts, *jobs)):
         text = guest.text_or_empty(path, _LIMIT)
         if _WRITTEN.search(text):
             named = dict.fromkeys(_PATH.findall(text))

@@ -151,6 +151,13 @@ def test_what_a_unit_makes_the_machine_id_of_counts(
     assert scan(tmp_path) == [(source, 1, True)]
 
 
+def test_so_does_what_a_script_of_a_unit_among_the_packages_does(tmp_path: Path) -> None:
+    unit = "/usr/lib/systemd/system/restore-id.service"
+    started = "[Service]\nExecStart=/usr/local/sbin/restore\n"
+    plant(tmp_path, {unit: started, "/usr/local/sbin/restore": SCRIPT, "/srv/id": f"{ID}\n"})
+    assert scan(tmp_path) == [("/srv/id", 1, True)]
+
+
 @pytest.mark.parametrize(
     "path", ["/etc/cron.d/id", "/var/spool/cron/crontabs/root", "/etc/rc.local", "/etc/init.d/id"]
 )
