@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
@@ -190,13 +191,19 @@ def test_a_killed_process_leaves_no_half_machine(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_lost_while_processes_are_killed(tmp_path: Path) -> None:
-    disturbance = Disturbance(kills=10)
-    found = contend(str(tmp_path / "ledger"), machines=2000, processes=4, disturbance=disturbance)
-    assert disturbance.kills > 5
-    assert found.recorded == 2000
-    assert found.told == 2000
-    assert found.twice == 0
-    assert not found.messages
+    kills = 0
+    # Where processes are quick, some end before their blow falls.
+    for number in itertools.count():
+        disturbance = Disturbance(kills=10)
+        place = str(tmp_path / f"ledger-{number}")
+        found = contend(place, machines=2000, processes=4, disturbance=disturbance)
+        kills += disturbance.kills
+        assert found.recorded == 2000
+        assert found.told == 2000
+        assert found.twice == 0
+        assert not found.messages
+        if kills > 5:
+            break
 
 
 def test_a_ledger_that_stays_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
