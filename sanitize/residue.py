@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Retired
+    from unclone.sanitize.written_machine_ids import Written
 
 #: What the next boot reads: an old identifier left here is an error, elsewhere a warning.
 READ_AT_BOOT = re.compile(
@@ -105,15 +106,15 @@ def find_residue(
     by_any = boot_view.files_read(guest, devices=False)
 
     @cache
-    def taken() -> frozenset[str]:
-        return written_machine_ids.sources(guest, opened)
+    def written() -> Written:
+        return written_machine_ids.find(guest, opened)
 
     def reads(spelled: bytes, path: str, line: int) -> bool:
         """Whether the next boot takes what is *spelled* in the file at *path* for what it is."""
         kind = owners[finder.values[spelled]].kind
         if kind == "machine-id":
-            runs = path in opened or path.startswith(written_machine_ids.CRON)
-            if path in taken() or (runs and _sets_machine_id(guest, path, line)):
+            runs = path in opened or path in written().started
+            if path in written().sources or (runs and _sets_machine_id(guest, path, line)):
                 return True
         return path in (opened if kind in _OF_DEVICES else by_any)
 

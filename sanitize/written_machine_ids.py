@@ -8,6 +8,8 @@ from any path that is named beside it.
 from __future__ import annotations
 
 import re
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unclone.sanitize import boot_view
@@ -29,23 +31,49 @@ _WRITTEN = re.compile(
     rf"(?m)^(?!\s*#).*?(?:(?:>\|?\s*|{_COMMAND})[\"']?{_PLACE}{_END}|\bof=[\"']?{_PLACE}(?![^\s\"']))"
 )
 _PATH = re.compile(r"(?<![\w/.])/[^\s'\";|&()<>]+")
-#: Bytes of a unit or script; and files of which one names so many, that are looked at.
-_LIMIT, _MOST = 1024 * 1024, 1000
+#: Bytes of a unit or script; files of which one names so many, that are looked at; and scripts, of
+#: which one may start the next.
+_LIMIT, _MOST, _MOST_SCRIPTS = 1024 * 1024, 1000, 1000
 
 
-def sources(guest: Guest, opened: Iterable[str]) -> frozenset[str]:
-    """The physical path of each file that one of *opened*, a unit or a job may take the id from."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Physical paths: of what *starts* with the machine, and of what the id is taken from.
+
+    What writes an id may have it in its own text, and so is among the *sources*.
+    """
+
+    started: frozenset[str]
+    sources: frozenset[str]
+
+
+def find(guest: Guest, opened: Iterable[str]) -> Written:
+    """What *opened*, units and jobs start, and from which files one of them takes the id."""
     jobs = guest.search(CRON, [b"/"], limit=_LIMIT)
     # Also those of packages: an image's builder may put a unit beside them.
     units = list(guest.search(boot_view.FOLDERS, [b"Exec"], limit=_LIMIT))
     scripts = [named for unit in units for named in boot_view.named_by(guest, unit)]
-    found = set()
-    for path in dict.fromkeys((*opened, *units, *scripts, *jobs)):
+    started: set[str] = set()
+    found: set[str] = set()
+    waiting = deque(dict.fromkeys((*opened, *units, *scripts, *jobs)))
+    most = len(waiting) + _MOST_SCRIPTS
+    while waiting and len(started) < most:
+        name = waiting.popleft()
+        if not guest.is_file(name) or (path := guest.resolve(name)) in started:
+            continue
+        started.add(path)
         text = guest.text_or_empty(path, _LIMIT)
+        named = list(dict.fromkeys(_PATH.findall(text)))[:_MOST]
         if _WRITTEN.search(text):
-            named = dict.fromkeys(_PATH.findall(text))
-            found |= {each for name in list(named)[:_MOST] for each in _files(guest, name)}
-    return frozenset(found.difference(_IDS))
+            found |= {path, *(each for name in named for each in _files(guest, name))}
+        if text.startswith("#!"):
+            waiting += [name for name in named if _is_script(guest, name)]
+    return Written(frozenset(started), frozenset(found.difference(_IDS)))
+
+
+def _is_script(guest: Guest, name: str) -> bool:
+    """Whether a script may start what is called *name*, or read its commands."""
+    return guest.is_file(name) and (name.endswith(".sh") or guest.read(name, 2) == b"#!")
 
 
 def _files(guest: Guest, name: str) -> Iterator[str]:

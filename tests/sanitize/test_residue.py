@@ -158,6 +158,19 @@ def test_so_does_what_a_script_of_a_unit_among_the_packages_does(tmp_path: Path)
     assert scan(tmp_path) == [("/srv/id", 1, True)]
 
 
+@pytest.mark.parametrize("command", [f"echo {ID} >/etc/machine-id", "/usr/local/lib/second"])
+def test_so_does_one_that_has_the_id_itself_or_starts_one_that_has(
+    tmp_path: Path, command: str
+) -> None:
+    unit = "/usr/lib/systemd/system/restore-id.service"
+    started = "[Service]\nExecStart=/usr/local/sbin/restore\n"
+    first, second = "/usr/local/sbin/restore", "/usr/local/lib/second"
+    last = f"#!/bin/sh\nprintf '%s\\n' {ID} >/etc/machine-id\n"
+    plant(tmp_path, {unit: started, first: f"#!/bin/sh\n{command}\n", second: last})
+    own = [(first, 2, True)] if ID in command else []
+    assert scan(tmp_path) == [(second, 2, not own), *own]
+
+
 @pytest.mark.parametrize(
     "path", ["/etc/cron.d/id", "/var/spool/cron/crontabs/root", "/etc/rc.local", "/etc/init.d/id"]
 )
