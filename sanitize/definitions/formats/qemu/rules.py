@@ -271,7 +271,7 @@ COMMON = rules(
         "shared-folder",
         FieldKind.OTHER,
         _KEEP,
-        ("-virtfs path", "-fsdev path", *_net("smb")),
+        ("-virtfs path", "-fsdev path", "-device rootdir", *_net("smb")),
         "both machines see the same folder; give the new one its own where they must not",
     ),
     (

@@ -227,6 +227,15 @@ RULES = (
     DISK,
     REMOVABLE,
     Rule(
+        "nvdimm",
+        FieldKind.OTHER,
+        _KEEP,
+        "nvdimm#:#.fileName",
+        "two machines cannot write to one file: give the new one a copy, or none",
+        _FILES,
+        Level.WARNING,
+    ),
+    Rule(
         "sas-address",
         FieldKind.WWN,
         _REMOVE,

@@ -39,6 +39,7 @@ exec qemu-system-x86_64 \
     -object memory-backend-file,id=shm,share=on,mem-path=/dev/shm/golden,size=1M \
     -virtfs local,path=/srv/share,mount_tag=share,security_model=none \
     -device vfio-pci,host=01:00.0 -device u2f-emulated,dir=/srv/u2f \
+    -device usb-mtp,rootdir=/srv/golden \
     -fw_cfg name=opt/org.example/role,string=golden \
     -acpitable sig=SLIC,file=/var/lib/firmware/slic.bin \
     -global virtio-blk-pci.serial=S000000007 \
