@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.fleet_on_dask import WORKERS, used
 from tests.guests import debian
 from tests.support import dask_cluster
-from tests.support.command import unclone
 from tests.unclone.test_clone import DOMAIN, MAC
 from tests.unclone.test_clone_dask import finish, machines
 from tests.unclone.test_clone_stamped import golden_image
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from tests.support.dask_cluster import Cluster
 
+UNCLONE = Path(sys.executable).with_name("unclone")
 LIMITS = ("bash", "-c", 'ulimit -n 1024 -c 0 -u 4096 -v 8000000; exec "$@"', "limited")
 _BRIDGE, _NETWORK = "unclone0", "10.177.0"
 
@@ -145,7 +146,8 @@ def run_all(at: Cluster, folder: Path, asked: argparse.Namespace, prefixes: Any)
 
 def audit(at: Cluster, asked: argparse.Namespace) -> None:
     begun = time.monotonic()
-    done = unclone("audit", "-q", "--no-cache", "--json", *map(at.output, WORKERS))
+    command = (UNCLONE, "audit", "-q", "--no-cache", "--json", *map(at.output, WORKERS))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     (result,) = json.loads(done.stdout)["results"]
     print(f"audit: {len(result['machines'])} machines share {len(result['shared'])} values; "
