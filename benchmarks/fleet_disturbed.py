@@ -146,8 +146,12 @@ def run_all(at: Cluster, folder: Path, asked: argparse.Namespace, prefixes: Any)
 
 def audit(at: Cluster, asked: argparse.Namespace) -> None:
     begun = time.monotonic()
-    command = (UNCLONE, "audit", "-q", "--no-cache", "--json", *map(at.output, WORKERS))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [UNCLONE, "audit", "-q", "--no-cache", "--json", *map(at.output, WORKERS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     (result,) = json.loads(done.stdout)["results"]
     print(f"audit: {len(result['machines'])} machines share {len(result['shared'])} values; "

@@ -60,6 +60,8 @@ class Cluster:
 
     folder: Path
     python: Path
+    #: The folder of :func:`certificates`, for a cluster that speaks TLS.
+    tls: Path | None = None
     address: str = ""
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _scheduler: subprocess.Popen[bytes] | None = None
@@ -69,11 +71,11 @@ class Cluster:
         said = self.folder / "scheduler.log"
         self._scheduler = self._run(
             [*prefix, self.python, "-m", "distributed.cli.dask_scheduler", "--host", host,
-             "--port", "0", "--no-dashboard"],
+             "--port", "0", "--no-dashboard", *(["--protocol", "tls"] if self.tls else [])],
             said, {},
         )  # fmt: skip
         until = time.monotonic() + _SECONDS
-        while not (found := re.search(r"Scheduler at:\s+(tcp://\S+)", said.read_text())):
+        while not (found := re.search(r"Scheduler at:\s+(t(?:cp|ls)://\S+)", said.read_text())):
             assert self._scheduler.poll() is None, said.read_text()
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -115,8 +117,22 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env=os.environ | _QUIET | env,
+                env=os.environ | _QUIET | self._environment() | env,
             )
+
+    def _environment(self) -> dict[str, str]:
+        """Dask's configuration distributed.comm.tls, as docs/fleets.md has it in a file."""
+        if self.tls is None:
+            return {}
+        files = {"KEY": self.tls / "key.pem", "CERT": self.tls / "cert.pem"}
+        parts = (f"{part}__{key}" for part in ("SCHEDULER", "WORKER", "CLIENT") for key in files)
+        named = {part: files[part.rsplit("__", 1)[1]] for part in parts}
+        prefix = "DASK_DISTRIBUTED__COMM__"
+        return {
+            f"{prefix}REQUIRE_ENCRYPTION": "True",
+            f"{prefix}TLS__CA_FILE": str(self.tls / "cert.pem"),
+            **{f"{prefix}TLS__{part}": str(file) for part, file in named.items()},
+        }
 
     def unclone(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start the command with this cluster as its executor."""
@@ -124,6 +140,7 @@ class Cluster:
             [self.python, "-m", "unclone", *arguments, "--executor", "dask",
              "--scheduler", self.address],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | self._environment(),
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -134,10 +151,21 @@ class Cluster:
             each.wait()
 
 
+def certificates(folder: Path) -> Path:
+    """*folder* with one key and its certificate, which is its own authority."""
+    folder.mkdir()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=fleet", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path, tls: Path | None = None) -> Iterator[Cluster]:
     """A cluster with a scheduler and no worker, in *folder*."""
-    found = Cluster(folder, python())
+    found = Cluster(folder, python(), tls)
     try:
         found.start()
         yield found

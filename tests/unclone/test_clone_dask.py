@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.command import unclone
-from tests.support.dask_cluster import Cluster, cluster
+from tests.support.dask_cluster import Cluster, certificates, cluster
 from tests.unclone.test_clone import DOMAIN, MAC
 from tests.unclone.test_clone_stamped import golden_image
 from unclone.sanitize.identities.ledger import Ledger
@@ -129,3 +129,51 @@ def test_a_host_that_is_gone_keeps_its_machines(tmp_path: Path) -> None:
         run = at.unclone(*command)
         _, told = run.communicate(timeout=600)
         assert "is not the golden image of the run" in told
+
+
+def test_ctrl_c_leaves_whole_machines_and_the_next_run_makes_the_rest(tmp_path: Path) -> None:
+    golden, driver = golden_image(tmp_path, "GPT"), tmp_path / "driver"
+    command = ("clone", golden, "--name", "m-{:03}", "--count", "200", "-o", driver, "-q",
+               "--ledger", tmp_path / "ledger", "--json-lines")  # fmt: skip
+    with cluster(tmp_path) as at:
+        for worker in ("a", "b"):
+            at.start_worker(worker)
+        run = at.unclone(*command)
+        until = time.monotonic() + 1200
+        while not machines(at):
+            assert time.monotonic() < until
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        said, told = run.communicate(timeout=1200)
+        assert run.returncode == 1, told
+        assert told == (
+            "unclone: interrupted; each machine is complete or was not made\n"
+            "  The same command makes those that are missing.\n"
+        )
+        assert json.loads(said.splitlines()[-1])["results"][0]["status"] == "failed"
+        first = machines(at)
+        finish(at.unclone(*command))
+        again = machines(at)
+        assert len(again) == 200
+        assert first.items() <= again.items()
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        assert len(list(ledger.machines())) == 200
+
+
+def test_a_cluster_with_certificates_gets_secrets(tmp_path: Path) -> None:
+    golden, driver = golden_image(tmp_path, "GPT"), tmp_path / "driver"
+    (tmp_path / "secret").write_text("a derivation secret of this test\n")
+    (tmp_path / "secret").chmod(0o600)
+    command = ("clone", golden, "--name", "m-{}", "--count", "3", "-o", driver, "-q",
+               "--derive-from", tmp_path / "secret", "--json-lines")  # fmt: skip
+    with cluster(tmp_path, certificates(tmp_path / "tls")) as at:
+        assert at.address.startswith("tls://")
+        at.start_worker("a")
+        assert finish(at.unclone(*command)) == {"done": 3}
+        # Who has no certificate of the cluster does not get in.
+        at.tls = None
+        run = at.unclone(*command)
+        _, told = run.communicate(timeout=600)
+        assert run.returncode == 1, told
+        assert f"the scheduler {at.address} cannot be used" in told

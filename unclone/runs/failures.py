@@ -62,6 +62,14 @@ class InterruptedRun(KeyboardInterrupt):
         self.number = number
 
 
+class InterruptedFleet(KeyboardInterrupt):
+    """Ctrl-C or signal *number* while machines were made: each is complete, or absent."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 _INTERRUPTED = {
     Outcome.UNCHANGED: "; the image is as it was",
     Outcome.INCOMPLETE: " during the commit, which is not complete",
@@ -90,6 +98,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         number = interrupt_number(error)
         by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        if isinstance(error, InterruptedFleet):
+            return f"interrupted{by}; each machine is complete or was not made"
         outcome = error.outcome if isinstance(error, InterruptedRun) else Outcome.UNCHANGED
         return f"interrupted{by}{_INTERRUPTED[outcome]}"
     return _unmet_requirement(error) or printable(
@@ -107,6 +117,8 @@ def hint_of(error: BaseException) -> str:
         if error.outcome in {Outcome.UNCHANGED, Outcome.COMMITTED}:
             return ""
         return f"`unclone recover {printable(error.image)}` finishes or discards what is left."
+    if isinstance(error, InterruptedFleet):
+        return "The same command makes those that are missing."
     if isinstance(error, KeyboardInterrupt):
         return ""
     return INSTALL_IT if _unmet_requirement(error) else REPORT_IT

@@ -94,6 +94,11 @@ def publish(folder: Path, attempt: str, names: Sequence[str]) -> None:
     shutil.rmtree(folder / attempt, ignore_errors=True)
 
 
+def waits(folder: Path, attempt: str, name: str) -> bool:
+    """Whether the machine *name* of *attempt* is there, without its name."""
+    return (folder / attempt / name).exists()
+
+
 def publish_one(folder: Path, attempt: str, name: str) -> None:
     """Give one machine of *attempt* its name; the others stay. Raises UncloneError."""
     made, path = folder / attempt / name, folder / name

@@ -301,14 +301,12 @@ class Distribution:
         self._places.setdefault(made.place.id, made.place)
         if made.place.id != self._own.id:
             at = Whereabouts(made.place.id, made.place.host, str(made.place.folder), made.attempt)
-            digests = made.digests
+            complete = [each for each in chunk.identities if each.name in made.digests]
             self._unnamed.add(made.attempt)
-            with deferred():
-                self.placements.add(
-                    Line(each, at, digests[each.name])
-                    for each in chunk.identities
-                    if each.name in digests
-                )
+            with deferred():  # written down, they are machines: the ledger keeps their rows
+                self.placements.add(Line(each, at, made.digests[each.name]) for each in complete)
+                for each in complete:
+                    self._batch.made_elsewhere(each.name)
         self._name(_Naming(made, work))
 
     def _name(self, naming: _Naming) -> None:
@@ -320,6 +318,8 @@ class Distribution:
                     attempts.publish(self._own.folder, made.attempt, names)
                 except UncloneError as error:
                     for name in names:
+                        if not attempts.waits(self._own.folder, made.attempt, name):
+                            self._batch.made_elsewhere(name)  # it has its name already
                         self._fail(name, error)
                 else:
                     self._tell(made)
@@ -343,7 +343,6 @@ class Distribution:
             self._tell(naming.made)
             return
         for each in naming.made.machines:
-            self._batch.made_elsewhere(each.identity.name)
             self._fail(each.identity.name, error)
 
     def _look_for_lost(self) -> None:
@@ -374,7 +373,6 @@ class Distribution:
                 continue
             for each in naming.made.machines:
                 name = each.identity.name
-                self._batch.made_elsewhere(name)  # it is written down, and keeps its values
                 words = f"{printable(name)} is complete on {printable(place.host)}, and has no name"
                 hint = f"Its worker was lost. Start one for {place.folder} and run again."
                 self._fail(name, UncloneError(f"{words} there yet", hint=hint))

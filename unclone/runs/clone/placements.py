@@ -86,7 +86,7 @@ class Placements:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         with (
             explained("write down where machines are", self.path),
-            os.fdopen(os.open(self.path, flags, 0o600), "r+b") as file,
+            os.fdopen(os.open(self.path, flags, 0o600), "r+b", buffering=0) as file,
         ):
             end = file.seek(0, os.SEEK_END)
             text = b""
@@ -97,9 +97,14 @@ class Placements:
             for line in lines:
                 known[line.identity.name] = (end + len(text), line.at)
                 text += json.dumps(line.to_json()).encode("ascii") + b"\n"
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                left = memoryview(text)
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:  # all of them, or none: what is not written down is not made
+                os.ftruncate(file.fileno(), end)
+                raise
             if is_new:
                 sync_directory(self.path.parent)
         self._known |= known

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unclone.images.errors import UncloneError, UsageError
-from unclone.images.interrupts import deferred
+from unclone.images.interrupts import deferred, interrupt_number
 from unclone.runs import failures
 from unclone.runs.clone import deciding
 from unclone.runs.clone.batch import Batch
@@ -112,6 +112,8 @@ class Run:
                     self._make(share, names, batch)
                     if self._done.interrupted:
                         break
+            except KeyboardInterrupt as interrupt:
+                raise failures.InterruptedFleet(interrupt_number(interrupt)) from interrupt
             finally:
                 settle(batch, replaced, first.ledger)
                 if distribution is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,22 @@ def test_a_line_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
     placements.add([Line(DB, HERE, "0" * 64)])
     assert Placements(tmp_path).identity("db-01") == DB == placements.identity("db-01")
     assert Placements(tmp_path).identity("web-01") == WEB
+
+
+def test_lines_that_do_not_fit_are_not_there_at_all(tmp_path: Path) -> None:
+    placements = Placements(tmp_path)
+    placements.add([Line(WEB, HERE, "0" * 64)])
+    before = placements.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The first of the two lines would fit.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + len(before) * 3 // 2, limits[1]))
+    try:
+        with pytest.raises(UncloneError, match="write down where machines are"):
+            placements.add([Line(DB, HERE, "0" * 64), Line(WEB, HERE, "1" * 64)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert placements.path.read_bytes() == before
+    assert placements.at("db-01") is None
 
 
 def test_values_of_machines_elsewhere_are_taken(tmp_path: Path) -> None:
