@@ -76,7 +76,7 @@ def complete(image: str, listener: Listener, work: Callable[[Listener], R]) -> C
     recorder = PhaseRecorder(listener)
     try:
         return CompletedRun(image, result=work(recorder))
-    except failures.InterruptedRun as interrupted:
+    except (failures.InterruptedRun, failures.InterruptedFleet) as interrupted:
         error: BaseException = interrupted
     except KeyboardInterrupt as interrupt:
         error = interrupt

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ from unclone.images.errors import (
     UsageError,
 )
 from unclone.runs import failures
-from unclone.runs.failures import InterruptedRun, worst
+from unclone.runs.failures import InterruptedFleet, InterruptedRun, worst
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -65,6 +66,11 @@ def raising(error: BaseException, *arguments: str) -> Result:
         (InterruptedRun("a", Outcome.UNCHANGED), 1, ["interrupted; the image is as it was"]),
         (InterruptedRun("a", Outcome.COMMITTED), 1, ["the image is complete"]),
         (InterruptedRun("a", Outcome.INCOMPLETE), 1, ["not complete", "`unclone recover a`"]),
+        (
+            InterruptedFleet(signal.SIGTERM),
+            143,
+            ["by SIGTERM; each machine is complete or was not made", "The same command makes"],
+        ),
         (ZeroDivisionError("by zero"), 1, ["internal error: ZeroDivisionError: by zero", "report"]),
         (OSError(28, "No space left on device"), 1, ["internal error", "No space left"]),
         (RecursionError("deep"), 1, ["internal error"]),

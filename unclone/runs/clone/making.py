@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unclone.images.errors import RefusedError, UsageError
 from unclone.images.files import create_private, explained
 from unclone.images.fingerprint import head_state
+from unclone.images.interrupts import interrupt_number
 from unclone.images.text import shown
 from unclone.runs import define as defining
 from unclone.runs.clone.batch import RECORD, SCHEMA
@@ -24,7 +25,7 @@ from unclone.runs.clone.definition_files import (
     disk_names,
 )
 from unclone.runs.clone.order import Mode, images_of
-from unclone.runs.failures import InterruptedRun
+from unclone.runs.failures import InterruptedFleet, InterruptedRun
 from unclone.runs.sanitize import sanitize
 from unclone.runs.seed import as_unclone_error
 from unclone.sanitize.change import Level, Note
@@ -138,7 +139,7 @@ def make(
             record(folder, identity, source, files, backing_states(backing))
     except InterruptedRun as interrupt:
         # Whatever had become of the disk: its folder has not appeared.
-        raise InterruptedRun(str(path)) from interrupt
+        raise InterruptedFleet(interrupt_number(interrupt)) from interrupt
     said = report if len(order.names) == 1 else None
     made = Machine(identity, path, "done", (*files, RECORD), backing, notes, said)
     return replace(made, password=seed.password if seed else "")
