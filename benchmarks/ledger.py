@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 PREFIX = bytes.fromhex("525400")
 OLD_UUID = "0ae55c0b-8ce3-4d5c-95cf-e65d4ec7aa11"
 ROOT = Path(__file__).resolve().parents[1]
-#: Seconds: far more than a transaction takes, so that a blow falls on any part of one.
-LONGEST_WAIT = 0.5
+#: Seconds: more than a transaction takes, so that a blow falls on any part of one.
+LONGEST_WAIT = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Disturbance:
         self._due = 0.0
         #: Connections that were cut, processes that were killed, restarts of the server.
         self.cuts = self.kills = self.restarts = 0
+
+    @property
+    def blows(self) -> int:
+        """How often connections were cut, or a process was to be killed."""
+        return self._wanted - len(self._blows)
 
     def __call__(self, done: float, drawers: Sequence[Drawer]) -> None:
         """Strike a random time after the part *done* has grown enough since the last time."""
@@ -256,7 +261,7 @@ def main() -> int:
     print(f"{found.recorded} recorded, {found.told} told, {found.twice} twice")
     print(f"{found.seconds:.0f} s, {found.recorded / found.seconds:.0f} machines a second")
     print(f"{disturbance.cuts} connections cut, {disturbance.kills} processes killed, ", end="")
-    print(f"{disturbance.restarts} restarts of the server")
+    print(f"{disturbance.restarts} restarts of the server, {disturbance.blows} blows")
     wanted = options.machines // options.processes * options.processes
     return int(found.twice > 0 or not found.told == found.recorded == wanted)
 

@@ -322,6 +322,8 @@ class Distribution:
                             self._batch.made_elsewhere(name)  # it has its name already
                         self._fail(name, error)
                 else:
+                    for name in names:
+                        self._batch.made_elsewhere(name)
                     self._tell(made)
             return
         workers = tuple(self._workers.get(made.place.id, ()))
@@ -381,7 +383,6 @@ class Distribution:
         self._unnamed.discard(made.attempt)
         for each in made.machines:
             path = str(each.path)
-            self._batch.made_elsewhere(each.identity.name)
             self._listener.begin(path)
             self._listener.finish()
             self._done(each.identity.name, CompletedRun(path, result=each))
