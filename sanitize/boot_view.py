@@ -249,7 +249,7 @@ def files_read(guest: Guest, *, devices: bool = True) -> Mapping[str, bool]:
         _collect(guest, path, found, set(), 1)
     maps = [path for path in found if path.startswith("/etc/auto")]
     for path in (*units, *maps) if devices else ():
-        for named in named_by(guest, path):
+        for named in _named_by(guest, path):
             _collect(guest, named, found, set(), 0)
     return found
 
@@ -350,15 +350,20 @@ def _resolved(guest: Guest, path: str) -> str:
         return ""
 
 
-def named_by(guest: Guest, path: str) -> Iterator[str]:
+def _named_by(guest: Guest, path: str) -> Iterator[str]:
     """What the unit or master map at *path* names, but for what packages bring."""
     for match in _NAMED.finditer(guest.text_or_empty(path, READ_LIMIT)):
         for named in _PATH.findall(match["unit"] or match["map"]):
-            stat = None if _NO_FILE.match(named) else guest.stat(named)
-            if stat is None or stat.kind is not Kind.FILE or stat.size > _NAMED_LIMIT:
-                continue
-            if not _OF_PACKAGES.match(named) or guest.read(named, 2) == b"#!":
+            if is_own(guest, named):
                 yield named
+
+
+def is_own(guest: Guest, named: str) -> bool:
+    """Whether *named* may be somebody's own script or variables, and not a package's program."""
+    stat = None if _NO_FILE.match(named) else guest.stat(named)
+    if stat is None or stat.kind is not Kind.FILE or stat.size > _NAMED_LIMIT:
+        return False
+    return not _OF_PACKAGES.match(named) or guest.read(named, 2) == b"#!"
 
 
 def _copied_at_boot(guest: Guest) -> Iterator[str]:

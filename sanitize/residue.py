@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from unclone.images.volumes import IdentifierKind, Kind
-from unclone.sanitize import boot_view, initrds, written_machine_ids
+from unclone.sanitize import boot_view, initrds, restored_identities
 from unclone.sanitize.actions.empty_in_initrd import MEMBERS
 from unclone.sanitize.boot import efi_programs
 from unclone.sanitize.boot.compression import detect
@@ -29,11 +29,11 @@ from unclone.sanitize.ssh.copies import PRIVATE, KeyCopies
 from unclone.sanitize.ssh.sshd import used_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from unclone.images.guest import Guest
     from unclone.sanitize.change import Retired
-    from unclone.sanitize.written_machine_ids import Written
+    from unclone.sanitize.restored_identities import Restored
 
 #: What the next boot reads: an old identifier left here is an error, elsewhere a warning.
 READ_AT_BOOT = re.compile(
@@ -106,16 +106,16 @@ def find_residue(
     by_any = boot_view.files_read(guest, devices=False)
 
     @cache
-    def written() -> Written:
-        return written_machine_ids.find(guest, opened)
+    def restored() -> Restored:
+        return restored_identities.find(guest, opened)
 
     def reads(spelled: bytes, path: str, line: int) -> bool:
         """Whether the next boot takes what is *spelled* in the file at *path* for what it is."""
         kind = owners[finder.values[spelled]].kind
-        if kind == "machine-id":
-            runs = path in opened or path in written().started
-            if path in written().sources or (runs and _sets_machine_id(guest, path, line)):
-                return True
+        if kind == "machine-id" and (
+            path in restored().ids or _is_set_by(guest, path, line, restored(), opened)
+        ):
+            return True
         return path in (opened if kind in _OF_DEVICES else by_any)
 
     partial, copies = PartialValues(retired), KeyCopies(retired)
@@ -123,13 +123,13 @@ def find_residue(
 
     def brings_key(path: str) -> bool:
         """Whether the next boot takes the key in that file, or what sshd starts with."""
-        return path in opened or path in in_use
+        return path in opened or path in in_use or path in restored().keys
 
     needles = [*finder.needles, *partial.needles, *copies.needles]
 
-    def add_copies(content: bytes, path: str, *, at_boot: bool = False) -> None:
+    def add_copies(content: bytes, path: str, at_boot: Callable[[str], bool] = _never) -> None:
         for old in copies.matches(content) if detect(content) is None else ():
-            found[Residue(PRIVATE, old.value, path, 0, at_boot)] = None
+            found[Residue(PRIVATE, old.value, path, 0, at_boot(path))] = None
 
     def add_partial(path: str, *, patterns: bool = False) -> None:
         start = guest.read(path, _START) if guest.is_file(path) else b""
@@ -153,11 +153,11 @@ def find_residue(
         for spelled, line in _matches(guest, path, finder, CONTENT_LIMIT, named=named):
             add(spelled, path, line, at_boot=always or reads(spelled, path, line))
         if guest.is_file(path):
-            add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=brings_key(path))
+            add_copies(guest.read(path, CONTENT_LIMIT), path, brings_key)
         if always or path in opened:
             add_partial(path)
     for path in in_use:
-        add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=True)
+        add_copies(guest.read(path, CONTENT_LIMIT), path, _always)
     for path, by_name in opened.items():
         if not _is_scanned(guest, path, places):
             look = _matches if by_name else _in_content
@@ -165,7 +165,7 @@ def find_residue(
                 add(spelled, path, line, at_boot=reads(spelled, path, line))
             add_partial(path)
             if path in by_any and guest.is_file(path):
-                add_copies(guest.read(path, CONTENT_LIMIT), path, at_boot=True)
+                add_copies(guest.read(path, CONTENT_LIMIT), path, _always)
     for path in _large_binaries(guest):
         for spelled, line in _in_content(guest, path, finder, initrds.SIZE_LIMIT):
             add(spelled, path, line, at_boot=True)
@@ -205,11 +205,28 @@ def _large_binaries(guest: Guest) -> Iterator[str]:
                 yield member.path
 
 
-def _sets_machine_id(guest: Guest, path: str, line: int) -> bool:
-    """Whether that line (from 1) is about the file or the kernel argument: a script writes it."""
-    lines = guest.read(path, boot_view.READ_LIMIT).split(b"\n") if line else []
-    text = lines[line - 1] if line <= len(lines) and lines else b""
-    return not text.lstrip().startswith(b"#") and _MACHINE_ID.search(text) is not None
+def _is_set_by(
+    guest: Guest, path: str, line: int, restored: Restored, opened: Container[str]
+) -> bool:
+    """Whether a script may set the machine-id to what it has in that line (from 1).
+
+    The line, or more of the text, is about the file or the kernel argument.
+    """
+    if not line or not (path in opened or path in restored.started):
+        return False
+    lines = guest.read(path, boot_view.READ_LIMIT).split(b"\n")
+    text = lines[line - 1] if line <= len(lines) else b""
+    if text.lstrip().startswith(b"#"):
+        return False
+    return path in restored.speaking or _MACHINE_ID.search(text) is not None
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def _always(_: str) -> bool:
+    return True
 
 
 def _values(old: Retired) -> Iterator[str]:

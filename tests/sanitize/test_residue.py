@@ -158,6 +158,66 @@ def test_so_does_what_a_script_of_a_unit_among_the_packages_does(tmp_path: Path)
     assert scan(tmp_path) == [("/srv/id", 1, True)]
 
 
+SETS = f"#!/bin/sh\necho {ID} >/etc/machine-id\n"
+CLOUD = f"write_files:\n- content: |\n    {ID}\n  path: /etc/machine-id\n"
+#: The file that has the id, its text, and what else is there.
+PROGRAMS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "cloud-init writes it": ("/etc/cloud/cloud.cfg.d/9.cfg", CLOUD, {}),
+    "a seed in the image": ("/var/lib/cloud/seed/nocloud/user-data", f"#cloud-config\n{CLOUD}", {}),
+    "cloud-init at each boot": ("/var/lib/cloud/scripts/per-boot/x", SETS, {}),
+    "a rule of udev": (
+        "/opt/x",
+        SETS,
+        {"/etc/udev/rules.d/9.rules": 'ACTION=="add", RUN+="/opt/x"\n'},
+    ),
+    "a rule of udev copies it": (
+        "/srv/id",
+        f"{ID}\n",
+        {"/usr/lib/udev/rules.d/9.rules": 'RUN+="/bin/cp /srv/id /etc/machine-id"\n'},
+    ),
+    "a lease": ("/etc/dhcp/dhclient-exit-hooks.d/x", SETS, {}),
+    "a login": ("/etc/profile.d/x.sh", SETS, {}),
+    "a shell of root": ("/root/.bashrc", SETS, {}),
+    "a daily job": ("/etc/cron.daily/x", SETS, {}),
+    "a table of jobs": ("/etc/crontab", f"@reboot root echo {ID} >/etc/machine-id\n", {}),
+    "a variable of OpenRC": (
+        "/etc/conf.d/x",
+        f"MINE={ID}\n",
+        {"/etc/init.d/x": "#!/sbin/openrc-run\nstart() { echo $MINE >/etc/machine-id; }\n"},
+    ),
+    "sysvinit": ("/opt/x", SETS, {"/etc/inittab": "x:2:once:/opt/x\n"}),
+    "a playbook": (
+        "/srv/x.yml",
+        f"- copy: {{content: {ID}, dest: /etc/machine-id}}\n",
+        {"/etc/cron.d/x": "@reboot root ansible-playbook /srv/x.yml\n"},
+    ),
+    "Python, with a variable": (
+        "/opt/x.py",
+        f"#!/usr/bin/python3\nmine = '{ID}'\nopen('/etc/machine-id', 'w').write(mine)\n",
+        {UNIT: "[Service]\nExecStart=/opt/x.py\n"},
+    ),
+    "a shell, with a variable": (
+        "/srv/id",
+        f"{ID}\n",
+        {"/etc/rc.local": "#!/bin/sh\nTO=/etc/machine-id\ncp /srv/id ${TO}\n"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "text", "others"), PROGRAMS.values(), ids=PROGRAMS)
+def test_whatever_program_sets_the_machine_id_counts(
+    tmp_path: Path, path: str, text: str, others: dict[str, str]
+) -> None:
+    plant(tmp_path, {path: text, **others})
+    assert [(found, read) for found, _, read in scan(tmp_path)] == [(path, True)]
+
+
+def test_a_program_that_only_compares_with_a_copy_does_not(tmp_path: Path) -> None:
+    compare = "#!/bin/sh\ncmp -s /etc/machine-id /srv/id || logger another\n"
+    plant(tmp_path, {"/etc/cron.daily/x": compare, "/srv/id": f"{ID}\n"})
+    assert scan(tmp_path) == [("/srv/id", 1, False)]
+
+
 @pytest.mark.parametrize("command", [f"echo {ID} >/etc/machine-id", "/usr/local/lib/second"])
 def test_so_does_one_that_has_the_id_itself_or_starts_one_that_has(
     tmp_path: Path, command: str

@@ -78,6 +78,25 @@ USED: dict[str, tuple[str, dict[str, str]]] = {
         "/srv/keys/k",
         {"/etc/systemd/system/k.service": "[Service]\nExecStart=/bin/cp /srv/keys/k /etc/ssh/x\n"},
     ),
+    "by a script of a unit, with others": (
+        "/srv/keys/ssh_host_ed25519_key",
+        {
+            "/usr/lib/systemd/system/k.service": "[Service]\nExecStart=/usr/local/sbin/restore\n",
+            "/usr/local/sbin/restore": "#!/bin/sh\nD=/etc/ssh\ncp -p /srv/keys/ssh_host_* $D/\n",
+        },
+    ),
+    "by a job, with its directory": (
+        "/srv/keys/ssh_host_ed25519_key",
+        {"/etc/crontab": "@reboot root rsync -a /srv/keys/ /etc/ssh/\n"},
+    ),
+    "by a login, with all of /etc": (
+        "/srv/keys/etc/ssh/ssh_host_ed25519_key",
+        {"/root/.bashrc": "cp -a /srv/keys/etc /\n"},
+    ),
+    "by a script that has it": (
+        "/var/lib/cloud/scripts/per-boot/key",
+        {},
+    ),
 }
 
 
@@ -85,9 +104,23 @@ USED: dict[str, tuple[str, dict[str, str]]] = {
 def test_a_copy_that_the_next_boot_takes_fails_the_run(
     tmp_path: Path, path: str, files: dict[str, str]
 ) -> None:
-    plant(tmp_path, {path: written(KEYS["ed25519"], "openssh"), **files})
+    key = written(KEYS["ed25519"], "openssh")
+    if "/scripts/" in path:
+        key = b"#!/bin/sh\ncat >/etc/ssh/ssh_host_ed25519_key <<E\n" + key + b"E\n"
+    plant(tmp_path, {path: key, **files})
     found = find_residue(guest_at(tmp_path), [retired(KEYS["ed25519"])])
     assert [(r.kind, r.path, r.read_at_boot) for r in found] == [(PRIVATE, path, True)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["cp -p /etc/ssh/ssh_host_* /srv/keys/", "cp -a /srv/keys /mnt/etc/ssh", "ls /srv/keys"],
+)
+def test_a_copy_that_is_only_named_beside_does_not(tmp_path: Path, command: str) -> None:
+    key = "/srv/keys/ssh_host_ed25519_key"
+    plant(tmp_path, {key: written(KEYS["ed25519"], "openssh"), "/root/.bashrc": f"{command}\n"})
+    (found,) = find_residue(guest_at(tmp_path), [retired(KEYS["ed25519"])])
+    assert (found.path, found.read_at_boot) == (key, False)
 
 
 @pytest.mark.parametrize("form", ["openssh", "dropbear"])
