@@ -51,7 +51,8 @@ _KEYS = "ssh_host_*_key"
 #: The file of an id, or a directory that it is copied into with others; and those of host keys.
 _ID_PLACE = r"/(?:etc|var/lib/dbus)?(?:/(?:\.|machine-id)?)?"
 _KEY_PLACE = r"/(?:etc(?:/(?:ssh(?:/(?:\.|ssh_host_\w+)?)?)?)?)?"
-_COMMAND = r"\b(?:cp|dd|install|ln|mount|mv|rsync|scp|tar|tee)\b[^\n;|&]*[\s\"']"
+_COMMAND = re.compile(r"\b(?:cp|dd|install|ln|mount|mv|rsync|scp|tar|tee)\b")
+_BETWEEN = re.compile(r"[;|&]")
 _END = r"[\"']?(?=\s*(?:\d?[-;|&<>)}#\\]|$))"
 #: A variable for such a place, as a shell assigns it.
 _ASSIGNED = re.compile(
@@ -65,15 +66,33 @@ _PATH = re.compile(r"(?<![\w/.])/[^\s'\";|&()<>]+")
 _LIMIT, _MOST, _MOST_SCRIPTS = 1024 * 1024, 1000, 1000
 
 
-def _written(place: str) -> re.Pattern[str]:
-    """What writes at *place*."""
-    return re.compile(
-        rf"(?m)^(?!\s*#).*?"
-        rf"(?:(?:>\|?\s*|{_COMMAND})[\"']?{place}{_END}|\bof=[\"']?{place}(?![^\s\"']))"
-    )
+class _Writing:
+    """What writes at *place*: a redirection, or the last word of a command that copies.
+
+    Each line is looked through a few times, and not once for each word: it may be long.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._target = re.compile(rf">\|?[ \t]*[\"']?{place}{_END}|\bof=[\"']?{place}(?![^\s\"'])")
+        self._word = re.compile(rf"[\s\"'][\"']?{place}{_END}")
+
+    def is_in(self, text: str) -> bool:
+        """Whether *text* has such a command, in no comment."""
+        return any(self._is_in_line(line) for line in text.split("\n"))
+
+    def _is_in_line(self, line: str) -> bool:
+        if line.lstrip().startswith("#"):
+            return False
+        if self._target.search(line):
+            return True
+        return any(
+            self._word.search(part, command.end())
+            for part in _BETWEEN.split(line)
+            if (command := _COMMAND.search(part))
+        )
 
 
-_ID_WRITTEN, _KEY_WRITTEN = _written(_ID_PLACE), _written(_KEY_PLACE)
+_ID_WRITING, _KEY_WRITING = _Writing(_ID_PLACE), _Writing(_KEY_PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +127,9 @@ def find(guest: Guest, opened: Iterable[str]) -> Restored:
         named = [*_beside(path), *dict.fromkeys(_PATH.findall(text))][:_MOST]
         if _MENTIONED.search(text):
             speaking.add(path)
-        if _ID_WRITTEN.search(text):
+        if _ID_WRITING.is_in(text):
             ids |= {each for name in named for each in _ids(guest, name)}
-        if _KEY_WRITTEN.search(text):
+        if _KEY_WRITING.is_in(text):
             keys |= {path, *(each for name in named for each in _keys(guest, name))}
         waiting += [name for name in named if boot_view.is_own(guest, name)]
     return Restored(

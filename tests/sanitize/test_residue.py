@@ -212,6 +212,14 @@ def test_whatever_program_sets_the_machine_id_counts(
     assert [(found, read) for found, _, read in scan(tmp_path)] == [(path, True)]
 
 
+def test_a_long_line_takes_no_long_time(tmp_path: Path) -> None:
+    """A quadratic search would take hours, and the test's own limit would end it."""
+    line = "cp " * (CONTENT_LIMIT // 3 - 1)
+    script = f"#!/bin/sh\n{line}\n"
+    plant(tmp_path, {"/etc/rc.local": script, "/etc/cron.daily/x": script, "/srv/id": f"{ID}\n"})
+    assert scan(tmp_path) == [("/srv/id", 1, False)]
+
+
 def test_a_program_that_only_compares_with_a_copy_does_not(tmp_path: Path) -> None:
     compare = "#!/bin/sh\ncmp -s /etc/machine-id /srv/id || logger another\n"
     plant(tmp_path, {"/etc/cron.daily/x": compare, "/srv/id": f"{ID}\n"})
