@@ -11,6 +11,7 @@ import pytest
 from tests.support.command import unclone
 from unclone.images.engines.engine import Drive
 from unclone.images.engines.guestfs.appliance import start
+from unclone.images.engines.guestfs.devices import read_devices
 from unclone.images.process import run
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ set -e
 # longer than the two minutes that are usual.
 settle() { udevadm settle --timeout=900; }
 tries=1
-until settle && lvm pvcreate -q -q /dev/sda; do
+until settle && lvm pvcreate -q -q NODE; do
   sleep 2; tries=$((tries+1)); [ $tries -le 60 ]
 done
-lvm vgcreate -q -q ubuntu-vg /dev/sda
+lvm vgcreate -q -q ubuntu-vg NODE
 lvm lvcreate -q -q -W n -L 28M -n root-lv ubuntu-vg
 lvm lvcreate -q -q -W n -L 16M -n var-lv ubuntu-vg
 settle
@@ -66,7 +67,9 @@ def test_volumes_named_by_their_groups_uuid_follow(tmp_path: Path) -> None:
         file.truncate(64 * 1024 * 1024)
     appliance = start([Drive(image, "raw")], read_only=False, say=lambda _: None)
     try:
-        appliance.shell(MAKE, limit=1800)
+        # The kernel may find the disk and the appliance's own in any order.
+        (node,) = (each.node for each in read_devices(appliance, ["/dev/sda"]))
+        appliance.shell(MAKE.replace("NODE", node), limit=1800)
     finally:
         appliance.close()
     before = names(image)
