@@ -123,7 +123,7 @@ def find_residue(
 
     def brings_key(path: str) -> bool:
         """Whether the next boot takes the key in that file, or what sshd starts with."""
-        return path in opened or path in in_use or path in restored().keys
+        return path in opened or path in in_use or restored().has_key(path)
 
     needles = [*finder.needles, *partial.needles, *copies.needles]
 

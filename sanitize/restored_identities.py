@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from unclone.sanitize import boot_view
@@ -60,6 +61,7 @@ _ASSIGNED = re.compile(
 )
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 _MENTIONED = re.compile(r"(?m)^(?![ \t]*#[^\n]).*?/(?:etc|var/lib/dbus)/machine-id(?![\w.-])")
+_WILD = re.compile(r"[*?\[]")
 _PATH = re.compile(r"(?<![\w/.])/[^\s'\";|&()<>]+")
 #: Bytes of a unit or script; files of which one names so many, that are looked at; and scripts, of
 #: which one may start the next.
@@ -101,12 +103,18 @@ class Restored:
 
     ``ids`` and ``keys`` are files that a machine-id or host keys are taken from. ``speaking`` are
     programs that name the file of the machine-id: what they have in their own text may be written.
+    Host keys are also taken from where the shell's ``patterns`` match.
     """
 
     started: frozenset[str]
     speaking: frozenset[str]
     ids: frozenset[str]
     keys: frozenset[str]
+    patterns: Sequence[str]
+
+    def has_key(self, path: str) -> bool:
+        """Whether host keys may be taken from *path*."""
+        return path in self.keys or any(fnmatchcase(path, each) for each in self.patterns)
 
 
 def find(guest: Guest, opened: Iterable[str]) -> Restored:
@@ -117,7 +125,7 @@ def find(guest: Guest, opened: Iterable[str]) -> Restored:
     waiting = deque(dict.fromkeys((*opened, *units, *jobs)))
     most = len(waiting) + _MOST_SCRIPTS
     started, speaking = set[str](), set[str]()
-    ids, keys = set[str](), set[str]()
+    ids, keys, patterns = set[str](), set[str](), list[str]()
     while waiting and len(started) < most:
         name = waiting.popleft()
         if not guest.is_file(name) or (path := guest.resolve(name)) in started:
@@ -130,10 +138,16 @@ def find(guest: Guest, opened: Iterable[str]) -> Restored:
         if _ID_WRITING.is_in(text):
             ids |= {each for name in named for each in _ids(guest, name)}
         if _KEY_WRITING.is_in(text):
-            keys |= {path, *(each for name in named for each in _keys(guest, name))}
+            wide = [name for name in named if _WILD.search(name.rpartition("/")[0])]
+            patterns += wide  # of which a guest could make us read all of it
+            keys |= {path, *(each for name in {*named} - {*wide} for each in _keys(guest, name))}
         waiting += [name for name in named if boot_view.is_own(guest, name)]
     return Restored(
-        frozenset(started), frozenset(speaking), frozenset(ids.difference(_IDS)), frozenset(keys)
+        frozenset(started),
+        frozenset(speaking),
+        frozenset(ids.difference(_IDS)),
+        frozenset(keys),
+        tuple(dict.fromkeys(patterns[:_MOST])),
     )
 
 
@@ -158,6 +172,7 @@ def _ids(guest: Guest, name: str) -> Iterator[str]:
 
 
 def _keys(guest: Guest, name: str) -> Iterator[str]:
+    """As :func:`_ids`, of host keys; *name* may be a pattern of the shell's in its last part."""
     top = _top(name)
     below = (f"{top}{each}/{_KEYS}" for each in ("", "/ssh", "/etc/ssh"))
     for pattern in (name, *(each for each in below if not each.startswith("/etc/ssh/"))):

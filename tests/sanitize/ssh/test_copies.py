@@ -93,6 +93,10 @@ USED: dict[str, tuple[str, dict[str, str]]] = {
         "/srv/keys/etc/ssh/ssh_host_ed25519_key",
         {"/root/.bashrc": "cp -a /srv/keys/etc /\n"},
     ),
+    "by a pattern of more than the last part": (
+        "/srv/keys/ssh_host_ed25519_key",
+        {"/root/.bashrc": "cp /*/ke[xy]s/ssh_host_* /etc/ssh/\n"},
+    ),
     "by a script that has it": (
         "/var/lib/cloud/scripts/per-boot/key",
         {},
@@ -114,7 +118,7 @@ def test_a_copy_that_the_next_boot_takes_fails_the_run(
 
 @pytest.mark.parametrize(
     "command",
-    ["cp -p /etc/ssh/ssh_host_* /srv/keys/", "cp -a /srv/keys /mnt/etc/ssh", "ls /srv/keys"],
+    ["cp -p /etc/ssh/ssh_host_* /srv/keys/", "cp -a /srv/keys /mnt/etc/ssh", "ls /srv/*/keys"],
 )
 def test_a_copy_that_is_only_named_beside_does_not(tmp_path: Path, command: str) -> None:
     key = "/srv/keys/ssh_host_ed25519_key"
